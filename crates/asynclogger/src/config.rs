@@ -1,0 +1,280 @@
+//! Every setting of a logger: units, defaults, limits; validated once.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    Error, ErrorKind,
+    format::{MAX_CAPACITY, RECORD_HEADER, SHARD_HEADER},
+};
+
+/// What a log call does when its shard cannot get a buffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The record is dropped and counted; the call never waits. The default.
+    #[default]
+    Drop,
+    /// The call waits, asleep, until a buffer is free. Nothing is dropped.
+    Block,
+    /// The call waits at most this long, then the record is dropped and counted.
+    BlockFor(Duration),
+}
+
+/// When written blocks become durable, that is, survive a power cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Every write is synced (`RWF_DSYNC`): what is written is durable. The default.
+    #[default]
+    Dsync,
+    /// No barrier except that of an explicit [`flush`](crate::Logger::flush) or `close`.
+    None,
+}
+
+/// Whether the page cache is bypassed (`O_DIRECT`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DirectIo {
+    /// Opening fails where the file system does not do direct I/O.
+    Required,
+    /// Direct where the file system does it, buffered elsewhere; [`Stats::direct`](crate::Stats::direct)
+    /// says which. The default.
+    #[default]
+    Preferred,
+    /// Always through the page cache.
+    Off,
+}
+
+/// Which interface of the kernel writes the blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Engine {
+    /// The best that this system lets us use. The default.
+    #[default]
+    Auto,
+    /// `pwritev2`, one block at a time.
+    Pwrite,
+}
+
+/// Is told of errors that no caller is there to receive.
+pub(crate) type ErrorCallback = Arc<dyn Fn(&Error) + Send + Sync>;
+
+/// The settings of a [`Logger`](crate::Logger).
+///
+/// ```
+/// use asynclogger::{Config, Overflow};
+/// use std::time::Duration;
+///
+/// let config = Config::new("/var/log/app/requests.log")
+///     .buffer_size(32 << 20)
+///     .num_shards(4)
+///     .flush_interval(Duration::from_secs(1))
+///     .overflow(Overflow::Block);
+/// ```
+#[derive(Clone)]
+pub struct Config {
+    pub(crate) path: PathBuf,
+    pub(crate) buffer_size: usize,
+    pub(crate) num_shards: usize,
+    pub(crate) flush_interval: Duration,
+    pub(crate) flush_timeout: Duration,
+    pub(crate) overflow: Overflow,
+    pub(crate) durability: Durability,
+    pub(crate) direct_io: DirectIo,
+    pub(crate) engine: Engine,
+    pub(crate) prefault: bool,
+    pub(crate) on_error: Option<ErrorCallback>,
+}
+
+impl Config {
+    /// Default of [`buffer_size`](Config::buffer_size): 64 MiB.
+    pub const DEFAULT_BUFFER_SIZE: usize = 64 << 20;
+    /// Default of [`num_shards`](Config::num_shards).
+    pub const DEFAULT_NUM_SHARDS: usize = 8;
+    /// Default of [`flush_interval`](Config::flush_interval).
+    pub const DEFAULT_FLUSH_INTERVAL: Duration = Duration::from_secs(10);
+    /// Default of [`flush_timeout`](Config::flush_timeout).
+    pub const DEFAULT_FLUSH_TIMEOUT: Duration = Duration::from_millis(10);
+    /// The least a shard may have: `buffer_size / num_shards`.
+    pub const MIN_SHARD_SIZE: usize = 64 << 10;
+    /// The most a shard may have, and the most shards there may be times that.
+    pub const MAX_SHARD_SIZE: usize = MAX_CAPACITY;
+    /// The most shards a logger may have.
+    pub const MAX_SHARDS: usize = 1 << 14;
+
+    /// The settings for a log at `path`, which is always the active file; all others at their defaults.
+    pub fn new(path: impl Into<PathBuf>) -> Config {
+        Config {
+            path: path.into(),
+            buffer_size: 0,
+            num_shards: 0,
+            flush_interval: Duration::ZERO,
+            flush_timeout: Duration::ZERO,
+            overflow: Overflow::default(),
+            durability: Durability::default(),
+            direct_io: DirectIo::default(),
+            engine: Engine::default(),
+            prefault: false,
+            on_error: None,
+        }
+    }
+
+    /// Bytes of the shards' buffers together; as much again stands ready for swaps, so the memory is
+    /// twice this. 0: the default, 64 MiB.
+    pub fn buffer_size(mut self, bytes: usize) -> Config {
+        self.buffer_size = bytes;
+        self
+    }
+
+    /// Count of shards: with at most as many logging threads no thread ever waits for another, and each
+    /// thread's records stay in its order. 0: the default, 8.
+    pub fn num_shards(mut self, shards: usize) -> Config {
+        self.num_shards = shards;
+        self
+    }
+
+    /// The longest that a record stays in a buffer that does not fill. 0: the default, 10 s.
+    pub fn flush_interval(mut self, interval: Duration) -> Config {
+        self.flush_interval = interval;
+        self
+    }
+
+    /// How long `close` waits for a thread that was stopped inside a log call, and for a device that
+    /// fails. 0: the default, 10 ms.
+    pub fn flush_timeout(mut self, timeout: Duration) -> Config {
+        self.flush_timeout = timeout;
+        self
+    }
+
+    /// What a log call does when its shard cannot get a buffer. Default: [`Overflow::Drop`].
+    pub fn overflow(mut self, policy: Overflow) -> Config {
+        self.overflow = policy;
+        self
+    }
+
+    /// When written blocks become durable. Default: [`Durability::Dsync`].
+    pub fn durability(mut self, level: Durability) -> Config {
+        self.durability = level;
+        self
+    }
+
+    /// Whether the page cache is bypassed. Default: [`DirectIo::Preferred`].
+    pub fn direct_io(mut self, mode: DirectIo) -> Config {
+        self.direct_io = mode;
+        self
+    }
+
+    /// Which interface of the kernel writes the blocks. Default: [`Engine::Auto`].
+    pub fn engine(mut self, engine: Engine) -> Config {
+        self.engine = engine;
+        self
+    }
+
+    /// Makes all buffers resident when the logger is made, instead of the next ones shortly before they
+    /// are needed. Default: false.
+    pub fn prefault(mut self, prefault: bool) -> Config {
+        self.prefault = prefault;
+        self
+    }
+
+    /// Is called, on the logger's own thread, for each failed operation that no caller is told of. It
+    /// may log (never waiting), but must not wait for a flush of the same logger.
+    pub fn on_error(mut self, callback: impl Fn(&Error) + Send + Sync + 'static) -> Config {
+        self.on_error = Some(Arc::new(callback));
+        self
+    }
+
+    /// The path of the active file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Replaces zeros by defaults and checks every limit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`], with the setting and its limit.
+    pub fn validate(mut self) -> Result<Config, Error> {
+        fn or_default<T: PartialEq + Default>(value: &mut T, default: T) {
+            if *value == T::default() {
+                *value = default;
+            }
+        }
+        or_default(&mut self.buffer_size, Config::DEFAULT_BUFFER_SIZE);
+        or_default(&mut self.num_shards, Config::DEFAULT_NUM_SHARDS);
+        or_default(&mut self.flush_interval, Config::DEFAULT_FLUSH_INTERVAL);
+        or_default(&mut self.flush_timeout, Config::DEFAULT_FLUSH_TIMEOUT);
+
+        let invalid = |what: String| Err(Error::new(ErrorKind::InvalidConfig, what));
+        if self.path.as_os_str().is_empty() {
+            return invalid("the path of the log is empty".into());
+        }
+        if self.path.file_name().is_none() {
+            return invalid(format!(
+                "{}: the path of the log has no file name",
+                self.path.display()
+            ));
+        }
+        if self.num_shards > Config::MAX_SHARDS {
+            return invalid(format!(
+                "num_shards is {}, the most is {}",
+                self.num_shards,
+                Config::MAX_SHARDS
+            ));
+        }
+        let shard = self.shard_capacity();
+        if shard < Config::MIN_SHARD_SIZE {
+            return invalid(format!(
+                "buffer_size / num_shards is {} / {} = {shard} bytes; a shard needs at least {}",
+                self.buffer_size,
+                self.num_shards,
+                Config::MIN_SHARD_SIZE
+            ));
+        }
+        if shard > Config::MAX_SHARD_SIZE {
+            return invalid(format!(
+                "buffer_size / num_shards is {} / {} = {shard} bytes; a shard has at most {}",
+                self.buffer_size,
+                self.num_shards,
+                Config::MAX_SHARD_SIZE
+            ));
+        }
+        Ok(self)
+    }
+
+    /// Bytes of one shard's buffer, its 8-byte header included.
+    pub(crate) fn shard_capacity(&self) -> usize {
+        self.buffer_size / self.num_shards.max(1)
+    }
+
+    /// The longest record, in bytes, that a logger with these settings takes: the shard's size less its
+    /// header and the record's length prefix.
+    pub fn max_record(&self) -> usize {
+        let or = |value, default| if value == 0 { default } else { value };
+        let size = or(self.buffer_size, Config::DEFAULT_BUFFER_SIZE);
+        let shard = size / or(self.num_shards, Config::DEFAULT_NUM_SHARDS);
+        shard.saturating_sub(SHARD_HEADER + RECORD_HEADER)
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("path", &self.path)
+            .field("buffer_size", &self.buffer_size)
+            .field("num_shards", &self.num_shards)
+            .field("flush_interval", &self.flush_interval)
+            .field("flush_timeout", &self.flush_timeout)
+            .field("overflow", &self.overflow)
+            .field("durability", &self.durability)
+            .field("direct_io", &self.direct_io)
+            .field("engine", &self.engine)
+            .field("prefault", &self.prefault)
+            .field("on_error", &self.on_error.is_some())
+            .finish()
+    }
+}

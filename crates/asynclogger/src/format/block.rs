@@ -1,0 +1,202 @@
+//! The block: head, data, tail. Head and tail carry the same fields and the chunk table.
+
+use super::{
+    CHUNK, Dropped, Kind, MAX_CAPACITY, Prefix, RECORD_HEADER, SECTOR, SHARD_HEADER,
+    bytes::{Put, Take},
+    checksum::crc32c,
+    metadata::{self, PREFIX_LEN},
+    record::Records,
+    round_up,
+    totals::{decode_drops, encode_drops},
+};
+
+/// Prefix and fixed fields; the chunk table follows.
+const TABLE_AT: usize = PREFIX_LEN + 96;
+/// Bytes of a chunk's entry.
+const ENTRY_LEN: usize = 12;
+
+/// The fields that head and tail share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct BlockInfo {
+    /// Number of the block in its session.
+    pub(crate) sequence: u64,
+    /// Number of the buffer in its shard.
+    pub(crate) generation: u64,
+    /// Number of the first record in its shard and session.
+    pub(crate) first_record: u64,
+    pub(crate) shard: u32,
+    pub(crate) records: u32,
+    /// Bytes of records, length prefixes included.
+    pub(crate) valid: u32,
+    pub(crate) head_len: u32,
+    /// The shard header, the records, and the padding to the sector.
+    pub(crate) data_len: u32,
+    pub(crate) tail_len: u32,
+    /// Drops of the shard in the session up to the sealing.
+    pub(crate) dropped: Dropped,
+}
+
+/// What the table says of one chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct ChunkEntry {
+    pub(crate) crc: u32,
+    /// Offset, from the shard header, of the first record that starts in the chunk; 0: none does.
+    pub(crate) first: u32,
+    /// How many start in it.
+    pub(crate) records: u32,
+}
+
+/// The encoded table of a verified head or tail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChunkTable<'a>(&'a [u8]);
+
+impl<'a> ChunkTable<'a> {
+    pub(crate) fn entries(&self) -> impl ExactSizeIterator<Item = ChunkEntry> + use<'a> {
+        self.0.chunks_exact(ENTRY_LEN).map(|entry| {
+            let mut take = Take(entry);
+            // `chunks_exact` gives twelve bytes.
+            let mut field = || take.u32().unwrap_or_default();
+            ChunkEntry { crc: field(), first: field(), records: field() }
+        })
+    }
+}
+
+/// How many chunks `data_len` bytes have.
+pub(crate) const fn chunk_count(data_len: usize) -> usize {
+    data_len.div_ceil(CHUNK)
+}
+
+/// Length of the data part that holds `valid` bytes of records.
+pub(crate) const fn data_len(valid: usize) -> usize {
+    round_up(SHARD_HEADER + valid, SECTOR)
+}
+
+/// Length of the head of a block with so many bytes of data.
+pub(crate) const fn head_len(data_len: usize, align: usize) -> usize {
+    round_up(TABLE_AT + ENTRY_LEN * chunk_count(data_len), align)
+}
+
+/// Length of the tail of a block with so many bytes of data, which begins on a multiple of `align`.
+pub(crate) const fn tail_len(data_len: usize, align: usize) -> usize {
+    let least = TABLE_AT + ENTRY_LEN * chunk_count(data_len);
+    round_up(data_len + least, align) - data_len
+}
+
+impl BlockInfo {
+    /// Sets the four lengths from `valid`.
+    pub(crate) fn set_lengths(&mut self, valid: u32, align: usize) {
+        let data = data_len(valid as usize);
+        self.valid = valid;
+        self.data_len = data as u32;
+        self.head_len = head_len(data, align) as u32;
+        self.tail_len = tail_len(data, align) as u32;
+    }
+
+    /// Length of the whole block.
+    pub(crate) fn block_len(&self) -> u64 {
+        u64::from(self.head_len) + u64::from(self.data_len) + u64::from(self.tail_len)
+    }
+
+    /// Bytes of the records without their length prefixes.
+    pub(crate) fn payload(&self) -> u64 {
+        u64::from(self.valid) - RECORD_HEADER as u64 * u64::from(self.records)
+    }
+
+    /// Writes head or tail over all of `buffer`.
+    pub(crate) fn encode(
+        &self,
+        kind: Kind,
+        prefix: &Prefix,
+        table: &[ChunkEntry],
+        buffer: &mut [u8],
+    ) {
+        debug_assert!(matches!(kind, Kind::Head | Kind::Tail));
+        metadata::encode(buffer, kind, prefix, |put: &mut Put<'_>| {
+            put.u64(self.sequence);
+            put.u64(self.generation);
+            put.u64(self.first_record);
+            put.u32(self.shard);
+            put.u32(self.records);
+            put.u32(self.valid);
+            put.u32(self.head_len);
+            put.u32(self.data_len);
+            put.u32(self.tail_len);
+            encode_drops(put, self.dropped);
+            put.u32(table.len() as u32);
+            put.u32(0);
+            for chunk in table {
+                put.u32(chunk.crc);
+                put.u32(chunk.first);
+                put.u32(chunk.records);
+            }
+        });
+    }
+
+    /// `None` if the fields contradict each other: then a checksum was right over nonsense.
+    pub(super) fn decode(mut take: Take<'_>, align: usize) -> Option<(BlockInfo, ChunkTable<'_>)> {
+        let info = BlockInfo {
+            sequence: take.u64()?,
+            generation: take.u64()?,
+            first_record: take.u64()?,
+            shard: take.u32()?,
+            records: take.u32()?,
+            valid: take.u32()?,
+            head_len: take.u32()?,
+            data_len: take.u32()?,
+            tail_len: take.u32()?,
+            dropped: decode_drops(&mut take)?,
+        };
+        let (chunks, _zero) = (take.u32()? as usize, take.u32()?);
+        let table = take.bytes(chunks.checked_mul(ENTRY_LEN)?)?;
+
+        let (valid, data) = (info.valid as usize, info.data_len as usize);
+        let least_valid = (RECORD_HEADER as u64 + 1) * u64::from(info.records);
+        let consistent = info.valid > 0
+            && valid <= MAX_CAPACITY
+            && data == data_len(valid)
+            && chunks == chunk_count(data)
+            && u64::from(info.valid) >= least_valid
+            && info.head_len as usize == head_len(data, align)
+            && info.tail_len as usize == tail_len(data, align)
+            && info.first_record.checked_add(u64::from(info.records)).is_some();
+        consistent.then_some((info, ChunkTable(table)))
+    }
+}
+
+/// Completes the data part of a block, in place: shard header and padding. `data` is the whole part,
+/// [`data_len`] bytes, with the records already in it.
+pub(crate) fn finish_data(data: &mut [u8], info: &BlockInfo) {
+    let end = SHARD_HEADER + info.valid as usize;
+    if let Some(padding) = data.get_mut(end..) {
+        padding.fill(0);
+    }
+    let mut put = Put(data);
+    put.u32(info.data_len + info.tail_len);
+    put.u32(info.valid);
+}
+
+/// Fills `table` from a finished data part and returns the count of its records.
+///
+/// A chunk is walked right after its checksum was taken, while it is in the cache.
+pub(crate) fn build_table(data: &[u8], valid: u32, table: &mut Vec<ChunkEntry>) -> u32 {
+    table.clear();
+    let records_end = data.get(..SHARD_HEADER + valid as usize).unwrap_or(data);
+    let mut records = Records::new(records_end, SHARD_HEADER);
+    let mut total = 0;
+    for (index, chunk) in data.chunks(CHUNK).enumerate() {
+        let chunk_end = index * CHUNK + chunk.len();
+        let mut entry = ChunkEntry { crc: crc32c(chunk), first: 0, records: 0 };
+        if records.offset() < chunk_end {
+            entry.first = records.offset() as u32;
+            while records.offset() < chunk_end && records.next().is_some() {
+                entry.records += 1;
+            }
+            if entry.records == 0 {
+                entry.first = 0;
+            }
+        }
+        total += entry.records;
+        table.push(entry);
+    }
+    total
+}

@@ -1,0 +1,152 @@
+//! The codecs against the vectors of `docs/format.md` and against every damaged byte.
+#![expect(clippy::indexing_slicing, reason = "tests")]
+
+use super::{
+    block::*,
+    metadata::{Invalid, MAX_METADATA, Metadata, decode, peek},
+    *,
+};
+
+const GOLDEN: &[u8] = include_bytes!("../../tests/golden/v1.log");
+
+fn prefix(offset: u64, time: i64) -> Prefix {
+    let log_id = LogId(std::array::from_fn(|i| 0x10 + i as u8));
+    let time = 1_700_000_000_000_000_000 + time;
+    Prefix { align: 4096, offset, log_id, segment: 7, session: 0x1122_3344_5566_7788, time }
+}
+
+fn start() -> Start<'static> {
+    Start { previous: 6, first_sequence: 40, name: b"golden" }
+}
+
+fn info() -> BlockInfo {
+    let mut info = BlockInfo {
+        sequence: 40,
+        generation: 3,
+        first_record: 1000,
+        shard: 2,
+        records: 2,
+        dropped: Dropped::from_array([5, 4, 3, 2, 1]),
+        ..BlockInfo::default()
+    };
+    info.set_lengths(17, 4096);
+    info
+}
+
+fn totals(session_over: bool) -> Totals {
+    Totals {
+        next_sequence: 41,
+        records: 1002,
+        payload: 9009,
+        dropped: Dropped::from_array([9, 8, 7, 6, 5]),
+        first_sequence: 40,
+        segment_records: 2,
+        first_time: prefix(0, 1).time,
+        last_time: prefix(0, 1).time,
+        session_over,
+    }
+}
+
+#[test]
+fn the_golden_file_is_encoded_byte_for_byte() {
+    let mut file = vec![0xAA; GOLDEN.len()];
+    start().encode(&prefix(0, 0), &mut file[..4096]);
+
+    let info = info();
+    let data_at = 4096 + info.head_len as usize;
+    let tail_at = data_at + info.data_len as usize;
+    let end = tail_at + info.tail_len as usize;
+    file[data_at + 8..data_at + 25].copy_from_slice(b"\x06\0\0\0first\n\x03\0\0\0\0\xff\0");
+    finish_data(&mut file[data_at..tail_at], &info);
+    let mut table = Vec::new();
+    assert_eq!(build_table(&file[data_at..tail_at], info.valid, &mut table), 2);
+    info.encode(Kind::Head, &prefix(4096, 1), &table, &mut file[4096..data_at]);
+    info.encode(Kind::Tail, &prefix(tail_at as u64, 1), &table, &mut file[tail_at..end]);
+
+    totals(false).encode(Kind::Note, &prefix(end as u64, 2), &mut file[end..end + 4096]);
+    let end = end + 4096;
+    totals(true).encode(Kind::End, &prefix(end as u64, 3), &mut file[end..]);
+    assert!(file == GOLDEN, "the encoders and docs/format.md differ");
+}
+
+#[test]
+fn the_golden_file_is_decoded() {
+    assert_eq!(decode(GOLDEN), Ok((prefix(0, 0), Metadata::Start(start()))));
+    let Ok((head_prefix, Metadata::Head(head, table))) = decode(&GOLDEN[4096..]) else {
+        panic!("no head");
+    };
+    assert_eq!((head_prefix, head), (prefix(4096, 1), info()));
+    let chunks: Vec<_> = table.entries().collect();
+    assert_eq!(chunks, [ChunkEntry { crc: 0x23DA_4643, first: 8, records: 2 }]);
+    let tail_at = (4096 + head.head_len + head.data_len) as usize;
+    let Ok((_, Metadata::Tail(tail, tail_table))) = decode(&GOLDEN[tail_at..]) else {
+        panic!("no tail");
+    };
+    assert_eq!((tail, tail_table), (head, table));
+    assert_eq!(decode(&GOLDEN[0x3000..]), Ok((prefix(0x3000, 2), Metadata::Note(totals(false)))));
+    assert_eq!(decode(&GOLDEN[0x4000..]), Ok((prefix(0x4000, 3), Metadata::End(totals(true)))));
+}
+
+#[test]
+fn no_damaged_metadata_is_decoded() {
+    for at in [0, 0x1000, 0x2200, 0x3000, 0x4000] {
+        let (size, _) = peek(&GOLDEN[at..]).expect("metadata");
+        let mut block = GOLDEN[at..at + size].to_vec();
+        for bit in 0..size * 8 {
+            block[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(&block).is_err(), "bit {bit} of the block at {at:#x}");
+            block[bit / 8] ^= 1 << (bit % 8);
+        }
+        for len in 0..size {
+            assert!(decode(&block[..len]).is_err(), "cut to {len}");
+        }
+    }
+}
+
+#[test]
+fn a_later_version_is_named() {
+    let mut block = GOLDEN[..4096].to_vec();
+    block[24] = 9;
+    let crc = checksum::crc32c_append(checksum::crc32c(&block[..12]), &block[16..]);
+    block[12..16].copy_from_slice(&crc.to_le_bytes());
+    assert_eq!(decode(&block), Err(Invalid::Version(9)));
+}
+
+#[test]
+fn lengths_hold_at_every_size() {
+    for align in [4096, 8192, 65536, MAX_ALIGN] {
+        for valid in [1, 504, 505, CHUNK - 8, CHUNK - 7, 480 * CHUNK, MAX_CAPACITY - 8] {
+            let data = data_len(valid);
+            let (head, tail) = (head_len(data, align), tail_len(data, align));
+            assert!(head.is_multiple_of(align) && head <= MAX_METADATA);
+            assert!((head + data + tail).is_multiple_of(align));
+            assert!(tail.is_multiple_of(SECTOR) && tail <= MAX_METADATA);
+            assert!(176 + 12 * chunk_count(data) <= head.min(tail));
+        }
+    }
+}
+
+#[test]
+fn the_table_finds_records_that_cross_chunks() {
+    // One record over three chunks, then small ones, so that a chunk has no start and one begins late.
+    let mut data = vec![0; 8];
+    for len in [2 * CHUNK + 100, 5, 7] {
+        data.extend_from_slice(&(len as u32).to_le_bytes());
+        data.extend(std::iter::repeat_n(1, len));
+    }
+    let valid = (data.len() - 8) as u32;
+    data.resize(data_len(valid as usize), 0);
+    let mut table = Vec::new();
+    assert_eq!(build_table(&data, valid, &mut table), 3);
+    let starts: Vec<_> = table.iter().map(|chunk| (chunk.first, chunk.records)).collect();
+    assert_eq!(starts, [(8, 1), (0, 0), (2 * CHUNK as u32 + 112, 2)]);
+}
+
+#[test]
+fn a_mangled_buffer_ends_its_records_without_harm() {
+    let mut data = vec![0; 512];
+    data[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
+    let mut table = Vec::new();
+    assert_eq!(build_table(&data, 100, &mut table), 0);
+    assert_eq!(table.len(), 1);
+}

@@ -1,0 +1,74 @@
+//! Note and end: the totals of a session up to here.
+
+use super::{
+    DROP_REASONS, Dropped, Kind, Prefix,
+    bytes::{Put, Take},
+    metadata,
+};
+
+/// The body of a note or an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Totals {
+    /// Sequence that the session's next block will have.
+    pub(crate) next_sequence: u64,
+    /// Records in the session's blocks so far, in all segments.
+    pub(crate) records: u64,
+    /// Their bytes, without length prefixes.
+    pub(crate) payload: u64,
+    /// Drops of the session so far, all shards.
+    pub(crate) dropped: Dropped,
+    /// Sequence of the session's first block in this segment.
+    pub(crate) first_sequence: u64,
+    /// Records of the session in this segment.
+    pub(crate) segment_records: u64,
+    /// Time of the session's first block in this segment; 0: none.
+    pub(crate) first_time: i64,
+    /// Time of its last block there; 0: none.
+    pub(crate) last_time: i64,
+    /// Whether the session is over.
+    pub(crate) session_over: bool,
+}
+
+impl Totals {
+    /// Writes a note or an end over all of `buffer`.
+    pub(crate) fn encode(&self, kind: Kind, prefix: &Prefix, buffer: &mut [u8]) {
+        debug_assert!(matches!(kind, Kind::Note | Kind::End));
+        metadata::encode(buffer, kind, prefix, |put: &mut Put<'_>| {
+            put.u64(self.next_sequence);
+            put.u64(self.records);
+            put.u64(self.payload);
+            encode_drops(put, self.dropped);
+            put.u64(self.first_sequence);
+            put.u64(self.segment_records);
+            put.i64(self.first_time);
+            put.i64(self.last_time);
+            put.u32(u32::from(self.session_over));
+        });
+    }
+
+    pub(super) fn decode(mut take: Take<'_>) -> Option<Totals> {
+        Some(Totals {
+            next_sequence: take.u64()?,
+            records: take.u64()?,
+            payload: take.u64()?,
+            dropped: decode_drops(&mut take)?,
+            first_sequence: take.u64()?,
+            segment_records: take.u64()?,
+            first_time: take.i64()?,
+            last_time: take.i64()?,
+            session_over: take.u32()? != 0,
+        })
+    }
+}
+
+pub(super) fn encode_drops(put: &mut Put<'_>, dropped: Dropped) {
+    dropped.to_array().into_iter().for_each(|count| put.u64(count));
+}
+
+pub(super) fn decode_drops(take: &mut Take<'_>) -> Option<Dropped> {
+    let mut counts = [0; DROP_REASONS];
+    for count in &mut counts {
+        *count = take.u64()?;
+    }
+    Some(Dropped::from_array(counts))
+}
