@@ -78,7 +78,11 @@ fn ns(duration: Duration) -> f64 {
 fn report(name: &str, times: &mut [f64]) -> f64 {
     times.sort_by(f64::total_cmp);
     let median = times[times.len() / 2];
-    println!("{name:<12} {median:>7.1} ns/record   ({:.1} to {:.1})", times[0], times[times.len() - 1]);
+    println!(
+        "{name:<12} {median:>7.1} ns/record   ({:.1} to {:.1})",
+        times[0],
+        times[times.len() - 1]
+    );
     median
 }
 
@@ -113,7 +117,9 @@ fn main() {
         }
     }
     let _ = std::fs::remove_file(&path);
-    println!("one thread, {RECORD}-byte records, {RECORDS} a round, {ROUNDS} rounds, median (least to most)");
+    println!(
+        "one thread, {RECORD}-byte records, {RECORDS} a round, {ROUNDS} rounds, median (least to most)"
+    );
     let floor = report("floor", &mut floors);
     let call = report("log_bytes", &mut calls);
     println!("{:<12} {:>7.2}", "ratio", call / floor);
