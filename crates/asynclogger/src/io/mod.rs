@@ -6,6 +6,8 @@ mod direct;
 mod directory;
 mod lock;
 mod pwrite;
+#[expect(unsafe_code, reason = "signal masks")]
+mod signals;
 
 use std::io;
 
@@ -13,6 +15,7 @@ pub(crate) use self::{
     direct::{OpenedFile, open_file},
     directory::Directory,
     lock::WriterLock,
+    signals::with_signals_blocked,
 };
 
 /// A file that takes whole blocks.

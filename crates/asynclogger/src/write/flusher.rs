@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     Error,
+    io::with_signals_blocked,
     sync::{Arc, AtomicBool, Mutex, Ordering, lock, thread::JoinHandle},
 };
 
@@ -52,9 +53,9 @@ impl Flusher {
             writers: Vec::new(),
             prefault,
         };
-        let thread = std::thread::Builder::new()
-            .name("asynclogger".into())
-            .spawn(move || worker.run())
+        let thread = std::thread::Builder::new().name("asynclogger".into());
+        // A signal that came before the thread knew what it is would run its handler as any thread's.
+        let thread = with_signals_blocked(|| thread.spawn(move || worker.run()))
             .map_err(|error| Error::io("cannot start the flusher's thread", error))?;
         Ok(Flusher { orders, bell, thread: Some(thread) })
     }
@@ -96,8 +97,17 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self) {
-        Local::with(Local::never_wait);
+    /// All of the thread is "inside": a signal handler or callback that logs here neither waits for this
+    /// thread nor locks what it holds.
+    fn run(self) {
+        Local::with(|local| {
+            local.become_flusher();
+            let _inside = local.enter();
+            self.work();
+        });
+    }
+
+    fn work(mut self) {
         if self.prefault {
             (0..self.pool.len() as u32).for_each(|index| self.populate(index));
         }

@@ -13,10 +13,10 @@ const CACHED: usize = 4;
 
 /// What a log call keeps per thread.
 pub(crate) struct Local {
-    /// Whether this thread is inside a log call: one more is a signal handler's, or an encoder's.
+    /// Whether this thread is inside a log call, or holds one of our locks: one more call is a signal
+    /// handler's, an encoder's, or a callback's.
     inside: Cell<bool>,
-    /// Whether this thread must never wait: it is the flusher.
-    never_waits: Cell<bool>,
+    is_flusher: Cell<bool>,
     /// `(id of the log, home)`, at the place that the id says.
     homes: [Cell<(u64, u32)>; CACHED],
 }
@@ -29,7 +29,7 @@ thread_local! {
     static LOCAL: Local = const {
         Local {
             inside: Cell::new(false),
-            never_waits: Cell::new(false),
+            is_flusher: Cell::new(false),
             homes: [const { Cell::new((0, 0)) }; CACHED],
         }
     };
@@ -37,6 +37,7 @@ thread_local! {
 }
 
 /// Marks the thread as being inside a log call, for as long as it lives.
+#[must_use]
 pub(crate) struct Inside<'a> {
     local: &'a Local,
     /// Whether the call interrupted another one on this thread.
@@ -51,7 +52,7 @@ impl Local {
         LOCAL.with(call)
     }
 
-    /// Enters a log call.
+    /// Enters a log call, or anything else in which a log call must neither wait nor lock.
     #[inline]
     pub(crate) fn enter(&self) -> Inside<'_> {
         let nested = self.inside.replace(true);
@@ -60,24 +61,19 @@ impl Local {
         Inside { local: self, nested }
     }
 
-    /// This thread never waits in a log call from now on.
-    pub(crate) fn never_wait(&self) {
-        self.never_waits.set(true);
+    /// This thread is a flusher from now on.
+    pub(crate) fn become_flusher(&self) {
+        self.is_flusher.set(true);
     }
 
     /// Whether this thread is a flusher.
     pub(crate) fn is_flusher(&self) -> bool {
-        self.never_waits.get()
+        self.is_flusher.get()
     }
 }
 
 impl Inside<'_> {
-    /// Whether a call here may wait: not on the flusher, not within another call.
-    pub(crate) fn may_wait(&self) -> bool {
-        !self.nested && !self.local.never_waits.get()
-    }
-
-    /// Whether this call interrupted another one on its thread: then it may lock nothing.
+    /// Whether this call interrupted another one on its thread: then it may neither wait nor lock.
     pub(crate) fn is_nested(&self) -> bool {
         self.nested
     }
@@ -221,15 +217,15 @@ mod tests {
         let slots = Arc::new(Slots::new());
         Local::with(|local| {
             let outer = local.enter();
-            assert!(outer.may_wait());
+            assert!(!outer.is_nested());
             let inner = local.enter();
-            assert!(!inner.may_wait());
+            assert!(inner.is_nested());
             assert_eq!(inner.find_home(77, &slots, 100), 0);
             assert_eq!(inner.cached_home(77), None);
             drop(inner);
-            assert!(!local.enter().may_wait(), "still inside the outer call");
+            assert!(local.enter().is_nested(), "still inside the outer call");
             drop(outer);
-            assert!(local.enter().may_wait());
+            assert!(!local.enter().is_nested());
         });
     }
 }

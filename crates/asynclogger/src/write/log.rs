@@ -159,7 +159,7 @@ impl Log {
             }
         }
         let deadline = match self.overflow {
-            _ if !inside.may_wait() => return self.drop_record(home, Reason::Busy),
+            _ if inside.is_nested() => return self.drop_record(home, Reason::Busy),
             Overflow::Drop => return self.drop_record(home, Reason::Busy),
             Overflow::Block => None,
             Overflow::BlockFor(timeout) => Instant::now().checked_add(timeout),
@@ -251,7 +251,7 @@ impl Log {
         shard: usize,
         deadline: &mut Option<Instant>,
     ) -> bool {
-        if !inside.may_wait() {
+        if inside.is_nested() {
             return false;
         }
         match self.overflow {

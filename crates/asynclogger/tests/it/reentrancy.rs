@@ -9,7 +9,7 @@ use asynclogger::{Config, LogError, Logger, Overflow};
 
 use crate::{
     seed_readers::{self, Step},
-    support::{assert_balanced, directory, log_path, open},
+    support::{assert_balanced, child_role, directory, in_child, log_path, open},
 };
 
 #[test]
@@ -106,6 +106,61 @@ fn threads_that_come_and_go_give_their_homes_back() {
     let used = logger.shard_stats().iter().filter(|shard| shard.write_count > 0).count();
     assert_eq!(used, 1, "one thread at a time needs one shard");
     assert_eq!(logger.close().expect("close").accepted, 50);
+}
+
+/// A timer interrupts the only logging thread wherever it is, and its handler logs.
+#[test]
+fn a_signal_handler_may_log() {
+    static LOGGER: OnceLock<Logger> = OnceLock::new();
+    static HANDLED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    extern "C" fn handler(_: libc::c_int) {
+        if let Some(logger) = LOGGER.get() {
+            logger.log("from the handler");
+            HANDLED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+    if child_role().is_none() {
+        in_child("reentrancy::a_signal_handler_may_log", "signals");
+        return;
+    }
+    let directory = directory();
+    let path = log_path(&directory);
+    // One shard and small buffers: every call interrupted is at the same shard, or waits, or wakes.
+    let config = Config::new(&path).num_shards(1).buffer_size(64 << 10).overflow(Overflow::Block);
+    let logger = LOGGER.get_or_init(|| open(config));
+    // SAFETY: the handler does nothing but what is under test.
+    unsafe { libc::signal(libc::SIGALRM, handler as *const () as libc::sighandler_t) };
+    let time = libc::timeval { tv_sec: 0, tv_usec: 100 };
+    let timer = libc::itimerval { it_interval: time, it_value: time };
+    // SAFETY: the structure is complete.
+    assert_eq!(
+        unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) },
+        0
+    );
+    let mut logged = 0_u64;
+    while HANDLED.load(std::sync::atomic::Ordering::Relaxed) < 2_000 {
+        for _ in 0..100 {
+            logger.log_bytes(&[b'm'; 300]);
+            logged += 1;
+        }
+    }
+    let stop = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let timer = libc::itimerval { it_interval: stop, it_value: stop };
+    // SAFETY: as above.
+    assert_eq!(
+        unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) },
+        0
+    );
+    let stats = logger.close().expect("close");
+    assert_balanced(&stats);
+    let handled = HANDLED.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(stats.total_logs, logged + handled);
+    let records = seed_readers::records(&path, Step::Valid);
+    assert_eq!(records.len() as u64, stats.accepted);
+    let ours = records.iter().filter(|record| **record == [b'm'; 300]).count() as u64;
+    assert_eq!(ours, logged, "the thread's own calls wait, and lose nothing");
+    let theirs = records.iter().filter(|record| **record == b"from the handler").count() as u64;
+    assert_eq!(theirs + stats.dropped_logs, handled);
 }
 
 /// The child finds the logger closed; the parent is untouched.

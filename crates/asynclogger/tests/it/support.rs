@@ -157,3 +157,12 @@ unsafe impl GlobalAlloc for CountingAllocator {
         unsafe { System.dealloc(pointer, layout) }
     }
 }
+
+/// Makes every write beyond `bytes` fail with `EFBIG`, for this process, until it is called with more.
+pub fn limit_file_size(bytes: u64) {
+    // SAFETY: ignoring a signal that would otherwise end the process.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the structure is complete.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }, 0);
+}
