@@ -32,7 +32,7 @@ pub(crate) enum Command {
     ///
     /// A line is logged without its terminator; an empty line as "\n", since there are no empty records: `cat`
     /// gives the same lines back. A line longer than a record may be is reported and counted as dropped.
-    /// SIGINT and SIGTERM end the input; a second one ends the process.
+    /// SIGINT and SIGTERM end the input; one more, a second later, kills.
     #[command(after_help = EXIT_CODES)]
     Write(WriteArgs),
     /// Print the records of files, directories or logs
@@ -149,10 +149,11 @@ enum EngineArg {
 
 #[derive(Debug, Args)]
 pub(crate) struct WriteArgs {
-    #[command(flatten)]
-    pub(crate) logger: LoggerArgs,
     /// The log; continued if it was closed cleanly, else the old file is set aside
     pub(crate) path: PathBuf,
+    // Last, since its heading is also that of what follows.
+    #[command(flatten)]
+    pub(crate) logger: LoggerArgs,
 }
 
 /// Where to read.
@@ -242,13 +243,14 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "PER_THREAD")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) rate: Option<u64>,
-    #[command(flatten)]
-    pub(crate) logger: LoggerArgs,
     /// One JSON object on standard output
     #[arg(long)]
     pub(crate) json: bool,
     /// The log to write to; it is kept
     pub(crate) path: PathBuf,
+    // Last, since its heading is also that of what follows.
+    #[command(flatten)]
+    pub(crate) logger: LoggerArgs,
 }
 
 fn parse_bench_record(text: &str) -> Result<usize, String> {
