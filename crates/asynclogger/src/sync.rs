@@ -3,31 +3,28 @@
 //! Everything that takes part in the swap protocol imports its atomics, fences and parking from here,
 //! so that the models check the code that runs.
 
+// Reference counts are not part of the protocol; loom's have no `Weak`.
+pub(crate) use std::sync::{Arc, OnceLock, PoisonError, Weak, atomic::compiler_fence};
+
 #[cfg(not(loom))]
 pub(crate) use std::{
     hint,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence, fence},
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
     thread,
 };
 
 #[cfg(loom)]
-pub(crate) use self::model::*;
-
-#[cfg(loom)]
-mod model {
-    pub(crate) use loom::{
-        hint,
-        sync::{
-            Arc, Condvar, Mutex, MutexGuard,
-            atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
-        },
-        thread,
-    };
-    pub(crate) use std::sync::{PoisonError, Weak, atomic::compiler_fence};
-}
+pub(crate) use loom::{
+    hint,
+    sync::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    },
+    thread,
+};
 
 /// Locks `mutex`; a panic of another holder is not ours to pass on, and every structure that we guard
 /// is valid between any two statements.

@@ -1,1 +1,13 @@
+//! Memory by the page: the region that the buffers live in, and slices that a fork clears.
+//!
+//! Nothing here knows what the memory is for.
 
+mod aligned;
+mod fork_cleared;
+mod region;
+
+pub(crate) use self::{
+    aligned::AlignedBytes,
+    fork_cleared::{ForkCleared, ZeroValid},
+    region::Region,
+};

@@ -1,0 +1,385 @@
+//! The public handle: opens a log, takes records, flushes, closes.
+
+use std::{
+    fmt,
+    io::IoSlice,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Config, EngineKind, Error, ErrorKind, FlushMetrics, IoMode, LogError, Opened, Position,
+    ShardStats, Stats,
+    sync::{Arc, Mutex, PoisonError, lock, thread},
+    write::{
+        Bell, Ending, Flusher, Local, Log, LogParts, LogWriter, Pool, SealAttempt, Segment, Sleep,
+        new_session,
+    },
+};
+
+/// `close` gives up waiting for a device that neither works nor fails after this (or the flush timeout,
+/// if that is longer).
+const STALL: Duration = Duration::from_secs(10);
+
+/// A logger: takes records on any thread and writes them, by a thread of its own, to one file.
+///
+/// Clones are handles to the same logger. [`close`](Logger::close) it to learn what became of the
+/// records; dropping the last clone closes it, too, but has nobody to tell.
+///
+/// ```
+/// # fn main() -> Result<(), asynclogger::Error> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("requests.log");
+/// use asynclogger::{Config, Logger};
+///
+/// let logger = Logger::new(Config::new(path))?;
+/// logger.log("started");
+/// logger.log_bytes(&[0x0a, 0x03, 0x61, 0x62, 0x63]);
+/// let stats = logger.close()?;
+/// assert_eq!((stats.accepted, stats.dropped_logs), (2, 0));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A process that ends without `close` or drop (`exit`, `abort`, a signal) loses what is in the buffers:
+/// at most what was logged since the last flush.
+#[derive(Clone)]
+pub struct Logger {
+    log: Arc<Log>,
+    handle: Arc<Handle>,
+}
+
+/// What the clones share and the hot path does not need.
+struct Handle {
+    log: Arc<Log>,
+    config: Config,
+    flusher: Mutex<Flusher>,
+    opened: Opened,
+    mode: IoMode,
+    engine: EngineKind,
+}
+
+impl Logger {
+    /// Opens the log at the config's path, making directories that are missing.
+    ///
+    /// A log that was closed cleanly is continued. Any other non-empty file is renamed, never changed;
+    /// [`opened`](Logger::opened) says so.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`]; [`ErrorKind::InUse`] if another logger, here or in another process,
+    /// writes this log; [`ErrorKind::NotAFile`] if the path is a directory, a link or a device;
+    /// [`ErrorKind::DirectIo`] if that was required and is not to be had; those of the system.
+    pub fn new(config: Config) -> Result<Logger, Error> {
+        let config = config.validate()?;
+        let session = new_session()?;
+        let capacity = config.shard_capacity();
+        let (segment, opened) = Segment::open(&config, session)?;
+        let pool = Arc::new(Pool::new(2 * config.num_shards, capacity, segment.align())?);
+        let bell = Arc::new(Bell::new());
+        let log = Arc::new(Log::new(LogParts {
+            pool: pool.clone(),
+            bell: bell.clone(),
+            index: 0,
+            num_shards: config.num_shards,
+            max_record: config.max_record(),
+            overflow: config.overflow,
+            session,
+        })?);
+        let flusher = Flusher::start(pool, bell, config.prefault)?;
+        let (mode, engine) = (segment.mode(), segment.engine());
+        flusher.adopt(LogWriter::new(log.clone(), segment, &config));
+        let flusher = Mutex::new(flusher);
+        let handle = Handle { log: log.clone(), config, flusher, opened, mode, engine };
+        Ok(Logger { log, handle: Arc::new(handle) })
+    }
+
+    /// Logs a string. See [`log_bytes`](Logger::log_bytes).
+    #[inline]
+    pub fn log(&self, record: &str) {
+        self.log_bytes(record.as_bytes());
+    }
+
+    /// Logs a record. What cannot be accepted is dropped and counted, by the overflow policy; the call
+    /// itself does one atomic read-modify-write and a copy, and no allocation, system call or clock,
+    /// except at the end of a buffer.
+    #[inline]
+    pub fn log_bytes(&self, record: &[u8]) {
+        // Refusals are counted.
+        let _ = self.try_log_bytes(record);
+    }
+
+    /// Logs a record and says where, or why not.
+    ///
+    /// # Errors
+    /// The record was refused, and counted under this reason.
+    #[inline]
+    pub fn try_log_bytes(&self, record: &[u8]) -> Result<Position, LogError> {
+        self.log.append(record.len(), |room| room.copy_from_slice(record))
+    }
+
+    /// Logs the pieces as one record.
+    ///
+    /// # Errors
+    /// The record was refused, and counted under this reason.
+    pub fn try_log_vectored(&self, pieces: &[IoSlice<'_>]) -> Result<Position, LogError> {
+        let len = pieces.iter().fold(0_usize, |sum, piece| sum.saturating_add(piece.len()));
+        self.log.append(len, |mut room| {
+            for piece in pieces {
+                let (place, rest) = room.split_at_mut(piece.len());
+                place.copy_from_slice(piece);
+                room = rest;
+            }
+        })
+    }
+
+    /// Logs a record of `len` bytes that `encode` writes in place. It gets bytes of earlier records, and
+    /// has to overwrite all of them. It holds the shard, so it should be short; a call of this logger
+    /// within it never waits. If it panics nothing is logged.
+    ///
+    /// # Errors
+    /// The record was refused, and counted under this reason; `encode` was not called.
+    pub fn try_log_with(
+        &self,
+        len: usize,
+        encode: impl FnOnce(&mut [u8]),
+    ) -> Result<Position, LogError> {
+        self.log.append(len, encode)
+    }
+
+    /// Returns when every record accepted before this call is durable, at every durability level.
+    /// Concurrent callers share the work.
+    ///
+    /// # Errors
+    /// The first error of an attempt that covers this call; the records stay in memory and are tried
+    /// again. [`ErrorKind::Forked`]; [`ErrorKind::Closed`] if a `close` did not succeed before.
+    pub fn flush(&self) -> Result<(), Error> {
+        self.handle.flush(None)
+    }
+
+    /// [`flush`](Logger::flush), waiting at most for `timeout`.
+    ///
+    /// # Errors
+    /// As `flush`; [`ErrorKind::Timeout`], with the flush still going on.
+    pub fn flush_for(&self, timeout: Duration) -> Result<(), Error> {
+        self.handle.flush(Instant::now().checked_add(timeout))
+    }
+
+    /// Takes no more records, writes all accepted ones, ends the file, and says what was done. Calls
+    /// after the first success return the same.
+    ///
+    /// Waits for as long as the device makes progress; for a thread that was stopped inside a log call,
+    /// and a device that fails, for the flush timeout.
+    ///
+    /// # Errors
+    /// Not everything could be written yet: nothing is lost by that, and `close` can be called again.
+    pub fn close(&self) -> Result<Stats, Error> {
+        self.handle.close()?;
+        Ok(self.stats())
+    }
+
+    /// The counters, now.
+    pub fn stats(&self) -> Stats {
+        self.handle.stats()
+    }
+
+    /// How long flushes took.
+    pub fn flush_metrics(&self) -> FlushMetrics {
+        let ((flush_total, flush_max), (write_total, write_max)) = self.log.flush_times();
+        let flushes = self.log.flushes();
+        let mean = |total: Duration| {
+            total.checked_div(u32::try_from(flushes).unwrap_or(u32::MAX)).unwrap_or_default()
+        };
+        let percent = 100.0 * write_total.as_secs_f64() / flush_total.as_secs_f64();
+        FlushMetrics {
+            total_flushes: flushes,
+            total_flush_duration: flush_total,
+            avg_flush_duration: mean(flush_total),
+            max_flush_duration: flush_max,
+            avg_write_duration: mean(write_total),
+            max_write_duration: write_max,
+            write_percent: if percent.is_finite() { percent } else { 0.0 },
+            flush_queue_depth: self.log.pool().sealed_count(),
+            blocked_swaps: self.log.blocked_swaps(),
+        }
+    }
+
+    /// Each shard, now.
+    pub fn shard_stats(&self) -> Vec<ShardStats> {
+        let capacity = self.log.pool().capacity();
+        let shards = self.log.shards().iter().enumerate();
+        let stats = shards.map(|(shard_id, shard)| {
+            let bytes_used = self.log.bytes_used(shard_id);
+            ShardStats {
+                shard_id,
+                write_count: shard.accepted(),
+                bytes_used,
+                capacity,
+                utilization_pct: 100.0 * bytes_used as f64 / capacity as f64,
+            }
+        });
+        stats.collect()
+    }
+
+    /// The last error of writing, if there ever was one.
+    pub fn last_error(&self) -> Option<Error> {
+        self.log.last_error()
+    }
+
+    /// What was found at the path when the log was opened.
+    pub fn opened(&self) -> &Opened {
+        &self.handle.opened
+    }
+
+    /// The longest record that is accepted, in bytes.
+    pub fn max_record(&self) -> usize {
+        self.log.max_record()
+    }
+
+    /// The path of the active file.
+    pub fn path(&self) -> &Path {
+        self.handle.config.path()
+    }
+}
+
+impl Handle {
+    fn flush(&self, deadline: Option<Instant>) -> Result<(), Error> {
+        if self.log.is_forked() {
+            return Err(self.forked());
+        }
+        if Local::with(Local::is_flusher) {
+            let what = "a flush on the logger's own thread would wait for itself";
+            return Err(Error::new(ErrorKind::Timeout, what).at_path(self.config.path()));
+        }
+        let ticket = self.log.gate().request();
+        self.log.bell().ring(Sleep::Timed);
+        self.log.gate().wait(ticket, deadline)
+    }
+
+    fn close(&self) -> Result<(), Error> {
+        if self.log.is_forked() {
+            return Err(self.forked());
+        }
+        // One closer at a time; a second one finds the work done.
+        let mut flusher = lock(&self.flusher);
+        if self.log.gate().ending() == Ending::Closed {
+            return Ok(());
+        }
+        let stuck = self.close_shards(Instant::now() + self.config.flush_timeout);
+        self.log.bell().ring(Sleep::Timed);
+        self.log.pool().wake_writers(self.log.index());
+        if stuck > 0 {
+            let what = format!("{stuck} shards are claimed by threads that do not go on");
+            return Err(self.not_closed(ErrorKind::Timeout, what));
+        }
+        self.log.gate().set_ending(Ending::Closing);
+        self.log.bell().ring(Sleep::Timed);
+        self.wait_until_closed()?;
+        flusher.stop(!Local::with(Local::is_flusher));
+        Ok(())
+    }
+
+    /// Closes all shards; how many are still claimed at `deadline`.
+    fn close_shards(&self, deadline: Instant) -> usize {
+        let mut claimed: Vec<usize> = (0..self.log.shards().len()).collect();
+        loop {
+            claimed.retain(|number| {
+                let shard = &self.log.shards()[*number];
+                shard.seal_and_close(self.log.pool(), *number as u32) == SealAttempt::Claimed
+            });
+            if claimed.is_empty() || Instant::now() >= deadline {
+                return claimed.len();
+            }
+            thread::yield_now();
+        }
+    }
+
+    fn wait_until_closed(&self) -> Result<(), Error> {
+        let (timeout, gate) = (self.config.flush_timeout, self.log.gate());
+        let errors_before = self.log.errors();
+        let begun = Instant::now();
+        let mut moved = (begun, self.log.bytes_written());
+        while !gate.wait_closed(Instant::now() + timeout) {
+            let bytes = self.log.bytes_written();
+            if bytes != moved.1 {
+                moved = (Instant::now(), bytes);
+            }
+            let failing = self.log.errors() > errors_before;
+            if failing && moved.0.elapsed() >= timeout {
+                let what = match self.log.last_error() {
+                    Some(error) => error.to_string(),
+                    None => "writing fails".into(),
+                };
+                return Err(self.not_closed(ErrorKind::Io, what));
+            }
+            if moved.0.elapsed() >= timeout.max(STALL) {
+                return Err(
+                    self.not_closed(ErrorKind::Timeout, "the device does not answer".into())
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn not_closed(&self, kind: ErrorKind, why: String) -> Error {
+        let stats = self.stats();
+        let what = format!(
+            "not closed yet, {} of {} accepted records pending: {why}",
+            stats.pending, stats.accepted
+        );
+        Error::new(kind, what).at_path(self.config.path())
+    }
+
+    fn forked(&self) -> Error {
+        let what = "this logger belongs to the parent of this process";
+        Error::new(ErrorKind::Forked, what).at_path(self.config.path())
+    }
+
+    fn stats(&self) -> Stats {
+        // What was written first: then it is never more than what was accepted.
+        let counts = self.log.written();
+        let (accepted, dropped) = (self.log.accepted(), self.log.dropped());
+        let dropped_logs = dropped.total();
+        Stats {
+            total_logs: accepted + dropped_logs,
+            dropped_logs,
+            bytes_written: self.log.bytes_written(),
+            flushes: self.log.flushes(),
+            flush_errors: self.log.errors(),
+            set_swaps: self.log.shards().iter().map(|shard| shard.word().generation()).sum(),
+            accepted,
+            dropped,
+            pending: accepted.saturating_sub(counts.written + counts.lost),
+            written: counts.written,
+            durable: counts.durable,
+            lost: counts.lost,
+            payload_bytes: counts.payload,
+            direct: self.mode,
+            engine: self.engine,
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.log.is_forked() {
+            // The thread is the parent's alone. The buffers are not mapped here, and something else may
+            // be by now, so they must not be unmapped.
+            self.flusher.get_mut().unwrap_or_else(PoisonError::into_inner).forget();
+            std::mem::forget(self.log.clone());
+            return;
+        }
+        let on_flusher = Local::with(Local::is_flusher);
+        if !on_flusher && self.close().is_ok() {
+            return;
+        }
+        self.close_shards(Instant::now());
+        self.log.gate().set_ending(Ending::Abandoned);
+        lock(&self.flusher).stop(!on_flusher);
+    }
+}
+
+impl fmt::Debug for Logger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logger").field("config", &self.handle.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,39 @@
+//! A few aligned bytes with one owner: what metadata blocks are written from.
+
+use std::ops::{Deref, DerefMut};
+
+use super::Region;
+use crate::Error;
+
+/// Zero bytes at a multiple of their alignment.
+#[derive(Debug)]
+pub(crate) struct AlignedBytes {
+    region: Region,
+    len: usize,
+}
+
+impl AlignedBytes {
+    /// Maps `len` zero bytes.
+    ///
+    /// # Errors
+    /// If the address space or the memory limit does not allow it.
+    pub(crate) fn new(len: usize, align: usize) -> Result<AlignedBytes, Error> {
+        Ok(AlignedBytes { region: Region::anonymous(len, align, align)?, len })
+    }
+}
+
+impl Deref for AlignedBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the region is `len` bytes long, initialised (zero), and ours alone.
+        unsafe { std::slice::from_raw_parts(self.region.as_ptr(), self.len) }
+    }
+}
+
+impl DerefMut for AlignedBytes {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and `self` is borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.region.as_ptr(), self.len) }
+    }
+}

@@ -1,0 +1,320 @@
+//! Names of a log's files, and what may be done with a file that is there already.
+//!
+//! Nothing is ever overwritten, truncated or removed here: a file is continued or renamed.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use crate::{
+    Error, ErrorKind,
+    format::{LogId, MAX_ALIGN, MIN_ALIGN, Metadata, Prefix, is_valid_align, metadata},
+    io::Directory,
+};
+
+const SUFFIX: &str = ".log";
+/// Archived names add a time, a number and suffixes to the base; 255 bytes is the limit of file systems.
+const MAX_BASE: usize = 200;
+
+/// The name of a log's active file, and what its other names begin with.
+#[derive(Clone, Debug)]
+pub(crate) struct LogName {
+    file: OsString,
+    base: OsString,
+}
+
+impl LogName {
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] if there is no name, or one too long for archived names.
+    pub(crate) fn of(path: &Path) -> Result<LogName, Error> {
+        let invalid = |what: &'static str| Error::new(ErrorKind::InvalidConfig, what).at_path(path);
+        let file =
+            path.file_name().ok_or_else(|| invalid("the path of the log has no file name"))?;
+        let base = match path.extension() {
+            Some(extension) if extension == "log" => path.file_stem().unwrap_or(file),
+            _ => file,
+        };
+        if base.len() > MAX_BASE {
+            return Err(invalid("the file name is longer than 200 bytes"));
+        }
+        Ok(LogName { file: file.to_owned(), base: base.to_owned() })
+    }
+
+    /// Name of the active file.
+    pub(crate) fn file(&self) -> &OsStr {
+        &self.file
+    }
+
+    /// The name without `.log`.
+    pub(crate) fn base(&self) -> &OsStr {
+        &self.base
+    }
+
+    /// `{base}_{YYYY-MM-DD_HH-MM-SS}[.N].log`, in UTC; no `.N` for 0.
+    fn archived(&self, time: SystemTime, number: u32) -> OsString {
+        let mut name = self.base.clone();
+        name.push(format!("_{}", utc(time)));
+        if number > 0 {
+            name.push(format!(".{number}"));
+        }
+        name.push(SUFFIX);
+        name
+    }
+
+    /// Whether a name is one that [`archived`](LogName::archived) could have made.
+    fn is_archived(&self, name: &OsStr) -> bool {
+        let (name, base) = (name.as_encoded_bytes(), self.base.as_encoded_bytes());
+        let Some(rest) = name.strip_prefix(base).and_then(|rest| rest.strip_prefix(b"_")) else {
+            return false;
+        };
+        let Some(middle) = rest.strip_suffix(SUFFIX.as_bytes()) else {
+            return false;
+        };
+        middle.iter().all(|b| b.is_ascii_digit() || b"-_.".contains(b))
+    }
+}
+
+/// `YYYY-MM-DD_HH-MM-SS` of a time, in UTC. Times before 1970 are shown as 1970.
+fn utc(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}_{hour:02}-{minute:02}-{second:02}")
+}
+
+/// The Gregorian date of a day counted from 1970-01-01: whole 400-year cycles of 146,097 days first, then
+/// years that begin in March, so that the leap day is the last of its year.
+fn civil(days: u64) -> (u64, u64, u64) {
+    // From 0000-03-01, which is 719,468 days before 1970-01-01.
+    let days = days + 719_468;
+    let (cycle, day) = (days / 146_097, days % 146_097);
+    // Leap days so far within the cycle: one in 4 years, none in the centuries, one at the cycle's end.
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    // March to July and August to December: 153 days in five months, twice.
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (400 * cycle + year + carry, month, day)
+}
+
+/// Which log a segment belongs to, and its place in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lineage {
+    pub(crate) log_id: LogId,
+    pub(crate) segment: u64,
+}
+
+/// What stands at the path of a log.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Existing {
+    Nothing,
+    /// A regular file without a byte.
+    Empty,
+    /// Ours, and closed: may be continued at its end.
+    Clean {
+        lineage: Lineage,
+        previous: u64,
+        align: usize,
+        size: u64,
+    },
+    /// To be set aside.
+    Other {
+        lineage: Option<Lineage>,
+        reason: String,
+    },
+}
+
+/// Looks at a path without changing or following anything.
+///
+/// # Errors
+/// [`ErrorKind::NotAFile`] for what can be neither continued nor set aside; those of the system.
+pub(crate) fn inspect(path: &Path) -> Result<Existing, Error> {
+    let failed = |error| Error::io("cannot look at the file", error).at_path(path);
+    let kind = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Existing::Nothing),
+        Err(error) => return Err(failed(error)),
+    };
+    if !kind.is_file() {
+        let what = if kind.is_dir() {
+            "this is a directory; a log needs a path of its own in it"
+        } else if kind.is_symlink() {
+            "this is a symbolic link; logs are not written through links"
+        } else {
+            "this is a device, pipe or socket; a log needs a regular file"
+        };
+        return Err(Error::new(ErrorKind::NotAFile, what).at_path(path));
+    }
+    let file = File::open(path).map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len();
+    if size == 0 {
+        return Ok(Existing::Empty);
+    }
+    let start = read_start(&file).map_err(failed)?;
+    let lineage = start.as_ref().ok().map(|(start, _)| lineage(start));
+    let clean = match start {
+        Ok((start, previous)) => ends_cleanly(&file, size, &start).map_err(failed)?.map(|()| {
+            let align = start.align as usize;
+            Existing::Clean { lineage: self::lineage(&start), previous, align, size }
+        }),
+        Err(reason) => Err(reason),
+    };
+    Ok(clean.unwrap_or_else(|reason| Existing::Other { lineage, reason }))
+}
+
+fn lineage(start: &Prefix) -> Lineage {
+    Lineage { log_id: start.log_id, segment: start.segment }
+}
+
+/// The start of a file, and the segment before it; or why it has none.
+fn read_start(file: &File) -> io::Result<Result<(Prefix, u64), String>> {
+    let mut bytes = vec![0; MAX_ALIGN];
+    let read = read_up_to(file, &mut bytes, 0)?;
+    let invalid = match metadata::decode(&bytes[..read]) {
+        Ok((prefix, Metadata::Start(start))) if prefix.offset == 0 => {
+            return Ok(Ok((prefix, start.previous)));
+        }
+        Ok(_) => "it does not begin with a start block".into(),
+        Err(metadata::Invalid::Version(version)) => {
+            format!("it was written in version {version} of the format")
+        }
+        Err(metadata::Invalid::Damaged) => "its start block is damaged".into(),
+        Err(metadata::Invalid::NotMetadata) => "it does not begin like a log of ours".into(),
+    };
+    Ok(Err(invalid))
+}
+
+/// Whether the file ends exactly at a valid end block that belongs there; or why not.
+fn ends_cleanly(file: &File, size: u64, start: &Prefix) -> io::Result<Result<(), String>> {
+    let align = start.align as usize;
+    if !size.is_multiple_of(align as u64) || size < align as u64 {
+        return Ok(Err(format!("its size, {size}, is not a multiple of {align}")));
+    }
+    let at = size - align as u64;
+    let mut bytes = vec![0; align];
+    file.read_exact_at(&mut bytes, at)?;
+    let belongs = |prefix: &Prefix| {
+        let theirs = (prefix.log_id, prefix.segment, prefix.align);
+        prefix.offset == at && theirs == (start.log_id, start.segment, start.align)
+    };
+    Ok(match metadata::decode(&bytes) {
+        Ok((prefix, Metadata::End(_))) if belongs(&prefix) => Ok(()),
+        _ => Err("it was not closed".into()),
+    })
+}
+
+fn read_up_to(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut read = 0;
+    while read < bytes.len() {
+        match file.read_at(&mut bytes[read..], offset + read as u64) {
+            Ok(0) => break,
+            Ok(n) => read += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}
+
+/// Renames the active file to an archived name that is free.
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn set_aside(directory: &Directory, name: &LogName) -> Result<PathBuf, Error> {
+    let now = SystemTime::now();
+    for number in 0..u32::MAX {
+        let archived = name.archived(now, number);
+        if directory.rename_to_new(name.file(), &archived)? {
+            directory.sync()?;
+            return Ok(directory.path().join(archived));
+        }
+    }
+    let every = io::Error::from(io::ErrorKind::AlreadyExists);
+    Err(Error::io("cannot find a free archived name", every)
+        .at_path(&directory.path().join(name.file())))
+}
+
+/// The last archived segment of the log: where the numbering goes on when the active file does not say.
+/// Of several logs that had this name, the one written last.
+pub(crate) fn last_archived(directory: &Directory, name: &LogName) -> Option<Lineage> {
+    // A file that cannot be read takes no part; that is no reason not to log.
+    let entries = fs::read_dir(directory.path()).ok()?;
+    let starts = entries.filter_map(|entry| {
+        let entry = entry.ok().filter(|entry| name.is_archived(&entry.file_name()))?;
+        entry.file_type().ok().filter(fs::FileType::is_file)?;
+        let mut bytes = vec![0; MIN_ALIGN];
+        let file = File::open(entry.path()).ok()?;
+        let read = read_up_to(&file, &mut bytes, 0).ok()?;
+        match metadata::decode(bytes.get(..read)?) {
+            Ok((prefix, Metadata::Start(_))) if is_valid_align(prefix.align as usize) => {
+                Some(prefix)
+            }
+            _ => None,
+        }
+    });
+    let last = starts.max_by_key(|prefix| (prefix.time, prefix.segment))?;
+    Some(lineage(&last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn dates_of_the_gregorian_calendar() {
+        for (seconds, text) in [
+            (0, "1970-01-01_00-00-00"),
+            (951_782_399, "2000-02-28_23-59-59"),
+            (951_868_799, "2000-02-29_23-59-59"),
+            (951_868_800, "2000-03-01_00-00-00"),
+            (1_700_000_000, "2023-11-14_22-13-20"),
+            (4_107_542_399, "2100-02-28_23-59-59"),
+            (4_107_542_400, "2100-03-01_00-00-00"),
+        ] {
+            assert_eq!(utc(UNIX_EPOCH + Duration::from_secs(seconds)), text);
+        }
+        // Every day of 400 years, against counting.
+        let (mut year, mut month, mut day) = (1970, 1, 1);
+        for days in 0..146_097 {
+            assert_eq!(civil(days), (year, month, day));
+            let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+            let length = match month {
+                2 => 28 + u64::from(leap),
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            day += 1;
+            if day > length {
+                (day, month) = (1, month + 1);
+            }
+            if month > 12 {
+                (month, year) = (1, year + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn archived_names_are_known_again() {
+        let name = LogName::of(Path::new("/logs/app.log")).expect("name");
+        assert_eq!((name.file(), name.base()), (OsStr::new("app.log"), OsStr::new("app")));
+        let time = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        assert_eq!(name.archived(time, 0), "app_2023-11-14_22-13-20.log");
+        assert_eq!(name.archived(time, 3), "app_2023-11-14_22-13-20.3.log");
+        assert!(name.is_archived(&name.archived(time, 0)));
+        assert!(name.is_archived(&name.archived(time, 12)));
+        for other in ["app.log", "app_x.log", "apple_2023-11-14_22-13-20.log", "app_2023.txt"] {
+            assert!(!name.is_archived(OsStr::new(other)), "{other}");
+        }
+        assert_eq!(LogName::of(Path::new("plain")).expect("name").base(), "plain");
+        assert!(LogName::of(Path::new("/")).is_err());
+        assert!(LogName::of(Path::new(&"x".repeat(201))).is_err());
+    }
+}

@@ -1,0 +1,206 @@
+//! The flusher: the one thread that writes files, for all logs of a pool.
+//!
+//! There is no queue of sealed buffers: it scans the buffers' states. A queue would reorder: the flusher
+//! seals a buffer by CAS, and before it has put it into the queue, a writer fills and puts the next.
+
+use std::time::Instant;
+
+use super::{
+    home::Local,
+    log_writer::LogWriter,
+    pool::Pool,
+    wait::Bell,
+    word::{BufferIndex, BufferState},
+};
+use crate::{
+    Error,
+    sync::{Arc, AtomicBool, Mutex, Ordering, lock, thread::JoinHandle},
+};
+
+/// What others tell the flusher, apart from what is in the pool and in the logs.
+#[derive(Default)]
+struct Orders {
+    /// Logs that it has not taken over yet.
+    new: Mutex<Vec<LogWriter>>,
+    /// Whether it is to end with its last log.
+    stop: AtomicBool,
+}
+
+/// A handle to the flusher of a pool.
+pub(crate) struct Flusher {
+    orders: Arc<Orders>,
+    bell: Arc<Bell>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Flusher {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If the system does not give us one.
+    pub(crate) fn start(
+        pool: Arc<Pool>,
+        bell: Arc<Bell>,
+        prefault: bool,
+    ) -> Result<Flusher, Error> {
+        let orders = Arc::new(Orders::default());
+        let worker = Worker {
+            resident: vec![false; pool.len()],
+            pool,
+            bell: bell.clone(),
+            orders: orders.clone(),
+            writers: Vec::new(),
+            prefault,
+        };
+        let thread = std::thread::Builder::new()
+            .name("asynclogger".into())
+            .spawn(move || worker.run())
+            .map_err(|error| Error::io("cannot start the flusher's thread", error))?;
+        Ok(Flusher { orders, bell, thread: Some(thread) })
+    }
+
+    /// Hands a log over. Its records can be written from now on.
+    pub(crate) fn adopt(&self, writer: LogWriter) {
+        lock(&self.orders.new).push(writer);
+        self.bell.ring(super::wait::Sleep::Timed);
+    }
+
+    /// Ends the thread once its last log is closed. `wait`: until it has ended; never on the thread itself.
+    pub(crate) fn stop(&mut self, wait: bool) {
+        // Release pairs with the Acquire in `Worker::run`; the bell has the fence.
+        self.orders.stop.store(true, Ordering::Release);
+        self.bell.ring(super::wait::Sleep::Timed);
+        if let Some(thread) = self.thread.take()
+            && wait
+        {
+            // Its panic would be a bug; there is nothing to hand it to.
+            let _ = thread.join();
+        }
+    }
+
+    /// Forgets the thread: this is a forked child, which does not have it.
+    pub(crate) fn forget(&mut self) {
+        std::mem::forget(self.thread.take());
+    }
+}
+
+/// What runs on the thread.
+struct Worker {
+    pool: Arc<Pool>,
+    bell: Arc<Bell>,
+    orders: Arc<Orders>,
+    writers: Vec<LogWriter>,
+    /// Which buffers were made resident.
+    resident: Vec<bool>,
+    prefault: bool,
+}
+
+impl Worker {
+    fn run(mut self) {
+        Local::with(Local::never_wait);
+        if self.prefault {
+            (0..self.pool.len() as u32).for_each(|index| self.populate(index));
+        }
+        loop {
+            self.writers.append(&mut lock(&self.orders.new));
+            let mut progress = self.write_sealed();
+            let now = Instant::now();
+            for writer in &mut self.writers {
+                progress |= writer.advance(now);
+            }
+            self.writers.retain(|writer| !writer.is_closed());
+            if progress {
+                continue;
+            }
+            // Acquire pairs with the Release in `stop`.
+            if self.writers.is_empty() && self.orders.stop.load(Ordering::Acquire) {
+                return;
+            }
+            if !self.populate_next() {
+                self.sleep();
+            }
+        }
+    }
+
+    /// Writes every sealed buffer whose turn it is; whether there was one.
+    fn write_sealed(&mut self) -> bool {
+        let mut progress = false;
+        for index in 0..self.pool.len() as u32 {
+            if let Some((writer, shard, generation)) = self.writable(index, Instant::now) {
+                self.writers[writer].write_sealed(index, shard, generation);
+                progress = true;
+            }
+        }
+        progress
+    }
+
+    /// If a buffer is sealed and the next of its shard: whose it is.
+    fn writable(
+        &self,
+        index: BufferIndex,
+        now: impl FnOnce() -> Instant,
+    ) -> Option<(usize, u32, u64)> {
+        let BufferState::Sealed { shard, generation } = self.pool.state(index) else {
+            return None;
+        };
+        let writer = self.writer_of(index)?;
+        let is_next = self.writers[writer].is_next(shard, generation, now());
+        is_next.then_some((writer, shard, generation))
+    }
+
+    fn writer_of(&self, index: BufferIndex) -> Option<usize> {
+        let owner = self.pool.owner(index);
+        self.writers.iter().position(|writer| writer.index() == owner)
+    }
+
+    /// Makes the buffers resident that writers are at or will take next; whether there was one. So no
+    /// caller pays for a page, except in the first moments of the first buffers.
+    fn populate_next(&mut self) -> bool {
+        let wanted = |index: &BufferIndex| {
+            !self.resident[*index as usize]
+                && matches!(self.pool.state(*index), BufferState::Active { .. })
+        };
+        let any_active = |_: &BufferIndex| self.writers.iter().any(LogWriter::is_armed);
+        let next = self.pool.next_free().filter(any_active);
+        let next = next.filter(|index| !self.resident[*index as usize]);
+        let Some(index) = next.or_else(|| (0..self.pool.len() as u32).find(wanted)) else {
+            return false;
+        };
+        self.populate(index);
+        true
+    }
+
+    fn populate(&mut self, index: BufferIndex) {
+        // Refused by old kernels, and when memory is short: then callers pay for their pages.
+        let _ = self.pool.populate(index);
+        self.resident[index as usize] = true;
+    }
+
+    fn sleep(&mut self) {
+        let now = Instant::now();
+        for index in 0..self.pool.len() as u32 {
+            if let BufferState::Active { .. } = self.pool.state(index)
+                && let Some(writer) = self.writer_of(index)
+            {
+                self.writers[writer].arm(now);
+            }
+        }
+        let wake_at = self.writers.iter().filter_map(|writer| writer.wake_at(now)).min();
+        self.bell.sleep(wake_at, || self.has_news(now));
+    }
+
+    /// Looked at between the announcement of a sleep and the sleep.
+    fn has_news(&self, now: Instant) -> bool {
+        let in_pool = (0..self.pool.len() as u32).any(|index| match self.pool.state(index) {
+            BufferState::Sealed { .. } => self.writable(index, || now).is_some(),
+            BufferState::Active { .. } => {
+                self.writer_of(index).is_some_and(|writer| !self.writers[writer].is_armed())
+            }
+            _ => false,
+        });
+        in_pool
+            || self.writers.iter().any(LogWriter::has_news)
+            || !lock(&self.orders.new).is_empty()
+            || (self.writers.is_empty() && self.orders.stop.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,137 @@
+//! Where callers of `flush` and `close` meet the flusher: tickets, results, and the last error.
+
+use std::time::Instant;
+
+use crate::{
+    Error, ErrorKind,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError, lock},
+};
+
+/// One log's requests to the flusher.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The last ticket given out.
+    requested: u64,
+    /// All up to this one are durable.
+    completed: u64,
+    /// The last attempt that covered these failed.
+    failed: u64,
+    /// With this.
+    failure: Option<Error>,
+    ending: Ending,
+    last_error: Option<Error>,
+}
+
+/// How far a log is on its way to its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Ending {
+    #[default]
+    Open,
+    /// Write everything, then end the file.
+    Closing,
+    /// The last handle is gone: try once more, then give up what cannot be written.
+    Abandoned,
+    /// The file is ended; nothing happens any more.
+    Closed,
+}
+
+impl Gate {
+    pub(crate) fn new() -> Gate {
+        Gate { state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// A ticket for everything accepted before this call. Ring the bell after it.
+    pub(crate) fn request(&self) -> u64 {
+        let mut state = lock(&self.state);
+        state.requested += 1;
+        state.requested
+    }
+
+    /// Waits for the attempt that covers `ticket`.
+    ///
+    /// # Errors
+    /// The attempt's error, or [`ErrorKind::Timeout`].
+    pub(crate) fn wait(&self, ticket: u64, deadline: Option<Instant>) -> Result<(), Error> {
+        let mut state = lock(&self.state);
+        loop {
+            if state.completed >= ticket || state.ending == Ending::Closed {
+                return Ok(());
+            }
+            if state.failed >= ticket {
+                let unknown = || Error::new(ErrorKind::Io, "a flush failed");
+                return Err(state.failure.clone().unwrap_or_else(unknown));
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(Error::new(ErrorKind::Timeout, "the flush took longer than allowed"));
+            }
+            state = self.wait_for_change(state, deadline);
+        }
+    }
+
+    /// The last ticket, if it is not answered yet.
+    pub(crate) fn open_request(&self) -> Option<u64> {
+        let state = lock(&self.state);
+        (state.requested > state.completed.max(state.failed)).then_some(state.requested)
+    }
+
+    /// Everything up to `ticket` is durable.
+    pub(crate) fn complete(&self, ticket: u64) {
+        lock(&self.state).completed = ticket;
+        self.changed.notify_all();
+    }
+
+    /// An attempt failed, for all up to `ticket` if it covered any.
+    pub(crate) fn fail(&self, ticket: Option<u64>, error: &Error) {
+        let mut state = lock(&self.state);
+        if let Some(ticket) = ticket {
+            state.failed = ticket;
+            state.failure = Some(error.clone());
+        }
+        state.last_error = Some(error.clone());
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn last_error(&self) -> Option<Error> {
+        lock(&self.state).last_error.clone()
+    }
+
+    pub(crate) fn ending(&self) -> Ending {
+        lock(&self.state).ending
+    }
+
+    pub(crate) fn set_ending(&self, ending: Ending) {
+        lock(&self.state).ending = ending;
+        self.changed.notify_all();
+    }
+
+    /// Waits until the log is closed, something changes, or `deadline`; whether it is closed.
+    pub(crate) fn wait_closed(&self, deadline: Instant) -> bool {
+        let state = lock(&self.state);
+        if state.ending == Ending::Closed {
+            return true;
+        }
+        self.wait_for_change(state, Some(deadline)).ending == Ending::Closed
+    }
+
+    fn wait_for_change<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        deadline: Option<Instant>,
+    ) -> MutexGuard<'a, State> {
+        #[cfg(not(loom))]
+        if let Some(deadline) = deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let waited = self.changed.wait_timeout(state, left);
+            return waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let _ = deadline;
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,34 @@
+//! From a record to the file: shard, buffer, seal, flusher, segment.
+
+mod archive;
+#[expect(
+    unsafe_code,
+    reason = "the bytes of a buffer have one owner at a time, by the swap protocol"
+)]
+mod buffer;
+mod flusher;
+mod gate;
+mod home;
+mod log;
+mod log_writer;
+#[expect(unsafe_code, reason = "buffers are places in one region")]
+mod pool;
+mod progress;
+mod segment;
+#[expect(unsafe_code, reason = "the holder of a claim is alone above the tail")]
+mod shard;
+mod wait;
+mod word;
+
+pub(crate) use self::{
+    flusher::Flusher,
+    gate::Ending,
+    home::Local,
+    log::{Log, LogParts},
+    log_writer::LogWriter,
+    pool::Pool,
+    segment::{Segment, new_session},
+    shard::SealAttempt,
+    wait::Bell,
+    wait::Sleep,
+};

@@ -1,0 +1,267 @@
+//! The pool: all buffers of one or many logs, their states, and the stack of the free ones.
+
+use std::{io, ptr::NonNull, sync::Arc};
+
+use super::{
+    buffer::{Buffer, HEADER, SealedBuffer},
+    wait::Waiters,
+    word::{BufferIndex, BufferState, MAX_BUFFERS},
+};
+use crate::{
+    Error, ErrorKind,
+    format::block,
+    mem::Region,
+    sync::{AtomicU32, AtomicU64, Ordering},
+};
+
+/// `next` of the last free buffer.
+const END: u32 = u32::MAX;
+
+/// What the pool knows of a buffer beside its bytes.
+#[derive(Debug)]
+struct Slot {
+    /// A [`BufferState`].
+    state: AtomicU64,
+    /// Which log the state's shard belongs to; stored before the state that needs it.
+    owner: AtomicU32,
+    /// The free buffer below this one in the stack.
+    next: AtomicU32,
+}
+
+/// Buffers of one size, for one or many logs.
+pub(crate) struct Pool {
+    region: Region,
+    slots: Box<[Slot]>,
+    /// The stack of free buffers, most recently freed first since its lines are still in the caches:
+    /// `{ count of changes, top }`, so that a top that went and came back is not taken for unchanged.
+    top: AtomicU64,
+    align: usize,
+    stride: usize,
+    head_room: usize,
+    capacity: usize,
+    pub(super) waiters: Waiters,
+}
+
+impl Pool {
+    /// `count` buffers whose header and records together have `capacity` bytes, for files of alignment
+    /// `align`. None of their memory is resident yet.
+    pub(crate) fn new(count: usize, capacity: usize, align: usize) -> Result<Pool, Error> {
+        let too_many =
+            || Error::new(ErrorKind::InvalidConfig, format!("{count} buffers of {capacity} bytes"));
+        if count == 0 || count > MAX_BUFFERS || capacity <= HEADER {
+            return Err(too_many());
+        }
+        let data_len = block::data_len(capacity - HEADER);
+        let head_room = block::head_len(data_len, align);
+        let stride = head_room + data_len + block::tail_len(data_len, align);
+        let bytes = stride.checked_mul(count).ok_or_else(too_many)?;
+        let region = Region::anonymous(bytes, align, stride)?;
+        let slots = (0..count as u32)
+            .map(|index| Slot {
+                state: AtomicU64::new(BufferState::Free.bits()),
+                owner: AtomicU32::new(0),
+                next: AtomicU32::new(if index + 1 == count as u32 { END } else { index + 1 }),
+            })
+            .collect();
+        let (top, waiters) = (AtomicU64::new(0), Waiters::new());
+        Ok(Pool { region, slots, top, align, stride, head_room, capacity, waiters })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Bytes of header and records of each buffer.
+    #[inline]
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(super) fn head_room(&self) -> usize {
+        self.head_room
+    }
+
+    pub(super) fn room_after_header(&self) -> usize {
+        self.stride - self.head_room
+    }
+
+    #[inline]
+    pub(super) fn buffer(&self, index: BufferIndex) -> Buffer<'_> {
+        debug_assert!((index as usize) < self.slots.len());
+        let offset = index as usize * self.stride + self.head_room;
+        // SAFETY: indices come from this pool, so the header is within the region, which lives as long
+        // as the borrow of `self`, and its pointer is not null.
+        unsafe { Buffer::new(NonNull::new_unchecked(self.region.as_ptr().add(offset))) }
+    }
+
+    pub(crate) fn state(&self, index: BufferIndex) -> BufferState {
+        // Acquire pairs with the Release of whoever stored the state: ACTIVE's owner and zeroed tail,
+        // SEALED's records, are visible.
+        BufferState::from_bits(self.slots[index as usize].state.load(Ordering::Acquire))
+    }
+
+    fn set_state(&self, index: BufferIndex, state: BufferState) {
+        // Release: what was done to the buffer in its last state is visible to who sees the new one.
+        self.slots[index as usize].state.store(state.bits(), Ordering::Release);
+    }
+
+    /// Which log a buffer that is not free belongs to; after [`Pool::state`] said so.
+    pub(crate) fn owner(&self, index: BufferIndex) -> u32 {
+        // Relaxed: stored before the state, whose load acquired it.
+        self.slots[index as usize].owner.load(Ordering::Relaxed)
+    }
+
+    /// How many buffers wait to be written, for any log.
+    pub(crate) fn sealed_count(&self) -> usize {
+        let waiting =
+            |state| matches!(state, BufferState::Sealed { .. } | BufferState::Writing { .. });
+        (0..self.slots.len() as u32).filter(|index| waiting(self.state(*index))).count()
+    }
+
+    /// Takes the most recently freed buffer out of the stack; it stays FREE until it is activated.
+    pub(crate) fn take(&self) -> Option<BufferIndex> {
+        // Acquire pairs with the Release of `push`: the slot's `next` is visible, and whatever the
+        // flusher did to the buffer happened before.
+        let mut top = self.top.load(Ordering::Acquire);
+        loop {
+            let index = top as u32;
+            if index == END {
+                return None;
+            }
+            let next = self.slots[index as usize].next.load(Ordering::Relaxed);
+            // A `next` that is stale belongs to an older count of changes, so this fails.
+            let below = changed(top, next);
+            match self.top.compare_exchange_weak(top, below, Ordering::Acquire, Ordering::Acquire) {
+                Ok(_) => return Some(index),
+                Err(current) => top = current,
+            }
+        }
+    }
+
+    fn push(&self, index: BufferIndex) {
+        let mut top = self.top.load(Ordering::Relaxed);
+        loop {
+            self.slots[index as usize].next.store(top as u32, Ordering::Relaxed);
+            // Release pairs with the Acquire in `take`.
+            let above = changed(top, index);
+            match self.top.compare_exchange_weak(top, above, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(current) => top = current,
+            }
+        }
+    }
+
+    /// The buffer that the next swap will take, if nothing happens before it.
+    pub(crate) fn next_free(&self) -> Option<BufferIndex> {
+        let index = self.top.load(Ordering::Relaxed) as u32;
+        (index != END).then_some(index)
+    }
+
+    /// Whether a swap would find a buffer now.
+    pub(crate) fn has_free(&self) -> bool {
+        self.next_free().is_some()
+    }
+
+    /// Makes a taken buffer the active one of a shard: empty, and then ACTIVE.
+    pub(super) fn activate(&self, index: BufferIndex, owner: u32, shard: u32, generation: u64) {
+        self.buffer(index).publish(0);
+        self.slots[index as usize].owner.store(owner, Ordering::Relaxed);
+        self.set_state(index, BufferState::Active { shard, generation });
+    }
+
+    /// Marks a buffer that its shard has given up.
+    pub(super) fn seal(&self, index: BufferIndex, shard: u32, generation: u64) {
+        self.set_state(index, BufferState::Sealed { shard, generation });
+    }
+
+    /// Takes a sealed buffer for writing; `None` if it is not sealed (any more).
+    pub(crate) fn take_sealed(self: &Arc<Pool>, index: BufferIndex) -> Option<SealedBuffer> {
+        let state @ BufferState::Sealed { shard, generation } = self.state(index) else {
+            return None;
+        };
+        let writing = BufferState::Writing { shard, generation }.bits();
+        let slot = &self.slots[index as usize];
+        // Acquire as in `state`. An RMW, so that of two takers one gets it.
+        slot.state
+            .compare_exchange(state.bits(), writing, Ordering::Acquire, Ordering::Relaxed)
+            .ok()?;
+        // SAFETY: we just moved it from SEALED to WRITING.
+        Some(unsafe { SealedBuffer::new(self.clone(), index) })
+    }
+
+    /// Gives a buffer back and wakes a waiting writer, if there is one.
+    pub(super) fn free(&self, index: BufferIndex) {
+        self.set_state(index, BufferState::Free);
+        self.push(index);
+        self.waiters.buffer_freed();
+    }
+
+    /// Wakes all writers that wait for a buffer of this log: it is closed.
+    pub(crate) fn wake_writers(&self, log: u32) {
+        self.waiters.wake_log(log);
+    }
+
+    /// A copy of what is published in a buffer that somebody may still write to, sealed, in memory of
+    /// its own. `None` if there is no memory for it.
+    pub(crate) fn copy_published(&self, index: BufferIndex) -> Option<SealedBuffer> {
+        let pool = Arc::new(Pool::new(1, self.capacity, self.align).ok()?);
+        let copy = pool.take()?;
+        pool.activate(copy, 0, 0, 0);
+        pool.buffer(copy).copy_published(self.buffer(index));
+        pool.seal(copy, 0, 0);
+        pool.take_sealed(copy)
+    }
+
+    /// Makes a buffer's memory resident, without changing it.
+    pub(crate) fn populate(&self, index: BufferIndex) -> io::Result<()> {
+        let start = index as usize * self.stride;
+        self.region.populate(start..start + self.stride)
+    }
+}
+
+/// `{ count of changes + 1, index }`.
+fn changed(top: u64, index: u32) -> u64 {
+    ((top >> 32) + 1) << 32 | u64::from(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_free_list_is_a_stack() {
+        let pool = Pool::new(3, 1 << 16, 4096).expect("pool");
+        let order: Vec<_> = std::iter::from_fn(|| pool.take()).collect();
+        assert_eq!(order, [0, 1, 2]);
+        assert!(!pool.has_free());
+        pool.free(1);
+        pool.free(0);
+        assert_eq!((pool.take(), pool.take(), pool.take()), (Some(0), Some(1), None));
+    }
+
+    #[test]
+    fn a_sealed_buffer_is_taken_once() {
+        let pool = Arc::new(Pool::new(2, 1 << 16, 4096).expect("pool"));
+        let index = pool.take().expect("a free buffer");
+        pool.activate(index, 5, 3, 9);
+        assert!(pool.take_sealed(index).is_none());
+        pool.seal(index, 3, 9);
+        assert_eq!((pool.owner(index), pool.sealed_count()), (5, 1));
+        let sealed = pool.take_sealed(index).expect("sealed");
+        assert!(pool.take_sealed(index).is_none());
+        sealed.free();
+        assert_eq!(pool.state(index), BufferState::Free);
+        assert_eq!(pool.take(), Some(index));
+    }
+
+    #[test]
+    fn the_block_of_a_full_buffer_fits() {
+        for (capacity, align) in [(1 << 16, 4096), ((1 << 16) + 1, 4096), (100_000, 65_536)] {
+            let pool = Pool::new(1, capacity, align).expect("pool");
+            let mut info = crate::format::BlockInfo::default();
+            info.set_lengths((capacity - HEADER) as u32, align);
+            assert!(info.head_len as usize <= pool.head_room());
+            assert!((info.data_len + info.tail_len) as usize <= pool.room_after_header());
+        }
+    }
+}
