@@ -24,5 +24,6 @@ pub use crate::{
     config::{Config, DirectIo, Durability, Engine, Overflow},
     error::{Error, ErrorKind, LogError},
     format::LogId,
+    read::{LogDir, LogReport, ReadOptions, Reader, Record, Report, verify},
     stats::{Dropped, EngineKind, FlushMetrics, IoMode, Opened, Position, ShardStats, Stats},
 };

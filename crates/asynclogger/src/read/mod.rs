@@ -1,1 +1,49 @@
-//! Reading.
+//! Reading logs: one file with [`Reader`], all files of a log with [`LogDir`], checking with [`verify`].
+//!
+//! Nothing here writes: files are opened for reading only. Whatever the bytes are, a reader ends, takes no
+//! more memory than the largest block of the file, and delivers no record that is not under a good checksum.
+//! What is damaged or missing is in the [`Report`], with the number of records lost as exactly as the file
+//! tells it.
+//!
+//! The records of one shard come in the order in which they were logged, each once. There is no order
+//! between shards.
+//!
+//! ```
+//! # fn main() -> Result<(), asynclogger::Error> {
+//! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v1.log");
+//! let mut reader = asynclogger::Reader::open(path)?;
+//! while let Some(record) = reader.next_record()? {
+//!     println!("{:?}: {} bytes", record.position(), record.bytes().len());
+//! }
+//! assert_eq!(reader.report().records, 2);
+//! # Ok(())
+//! # }
+//! ```
+#![deny(clippy::indexing_slicing)]
+
+mod block;
+mod history;
+mod ledger;
+mod loaded;
+mod log_dir;
+mod missing;
+mod native;
+mod original;
+mod place;
+mod reader;
+mod records;
+mod report;
+mod resync;
+mod segments;
+mod source;
+
+pub use self::{
+    log_dir::{LogDir, LogReport},
+    reader::{ReadOptions, Reader, verify},
+    records::{Block, BlockRecords, IntoRecords, OwnedRecord, Record},
+    report::{Damage, DamageKind, Declared, Ending, Format, Layout, Loss, Report, SessionReport},
+    segments::Segment,
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! One block in memory: which of its chunks are good, which records they hold, how these are numbered.
+
+use crate::format::{BlockInfo, CHUNK, ChunkEntry, RECORD_HEADER, SHARD_HEADER, record::Records};
+
+/// What is known of the block that is loaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct BlockMeta {
+    /// Where it begins: its head, or the shard header in a file of the original.
+    pub(super) offset: u64,
+    /// Where its data part begins.
+    pub(super) data_offset: u64,
+    pub(super) len: u64,
+    pub(super) segment: u64,
+    pub(super) session: u64,
+    pub(super) sequence: u64,
+    pub(super) generation: u64,
+    pub(super) time: i64,
+    pub(super) shard: u32,
+}
+
+/// Records back to back, all of them under good checksums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    /// Offset of the first one's length, from the shard header.
+    pub(super) start: usize,
+    /// Where the last one ends.
+    pub(super) end: usize,
+    /// Number of the first one.
+    pub(super) number: u64,
+}
+
+/// Consecutive chunks that cost records, or could not be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BadStretch {
+    /// The first of the chunks.
+    pub(super) first: usize,
+    /// How many.
+    pub(super) count: usize,
+    /// The records that start in them, and the one before that reaches into them.
+    pub(super) lost: u64,
+    /// The file ends within them.
+    pub(super) torn: bool,
+}
+
+/// What the checksums and the table say of a data part.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    pub(super) runs: Vec<Run>,
+    pub(super) bad: Vec<BadStretch>,
+    pub(super) records: u64,
+    /// Bytes of the records of `runs`.
+    pub(super) payload: u64,
+}
+
+impl Checked {
+    pub(super) fn lost(&self) -> u64 {
+        self.bad.iter().map(|bad| bad.lost).sum()
+    }
+}
+
+/// Whether the table fits the fields beside it: each chunk's first record lies in the chunk, and the counts
+/// add up. Otherwise a checksum was right over nonsense.
+pub(super) fn is_consistent(info: &BlockInfo, table: &[ChunkEntry]) -> bool {
+    let records: u64 = table.iter().map(|entry| u64::from(entry.records)).sum();
+    let firsts_fit = table.iter().enumerate().all(|(index, entry)| {
+        let first = entry.first as usize;
+        let in_chunk = first / CHUNK == index && first >= SHARD_HEADER;
+        if entry.records == 0 { first == 0 } else { in_chunk }
+    });
+    records == u64::from(info.records) && firsts_fit
+}
+
+/// Takes the records from the good chunks. `data` is what there is of the data part, at most as long as
+/// `info` says; `good` says which of its chunks to trust.
+pub(super) fn check(data: &[u8], info: &BlockInfo, table: &[ChunkEntry], good: &[bool]) -> Checked {
+    let mut checked = Checked::default();
+    let records_end = (SHARD_HEADER + info.valid as usize).min(data.len());
+    let mut number = info.first_record;
+    let mut chunk = 0;
+    // A record that starts in good chunks and reaches into the bad ones after them.
+    let mut cut_off = 0;
+    while chunk < table.len() {
+        let rest = good.get(chunk..).unwrap_or_default();
+        let is_good = rest.first() == Some(&true);
+        let count = rest.iter().take_while(|good| **good == is_good).count().max(1);
+        let entries = table.get(chunk..chunk + count).unwrap_or_default();
+        let starting: u64 = entries.iter().map(|entry| u64::from(entry.records)).sum();
+        if is_good {
+            let end = ((chunk + count) * CHUNK).min(records_end);
+            let walked = walk(data.get(..end).unwrap_or(data), chunk, entries);
+            checked.take(&walked, number);
+            cut_off = starting.saturating_sub(walked.records);
+            let contradicted = cut_off > 1 || chunk + count == table.len();
+            if contradicted && cut_off > 0 {
+                // Good checksums over records that contradict the table: what was not walked is lost here.
+                let first = (walked.end / CHUNK).clamp(chunk, chunk + count - 1);
+                let count = chunk + count - first;
+                checked.bad.push(BadStretch { first, count, lost: cut_off, torn: false });
+                cut_off = 0;
+            }
+        } else {
+            let torn = data.len() < ((chunk + count) * CHUNK).min(info.data_len as usize);
+            let lost = starting + cut_off;
+            checked.bad.push(BadStretch { first: chunk, count, lost, torn });
+            cut_off = 0;
+        }
+        number = number.saturating_add(starting);
+        chunk += count;
+    }
+    checked
+}
+
+impl Checked {
+    fn take(&mut self, walked: &Walked, number: u64) {
+        if walked.records > 0 {
+            self.runs.push(Run { start: walked.start, end: walked.end, number });
+            self.records += walked.records;
+            self.payload += walked.payload;
+        }
+    }
+}
+
+struct Walked {
+    start: usize,
+    end: usize,
+    records: u64,
+    payload: u64,
+}
+
+/// Walks the records that start in `entries`, the chunks from `first_chunk` on, and lie before the end of
+/// `data`. Stops where the records and the table part.
+fn walk(data: &[u8], first_chunk: usize, entries: &[ChunkEntry]) -> Walked {
+    let none = Walked { start: 0, end: first_chunk * CHUNK, records: 0, payload: 0 };
+    let Some(first) = entries.iter().find(|entry| entry.records > 0) else { return none };
+    let start = first.first as usize;
+    let mut walked = Walked { start, end: start, records: 0, payload: 0 };
+    let mut records = Records::new(data, start);
+    for (index, entry) in entries.iter().enumerate() {
+        let chunk_end = (first_chunk + index + 1) * CHUNK;
+        if entry.records > 0 && entry.first as usize != records.offset() {
+            break;
+        }
+        let mut here = 0;
+        while here < entry.records && records.offset() < chunk_end {
+            if records.next().is_none() {
+                break;
+            }
+            here += 1;
+        }
+        walked.records += u64::from(here);
+        walked.end = records.offset();
+        if here < entry.records {
+            break;
+        }
+    }
+    let prefixes = RECORD_HEADER as u64 * walked.records;
+    walked.payload = ((walked.end - start) as u64).saturating_sub(prefixes);
+    walked
+}
+
+/// Takes out of `runs` the records that lie in `delivered` chunks only: those were handed out before the
+/// block was complete.
+pub(super) fn without_delivered(data: &[u8], runs: &[Run], delivered: &[bool]) -> Vec<Run> {
+    let mut left: Vec<Run> = Vec::new();
+    for run in runs {
+        let records = Records::new(data.get(..run.end).unwrap_or_default(), run.start);
+        for (number, (start, record)) in (run.number..).zip(records) {
+            let end = start + RECORD_HEADER + record.len();
+            let touched = delivered.get(start / CHUNK..=(end - 1) / CHUNK).unwrap_or_default();
+            if !touched.is_empty() && touched.iter().all(|chunk| *chunk) {
+                continue;
+            }
+            match left.last_mut().filter(|last| last.end == start) {
+                Some(last) => last.end = end,
+                None => left.push(Run { start, end, number }),
+            }
+        }
+    }
+    left
+}

@@ -1,0 +1,223 @@
+//! The accounts of a whole log: what the files alone cannot say, because it lies between them.
+//!
+//! A session goes on from segment to segment. Its records are counted by the numbers of its shards (the
+//! next number less the first one is what was written) and by what the last note or end declares; what of
+//! that was not found is lost.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    ledger::{Ledger, sum_known},
+    missing::Missing,
+    report::{Declared, Loss, Report, SessionReport},
+};
+use crate::{
+    Dropped,
+    format::{BlockInfo, Totals},
+};
+
+/// The accounts of all sessions over the segments read so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct History {
+    sessions: Vec<Session>,
+    by_id: HashMap<u64, usize>,
+    /// What may be lost in places where nothing told: with the session, if it was one.
+    open: Vec<(Option<u64>, Option<u64>)>,
+    /// Segments read before this one.
+    segments: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Session {
+    report: SessionReport,
+    next_sequence: Option<u64>,
+    missing: Missing,
+    shards: BTreeMap<u32, Shard>,
+    dropped: Dropped,
+    /// Sum over the shards of what their numbers say was written.
+    written: u64,
+    /// What was gone at the last note or end: by its word, and by the numbers.
+    declared_lost: u64,
+    numbered_lost: u64,
+    /// Records in segments before the first one there is; `None`: not known yet.
+    before: Option<u64>,
+    /// Number of the segment in which it was seen first and last.
+    first_segment: u64,
+    last_segment: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Shard {
+    next: u64,
+    dropped: Dropped,
+}
+
+impl History {
+    /// Takes over what the accounts of a file leave open, and turns to the next file.
+    pub(super) fn end_segment(&mut self, ledger: &Ledger, report: &Report) {
+        for (index, more) in ledger.open_ranges() {
+            let session = index.and_then(|index| report.sessions.get(index));
+            self.open_range(session.map(|session| session.session), more);
+        }
+        self.segments += 1;
+    }
+
+    pub(super) fn start(&mut self, session: u64, first_sequence: u64) {
+        if let Some(session) = self.session(session, first_sequence == 0) {
+            self.arrive(session, first_sequence);
+        }
+    }
+
+    /// Counts a block that its file counts, too. `false`: it was read in an earlier segment. That happens
+    /// when a write failed: it is repeated in a new segment, and may have reached the old one after all.
+    pub(super) fn block(&mut self, session: u64, info: &BlockInfo) -> bool {
+        let Some(index) = self.session(session, info.sequence == 0) else { return false };
+        let Some(session) = self.sessions.get_mut(index) else { return false };
+        let is_past = session.next_sequence.is_some_and(|next| info.sequence < next);
+        if is_past && !session.missing.remove(info.sequence) {
+            return false;
+        }
+        if is_past {
+            let records = u64::from(info.records);
+            session.declared_lost = session.declared_lost.saturating_sub(records);
+        }
+        self.arrive(index, info.sequence);
+        let Some(session) = self.sessions.get_mut(index) else { return false };
+        let after = info.sequence.saturating_add(1);
+        session.next_sequence = Some(session.next_sequence.unwrap_or(0).max(after));
+        let end = info.first_record.saturating_add(u64::from(info.records));
+        let first = if session.before == Some(0) { 0 } else { info.first_record };
+        let fresh = Shard { next: first, dropped: Dropped::default() };
+        let shard = session.shards.entry(info.shard).or_insert(fresh);
+        session.written = session.written.saturating_add(end.saturating_sub(shard.next));
+        let drops = info.dropped.zip(shard.dropped, u64::saturating_sub);
+        session.dropped = session.dropped.zip(drops, u64::saturating_add);
+        let dropped = shard.dropped.zip(info.dropped, u64::max);
+        *shard = Shard { next: shard.next.max(end), dropped };
+        true
+    }
+
+    /// Counts the records found in a block.
+    pub(super) fn found(&mut self, session: u64, records: u64, payload: u64) {
+        let Some(index) = self.session(session, false) else { return };
+        if let Some(Session { report, .. }) = self.sessions.get_mut(index) {
+            report.blocks += 1;
+            report.records = report.records.saturating_add(records);
+            report.payload_bytes = report.payload_bytes.saturating_add(payload);
+        }
+    }
+
+    pub(super) fn totals(&mut self, id: u64, totals: &Totals) {
+        let begins = totals.first_sequence == 0 && totals.records == totals.segment_records;
+        let Some(index) = self.session(id, begins) else { return };
+        self.arrive(index, totals.next_sequence);
+        let is_first_segment =
+            self.sessions.get(index).is_some_and(|session| session.first_segment == self.segments);
+        let Some(session) = self.sessions.get_mut(index) else { return };
+        let written = session.written;
+        let before = *session.before.get_or_insert(if is_first_segment {
+            totals.records.saturating_sub(totals.segment_records)
+        } else {
+            totals.records.saturating_sub(written)
+        });
+        let known = before.saturating_add(session.report.records);
+        session.declared_lost = totals.records.saturating_sub(known);
+        session.numbered_lost = session.numbered_lost();
+        session.report.declared = Some(Declared {
+            records: totals.records,
+            payload_bytes: totals.payload,
+            segment_records: totals.segment_records,
+            blocks: totals.next_sequence,
+        });
+        session.report.closed |= totals.session_over;
+        session.dropped = session.dropped.zip(totals.dropped, u64::max);
+        self.open.retain(|(session, _)| *session != Some(id));
+    }
+
+    /// The sessions, with their losses.
+    pub(super) fn sessions(&self) -> Vec<SessionReport> {
+        let session_of = |session: &Session| {
+            let id = session.report.session;
+            let open = self.open.iter().filter(|(session, _)| *session == Some(id));
+            let (lost, more) = session.lost();
+            let open = open.map(|(_, more)| *more);
+            let lost = Loss::range(lost, sum_known(open.chain([Some(more)])));
+            let dropped = session.dropped;
+            SessionReport { lost, dropped, ..session.report.clone() }
+        };
+        self.sessions.iter().map(session_of).collect()
+    }
+
+    /// All losses.
+    pub(super) fn lost(&self) -> Loss {
+        let lost = self.sessions.iter().map(|session| session.lost().0);
+        let more = self.sessions.iter().map(|session| Some(session.lost().1));
+        let open = self.open.iter().map(|(_, more)| *more);
+        Loss::range(lost.fold(0, u64::saturating_add), sum_known(more.chain(open)))
+    }
+
+    fn session(&mut self, id: u64, begins: bool) -> Option<usize> {
+        let (segment, next) = (self.segments, self.sessions.len());
+        let index = *self.by_id.entry(id).or_insert(next);
+        if index == next {
+            let before = begins.then_some(0);
+            let report = SessionReport { session: id, ..SessionReport::default() };
+            let first_segment = segment;
+            let fresh = Session {
+                report,
+                before,
+                first_segment,
+                last_segment: segment,
+                ..Default::default()
+            };
+            self.sessions.push(fresh);
+        }
+        Some(index)
+    }
+
+    /// The session's next block has `sequence`. At its first sign in a segment that says whether anything
+    /// is missing between the segments.
+    fn arrive(&mut self, index: usize, sequence: u64) {
+        let segment = self.segments;
+        let Some(session) = self.sessions.get_mut(index) else { return };
+        let id = session.report.session;
+        let expected = session.next_sequence.or(session.before.filter(|before| *before == 0));
+        session.next_sequence = Some(expected.unwrap_or(sequence).max(sequence));
+        let missing = expected.filter(|expected| *expected < sequence);
+        if let Some(expected) = missing {
+            session.missing.insert(expected, sequence);
+        }
+        if session.last_segment == segment {
+            return;
+        }
+        session.last_segment = segment;
+        if missing.is_some() {
+            self.open_range(Some(id), None);
+        } else {
+            self.open.retain(|(session, _)| *session != Some(id));
+        }
+    }
+
+    /// Adds a range, or to the range there is.
+    fn open_range(&mut self, session: Option<u64>, more: Option<u64>) {
+        match self.open.iter_mut().find(|(other, _)| *other == session) {
+            Some((_, sum)) => *sum = sum_known([*sum, more].into_iter()),
+            None => self.open.push((session, more)),
+        }
+    }
+}
+
+impl Session {
+    fn numbered_lost(&self) -> u64 {
+        self.written.saturating_sub(self.report.records)
+    }
+
+    /// What is lost at least, and how much more it can be: a jump of the numbers after a note may be what
+    /// the note told already, or new.
+    fn lost(&self) -> (u64, u64) {
+        let numbered = self.numbered_lost();
+        let fresh = numbered.saturating_sub(self.numbered_lost);
+        let least = numbered.max(self.declared_lost);
+        (least, self.declared_lost.saturating_add(fresh).saturating_sub(least))
+    }
+}

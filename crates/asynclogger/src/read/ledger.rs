@@ -1,0 +1,379 @@
+//! The accounts of one file: which sequence and record numbers were found, which are missing, since where.
+//!
+//! A *hole* is a region that may have held blocks. The numbering tells what was in it: the sequence says how
+//! many blocks, a shard's next number how many of its records, a note or an end how many of the session.
+//! What none of them tells is a range, bounded by the bytes of the region.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::report::{Damage, DamageKind, Declared, Loss, Report, SessionReport};
+use crate::{
+    Dropped,
+    format::{BlockInfo, RECORD_HEADER, Totals},
+};
+
+/// More unsettled holes than this are merged, so that a file of nothing but holes is read in linear time.
+const MAX_HOLES: usize = 64;
+
+/// The accounts of the file that is read. What they say is put into its report at once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ledger {
+    /// Parallel to the sessions of the report.
+    accounts: Vec<Account>,
+    by_id: HashMap<u64, usize>,
+    /// The account of the last valid thing.
+    current: Option<usize>,
+    /// Holes that are not settled.
+    holes: Vec<Hole>,
+    /// How many holes there were; orders them against the blocks of a shard.
+    hole_count: u64,
+}
+
+/// One session.
+#[derive(Clone, Debug, Default)]
+struct Account {
+    lost: u64,
+    /// Sequence of the next block; `None` until something tells.
+    next_sequence: Option<u64>,
+    /// The session began in this file: its shards number from 0.
+    from_zero: bool,
+    shards: BTreeMap<u32, Shard>,
+    /// Drops of all shards, by their last blocks.
+    dropped: Dropped,
+    /// Lost by a note's or an end's word, and not yet found missing in a shard.
+    unascribed: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Shard {
+    next: u64,
+    dropped: Dropped,
+    /// `hole_count` when its last block was read.
+    seen: u64,
+}
+
+/// A region that may have held blocks.
+#[derive(Clone, Debug)]
+struct Hole {
+    id: u64,
+    damage: Option<usize>,
+    /// The sessions on both sides; `after` is `None` until something valid is found.
+    before: Option<usize>,
+    after: Option<usize>,
+    at_least: u64,
+    /// Bound by its bytes; `None`: there is no region, only numbers that jump.
+    at_most: Option<u64>,
+    /// Missing blocks, if the sequence tells.
+    blocks: Option<u64>,
+    /// Shards that turned out to have lost records in it: with as many as blocks, all is told.
+    jumps: u64,
+}
+
+impl Hole {
+    /// What it may have cost beyond what is counted.
+    fn more(&self) -> Option<u64> {
+        self.at_most.map(|most| most.saturating_sub(self.at_least))
+    }
+
+    fn is_within(&self, account: usize) -> bool {
+        self.before == Some(account) && self.after == Some(account)
+    }
+
+    fn is_in_one_session(&self) -> bool {
+        self.before.is_some() && self.before == self.after
+    }
+
+    fn touches(&self, account: usize) -> bool {
+        self.before == Some(account) || self.after == Some(account)
+    }
+
+    /// Only within one session does the numbering tell everything: between two there may have been a third.
+    fn is_told(&self) -> bool {
+        self.is_in_one_session() && self.blocks == Some(self.jumps)
+    }
+}
+
+/// The most records that `bytes` can have held: the shortest has one byte.
+pub(super) fn most_records(bytes: u64) -> u64 {
+    bytes / (RECORD_HEADER as u64 + 1)
+}
+
+/// A sum that is not known as soon as one part is not.
+pub(super) fn sum_known(mut parts: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    parts.try_fold(0u64, |sum, part| Some(sum.saturating_add(part?)))
+}
+
+impl Ledger {
+    /// Notes a damaged region that may have held blocks.
+    pub(super) fn open_hole(&mut self, report: &mut Report, bytes: u64, damage: Option<usize>) {
+        self.push_hole(damage, Some(most_records(bytes)));
+        self.publish(report);
+    }
+
+    fn push_hole(&mut self, damage: Option<usize>, at_most: Option<u64>) {
+        if self.holes.len() >= MAX_HOLES {
+            self.merge_oldest();
+        }
+        self.hole_count += 1;
+        self.holes.push(Hole {
+            id: self.hole_count,
+            damage,
+            before: self.current,
+            after: None,
+            at_least: 0,
+            at_most,
+            blocks: None,
+            jumps: 0,
+        });
+    }
+
+    /// Makes one hole of the two oldest.
+    fn merge_oldest(&mut self) {
+        let mut holes = std::mem::take(&mut self.holes).into_iter();
+        if let (Some(first), Some(second)) = (holes.next(), holes.next()) {
+            let is_one = first.is_in_one_session() && first.before == second.before;
+            let both = if is_one && second.is_in_one_session() { first.before } else { None };
+            self.holes.push(Hole {
+                before: both,
+                at_least: first.at_least.saturating_add(second.at_least),
+                at_most: sum_known([first.at_most, second.at_most].into_iter()),
+                blocks: None,
+                ..second
+            });
+        }
+        self.holes.extend(holes);
+    }
+
+    /// Whether the session's blocks up to this sequence were passed.
+    pub(super) fn is_past(&self, session: u64, sequence: u64) -> bool {
+        let account = self.by_id.get(&session).and_then(|index| self.accounts.get(*index));
+        account.and_then(|account| account.next_sequence).is_some_and(|next| sequence < next)
+    }
+
+    /// A start: the session's next block has this sequence.
+    pub(super) fn start(&mut self, report: &mut Report, session: u64, first: u64, at: u64) {
+        let index = self.account(report, session, first == 0);
+        self.arrive(report, index, first, at);
+        self.publish(report);
+    }
+
+    /// A block that belongs where it is. `false`: it was read before, here or under other numbers.
+    /// Its records are counted by [`Ledger::found`].
+    pub(super) fn block(
+        &mut self,
+        report: &mut Report,
+        session: u64,
+        info: &BlockInfo,
+        at: u64,
+    ) -> bool {
+        let index = self.account(report, session, info.sequence == 0);
+        let Some(account) = self.accounts.get(index) else { return false };
+        let shard = account.shards.get(&info.shard).copied();
+        let is_repeated = account.next_sequence.is_some_and(|next| info.sequence < next)
+            || shard.is_some_and(|shard| info.first_record < shard.next);
+        if is_repeated {
+            return false;
+        }
+        self.arrive(report, index, info.sequence, at);
+        let Some(account) = self.accounts.get_mut(index) else { return false };
+        account.next_sequence = Some(info.sequence.saturating_add(1));
+        let next = info.first_record.saturating_add(u64::from(info.records));
+        let entry = Shard { next, dropped: info.dropped, seen: self.hole_count };
+        account.shards.insert(info.shard, entry);
+        let before = shard.map_or(Dropped::default(), |shard| shard.dropped);
+        let fresh = info.dropped.zip(before, u64::saturating_sub);
+        account.dropped = account.dropped.zip(fresh, u64::saturating_add);
+        let dropped = account.dropped;
+        if let Some(session) = report.sessions.get_mut(index) {
+            session.dropped = session.dropped.zip(dropped, u64::max);
+        }
+        let expected = shard.map(|shard| shard.next).or(account.from_zero.then_some(0));
+        let jump = expected.map_or(0, |expected| info.first_record.saturating_sub(expected));
+        if jump > 0 {
+            self.jump(report, index, jump, shard.map_or(0, |shard| shard.seen), at);
+        }
+        self.publish(report);
+        true
+    }
+
+    /// Counts a block's records: those found in it, and those its bad chunks cost.
+    pub(super) fn found(
+        &mut self,
+        report: &mut Report,
+        session: u64,
+        records: u64,
+        payload: u64,
+        lost: u64,
+    ) {
+        let index = self.account(report, session, false);
+        if let Some(session) = report.sessions.get_mut(index) {
+            session.blocks += 1;
+            session.records = session.records.saturating_add(records);
+            session.payload_bytes = session.payload_bytes.saturating_add(payload);
+        }
+        if lost > 0 {
+            self.lose(index, lost);
+            self.publish(report);
+        }
+    }
+
+    /// A note or an end: what it declares settles every hole of its session before it.
+    pub(super) fn totals(&mut self, report: &mut Report, session: u64, totals: &Totals, at: u64) {
+        let begins = totals.first_sequence == 0 && totals.records == totals.segment_records;
+        let index = self.account(report, session, begins);
+        self.arrive(report, index, totals.next_sequence, at);
+        self.settle(report, index, totals, at);
+        if let Some(session) = report.sessions.get_mut(index) {
+            session.declared = Some(Declared {
+                records: totals.records,
+                payload_bytes: totals.payload,
+                segment_records: totals.segment_records,
+                blocks: totals.next_sequence,
+            });
+            session.closed |= totals.session_over;
+            session.dropped = session.dropped.zip(totals.dropped, u64::max);
+        }
+        self.publish(report);
+    }
+
+    /// What the holes left open may have cost beyond what is counted, each with its session, if it is one.
+    pub(super) fn open_ranges(&self) -> impl Iterator<Item = (Option<usize>, Option<u64>)> {
+        self.holes.iter().map(|hole| {
+            let is_one = hole.after.is_none() || hole.is_in_one_session();
+            (hole.before.filter(|_| is_one), hole.more())
+        })
+    }
+
+    /// The account of a session, opened when it is new.
+    fn account(&mut self, report: &mut Report, session: u64, begins: bool) -> usize {
+        if let Some(index) = self.by_id.get(&session) {
+            return *index;
+        }
+        // A session that does not come first in its file began in it.
+        let from_zero = begins || self.current.is_some();
+        let index = self.accounts.len();
+        self.accounts.push(Account { from_zero, ..Account::default() });
+        self.by_id.insert(session, index);
+        report.sessions.push(SessionReport { session, lost: Loss::exact(0), ..Default::default() });
+        index
+    }
+
+    /// The next block of the session has `sequence`: tells the holes before this place how many blocks are
+    /// missing.
+    fn arrive(&mut self, report: &mut Report, index: usize, sequence: u64, at: u64) {
+        let Some(account) = self.accounts.get_mut(index) else { return };
+        let expected = account.next_sequence.or(account.from_zero.then_some(0));
+        let blocks = expected.map(|expected| sequence.saturating_sub(expected));
+        account.next_sequence = Some(expected.unwrap_or(sequence).max(sequence));
+        let has_hole = self.holes.iter().any(|hole| hole.after.is_none());
+        if !has_hole && blocks.is_some_and(|blocks| blocks > 0) {
+            // The numbers jump, and there is no region to blame.
+            let lost = Loss::range(0, None);
+            let kind = DamageKind::Gap;
+            let damage = report.add_damage(Damage { offset: at, len: 0, kind, lost });
+            self.current = Some(index);
+            self.push_hole(damage, None);
+        }
+        self.current = Some(index);
+        for hole in self.holes.iter_mut().filter(|hole| hole.after.is_none()) {
+            (hole.after, hole.blocks) = (Some(index), blocks);
+        }
+        self.close_told(report);
+    }
+
+    /// A shard's numbers jump by `lost` over the holes younger than `seen`.
+    fn jump(&mut self, report: &mut Report, index: usize, lost: u64, seen: u64, at: u64) {
+        let Some(account) = self.accounts.get_mut(index) else { return };
+        let told = lost.min(account.unascribed);
+        account.unascribed -= told;
+        let lost = lost - told;
+        if lost == 0 {
+            return;
+        }
+        self.lose(index, lost);
+        let mut holes =
+            self.holes.iter_mut().filter(|hole| hole.id > seen && hole.after == Some(index));
+        match (holes.next(), holes.next()) {
+            (Some(hole), other) => {
+                hole.at_least = hole.at_least.saturating_add(lost);
+                // With two holes it is not known which shard lost what in which.
+                hole.jumps = if other.is_none() { hole.jumps + 1 } else { 0 };
+            }
+            (None, _) => {
+                let (len, kind, lost) = (0, DamageKind::Gap, Loss::exact(lost));
+                report.add_damage(Damage { offset: at, len, kind, lost });
+            }
+        }
+        self.close_told(report);
+    }
+
+    /// The declared records of this segment, less those accounted for, are lost.
+    fn settle(&mut self, report: &mut Report, index: usize, totals: &Totals, at: u64) {
+        let found = report.sessions.get(index).map_or(0, |session| session.records);
+        let Some(account) = self.accounts.get_mut(index) else { return };
+        let known = found.saturating_add(account.lost);
+        let lost = totals.segment_records.saturating_sub(known);
+        account.unascribed = account.unascribed.saturating_add(lost);
+        self.lose(index, lost);
+
+        let within = self.holes.iter().filter(|hole| hole.is_within(index)).count();
+        for hole in self.holes.iter().filter(|hole| hole.is_within(index)) {
+            // Of several holes only the sum is known.
+            let most = hole.at_least.saturating_add(lost);
+            let at_least = if within == 1 { most } else { hole.at_least };
+            set_lost(report, hole.damage, Loss { at_least, at_most: Some(most) });
+        }
+        self.holes.retain(|hole| !hole.is_within(index));
+        if within > 0 || lost == 0 {
+            return;
+        }
+        match self.holes.iter_mut().find(|hole| hole.touches(index)) {
+            Some(hole) => hole.at_least = hole.at_least.saturating_add(lost),
+            None => {
+                let (len, kind, lost) = (0, DamageKind::Gap, Loss::exact(lost));
+                report.add_damage(Damage { offset: at, len, kind, lost });
+            }
+        }
+    }
+
+    fn lose(&mut self, index: usize, records: u64) {
+        if let Some(account) = self.accounts.get_mut(index) {
+            account.lost = account.lost.saturating_add(records);
+        }
+    }
+
+    /// Closes the holes of which the numbers tell everything.
+    fn close_told(&mut self, report: &mut Report) {
+        for hole in self.holes.iter().filter(|hole| hole.is_told()) {
+            set_lost(report, hole.damage, Loss::exact(hole.at_least));
+        }
+        self.holes.retain(|hole| !hole.is_told());
+    }
+
+    /// Puts the losses into the report. The sessions that no hole touches and that are not current have
+    /// theirs already.
+    fn publish(&self, report: &mut Report) {
+        for hole in &self.holes {
+            set_lost(report, hole.damage, Loss::range(hole.at_least, hole.more()));
+        }
+        let touched = self.holes.iter().flat_map(|hole| [hole.before, hole.after]).flatten();
+        for index in touched.chain(self.current) {
+            let holes = self.holes.iter().filter(|hole| hole.touches(index)).map(Hole::more);
+            let lost = self.accounts.get(index).map_or(0, |account| account.lost);
+            let loss = Loss::range(lost, sum_known(holes));
+            if let Some(session) = report.sessions.get_mut(index) {
+                let fresh = loss.at_least.saturating_sub(session.lost.at_least);
+                report.lost.at_least = report.lost.at_least.saturating_add(fresh);
+                session.lost = loss;
+            }
+        }
+        let more = sum_known(self.holes.iter().map(Hole::more));
+        report.lost = Loss::range(report.lost.at_least, more);
+    }
+}
+
+fn set_lost(report: &mut Report, damage: Option<usize>, lost: Loss) {
+    if let Some(damage) = damage.and_then(|index| report.damage.get_mut(index)) {
+        damage.lost = lost;
+    }
+}

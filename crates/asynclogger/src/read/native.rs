@@ -1,0 +1,377 @@
+//! The walk over the parts of one native file: docs/format.md, section 4.
+
+use super::{
+    block::{self, BadStretch, Checked},
+    history::History,
+    ledger::Ledger,
+    loaded::Loaded,
+    place::{Body, Ids, Part, Place, look},
+    report::{Damage, DamageKind, Ending, Loss, Report},
+    resync::{Found, Search, Skipped},
+    source::Source,
+};
+use crate::{
+    Error, ErrorKind,
+    format::{BlockInfo, CHUNK, ChunkEntry, MIN_ALIGN, metadata},
+};
+
+/// What a step of the walk came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A block is loaded; it may have no records left.
+    Block,
+    /// Something else was read, or a block that is not to be delivered.
+    Other,
+    /// The end of the file.
+    End,
+}
+
+/// Everything that a step changes and that has to be taken back when a torn end turns out to grow.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) report: Report,
+    pub(super) ledger: Ledger,
+    pub(super) history: Option<History>,
+    pos: u64,
+    ids: Option<Ids>,
+    /// The last part read is an end.
+    at_end: bool,
+}
+
+/// The torn end of the file, kept for the case that it grows.
+#[derive(Debug)]
+struct Undo {
+    state: State,
+    /// The block that was torn: its place, and the chunks of it whose records were delivered.
+    delivered: Option<(u64, Vec<bool>)>,
+}
+
+/// The walk.
+#[derive(Debug)]
+pub(super) struct Native {
+    pub(super) state: State,
+    search: Search,
+    undo: Option<Box<Undo>>,
+    /// As in [`Undo`], for the block that is read again.
+    delivered: Option<(u64, Vec<bool>)>,
+}
+
+impl Native {
+    pub(super) fn new(report: Report, history: Option<History>) -> Native {
+        let state =
+            State { report, ledger: Ledger::default(), history, pos: 0, ids: None, at_end: false };
+        Native { state, search: Search::default(), undo: None, delivered: None }
+    }
+
+    /// Goes on if the file is longer than it was: what was torn is looked at again.
+    pub(super) fn grow(&mut self, len: u64) {
+        if let Some(undo) = self.undo.take() {
+            self.state = undo.state;
+            self.delivered = undo.delivered;
+        }
+        self.state.report.file_bytes = len;
+        self.state.report.ending = Ending::Open;
+    }
+
+    /// Reads the next part. A block is loaded into `loaded`.
+    pub(super) fn step(&mut self, source: &Source, loaded: &mut Loaded) -> Result<Step, Error> {
+        let from = self.state.pos;
+        if from >= source.len() {
+            let ending = if self.undo.is_some() {
+                Ending::Torn
+            } else if self.state.at_end {
+                Ending::Clean
+            } else {
+                Ending::Open
+            };
+            self.state.report.ending = ending;
+            return Ok(Step::End);
+        }
+        match look(source, from, &mut self.search.buffer)? {
+            Place::Valid(part)
+                if part.belongs(self.state.ids.as_ref())
+                    && !matches!(part.body, Body::Block { is_tail: true, .. }) =>
+            {
+                self.take(source, part, None, loaded)
+            }
+            Place::Later(version) => Err(later_version(source, version, from)),
+            _ => self.resync(source, from, loaded),
+        }
+    }
+
+    /// Searches on behind damage at `from`.
+    fn resync(&mut self, source: &Source, from: u64, loaded: &mut Loaded) -> Result<Step, Error> {
+        let State { ids, ledger, .. } = &self.state;
+        let verdict = |part: &Part| verdict_of(part, from, ids.as_ref(), ledger);
+        let Found { part, skipped, .. } =
+            self.search.run(source, (from, source.len()), ids.as_ref(), verdict)?;
+        let Some(part) = part else {
+            return self.torn_region(source, from, &skipped);
+        };
+        let begin = part.begin().unwrap_or(part.offset);
+        let align = ids.map_or(part.prefix.align, |ids| ids.align);
+        self.skip(&skipped, from, begin, u64::from(align));
+        self.state.pos = begin;
+        let is_tail = matches!(part.body, Body::Block { is_tail: true, .. });
+        let head_kind = is_tail.then(|| kind_at(&skipped, begin));
+        self.take(source, part, head_kind, loaded)
+    }
+
+    /// Notes the damaged region `[from, to)`, something valid behind it.
+    fn skip(&mut self, skipped: &[Skipped], from: u64, to: u64, align: u64) {
+        if to <= from {
+            return;
+        }
+        // A block is at least two units long: less cannot have held any.
+        let held_none = to - from < 2 * align;
+        let gap = if held_none { DamageKind::Metadata } else { DamageKind::Gap };
+        let first = self.note_region(skipped, from, to, gap);
+        if !held_none {
+            self.state.ledger.open_hole(&mut self.state.report, to - from, first);
+        }
+    }
+
+    /// Nothing valid from `from` to the end of the file.
+    fn torn_region(
+        &mut self,
+        source: &Source,
+        from: u64,
+        skipped: &[Skipped],
+    ) -> Result<Step, Error> {
+        self.keep_undo(None);
+        let len = source.len() - from;
+        // A start, note or end of the right size that is damaged inside.
+        source.fill(from, MIN_ALIGN, &mut self.search.buffer)?;
+        let is_metadata = metadata::peek(&self.search.buffer).is_some_and(|(size, kind)| {
+            size as u64 == len && !matches!(kind, metadata::Kind::Head | metadata::Kind::Tail)
+        });
+        let kind = if is_metadata { DamageKind::Metadata } else { DamageKind::TornTail };
+        let first = self.note_region(skipped, from, source.len(), kind);
+        if !is_metadata {
+            self.state.ledger.open_hole(&mut self.state.report, len, first);
+        }
+        self.state.pos = source.len();
+        Ok(Step::Other)
+    }
+
+    /// Adds the damage of a region; `gap` is the kind of what is nothing at all. Returns the entry that
+    /// stands for what the region may have held: what is only repeated has cost nothing.
+    fn note_region(
+        &mut self,
+        skipped: &[Skipped],
+        from: u64,
+        to: u64,
+        gap: DamageKind,
+    ) -> Option<usize> {
+        let mut stands = None;
+        let mut add = |offset: u64, end: u64, kind: DamageKind| {
+            let kind = if kind == DamageKind::Gap { gap } else { kind };
+            let lost = Loss::exact(0);
+            let entry = Damage { offset, len: end.saturating_sub(offset), kind, lost };
+            let index = self.state.report.add_damage(entry);
+            let is_better = stands.is_none_or(|(_, kind)| kind == DamageKind::Duplicate)
+                && kind != DamageKind::Duplicate;
+            if stands.is_none() || is_better {
+                stands = index.map(|index| (index, kind));
+            }
+        };
+        if skipped.is_empty() {
+            add(from, to, DamageKind::Gap);
+        }
+        let ends = skipped.iter().skip(1).map(|next| next.offset).chain([to]);
+        for (region, end) in skipped.iter().zip(ends).filter(|(region, _)| region.offset < to) {
+            add(region.offset, end.min(to), region.kind);
+        }
+        stands.map(|(index, _)| index)
+    }
+
+    /// Takes a part that belongs where it is. `head_kind`: it is a tail, and this is what stands in the
+    /// place of the head.
+    fn take(
+        &mut self,
+        source: &Source,
+        part: Part,
+        head_kind: Option<DamageKind>,
+        loaded: &mut Loaded,
+    ) -> Result<Step, Error> {
+        let ids = *self.state.ids.get_or_insert(part.ids());
+        let report = &mut self.state.report;
+        (report.log_id, report.segment) = (Some(ids.log_id), ids.segment);
+        let (offset, session) = (part.offset, part.prefix.session);
+        self.state.at_end = false;
+        match part.body {
+            Body::Block { info, ref table, .. } => {
+                return self.take_block(source, &part, &info, table, head_kind, loaded);
+            }
+            Body::Start { previous, first_sequence, name } => {
+                if report.name.is_empty() {
+                    (report.previous_segment, report.name) = (previous, name);
+                }
+                self.state.ledger.start(report, session, first_sequence, offset);
+                if let Some(history) = &mut self.state.history {
+                    history.start(session, first_sequence);
+                }
+            }
+            Body::Totals { totals, is_end } => {
+                self.state.at_end = is_end;
+                self.state.ledger.totals(report, session, &totals, offset);
+                if let Some(history) = &mut self.state.history {
+                    history.totals(session, &totals);
+                }
+            }
+        }
+        self.state.pos = offset.saturating_add(part.size);
+        Ok(Step::Other)
+    }
+
+    fn take_block(
+        &mut self,
+        source: &Source,
+        part: &Part,
+        info: &BlockInfo,
+        table: &[ChunkEntry],
+        head_kind: Option<DamageKind>,
+        loaded: &mut Loaded,
+    ) -> Result<Step, Error> {
+        let begin = part.begin().unwrap_or(part.offset);
+        let data_at = begin + u64::from(info.head_len);
+        let end = begin.saturating_add(info.block_len());
+        let good = loaded.fill(source, data_at, info.data_len as usize, table)?;
+        let is_torn = end > source.len();
+        if is_torn {
+            self.keep_undo(Some((begin, good.clone())));
+        }
+        // All reading is done before anything is counted: after an error the step can be repeated.
+        let tail_at = data_at + u64::from(info.data_len);
+        let has_tail =
+            head_kind.is_some() || is_torn || self.has_tail(source, tail_at, part, info)?;
+        let session = part.prefix.session;
+        let State { report, ledger, .. } = &mut self.state;
+        if !ledger.block(report, session, info, begin) {
+            let (kind, lost) = (DamageKind::Duplicate, Loss::exact(0));
+            let len = end.min(source.len()).saturating_sub(begin);
+            report.add_damage(Damage { offset: begin, len, kind, lost });
+            self.state.pos = end;
+            return Ok(Step::Other);
+        }
+        let mut add = |offset, len, kind, lost| {
+            report.add_damage(Damage { offset, len, kind, lost: Loss::exact(lost) });
+        };
+        if let Some(kind) = head_kind {
+            add(begin, u64::from(info.head_len), kind, 0);
+        }
+        let checked = block::check(&loaded.data, info, table, &good);
+        for bad in &checked.bad {
+            let (offset, len) = stretch_at(bad, data_at, info, source.len());
+            let kind = if bad.torn { DamageKind::TornTail } else { DamageKind::Chunk };
+            add(offset, len, kind, bad.lost);
+        }
+        if is_torn && !checked.bad.last().is_some_and(|bad| bad.torn) {
+            add(tail_at, source.len().saturating_sub(tail_at), DamageKind::TornTail, 0);
+        }
+        if !has_tail {
+            add(tail_at, u64::from(info.tail_len), DamageKind::Metadata, 0);
+        }
+        self.state.pos = end.min(source.len());
+        Ok(self.deliver(part, info, (begin, data_at), checked, loaded))
+    }
+
+    /// Whether the tail of the block at hand says what its head said.
+    fn has_tail(
+        &mut self,
+        source: &Source,
+        tail_at: u64,
+        head: &Part,
+        head_info: &BlockInfo,
+    ) -> Result<bool, Error> {
+        let place = look(source, tail_at, &mut self.search.buffer)?;
+        let Place::Valid(tail) = place else { return Ok(false) };
+        let is_same = match (&tail.body, &head.body) {
+            (Body::Block { info, table, is_tail: true }, Body::Block { table: head_table, .. }) => {
+                info == head_info && table == head_table
+            }
+            _ => false,
+        };
+        let same_ids = tail.ids() == head.ids() && tail.prefix.session == head.prefix.session;
+        Ok(is_same && same_ids && tail.prefix.offset == tail_at)
+    }
+
+    /// Counts the block and makes it the loaded one.
+    fn deliver(
+        &mut self,
+        part: &Part,
+        info: &BlockInfo,
+        (begin, data_at): (u64, u64),
+        checked: Checked,
+        loaded: &mut Loaded,
+    ) -> Step {
+        let (records, payload, lost) = (checked.records, checked.payload, checked.lost());
+        let session = part.prefix.session;
+        let State { report, ledger, history, .. } = &mut self.state;
+        report.add_block(records, payload, part.prefix.time);
+        ledger.found(report, session, records, payload, lost);
+        let delivered = self.delivered.take().filter(|(at, _)| *at == begin);
+        loaded.set(part, info, begin, data_at, checked.runs);
+        if let Some((_, chunks)) = delivered {
+            loaded.runs = block::without_delivered(&loaded.data, &loaded.runs, &chunks);
+        }
+        if let Some(history) = history {
+            if !history.block(session, info) {
+                return Step::Other;
+            }
+            history.found(session, records, payload);
+        }
+        Step::Block
+    }
+
+    /// From here on the file is torn: remembers how it was before.
+    fn keep_undo(&mut self, delivered: Option<(u64, Vec<bool>)>) {
+        // What was delivered of a block at the last attempt stays delivered.
+        let delivered = match (delivered, self.delivered.take()) {
+            (Some((at, mut now)), Some((before_at, before))) if at == before_at => {
+                now.iter_mut().zip(&before).for_each(|(now, before)| *now |= before);
+                self.delivered = Some((before_at, before));
+                Some((at, now))
+            }
+            (now, before) => now.or(before),
+        };
+        self.undo = Some(Box::new(Undo { state: self.state.clone(), delivered }));
+    }
+}
+
+/// A later version, in a place where the next part of the file has to be.
+pub(super) fn later_version(source: &Source, version: u32, offset: u64) -> Error {
+    let text = format!("a log of version {version}, which this library does not know");
+    Error::new(ErrorKind::UnsupportedVersion, text).at_path(source.path()).at_offset(offset)
+}
+
+/// What a valid part is that does not belong where it stands; `from` is where the reading has got to.
+fn verdict_of(part: &Part, from: u64, ids: Option<&Ids>, ledger: &Ledger) -> DamageKind {
+    if part.is_foreign(ids) {
+        return DamageKind::Foreign;
+    }
+    if part.prefix.offset == part.offset {
+        return DamageKind::Gap; // a tail whose block was passed
+    }
+    let was_read = match &part.body {
+        Body::Block { info, .. } => ledger.is_past(part.prefix.session, info.sequence),
+        Body::Start { .. } | Body::Totals { .. } => part.prefix.offset < from,
+    };
+    if was_read { DamageKind::Duplicate } else { DamageKind::Misplaced }
+}
+
+/// What stands in the place of a lost head.
+fn kind_at(skipped: &[Skipped], offset: u64) -> DamageKind {
+    match skipped.iter().rev().find(|region| region.offset <= offset) {
+        Some(region) if region.kind != DamageKind::Gap => region.kind,
+        _ => DamageKind::Metadata,
+    }
+}
+
+/// Offset and length in the file of a stretch of bad chunks.
+fn stretch_at(bad: &BadStretch, data_at: u64, info: &BlockInfo, file_len: u64) -> (u64, u64) {
+    let begin = data_at.saturating_add((bad.first * CHUNK) as u64);
+    let len = (bad.count * CHUNK).min((info.data_len as usize).saturating_sub(bad.first * CHUNK));
+    let end = if bad.torn { file_len } else { begin.saturating_add(len as u64).min(file_len) };
+    (begin.min(file_len), end.saturating_sub(begin))
+}

@@ -1,0 +1,122 @@
+//! What stands at an offset of a native file: a valid metadata block that belongs there, one that does not,
+//! or nothing of the kind.
+
+use super::{block, source::Source};
+use crate::{
+    Error, LogId,
+    format::{
+        BlockInfo, ChunkEntry, MIN_ALIGN, Metadata, Prefix, Totals,
+        metadata::{self, Invalid},
+    },
+};
+
+/// The ids that a metadata block must carry to belong to the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ids {
+    pub(super) log_id: LogId,
+    pub(super) segment: u64,
+    pub(super) align: u32,
+}
+
+/// A valid metadata block, taken out of the buffer that it was read into.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) offset: u64,
+    pub(super) size: u64,
+    pub(super) prefix: Prefix,
+    pub(super) body: Body,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Body {
+    Start { previous: u64, first_sequence: u64, name: Vec<u8> },
+    Block { info: BlockInfo, table: Vec<ChunkEntry>, is_tail: bool },
+    Totals { totals: Totals, is_end: bool },
+}
+
+/// What was found at an offset.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// Valid. Whether it belongs there is another question.
+    Valid(Part),
+    /// Valid, of a later version.
+    Later(u32),
+    /// Neither.
+    Nothing,
+}
+
+impl Part {
+    /// Whether it stands in its place in the file with these ids; without ids, the offset has to do.
+    pub(super) fn belongs(&self, ids: Option<&Ids>) -> bool {
+        let same =
+            |ids: &Ids| ids.log_id == self.prefix.log_id && ids.segment == self.prefix.segment;
+        self.prefix.offset == self.offset && ids.is_none_or(same)
+    }
+
+    /// Whether it is a part of another file.
+    pub(super) fn is_foreign(&self, ids: Option<&Ids>) -> bool {
+        ids.is_some_and(|ids| {
+            ids.log_id != self.prefix.log_id || ids.segment != self.prefix.segment
+        })
+    }
+
+    /// Where the block, or whatever else it is, begins; `None` if that is before the file.
+    pub(super) fn begin(&self) -> Option<u64> {
+        match &self.body {
+            Body::Block { info, is_tail: true, .. } => {
+                self.offset.checked_sub(u64::from(info.head_len) + u64::from(info.data_len))
+            }
+            _ => Some(self.offset),
+        }
+    }
+
+    /// The bytes from its offset on that it speaks for.
+    pub(super) fn claimed_len(&self) -> u64 {
+        match &self.body {
+            Body::Block { info, is_tail: false, .. } => info.block_len(),
+            _ => self.size,
+        }
+    }
+
+    pub(super) fn ids(&self) -> Ids {
+        let Prefix { log_id, segment, align, .. } = self.prefix;
+        Ids { log_id, segment, align }
+    }
+}
+
+/// Looks at `offset`. `buffer` is for the bytes.
+pub(super) fn look(source: &Source, offset: u64, buffer: &mut Vec<u8>) -> Result<Place, Error> {
+    source.fill(offset, MIN_ALIGN, buffer)?;
+    let Some((size, _)) = metadata::peek(buffer) else { return Ok(Place::Nothing) };
+    let end = offset.checked_add(size as u64);
+    if end.is_none_or(|end| end > source.len()) {
+        return Ok(Place::Nothing);
+    }
+    if size > buffer.len() {
+        source.fill(offset, size, buffer)?;
+    }
+    Ok(match metadata::decode(buffer) {
+        Ok((prefix, metadata)) => {
+            let part = |body| Part { offset, size: size as u64, prefix, body };
+            body_of(metadata).map_or(Place::Nothing, |body| Place::Valid(part(body)))
+        }
+        Err(Invalid::Version(version)) => Place::Later(version),
+        Err(_) => Place::Nothing,
+    })
+}
+
+/// `None` if the chunk table contradicts the fields beside it.
+fn body_of(metadata: Metadata<'_>) -> Option<Body> {
+    let (info, table, is_tail) = match metadata {
+        Metadata::Start(start) => {
+            let (previous, first_sequence) = (start.previous, start.first_sequence);
+            return Some(Body::Start { previous, first_sequence, name: start.name.to_vec() });
+        }
+        Metadata::Note(totals) => return Some(Body::Totals { totals, is_end: false }),
+        Metadata::End(totals) => return Some(Body::Totals { totals, is_end: true }),
+        Metadata::Head(info, table) => (info, table, false),
+        Metadata::Tail(info, table) => (info, table, true),
+    };
+    let table: Vec<ChunkEntry> = table.entries().collect();
+    block::is_consistent(&info, &table).then_some(Body::Block { info, table, is_tail })
+}

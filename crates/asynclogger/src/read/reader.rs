@@ -1,0 +1,309 @@
+//! The reader of one file.
+
+use std::path::Path;
+
+use super::{
+    history::History,
+    loaded::{Cursor, Loaded},
+    native::{Native, Step, later_version},
+    original::{self, Original},
+    place::{Place, look},
+    records::{Block, IntoRecords, Record},
+    report::{DamageKind, Format, Layout, Report},
+    resync::Search,
+    source::Source,
+};
+use crate::{
+    Error, ErrorKind,
+    format::{VERSION, metadata},
+};
+
+/// A file that shows no sign of ours in so many bytes may be one of the original.
+const SIGN_WITHIN: u64 = 1 << 20;
+
+/// How a file is to be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    layout: Layout,
+}
+
+impl ReadOptions {
+    /// The defaults: everything is found out from the file.
+    pub fn new() -> ReadOptions {
+        ReadOptions::default()
+    }
+
+    /// Reads the file by this rule of the original's files, whatever it is: without checksums, numbers and
+    /// exact losses. `Layout::Auto`, the default, does that only with files of the original.
+    #[must_use]
+    pub fn layout(mut self, layout: Layout) -> ReadOptions {
+        self.layout = layout;
+        self
+    }
+
+    /// Opens `path` for reading.
+    ///
+    /// # Errors
+    ///
+    /// `NotAFile`, `NotALog`, `UnsupportedVersion` or `Io`. An empty file is an empty log.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Reader, Error> {
+        Reader::new(Source::open(path.as_ref())?, self.layout, None)
+    }
+}
+
+/// Reads the records of one file, of ours or of the original.
+///
+/// The file may be read while it is written. After the end (`None`) a later call looks whether the file has
+/// grown, and goes on if so.
+#[derive(Debug)]
+pub struct Reader {
+    pub(super) source: Source,
+    walk: Walk,
+    loaded: Loaded,
+    cursor: Cursor,
+    /// The end was met at the length that the source has.
+    at_end: bool,
+}
+
+#[derive(Debug)]
+enum Walk {
+    Native(Box<Native>),
+    Original(Box<Original>),
+}
+
+impl Reader {
+    /// Opens `path` for reading.
+    ///
+    /// # Errors
+    ///
+    /// `NotAFile`, `NotALog`, `UnsupportedVersion` or `Io`. An empty file is an empty log.
+    pub fn open(path: impl AsRef<Path>) -> Result<Reader, Error> {
+        ReadOptions::new().open(path)
+    }
+
+    /// Reads a file that is in memory.
+    ///
+    /// # Errors
+    ///
+    /// `NotALog` or `UnsupportedVersion`.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Reader, Error> {
+        Reader::new(Source::from_bytes(bytes), Layout::Auto, None)
+    }
+
+    pub(super) fn new(
+        source: Source,
+        layout: Layout,
+        history: Option<History>,
+    ) -> Result<Reader, Error> {
+        let layout = match layout {
+            Layout::Auto => recognise(&source)?,
+            forced => Some(forced),
+        };
+        let report = |format| Report::new(source.path().to_path_buf(), format, source.len());
+        let walk = match layout {
+            None => {
+                let format = Format::Native { version: VERSION };
+                Walk::Native(Box::new(Native::new(report(format), history)))
+            }
+            Some(layout) => {
+                let report = report(Format::Original { layout });
+                Walk::Original(Box::new(Original::new(report, layout)))
+            }
+        };
+        let (loaded, cursor) = (Loaded::default(), Cursor::default());
+        Ok(Reader { source, walk, loaded, cursor, at_end: false })
+    }
+
+    /// The next record; `None` at the end of the file, for now.
+    ///
+    /// # Errors
+    ///
+    /// `Io` with the offset (the next call tries the same place again), or `UnsupportedVersion` where a
+    /// later version continued the file.
+    #[inline]
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, Error> {
+        let located = loop {
+            if let Some(located) = self.cursor.next(&self.loaded.data) {
+                break located;
+            }
+            if !self.advance()? {
+                return Ok(None);
+            }
+        };
+        Ok(Record::new(&self.loaded.meta, &self.loaded.data, located))
+    }
+
+    /// The next block; `None` at the end of the file, for now. What [`next_record`](Reader::next_record)
+    /// has left of the block before is passed over.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_record`](Reader::next_record).
+    pub fn next_block(&mut self) -> Result<Option<Block<'_>>, Error> {
+        let is_loaded = self.load()?;
+        self.cursor = Cursor::default();
+        if !is_loaded {
+            return Ok(None);
+        }
+        self.cursor.pass(&self.loaded.runs);
+        Ok(Some(Block::new(&self.loaded)))
+    }
+
+    /// All records from here on, each with its own memory.
+    pub fn into_records(self) -> IntoRecords {
+        IntoRecords { reader: self }
+    }
+
+    /// What was found so far; of the whole file once the end was met. A block counts as soon as the first
+    /// of its records was delivered.
+    pub fn report(&self) -> &Report {
+        match &self.walk {
+            Walk::Native(native) => &native.state.report,
+            Walk::Original(original) => &original.report,
+        }
+    }
+
+    /// Reads on to the end of the file, without handing out anything.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_record`](Reader::next_record).
+    pub fn read_to_end(&mut self) -> Result<&Report, Error> {
+        while self.load()? {}
+        Ok(self.report())
+    }
+
+    /// Ends the reading of a segment; the accounts of its log go on.
+    pub(super) fn into_history(self) -> Option<History> {
+        match self.walk {
+            Walk::Original(_) => None,
+            Walk::Native(native) => {
+                let mut state = native.state;
+                if let Some(history) = &mut state.history {
+                    history.end_segment(&state.ledger, &state.report);
+                }
+                state.history
+            }
+        }
+    }
+
+    /// The accounts of the log, as if its reading ended here.
+    pub(super) fn history(&self) -> Option<History> {
+        let Walk::Native(native) = &self.walk else { return None };
+        let mut history = native.state.history.clone()?;
+        history.end_segment(&native.state.ledger, &native.state.report);
+        Some(history)
+    }
+
+    /// Whether [`next_record`](Reader::next_record) will have a record.
+    pub(super) fn has_record(&mut self) -> Result<bool, Error> {
+        Ok(self.cursor.has_next() || self.advance()?)
+    }
+
+    /// Goes to the next record's run, in this block or the next that has one.
+    #[cold]
+    fn advance(&mut self) -> Result<bool, Error> {
+        while !self.cursor.next_run(&self.loaded.runs) {
+            if !self.load()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Loads the next block; `false`: the end of the file.
+    fn load(&mut self) -> Result<bool, Error> {
+        if self.at_end && !self.look_for_more()? {
+            return Ok(false);
+        }
+        self.cursor = Cursor::default();
+        loop {
+            let step = match &mut self.walk {
+                Walk::Native(native) => native.step(&self.source, &mut self.loaded),
+                Walk::Original(original) => original.step(&self.source, &mut self.loaded),
+            };
+            if !matches!(step, Ok(Step::Block)) {
+                self.loaded.runs.clear();
+            }
+            match step? {
+                Step::Block => return Ok(true),
+                Step::Other => {}
+                Step::End => {
+                    self.at_end = true;
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    /// After the end: whether the file is longer now.
+    fn look_for_more(&mut self) -> Result<bool, Error> {
+        let before = self.source.len();
+        let len = self.source.refresh()?;
+        if len <= before {
+            return Ok(false);
+        }
+        if before == 0 && matches!(self.report().format, Format::Native { .. }) {
+            // It was empty: only now can be seen what it is.
+            match recognise(&self.source) {
+                Ok(None) => {}
+                Ok(Some(layout)) => {
+                    let path = self.source.path().to_path_buf();
+                    let report = Report::new(path, Format::Original { layout }, len);
+                    self.walk = Walk::Original(Box::new(Original::new(report, layout)));
+                }
+                Err(error) => {
+                    self.source.forget();
+                    return Err(error);
+                }
+            }
+        }
+        self.at_end = false;
+        match &mut self.walk {
+            Walk::Native(native) => native.grow(len),
+            Walk::Original(original) => original.grow(len),
+        }
+        Ok(true)
+    }
+}
+
+/// Reads a whole file and reports on it.
+///
+/// # Errors
+///
+/// As [`Reader::open`] and [`Reader::next_record`]. Damage is no error: it is in the report.
+pub fn verify(path: impl AsRef<Path>) -> Result<Report, Error> {
+    let mut reader = Reader::open(path)?;
+    reader.read_to_end()?;
+    Ok(reader.report().clone())
+}
+
+/// Whose file it is: `None` of ours, else the rule by which a file of the original is to be read.
+fn recognise(source: &Source) -> Result<Option<Layout>, Error> {
+    let mut search = Search::default();
+    if source.len() == 0 {
+        return Ok(None);
+    }
+    match look(source, 0, &mut search.buffer)? {
+        Place::Valid(_) => return Ok(None),
+        Place::Later(version) => return Err(later_version(source, version, 0)),
+        Place::Nothing if metadata::has_magic(&search.buffer) => return Ok(None),
+        Place::Nothing => {}
+    }
+    let misplaced = |_: &_| DamageKind::Misplaced;
+    let near = search.run(source, (0, SIGN_WITHIN.min(source.len())), None, misplaced)?;
+    if near.part.is_some() {
+        return Ok(None);
+    }
+    if let Some(layout) = original::layout_of(source)? {
+        return Ok(Some(layout));
+    }
+    let all = search.run(source, (0, source.len()), None, misplaced)?;
+    if all.part.is_some() {
+        return Ok(None);
+    }
+    if let Some(version) = all.later {
+        return Err(later_version(source, version, 0));
+    }
+    Err(Error::new(ErrorKind::NotALog, "not a log").at_path(source.path()))
+}

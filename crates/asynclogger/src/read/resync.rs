@@ -1,0 +1,112 @@
+//! The search for the next valid thing after damage: sector by sector.
+
+use super::{
+    place::{Ids, Part, Place, look},
+    report::DamageKind,
+    source::Source,
+};
+use crate::{
+    Error,
+    format::{
+        SECTOR,
+        metadata::{self, MAX_METADATA, PEEK_LEN},
+    },
+};
+
+/// How much of the file is looked at in one piece.
+const WINDOW: usize = 256 * 1024;
+/// Bytes of candidates that may be looked at, per byte searched and in advance:
+/// otherwise a file of lying sizes would take the square of its length.
+const COST_PER_BYTE: u64 = 16;
+const COST_IN_ADVANCE: u64 = 4 * MAX_METADATA as u64;
+
+/// Buffers of the search, and of whoever looks at single places.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    window: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
+}
+
+/// A stretch of what was skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Skipped {
+    pub(super) offset: u64,
+    /// `Misplaced`, `Duplicate`, `Foreign`, or `Gap` for whatever is nothing at all.
+    pub(super) kind: DamageKind,
+}
+
+/// What the search found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The first valid thing that belongs where it is; `None`: there is none up to the end.
+    pub(super) part: Option<Part>,
+    /// What stands between, one entry for each change of kind. The first is where the search began.
+    pub(super) skipped: Vec<Skipped>,
+    /// A valid part of a later version was seen.
+    pub(super) later: Option<u32>,
+}
+
+impl Search {
+    /// Searches `[from, to)` for something valid that belongs to the file with these `ids`.
+    /// `verdict` names what is valid and does not.
+    pub(super) fn run(
+        &mut self,
+        source: &Source,
+        (from, to): (u64, u64),
+        ids: Option<&Ids>,
+        verdict: impl Fn(&Part) -> DamageKind,
+    ) -> Result<Found, Error> {
+        let mut found = Found::default();
+        let mut credit = COST_IN_ADVANCE;
+        // Where the next part would begin, if what does not belong here were a file of its own.
+        let mut expected = from;
+        let mut window_at = from;
+        while window_at < to {
+            source.fill(window_at, WINDOW, &mut self.window)?;
+            if self.window.is_empty() {
+                break;
+            }
+            for (index, sector) in self.window.chunks(SECTOR).enumerate() {
+                let offset = window_at + (index * SECTOR) as u64;
+                credit = credit.saturating_add(COST_PER_BYTE * SECTOR as u64).min(COST_IN_ADVANCE);
+                if offset >= to {
+                    break;
+                }
+                let place = match sector.get(..PEEK_LEN).and_then(metadata::peek) {
+                    Some((size, _)) if size as u64 <= credit => {
+                        credit -= size as u64;
+                        look(source, offset, &mut self.buffer)?
+                    }
+                    _ => Place::Nothing,
+                };
+                let kind = match place {
+                    Place::Valid(part) if is_usable(&part, from, ids) => {
+                        found.part = Some(part);
+                        return Ok(found);
+                    }
+                    Place::Valid(part) if offset == expected => {
+                        expected = offset.saturating_add(part.claimed_len());
+                        verdict(&part)
+                    }
+                    Place::Valid(_) => continue,
+                    Place::Later(version) => {
+                        found.later = found.later.or(Some(version));
+                        continue;
+                    }
+                    Place::Nothing if offset == expected => DamageKind::Gap,
+                    Place::Nothing => continue,
+                };
+                if found.skipped.last().is_none_or(|last| last.kind != kind) {
+                    found.skipped.push(Skipped { offset, kind });
+                }
+            }
+            window_at = window_at.saturating_add(WINDOW as u64);
+        }
+        Ok(found)
+    }
+}
+
+/// A tail helps only if its block begins in what is searched: what is before was read already.
+fn is_usable(part: &Part, from: u64, ids: Option<&Ids>) -> bool {
+    part.belongs(ids) && part.begin().is_some_and(|begin| begin >= from)
+}

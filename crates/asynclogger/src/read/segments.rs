@@ -1,0 +1,112 @@
+//! Which files of a directory are segments of which log.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    place::{Body, Part, Place, look},
+    reader::Reader,
+    report::DamageKind,
+    resync::Search,
+    source::Source,
+};
+use crate::{Error, ErrorKind, LogId};
+
+/// A file whose start is damaged is searched so far for another sign of its log.
+const SIGN_WITHIN: u64 = 1 << 20;
+
+/// One file of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Segment {
+    /// The file.
+    pub path: PathBuf,
+    /// Its number in the log, from 1; 0 for files of the original.
+    pub id: u64,
+    /// Number of the segment before it; 0: none, or not known.
+    pub previous: u64,
+    /// Name of the logger or event, as bytes; empty if the start is damaged.
+    pub name: Vec<u8>,
+    /// Length when the directory was read, in bytes.
+    pub file_bytes: u64,
+}
+
+/// The log that a file belongs to, by its start; without a valid start, by the first valid part of it.
+fn identify(source: &Source, search: &mut Search) -> Result<Option<(LogId, Segment)>, Error> {
+    let segment_of = |part: Part| {
+        let (previous, name) = match part.body {
+            Body::Start { previous, name, .. } => (previous, name),
+            _ => (0, Vec::new()),
+        };
+        let (path, file_bytes) = (source.path().to_path_buf(), source.len());
+        let id = part.prefix.segment;
+        (part.prefix.log_id, Segment { path, id, previous, name, file_bytes })
+    };
+    match look(source, 0, &mut search.buffer)? {
+        Place::Valid(part) if part.belongs(None) => return Ok(Some(segment_of(part))),
+        Place::Valid(_) | Place::Later(_) => return Ok(None),
+        Place::Nothing => {}
+    }
+    let range = (0, SIGN_WITHIN.min(source.len()));
+    let found = search.run(source, range, None, |_: &_| DamageKind::Misplaced)?;
+    Ok(found.part.map(segment_of))
+}
+
+/// The log and the number of the file at `path`; `None`: it is no log of ours, or nothing of it tells.
+pub(super) fn identify_path(path: &Path) -> Result<Option<(LogId, Segment)>, Error> {
+    identify(&Source::open(path)?, &mut Search::default())
+}
+
+/// A file without numbers: of the original, or empty.
+pub(super) fn single(path: &Path) -> Result<Segment, Error> {
+    let reader = Reader::open(path)?;
+    let file_bytes = reader.source.len();
+    Ok(Segment { path: path.to_path_buf(), id: 0, previous: 0, name: Vec::new(), file_bytes })
+}
+
+/// The logs of a directory.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// The segments of each log of ours, in order.
+    pub(super) logs: BTreeMap<LogId, Vec<Segment>>,
+    /// `*.log` that are none of these.
+    pub(super) others: Vec<PathBuf>,
+}
+
+/// Reads the start of every regular file `*.log` in `dir`; hidden ones are left out, for they are being
+/// prepared. Files that vanish meanwhile are passed over.
+pub(super) fn list(dir: &Path) -> Result<Listing, Error> {
+    let cannot_list = |error| Error::io("cannot list", error).at_path(dir);
+    let (mut listing, mut search) = (Listing::default(), Search::default());
+    for entry in fs::read_dir(dir).map_err(cannot_list)? {
+        let path = entry.map_err(cannot_list)?.path();
+        let is_hidden =
+            path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        if is_hidden || path.extension().is_none_or(|extension| extension != "log") {
+            continue;
+        }
+        let source = match Source::open(&path) {
+            Ok(source) => source,
+            Err(error) if is_passed_over(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        match identify(&source, &mut search)? {
+            Some((log_id, segment)) => listing.logs.entry(log_id).or_default().push(segment),
+            None => listing.others.push(path),
+        }
+    }
+    for segments in listing.logs.values_mut() {
+        // Of two copies the longer one first: what the other repeats is recognised as such.
+        segments.sort_by(|a, b| (a.id, b.file_bytes, &a.path).cmp(&(b.id, a.file_bytes, &b.path)));
+    }
+    listing.others.sort();
+    Ok(listing)
+}
+
+fn is_passed_over(error: &Error) -> bool {
+    let is_gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+    error.kind() == ErrorKind::NotAFile || error.io_error().is_some_and(is_gone)
+}

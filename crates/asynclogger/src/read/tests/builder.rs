@@ -1,0 +1,313 @@
+//! Builds files of the format in memory, and checks what is read from damaged ones.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use super::super::{Reader, Report, history::History, source::Source};
+use crate::{
+    Dropped, LogId, Position,
+    format::{
+        BlockInfo, Kind, MIN_ALIGN, Prefix, Start, Totals,
+        block::{build_table, data_len, finish_data},
+    },
+};
+
+/// A record as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) position: Position,
+    pub(super) bytes: Vec<u8>,
+    /// Where it lies in the file, its length included.
+    pub(super) range: Range<usize>,
+}
+
+/// A log, segment after segment.
+#[derive(Clone, Debug)]
+pub(super) struct Builder {
+    pub(super) bytes: Vec<u8>,
+    pub(super) written: Vec<Written>,
+    /// Where each block, start, note and end lies.
+    pub(super) parts: Vec<Range<usize>>,
+    pub(super) log_id: LogId,
+    pub(super) segment: u64,
+    pub(super) align: usize,
+    session: u64,
+    totals: Totals,
+    shards: BTreeMap<u32, (u64, u64)>,
+    clock: i64,
+}
+
+impl Builder {
+    pub(super) fn new() -> Builder {
+        Builder {
+            bytes: Vec::new(),
+            written: Vec::new(),
+            parts: Vec::new(),
+            log_id: LogId([7; 16]),
+            segment: 1,
+            align: MIN_ALIGN,
+            session: 0,
+            totals: Totals::default(),
+            shards: BTreeMap::new(),
+            clock: 1_700_000_000_000_000_000,
+        }
+    }
+
+    fn prefix(&mut self) -> Prefix {
+        self.clock += 1;
+        Prefix {
+            align: self.align as u32,
+            offset: self.bytes.len() as u64,
+            log_id: self.log_id,
+            segment: self.segment,
+            session: self.session,
+            time: self.clock,
+        }
+    }
+
+    fn push(&mut self, part: &[u8]) {
+        let begin = self.bytes.len();
+        self.bytes.extend_from_slice(part);
+        self.parts.push(begin..self.bytes.len());
+    }
+
+    /// A new session.
+    pub(super) fn session(&mut self, session: u64) -> &mut Builder {
+        self.session = session;
+        self.totals = Totals::default();
+        self.shards.clear();
+        self.start()
+    }
+
+    fn start(&mut self) -> &mut Builder {
+        let prefix = self.prefix();
+        let first_sequence = self.totals.next_sequence;
+        let mut buffer = vec![0; self.align];
+        let previous = self.segment - 1;
+        Start { previous, first_sequence, name: b"test" }.encode(&prefix, &mut buffer);
+        self.push(&buffer);
+        self
+    }
+
+    pub(super) fn block(&mut self, shard: u32, records: &[Vec<u8>]) -> &mut Builder {
+        self.block_with(shard, records, Dropped::default())
+    }
+
+    pub(super) fn block_with(
+        &mut self,
+        shard: u32,
+        records: &[Vec<u8>],
+        dropped: Dropped,
+    ) -> &mut Builder {
+        let prefix = self.prefix();
+        let mut payload = vec![0; 8];
+        let (first_record, generation) = self.shards.get(&shard).copied().unwrap_or_default();
+        let mut info = BlockInfo {
+            sequence: self.totals.next_sequence,
+            generation,
+            first_record,
+            shard,
+            records: records.len() as u32,
+            dropped,
+            ..BlockInfo::default()
+        };
+        let mut offsets = Vec::new();
+        for record in records {
+            offsets.push(payload.len());
+            payload.extend_from_slice(&(record.len() as u32).to_le_bytes());
+            payload.extend_from_slice(record);
+        }
+        let valid = payload.len() - 8;
+        info.set_lengths(valid as u32, self.align);
+        payload.resize(data_len(valid), 0);
+        finish_data(&mut payload, &info);
+        let mut table = Vec::new();
+        assert_eq!(build_table(&payload, info.valid, &mut table), info.records);
+        let data_at = self.bytes.len() + info.head_len as usize;
+        let mut block = vec![0; info.block_len() as usize];
+        let (head, rest) = block.split_at_mut(info.head_len as usize);
+        let (data, tail) = rest.split_at_mut(info.data_len as usize);
+        info.encode(Kind::Head, &prefix, &table, head);
+        data.copy_from_slice(&payload);
+        let tail_at = prefix.offset + u64::from(info.head_len) + u64::from(info.data_len);
+        info.encode(Kind::Tail, &Prefix { offset: tail_at, ..prefix }, &table, tail);
+        self.push(&block);
+        for (index, (record, offset)) in records.iter().zip(offsets).enumerate() {
+            let begin = data_at + offset;
+            self.written.push(Written {
+                position: Position {
+                    session: self.session,
+                    shard,
+                    number: first_record + index as u64,
+                },
+                bytes: record.clone(),
+                range: begin..begin + 4 + record.len(),
+            });
+        }
+        self.shards.insert(shard, (first_record + records.len() as u64, generation + 1));
+        self.count(&info, prefix.time);
+        self
+    }
+
+    fn count(&mut self, info: &BlockInfo, time: i64) {
+        let totals = &mut self.totals;
+        totals.next_sequence += 1;
+        totals.records += u64::from(info.records);
+        totals.segment_records += u64::from(info.records);
+        totals.payload += info.payload();
+        if totals.first_time == 0 {
+            totals.first_time = time;
+        }
+        totals.last_time = time;
+    }
+
+    pub(super) fn note(&mut self, dropped: Dropped) -> &mut Builder {
+        self.totals.dropped = dropped;
+        self.close(Kind::Note, false)
+    }
+
+    pub(super) fn end(&mut self) -> &mut Builder {
+        self.close(Kind::End, true)
+    }
+
+    fn close(&mut self, kind: Kind, session_over: bool) -> &mut Builder {
+        let prefix = self.prefix();
+        let mut buffer = vec![0; self.align];
+        Totals { session_over, ..self.totals }.encode(kind, &prefix, &mut buffer);
+        self.push(&buffer);
+        self
+    }
+
+    /// Archives the segment and begins the next; the session goes on. Returns the file.
+    pub(super) fn rotate(&mut self) -> Vec<u8> {
+        self.close(Kind::End, false);
+        self.abandon()
+    }
+
+    /// Begins the next segment without an end of this one.
+    pub(super) fn abandon(&mut self) -> Vec<u8> {
+        let file = std::mem::take(&mut self.bytes);
+        self.parts.clear();
+        self.segment += 1;
+        self.totals.first_sequence = self.totals.next_sequence;
+        self.totals.segment_records = 0;
+        (self.totals.first_time, self.totals.last_time) = (0, 0);
+        self.start();
+        file
+    }
+}
+
+/// `count` records of about `len` bytes, each different.
+pub(super) fn records(seed: usize, count: usize, len: usize) -> Vec<Vec<u8>> {
+    let record = |index: usize| {
+        let mut bytes = format!("record {seed}.{index} ").into_bytes();
+        bytes.resize(len + index % 7, b'a' + (seed % 26) as u8);
+        bytes
+    };
+    (0..count).map(record).collect()
+}
+
+/// Two sessions, three shards, notes, records over several chunks: a bit of everything in a small file.
+pub(super) fn sample() -> Builder {
+    let mut log = Builder::new();
+    log.session(0xA)
+        .block(0, &records(1, 5, 20))
+        .block(1, &records(2, 3, 300))
+        .note(Dropped::from_array([1, 2, 3, 4, 5]))
+        .block(0, &records(3, 4, 50))
+        .block(2, &records(4, 2, 10))
+        .block(1, &records(5, 3, 30))
+        .end()
+        .session(0xB)
+        .block(1, &records(6, 3, 100))
+        .block(0, &records(7, 2, 5))
+        .end();
+    log
+}
+
+/// As little as shows two shards, a note, and a second session.
+pub(super) fn tiny_sample() -> Builder {
+    let mut log = Builder::new();
+    log.session(0xA)
+        .block(0, &records(1, 5, 20))
+        .block(1, &records(2, 3, 30))
+        .note(Dropped::from_array([1, 2, 3, 4, 5]))
+        .block(0, &records(3, 4, 50))
+        .end()
+        .session(0xB)
+        .block(1, &records(6, 3, 100))
+        .end();
+    log
+}
+
+/// Blocks of several chunks, with records that cross them.
+pub(super) fn large_sample() -> Builder {
+    let mut long = records(12, 3, 100);
+    long.push(vec![b'L'; 150_000]);
+    long.extend(records(13, 3, 30_000));
+    let mut log = Builder::new();
+    log.session(0xC)
+        .block(0, &records(10, 90, 2500))
+        .block(1, &long)
+        .block(0, &records(14, 70, 1900))
+        .end();
+    log
+}
+
+/// What was read of a file.
+#[derive(Debug)]
+pub(super) struct Got {
+    pub(super) records: Vec<(Position, Vec<u8>)>,
+    pub(super) report: Report,
+}
+
+pub(super) fn read(bytes: Vec<u8>) -> Result<Got, crate::Error> {
+    let mut reader = Reader::from_bytes(bytes)?;
+    let mut records = Vec::new();
+    while let Some(record) = reader.next_record()? {
+        records.push((record.position(), record.bytes().to_vec()));
+    }
+    Ok(Got { records, report: reader.report().clone() })
+}
+
+/// A reader that keeps the accounts of a log, as `LogDir` uses it.
+pub(super) fn reader_with(bytes: Vec<u8>, history: History) -> Reader {
+    let source = Source::from_bytes(bytes);
+    Reader::new(source, Default::default(), Some(history)).expect("a log")
+}
+
+/// Whatever was done to the file: what was delivered was written, in order and once; and either the report
+/// tells of damage, or nothing is gone; and the losses told are those that are.
+/// `gone_with_the_end` are records that were cut off without a trace, of which nothing can tell.
+pub(super) fn check(log: &Builder, got: &Got, context: &str) {
+    let Got { records, report } = got;
+    let written: BTreeMap<(u64, u32, u64), &[u8]> =
+        log.written.iter().map(|record| (key(record.position), &record.bytes[..])).collect();
+    let mut last: BTreeMap<(u64, u32), u64> = BTreeMap::new();
+    for (position, bytes) in records {
+        let original = written.get(&key(*position));
+        assert_eq!(original, Some(&&bytes[..]), "{context}: {position:?} was not written");
+        let shard = (position.session(), position.shard());
+        if let Some(before) = last.insert(shard, position.number()) {
+            assert!(before < position.number(), "{context}: {position:?} is out of order");
+        }
+    }
+    assert_eq!(report.records, records.len() as u64, "{context}");
+    let payload: usize = records.iter().map(|(_, bytes)| bytes.len()).sum();
+    assert_eq!(report.payload_bytes, payload as u64, "{context}");
+    assert!(report.damage.iter().all(|damage| damage.offset + damage.len <= report.file_bytes));
+    let least: u64 = report.damage.iter().map(|damage| damage.lost.at_least).sum();
+    assert!(least <= report.lost.at_least, "{context}: {report:#?}");
+}
+
+/// As [`check`], of a file that has its old length: then every lost record is accounted for.
+pub(super) fn check_losses(log: &Builder, got: &Got, context: &str) {
+    check(log, got, context);
+    let lost = (log.written.len() - got.records.len()) as u64;
+    let report = &got.report;
+    assert!(report.lost.admits(lost), "{context}: {lost} lost, told {}", report.lost);
+    assert!(!report.is_whole() || lost == 0, "{context}: {lost} lost, and told to be whole");
+}
+
+fn key(position: Position) -> (u64, u32, u64) {
+    (position.session(), position.shard(), position.number())
+}
