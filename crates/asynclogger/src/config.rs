@@ -12,6 +12,9 @@ use crate::{
     format::{MAX_CAPACITY, RECORD_HEADER, SHARD_HEADER},
 };
 
+/// Longer intervals and timeouts mean this: it can be added to any time.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// What a log call does when its shard cannot get a buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -208,6 +211,9 @@ impl Config {
         or_default(&mut self.num_shards, Config::DEFAULT_NUM_SHARDS);
         or_default(&mut self.flush_interval, Config::DEFAULT_FLUSH_INTERVAL);
         or_default(&mut self.flush_timeout, Config::DEFAULT_FLUSH_TIMEOUT);
+
+        self.flush_interval = self.flush_interval.min(YEAR);
+        self.flush_timeout = self.flush_timeout.min(YEAR);
 
         let invalid = |what: String| Err(Error::new(ErrorKind::InvalidConfig, what));
         if self.path.as_os_str().is_empty() {

@@ -73,19 +73,29 @@ impl Logger {
         let config = config.validate()?;
         let session = new_session()?;
         let capacity = config.shard_capacity();
-        let (segment, opened) = Segment::open(&config, session)?;
-        let pool = Arc::new(Pool::new(2 * config.num_shards, capacity, segment.align())?);
-        let bell = Arc::new(Bell::new());
-        let log = Arc::new(Log::new(LogParts {
-            pool: pool.clone(),
-            bell: bell.clone(),
-            index: 0,
-            num_shards: config.num_shards,
-            max_record: config.max_record(),
-            overflow: config.overflow,
-            session,
-        })?);
-        let flusher = Flusher::start(pool, bell, config.prefault)?;
+        let (mut segment, opened) = Segment::open(&config, session)?;
+        let start = || -> Result<(Arc<Log>, Flusher), Error> {
+            let pool = Arc::new(Pool::new(2 * config.num_shards, capacity, segment.align())?);
+            let bell = Arc::new(Bell::new());
+            let log = Arc::new(Log::new(LogParts {
+                pool: pool.clone(),
+                bell: bell.clone(),
+                index: 0,
+                num_shards: config.num_shards,
+                max_record: config.max_record(),
+                overflow: config.overflow,
+                session,
+            })?);
+            Ok((log, Flusher::start(pool, bell, config.prefault)?))
+        };
+        let (log, flusher) = match start() {
+            Ok(started) => started,
+            Err(error) => {
+                // The session is over before it began, and its file is clean.
+                let _ = segment.end_unused();
+                return Err(error);
+            }
+        };
         let (mode, engine) = (segment.mode(), segment.engine());
         flusher.adopt(LogWriter::new(log.clone(), segment, &config));
         let flusher = Mutex::new(flusher);
@@ -381,5 +391,65 @@ impl Drop for Handle {
 impl fmt::Debug for Logger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Logger").field("config", &self.handle.config).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, path::PathBuf};
+
+    fn path() -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("app.log");
+        (directory, path)
+    }
+
+    /// How often `record` stands in the file, length prefix included.
+    fn count(path: &Path, record: &[u8]) -> usize {
+        let entry = [&(record.len() as u32).to_le_bytes()[..], record].concat();
+        let file = fs::read(path).expect("file");
+        file.windows(entry.len()).filter(|window| *window == entry).count()
+    }
+
+    /// Claims the shard that this thread's records go to, as a thread that is then stopped.
+    fn stop_inside_a_claim(logger: &Logger) {
+        logger.log("before the stop");
+        let stopped = logger.log.shards()[0].claim(logger.log.pool());
+        std::mem::forget(stopped.ok().expect("nobody else is at it"));
+    }
+
+    #[test]
+    fn a_thread_stopped_inside_a_claim_stops_nobody_else() {
+        let (_directory, path) = path();
+        let logger = Logger::new(Config::new(&path)).expect("logger");
+        stop_inside_a_claim(&logger);
+        // Another thread has another home; its records are written.
+        std::thread::scope(|scope| {
+            scope.spawn(|| logger.log("from another shard"));
+        });
+        let error = logger.flush_for(Duration::from_millis(20)).expect_err("one shard is held");
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert_eq!(logger.stats().written, 1);
+        let error = logger.close().expect_err("one shard is held");
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert!(error.to_string().contains("1 of 2 accepted records pending"), "{error}");
+        assert_eq!(logger.try_log_bytes(b"late"), Err(LogError::Closed));
+        // The thread goes on after all.
+        logger.log.shards()[0].release_forgotten();
+        assert_eq!(logger.close().expect("close").written, 2);
+        assert_eq!(count(&path, b"before the stop"), 1);
+    }
+
+    #[test]
+    fn dropping_writes_what_a_stopped_thread_had_published() {
+        let (_directory, path) = path();
+        let logger = Logger::new(Config::new(&path)).expect("logger");
+        stop_inside_a_claim(&logger);
+        drop(logger);
+        assert_eq!(count(&path, b"before the stop"), 1);
+        // And the file is ended: the next logger continues it.
+        let logger = Logger::new(Config::new(&path)).expect("logger");
+        assert_eq!(*logger.opened(), Opened::Continued);
     }
 }

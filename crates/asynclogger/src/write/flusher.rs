@@ -103,6 +103,7 @@ impl Worker {
         }
         loop {
             self.writers.append(&mut lock(&self.orders.new));
+            self.pool.waiters.pass_on();
             let mut progress = self.write_sealed();
             let now = Instant::now();
             for writer in &mut self.writers {
@@ -199,6 +200,7 @@ impl Worker {
             _ => false,
         });
         in_pool
+            || self.pool.waiters.has_deferred()
             || self.writers.iter().any(LogWriter::has_news)
             || !lock(&self.orders.new).is_empty()
             || (self.writers.is_empty() && self.orders.stop.load(Ordering::Relaxed))

@@ -77,6 +77,11 @@ impl Inside<'_> {
         !self.nested && !self.local.never_waits.get()
     }
 
+    /// Whether this call interrupted another one on its thread: then it may lock nothing.
+    pub(crate) fn is_nested(&self) -> bool {
+        self.nested
+    }
+
     /// The home of this thread at the log with this id, if it was found before.
     #[inline]
     pub(crate) fn cached_home(&self, log: u64) -> Option<u32> {

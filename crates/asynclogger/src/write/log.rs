@@ -8,7 +8,7 @@ use super::{
     pool::Pool,
     progress::Progress,
     shard::{Claim, Reason, Refused, Shard},
-    wait::{Bell, Sleep, Waited, wait_key},
+    wait::{Bell, Sleep, WaitKey, Waited, wait_key},
 };
 use crate::{
     Dropped, Error, LogError, Overflow, Position,
@@ -201,7 +201,7 @@ impl Log {
                 match claim.append(len, fill) {
                     Ok(number) => {
                         // The others that wait here have room now.
-                        self.pool.waiters.room_at(key);
+                        self.pass_room_on(inside, key);
                         return Ok((shard, number));
                     }
                     // Not with a length that `append` let pass, into an empty buffer.
@@ -227,11 +227,20 @@ impl Log {
             match claim.append(len, fill) {
                 Ok(number) => {
                     // Woken waiters wake the next, each after its record.
-                    self.pool.waiters.room_at(key);
+                    self.pass_room_on(inside, key);
                     return Ok((shard, number));
                 }
                 Err(again) => (claim, fill) = again,
             }
+        }
+    }
+
+    fn pass_room_on(&self, inside: &Inside<'_>, key: WaitKey) {
+        if inside.is_nested() {
+            self.pool.waiters.defer();
+            self.bell.ring(Sleep::Timed);
+        } else {
+            self.pool.waiters.room_at(key);
         }
     }
 

@@ -393,6 +393,8 @@ impl LogWriter {
             return false;
         }
         let dropped = self.log.dropped();
+        // 0, unless somebody wrote over the lengths in a buffer's memory.
+        self.log.progress.lost.set(self.log.accepted().saturating_sub(self.records));
         let totals = self.totals(dropped, true);
         let result = self.segment.write_totals(Kind::End, totals).and_then(|()| {
             self.note_written(dropped);
@@ -477,7 +479,8 @@ impl LogWriter {
     /// Begins the interval, if this log has an active buffer and it has not begun.
     pub(crate) fn arm(&mut self, now: Instant) {
         if self.deadline.is_none() {
-            self.deadline = now.checked_add(self.flush_interval);
+            // The config bounds the interval, so this does not overflow.
+            self.deadline = Some(now.checked_add(self.flush_interval).unwrap_or(now));
         }
     }
 

@@ -32,3 +32,6 @@ pub(crate) use self::{
     wait::Bell,
     wait::Sleep,
 };
+
+#[cfg(test)]
+mod tests;

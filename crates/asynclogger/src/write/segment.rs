@@ -227,7 +227,8 @@ impl Segment {
         info: &BlockInfo,
         time: i64,
     ) -> Result<(), Error> {
-        self.append(block)?;
+        let result = self.file.write_at(block, self.offset);
+        self.appended(result, block.len())?;
         if self.records == 0 {
             self.first_time = time;
         }
@@ -251,15 +252,22 @@ impl Segment {
         let prefix = self.prefix(0, wall_clock());
         totals.encode(kind, &prefix, &mut self.scratch);
         let result = self.file.write_at(&self.scratch, self.offset);
-        result.map_err(|error| self.failed("cannot write", error))?;
-        self.offset += self.scratch.len() as u64;
-        Ok(())
+        self.appended(result, self.scratch.len())
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let result = self.file.write_at(bytes, self.offset);
-        result.map_err(|error| self.failed("cannot write", error))?;
-        self.offset += bytes.len() as u64;
+    /// Ends the file of a session that never took a record.
+    ///
+    /// # Errors
+    /// Those of the system, with path and offset.
+    pub(crate) fn end_unused(&mut self) -> Result<(), Error> {
+        self.write_totals(Kind::End, Totals { session_over: true, ..Totals::default() })
+    }
+
+    fn appended(&mut self, result: std::io::Result<()>, len: usize) -> Result<(), Error> {
+        let at = self.offset;
+        result
+            .map_err(|error| Error::io("cannot write", error).at_path(&self.path).at_offset(at))?;
+        self.offset += len as u64;
         Ok(())
     }
 
@@ -270,11 +278,6 @@ impl Segment {
     pub(crate) fn barrier(&mut self) -> Result<(), Error> {
         let result = self.file.barrier();
         result.map_err(|error| Error::io("cannot sync", error).at_path(&self.path))
-    }
-
-    #[cold]
-    fn failed(&self, doing: &'static str, error: std::io::Error) -> Error {
-        Error::io(doing, error).at_path(&self.path).at_offset(self.offset)
     }
 }
 

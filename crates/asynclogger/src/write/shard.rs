@@ -89,6 +89,12 @@ impl Shard {
         self.drops.0[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Ends a claim whose guard was forgotten.
+    #[cfg(test)]
+    pub(crate) fn release_forgotten(&self) {
+        self.word.store(self.word().released().bits(), Ordering::Release);
+    }
+
     /// Claims the shard: the one read-modify-write of a log call.
     #[inline]
     pub(crate) fn claim<'a>(&'a self, pool: &'a Pool) -> Result<Claim<'a>, Refused> {

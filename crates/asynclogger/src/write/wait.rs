@@ -104,6 +104,8 @@ pub(crate) struct Waiters {
     /// How many are in the queues: so that nobody locks them for nothing.
     waiting: AtomicUsize,
     queues: Mutex<Queues>,
+    /// A call that must not lock has news for them: the flusher passes it on.
+    deferred: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -121,7 +123,11 @@ struct Waiter {
 
 impl Waiters {
     pub(crate) fn new() -> Waiters {
-        Waiters { waiting: AtomicUsize::new(0), queues: Mutex::new(Queues::default()) }
+        Waiters {
+            waiting: AtomicUsize::new(0),
+            queues: Mutex::new(Queues::default()),
+            deferred: AtomicBool::new(false),
+        }
     }
 
     /// Waits at a shard until woken, or until `ready` says so after the announcement.
@@ -212,6 +218,29 @@ impl Waiters {
         }
     }
 
+    /// Leaves [`room_at`](Waiters::room_at) to the flusher: for a call that interrupted another one on
+    /// its thread, which may hold the lock. Ring the bell after it.
+    pub(crate) fn defer(&self) {
+        // Release pairs with the Acquire in `pass_on`; the bell has the fence.
+        self.deferred.store(true, Ordering::Release);
+    }
+
+    /// Whether there is deferred news.
+    pub(crate) fn has_deferred(&self) -> bool {
+        self.deferred.load(Ordering::Relaxed)
+    }
+
+    /// Passes deferred news on, on the flusher's thread: the first waiter of every shard looks again.
+    pub(crate) fn pass_on(&self) {
+        if self.has_deferred() && self.deferred.swap(false, Ordering::Acquire) && self.any() {
+            let mut queues = lock(&self.queues);
+            let keys: Vec<_> = queues.by_shard.keys().copied().collect();
+            for key in keys {
+                self.wake_first(&mut queues, key);
+            }
+        }
+    }
+
     /// Wakes all waiters of a log: it is closed.
     pub(crate) fn wake_log(&self, log: u32) {
         if self.any() {
@@ -295,7 +324,10 @@ mod tests {
                 std::thread::yield_now();
             }
             assert_eq!(waiters.waiting.load(Ordering::SeqCst), 1, "shard 9 still waits");
-            waiters.wake_log(0);
+            waiters.pass_on();
+            assert_eq!(waiters.waiting.load(Ordering::SeqCst), 1, "there was no deferred news");
+            waiters.defer();
+            waiters.pass_on();
         });
         assert_eq!(woken.load(Ordering::SeqCst), 4);
     }

@@ -1,4 +1,16 @@
 //! The library from outside: what goes in comes out.
+#![expect(unreachable_pub, reason = "the modules of one binary")]
 
-mod basics;
+mod accounting;
+mod bad_input;
+mod config;
+mod files;
+mod format;
+mod logging;
+mod reentrancy;
+mod resources;
 mod seed_readers;
+mod support;
+
+#[global_allocator]
+static ALLOCATOR: support::CountingAllocator = support::CountingAllocator;

@@ -1,0 +1,140 @@
+//! Calls from where no call is expected: they return, accepted or counted.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::OnceLock,
+};
+
+use asynclogger::{Config, LogError, Logger, Overflow};
+
+use crate::{
+    seed_readers::{self, Step},
+    support::{assert_balanced, directory, log_path, open},
+};
+
+#[test]
+fn an_encoder_that_panics_logs_nothing_and_blocks_nobody() {
+    let directory = directory();
+    let path = log_path(&directory);
+    let logger = open(Config::new(&path).num_shards(1).overflow(Overflow::Block));
+    for round in 0..3 {
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            logger.try_log_with(10, |room| {
+                room[0] = 1;
+                panic!("the encoder's");
+            })
+        }));
+        assert!(panicked.is_err());
+        if round > 0 {
+            logger.log("whole");
+        }
+        logger.flush().expect("flush");
+    }
+    let stats = logger.close().expect("close");
+    assert_eq!(stats.accepted, 2);
+    assert_eq!(seed_readers::records(&path, Step::Valid), [b"whole", b"whole"]);
+}
+
+#[test]
+fn an_encoder_that_logs_never_waits() {
+    let directory = directory();
+    let path = log_path(&directory);
+    let logger = open(Config::new(&path).num_shards(1).overflow(Overflow::Block));
+    let position = logger.try_log_with(5, |room| {
+        // The only shard is held by the outer call.
+        assert_eq!(logger.try_log_bytes(b"inner"), Err(LogError::Busy));
+        room.copy_from_slice(b"outer");
+    });
+    assert!(position.is_ok());
+    let stats = logger.close().expect("close");
+    assert_balanced(&stats);
+    assert_eq!((stats.accepted, stats.dropped.busy), (1, 1));
+
+    let path = directory.path().join("two.log");
+    let logger = open(Config::new(&path).num_shards(2).overflow(Overflow::Block));
+    logger
+        .try_log_with(5, |room| {
+            logger.try_log_bytes(b"inner").expect("the other shard is free");
+            room.copy_from_slice(b"outer");
+        })
+        .expect("accepted");
+    logger.close().expect("close");
+    assert_eq!(seed_readers::records(&path, Step::Valid).len(), 2);
+}
+
+#[test]
+fn a_thread_local_destructor_may_log() {
+    static LOGGER: OnceLock<Logger> = OnceLock::new();
+    struct LogsOnDrop;
+    impl Drop for LogsOnDrop {
+        fn drop(&mut self) {
+            if let Some(logger) = LOGGER.get() {
+                logger.log("from a destructor");
+            }
+        }
+    }
+    thread_local! {
+        static EARLY: LogsOnDrop = const { LogsOnDrop };
+        static LATE: LogsOnDrop = const { LogsOnDrop };
+    }
+    let directory = directory();
+    let path = log_path(&directory);
+    let logger = LOGGER.get_or_init(|| open(Config::new(&path)));
+    // Before and after the logger's own thread-local is made, so that it goes between.
+    std::thread::spawn(|| {
+        EARLY.with(|_| {});
+        LOGGER.get().expect("set").log("from a thread");
+        LATE.with(|_| {});
+    })
+    .join()
+    .expect("thread");
+    let stats = logger.close().expect("close");
+    assert_eq!((stats.accepted, stats.dropped_logs), (3, 0));
+    assert_eq!(seed_readers::records(&path, Step::Valid).len(), 3);
+}
+
+#[test]
+fn threads_that_come_and_go_give_their_homes_back() {
+    let directory = directory();
+    let path = log_path(&directory);
+    let logger = open(Config::new(&path).num_shards(8));
+    for _ in 0..50 {
+        let logger = logger.clone();
+        // Joined, not scoped: a scope ends before its threads' destructors have run.
+        std::thread::spawn(move || logger.log("short-lived")).join().expect("thread");
+    }
+    let used = logger.shard_stats().iter().filter(|shard| shard.write_count > 0).count();
+    assert_eq!(used, 1, "one thread at a time needs one shard");
+    assert_eq!(logger.close().expect("close").accepted, 50);
+}
+
+/// The child finds the logger closed; the parent is untouched.
+#[test]
+fn a_forked_child_finds_the_logger_closed() {
+    let directory = directory();
+    let path = log_path(&directory);
+    let logger = open(Config::new(&path).overflow(Overflow::Block));
+    logger.log("before");
+    // SAFETY: the child calls only what is under test, and `_exit`.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        let refused = logger.try_log_bytes(b"child") == Err(LogError::Closed);
+        let counted = logger.stats().dropped.closed == 1;
+        let forked = |result: Result<(), asynclogger::Error>| {
+            result.is_err_and(|error| error.kind() == asynclogger::ErrorKind::Forked)
+        };
+        let told = forked(logger.flush()) && forked(logger.close().map(|_| ()));
+        drop(logger);
+        // SAFETY: ends the child without running anything of the test's.
+        unsafe { libc::_exit(i32::from(!(refused && counted && told))) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for our own child.
+    let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!((waited, libc::WIFEXITED(status), libc::WEXITSTATUS(status)), (child, true, 0));
+    logger.log("after");
+    let stats = logger.close().expect("close");
+    assert_eq!((stats.accepted, stats.dropped_logs), (2, 0));
+    assert_eq!(seed_readers::records(&path, Step::Valid), [&b"before"[..], b"after"]);
+}
