@@ -180,6 +180,15 @@ pub(crate) fn say_damage(report: &Report) {
     }
 }
 
+/// Says on standard error which segments are not there.
+pub(crate) fn say_missing(log: &LogReport) {
+    for missing in &log.missing {
+        let (first, last) = (missing.start(), missing.end());
+        let log_id = log.log_id.map_or(String::new(), |id| id.to_string());
+        say(format_args!("log {log_id}: segments {first} to {last} are missing"));
+    }
+}
+
 /// `chunk at offset 8192, 65536 bytes: 3 records lost`
 fn show_damage(damage: &Damage) -> String {
     let Damage { offset, len, kind, lost, .. } = damage;
@@ -224,27 +233,45 @@ impl Totals {
         Totals { lost_max: Some(0), ..Totals::default() }
     }
 
+    /// A file by itself.
     pub(crate) fn add(&mut self, report: &Report) {
         self.files += 1;
-        self.damaged_files += u64::from(!report.is_whole());
-        self.damage += report.damage.len() as u64 + report.damage_left_out;
+        self.add_damage(report);
         self.blocks += report.blocks;
         self.records += report.records;
         self.payload_bytes += report.payload_bytes;
         self.file_bytes += report.file_bytes;
-        let dropped = report.dropped();
+        self.add_dropped(report.dropped());
+        self.add_lost(report.lost);
+    }
+
+    /// A log as a whole, which knows more than its files: what is in two of them, what was between them.
+    pub(crate) fn add_log(&mut self, log: &LogReport) {
+        self.files += log.segments.len() as u64;
+        for report in &log.segments {
+            self.add_damage(report);
+        }
+        let missing = log.missing.iter().map(|range| range.end() - range.start() + 1);
+        self.missing_segments += missing.sum::<u64>();
+        self.blocks += log.blocks;
+        self.records += log.records;
+        self.payload_bytes += log.payload_bytes;
+        self.file_bytes += log.file_bytes;
+        self.add_dropped(log.dropped());
+        self.add_lost(log.lost);
+    }
+
+    fn add_damage(&mut self, report: &Report) {
+        self.damaged_files += u64::from(!report.is_whole());
+        self.damage += report.damage.len() as u64 + report.damage_left_out;
+    }
+
+    fn add_dropped(&mut self, dropped: Dropped) {
         self.dropped.full += dropped.full;
         self.dropped.busy += dropped.busy;
         self.dropped.too_large += dropped.too_large;
         self.dropped.empty += dropped.empty;
         self.dropped.closed += dropped.closed;
-        self.add_lost(report.lost);
-    }
-
-    /// A log as a whole: also what lies between its files.
-    pub(crate) fn add_log(&mut self, log: &LogReport) {
-        log.segments.iter().for_each(|report| self.add(report));
-        self.missing_segments += log.missing.len() as u64;
     }
 
     fn add_lost(&mut self, lost: Loss) {

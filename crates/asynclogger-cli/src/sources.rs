@@ -15,7 +15,7 @@ pub(crate) enum Source {
     /// One file, by itself.
     File(PathBuf),
     /// All segments of a log, in order.
-    Log(LogDir),
+    Log(Box<LogDir>),
 }
 
 /// Does `each` with everything that is meant. What cannot be read is said, and does not keep the others from
@@ -49,10 +49,12 @@ pub(crate) fn for_each_source(
 
 fn find(path: &Path, all: bool) -> Result<Vec<Source>, Problem> {
     if path.is_dir() {
-        let logs = LogDir::scan(path)?;
-        Ok(logs.into_iter().map(Source::Log).collect())
+        let mut logs = LogDir::scan(path)?;
+        // By the name of the active file: that of the log.
+        logs.sort_by_cached_key(|log| log.segments().last().map(|segment| segment.path.clone()));
+        Ok(logs.into_iter().map(|log| Source::Log(Box::new(log))).collect())
     } else if all {
-        Ok(vec![Source::Log(LogDir::open(path)?)])
+        Ok(vec![Source::Log(Box::new(LogDir::open(path)?))])
     } else {
         Ok(vec![Source::File(path.to_path_buf())])
     }

@@ -29,16 +29,21 @@ pub(crate) enum Ready {
     Stop,
 }
 
-/// The first signal is a wish that [`StopSignal::wait`] reports; one that comes later kills, as if nobody
-/// had caught it: a log call may be waiting for a device that never answers.
+/// The wish is granted by whoever waits with [`StopSignal::wait`]. If it is not within this time, because a log call
+/// itself waits (for room on a full disk, say), something has to be done about that.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The first signal is a wish; one that comes later kills, as if nobody had caught it.
 pub(crate) struct StopSignal {
     readable: UnixStream,
 }
 
 impl StopSignal {
-    pub(crate) fn install() -> io::Result<StopSignal> {
+    /// `overdue` is called, on a thread of its own, if the wish is still not granted after some seconds.
+    pub(crate) fn install(overdue: impl FnOnce() + Send + 'static) -> io::Result<StopSignal> {
         let (readable, mut writable) = UnixStream::pair()?;
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let mut overdue = Some(overdue);
         thread::Builder::new().name("signals".into()).spawn(move || {
             let mut first = None::<Instant>;
             for signal in signals.forever() {
@@ -46,6 +51,13 @@ impl StopSignal {
                     None => {
                         first = Some(Instant::now());
                         let _ = writable.write_all(&[0]);
+                        if let Some(overdue) = overdue.take() {
+                            let later = move || {
+                                thread::sleep(PATIENCE);
+                                overdue();
+                            };
+                            let _ = thread::Builder::new().name("overdue".into()).spawn(later);
+                        }
                     }
                     Some(first) if first.elapsed() < SAME_WISH => {}
                     Some(_) => {

@@ -1,63 +1,107 @@
 //! `asynclogger cat`: records become lines.
 
-use std::io::Write;
+use std::{io::Write, path::Path};
 
-use asynclogger::read::{Layout, LogDir, ReadOptions, Reader, Report};
+use asynclogger::read::{Layout, LogDir, ReadOptions, Reader, Record, Report};
 
 use crate::{
     args::{CatArgs, Format, LayoutArg},
     outcome::{Answer, Failure},
     output::Output,
-    report::say_damage,
+    report::{say_damage, say_missing},
     show::{self, Shown},
     sources::{Problem, Source, for_each_source},
 };
 
 pub(crate) fn run(args: CatArgs) -> Result<Answer, Failure> {
     let mut printer = Printer { out: Output::open()?, format: args.format, null: args.null };
-    let options = ReadOptions::new().layout(match args.layout {
+    let layout = match args.layout {
         LayoutArg::Auto => Layout::Auto,
         LayoutArg::Seed => Layout::Seed,
         LayoutArg::Capacity => Layout::Capacity,
-    });
-    let answer = for_each_source(&args.input, |source| {
-        let answer = match source {
-            Source::File(path) => print_file(&mut printer, options.open(&path)?),
-            Source::Log(log) => print_log(&mut printer, log),
-        };
-        // What follows on standard error is about what is out already.
-        printer.out.flush()?;
-        answer
-    });
-    printer.out.flush()?;
-    answer
+    };
+    let open = |path: &Path| -> Result<Input, Problem> {
+        Ok(Input::File(Box::new(ReadOptions::new().layout(layout).open(path)?)))
+    };
+    for_each_source(&args.input, |source| match source {
+        Source::File(path) => print(&mut printer, open(&path)?),
+        // A layout is how one file is to be read: what a log knows beyond its files does not count then.
+        Source::Log(log) if layout != Layout::Auto => {
+            log.segments().iter().try_fold(Answer::Fine, |answer, segment| {
+                Ok(answer.and(print(&mut printer, open(&segment.path)?)?))
+            })
+        }
+        Source::Log(log) => print(&mut printer, Input::Log(log)),
+    })
 }
 
-fn print_file(printer: &mut Printer, mut reader: Reader) -> Result<Answer, Problem> {
-    let segment = reader.report().segment;
-    while let Some(record) = reader.next_record()? {
-        printer.print(&Shown {
-            bytes: record.bytes(),
-            position: record.position(),
-            segment,
-            time: record.time(),
-        })?;
-    }
+fn print(printer: &mut Printer, mut input: Input) -> Result<Answer, Problem> {
+    let printed = print_all(printer, &mut input);
+    // What is said on standard error is about what is out already.
     printer.out.flush()?;
-    Ok(tell(reader.report()))
+    printed?;
+    input.tell_damage()
 }
 
-fn print_log(printer: &mut Printer, mut log: LogDir) -> Result<Answer, Problem> {
-    while let Some((segment, record)) = log.next_record()? {
-        printer.print(&Shown {
-            bytes: record.bytes(),
-            position: record.position(),
-            segment,
-            time: record.time(),
-        })?;
+fn print_all(printer: &mut Printer, input: &mut Input) -> Result<(), Problem> {
+    if printer.format == Format::Json {
+        // Only after the record is read can the reader say which segment it is from.
+        while let Some(record) = input.next_record()?.map(|record| record.to_owned()) {
+            printer.print(&Shown {
+                bytes: &record.bytes,
+                position: record.position,
+                segment: input.segment(),
+                time: record.time,
+            })?;
+        }
+    } else {
+        while let Some(record) = input.next_record()? {
+            let (bytes, position, time) = (record.bytes(), record.position(), record.time());
+            printer.print(&Shown { bytes, position, segment: 0, time })?;
+        }
     }
-    printer.out.flush()?;
-    Ok(log.reports().iter().fold(Answer::Fine, |answer, report| answer.and(tell(report))))
+    Ok(())
+}
+
+/// A file or a log, as something that has records.
+enum Input {
+    File(Box<Reader>),
+    Log(Box<LogDir>),
+}
+
+impl Input {
+    #[inline]
+    fn next_record(&mut self) -> Result<Option<Record<'_>>, asynclogger::Error> {
+        match self {
+            Input::File(reader) => reader.next_record(),
+            Input::Log(log) => log.next_record(),
+        }
+    }
+
+    /// That of the last record.
+    fn segment(&self) -> u64 {
+        match self {
+            Input::File(reader) => reader.report().segment,
+            Input::Log(log) => log.reader().map_or(0, |reader| reader.report().segment),
+        }
+    }
+
+    /// At the end: what was met on the way.
+    fn tell_damage(&self) -> Result<Answer, Problem> {
+        match self {
+            Input::File(reader) => Ok(tell(reader.report())),
+            Input::Log(log) => match log.reader() {
+                Some(reader) if log.segments().len() == 1 => Ok(tell(reader.report())),
+                // The reports of all segments but the last are gone, and what lies between them no segment knows.
+                _ => {
+                    let report = log.verify()?;
+                    report.segments.iter().for_each(say_damage);
+                    say_missing(&report);
+                    Ok(Answer::fine_if(report.is_whole()))
+                }
+            },
+        }
+    }
 }
 
 /// Damage is no reason to end: the rest was printed.

@@ -7,8 +7,8 @@ use asynclogger::read::{Report, verify};
 use crate::{
     args::VerifyArgs,
     outcome::{Answer, Failure},
-    output::{Output, say},
-    report::{self, FileJson, Totals},
+    output::Output,
+    report::{self, FileJson, Totals, say_missing},
     sources::{Problem, Source, for_each_source},
 };
 
@@ -37,9 +37,7 @@ pub(crate) fn run(args: VerifyArgs) -> Result<Answer, Failure> {
                 for report in &whole.segments {
                     tell(report)?;
                 }
-                for missing in &whole.missing {
-                    say(format_args!("{}: {missing}", log.path().display()));
-                }
+                say_missing(&whole);
             }
         }
         Ok(Answer::Fine)

@@ -21,11 +21,16 @@ use crate::{
 };
 
 pub(crate) fn run(args: WriteArgs) -> Result<Answer, Failure> {
-    let stop = StopSignal::install().map_err(|error| Failure::io("cannot catch signals", error))?;
     let progress = Progress::new();
     let config = args.logger.config(args.path, args.logger.policy_or(Overflow::Block));
     let logger = Logger::new(config.on_error(errors::reporter(progress.clone())))?;
     say_if_set_aside(&logger);
+    let blocked = logger.clone();
+    let stop = StopSignal::install(move || {
+        // Refuses the record that waits, and those behind it: they are counted as dropped.
+        let _ = blocked.close();
+    })
+    .map_err(|error| Failure::io("cannot catch signals", error))?;
 
     let started = Instant::now();
     let watching = progress.watch(&logger);

@@ -80,7 +80,9 @@ fn files_of_the_original_are_read() {
         bytes.resize(bytes.len().next_multiple_of(512), 0);
     }
     place.put("seed.log", &bytes);
-    for args in ["cat seed.log", "cat --layout seed seed.log"] {
+    let ways =
+        ["cat seed.log", "cat --layout seed seed.log", "cat --layout seed .", "cat --all seed.log"];
+    for args in ways {
         assert_eq!(place.run(args, "").ends_with(0).text(), "one\ntwo\nthree\nfour\n", "{args}");
     }
     let json = place.run("verify --json seed.log", "").ends_with(0).json();
