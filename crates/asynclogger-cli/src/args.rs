@@ -83,7 +83,7 @@ pub(crate) struct LoggerArgs {
 }
 
 /// For the last words of `close`: a program may have to go on without its log, a command has nothing else to do.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl LoggerArgs {
     pub(crate) fn policy_or(&self, default: Overflow) -> Overflow {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     output::say,
-    units::{show_count, show_mb},
+    units::{show_count, show_mb, show_number_of},
 };
 
 /// The keys are a promise to scripts.
@@ -116,11 +116,11 @@ pub(crate) fn write_text(out: &mut impl Write, report: &Report) -> io::Result<()
     writeln!(out, "  format    {}", show_format(report))?;
     writeln!(
         out,
-        "  contents  {} records, {} of payload, in {} blocks and {} sessions; file {}",
-        show_count(report.records),
+        "  contents  {}, {} of payload, in {} and {}; file {}",
+        show_number_of(report.records, "record"),
         show_mb(report.payload_bytes),
-        show_count(report.blocks),
-        report.sessions.len(),
+        show_number_of(report.blocks, "block"),
+        show_number_of(report.sessions.len() as u64, "session"),
         show_mb(report.file_bytes)
     )?;
     writeln!(out, "  dropped   {}", show_dropped(&report.dropped()))?;
@@ -129,7 +129,7 @@ pub(crate) fn write_text(out: &mut impl Write, report: &Report) -> io::Result<()
         writeln!(out, "  damage    {}", show_damage(damage))?;
     }
     if report.damage_left_out > 0 {
-        writeln!(out, "  damage    {} more places", show_count(report.damage_left_out))?;
+        writeln!(out, "  damage    {} more", show_number_of(report.damage_left_out, "place"))?;
     }
     writeln!(out, "  lost      {}", report.lost)
 }
@@ -176,7 +176,10 @@ pub(crate) fn say_damage(report: &Report) {
         say(format_args!("{path}: {}", show_damage(damage)));
     }
     if report.damage_left_out > 0 {
-        say(format_args!("{path}: {} more damaged places", show_count(report.damage_left_out)));
+        say(format_args!(
+            "{path}: damage in {} more",
+            show_number_of(report.damage_left_out, "place")
+        ));
     }
 }
 
@@ -189,10 +192,10 @@ pub(crate) fn say_missing(log: &LogReport) {
     }
 }
 
-/// `chunk at offset 8192, 65536 bytes: 3 records lost`
+/// `chunk at offset 8192, 65536 bytes; records lost: 3`
 fn show_damage(damage: &Damage) -> String {
     let Damage { offset, len, kind, lost, .. } = damage;
-    format!("{kind} at offset {offset}, {len} bytes: {lost} records lost")
+    format!("{kind} at offset {offset}, {len} bytes; records lost: {lost}")
 }
 
 /// Sums over files. Also the last line of `--json`.
@@ -296,20 +299,19 @@ impl Totals {
 
     /// The verdict, in one line.
     pub(crate) fn verdict(&self) -> String {
-        let (files, records) = (show_count(self.files), show_count(self.records));
+        let records = show_number_of(self.records, "record");
+        let files = show_number_of(self.files, "file");
         if self.is_whole() {
-            return format!(
-                "whole: {records} records in {files} files, nothing damaged, nothing lost"
-            );
+            return format!("whole: {records} in {files}, nothing damaged, nothing lost");
         }
         let mut text = format!(
-            "damaged: {} places in {} of {files} files; {records} records, {} lost",
-            show_count(self.damage),
+            "damaged: {} in {} of {files}; {records} left, {} lost",
+            show_number_of(self.damage, "place"),
             show_count(self.damaged_files),
             self.show_lost()
         );
         if self.missing_segments > 0 {
-            text += &format!("; {} segments missing", show_count(self.missing_segments));
+            text += &format!("; {} missing", show_number_of(self.missing_segments, "segment"));
         }
         text
     }

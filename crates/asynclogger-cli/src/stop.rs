@@ -31,7 +31,7 @@ pub(crate) enum Ready {
 
 /// The wish is granted by whoever waits with [`StopSignal::wait`]. If it is not within this time, because a log call
 /// itself waits (for room on a full disk, say), something has to be done about that.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The first signal is a wish; one that comes later kills, as if nobody had caught it.
 pub(crate) struct StopSignal {

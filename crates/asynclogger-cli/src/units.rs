@@ -88,6 +88,11 @@ pub(crate) fn show_count(n: u64) -> String {
     text
 }
 
+/// `1 file`, `5,000 files` for people.
+pub(crate) fn show_number_of(n: u64, what: &str) -> String {
+    format!("{} {what}{}", show_count(n), if n == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +141,8 @@ mod tests {
         assert_eq!(show_count(0), "0");
         assert_eq!(show_count(999), "999");
         assert_eq!(show_count(5_000_000), "5,000,000");
+        assert_eq!(show_number_of(1, "file"), "1 file");
+        assert_eq!(show_number_of(2_000, "record"), "2,000 records");
         assert_eq!(show_mb(33_888_896), "33.9 MB");
         assert_eq!(show_seconds(Duration::from_micros(12)), "12 us");
         assert_eq!(show_seconds(Duration::from_millis(1234)), "1.23 s");

@@ -17,7 +17,7 @@ use crate::{
     progress::Progress,
     report::show_dropped,
     stop::{Ready, StopSignal},
-    units::{show_count, show_mb, show_seconds},
+    units::{show_count, show_mb, show_number_of, show_seconds},
 };
 
 pub(crate) fn run(args: WriteArgs) -> Result<Answer, Failure> {
@@ -110,8 +110,8 @@ fn unstored(stats: &Stats) -> u64 {
 
 fn summary(stats: &Stats, time: Duration, logger: &Logger, durability: &str) -> String {
     let mut text = format!(
-        "{} records, {} in {}, {:.1} MB/s, dropped {}",
-        show_count(stats.accepted),
+        "{}, {} in {}, {:.1} MB/s, dropped {}",
+        show_number_of(stats.accepted, "record"),
         show_mb(stats.payload_bytes),
         show_seconds(time),
         stats.payload_bytes as f64 / 1e6 / time.as_secs_f64().max(1e-9),

@@ -74,7 +74,11 @@ fn a_flipped_bit_costs_its_chunk_and_is_told_exactly() {
     assert!(is_subsequence(&text, &numbers(LINES)));
 
     let run = place.run("verify bad.log", "").ends_with(1);
-    assert!(run.text().lines().last().unwrap().starts_with("damaged: 1 places"), "{}", run.text());
+    assert!(
+        run.text().lines().last().unwrap().starts_with("damaged: 1 place in 1 of 1 file;"),
+        "{}",
+        run.text()
+    );
     let run = place.run("stat bad.log", "").ends_with(1);
     assert!(run.text().contains("damaged"), "{}", run.text());
     // One bad file among good ones.

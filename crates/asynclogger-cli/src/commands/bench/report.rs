@@ -15,7 +15,7 @@ use super::{
 use crate::{
     outcome::Failure,
     report::show_dropped,
-    units::{show_count, show_mb},
+    units::{show_count, show_mb, show_number_of},
 };
 
 /// Everything that was measured.
@@ -120,8 +120,8 @@ impl Report<'_> {
         writeln!(out, "{}", self.file.display())?;
         writeln!(
             out,
-            "  {} threads, records of {} bytes, policy {}, durability {}, {}, {}",
-            self.threads,
+            "  {}, records of {} bytes, policy {}, durability {}, {}, {}",
+            show_number_of(u64::from(self.threads), "thread"),
             self.record_bytes,
             self.policy,
             self.durability,
