@@ -239,7 +239,8 @@ pub(crate) struct BenchArgs {
     /// How long to log [default: 5]; the policy is drop unless given
     #[arg(long, value_name = "S", value_parser = parse_seconds)]
     pub(crate) seconds: Option<Duration>,
-    /// Records a second of each thread, evenly spaced [default: as fast as it goes]
+    /// Records a second of each thread, evenly spaced [default: as fast as it goes]; short waits are spent
+    /// awake, and are in the CPU seconds
     #[arg(long, value_name = "PER_THREAD")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) rate: Option<u64>,
