@@ -1,1 +1,55 @@
-fn main() {}
+//! The `asynclogger` command: writes, reads, verifies and measures logs of raw records.
+//!
+//! Everything it knows of logs it knows from the library; here is only what concerns a command line.
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod errors;
+mod lines;
+mod outcome;
+mod output;
+mod progress;
+mod report;
+mod show;
+mod sources;
+mod stop;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{
+    args::{Command, CommandLine},
+    commands::{bench, cat, stat, verify, write},
+    outcome::{Answer, Failure},
+    output::say,
+};
+
+fn main() -> ExitCode {
+    match run(CommandLine::parse()) {
+        // A closed pipe is how `| head` says that it has enough.
+        Ok(Answer::Fine) | Err(Failure::BrokenPipe) => ExitCode::from(0),
+        Ok(Answer::No) => ExitCode::from(1),
+        // The code of clap's own complaints, too.
+        Err(Failure::Usage(what)) => said(what, 2),
+        Ok(Answer::Unread) => ExitCode::from(3),
+        Err(Failure::Io(what)) => said(what, 3),
+    }
+}
+
+fn run(line: CommandLine) -> Result<Answer, Failure> {
+    match line.command {
+        Command::Write(args) => write::run(args),
+        Command::Cat(args) => cat::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Stat(args) => stat::run(args),
+        Command::Bench(args) => bench::run(args),
+    }
+}
+
+fn said(what: String, code: u8) -> ExitCode {
+    say(what);
+    ExitCode::from(code)
+}

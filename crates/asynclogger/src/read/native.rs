@@ -102,7 +102,7 @@ impl Native {
     /// Searches on behind damage at `from`.
     fn resync(&mut self, source: &Source, from: u64, loaded: &mut Loaded) -> Result<Step, Error> {
         let State { ids, ledger, .. } = &self.state;
-        let verdict = |part: &Part| verdict_of(part, ids.as_ref(), ledger);
+        let verdict = |part: &Part| verdict_of(part, from, ids.as_ref(), ledger);
         let Found { part, skipped, .. } =
             self.search.run(source, (from, source.len()), ids.as_ref(), verdict)?;
         let Some(part) = part else {
@@ -345,9 +345,8 @@ pub(super) fn later_version(source: &Source, version: u32, offset: u64) -> Error
     Error::new(ErrorKind::UnsupportedVersion, text).at_path(source.path()).at_offset(offset)
 }
 
-/// What a valid part is that does not belong where it stands.
-fn verdict_of(part: &Part, ids: Option<&Ids>, ledger: &Ledger) -> DamageKind {
-    let session = part.prefix.session;
+/// What a valid part is that does not belong where it stands; `from` is where the reading has got to.
+fn verdict_of(part: &Part, from: u64, ids: Option<&Ids>, ledger: &Ledger) -> DamageKind {
     if part.is_foreign(ids) {
         return DamageKind::Foreign;
     }
@@ -355,11 +354,8 @@ fn verdict_of(part: &Part, ids: Option<&Ids>, ledger: &Ledger) -> DamageKind {
         return DamageKind::Gap; // a tail whose block was passed
     }
     let was_read = match &part.body {
-        Body::Start { first_sequence, .. } => ledger.is_past(session, *first_sequence),
-        Body::Block { info, .. } => ledger.is_past(session, info.sequence),
-        Body::Totals { totals, .. } => {
-            totals.next_sequence.checked_sub(1).is_some_and(|last| ledger.is_past(session, last))
-        }
+        Body::Block { info, .. } => ledger.is_past(part.prefix.session, info.sequence),
+        Body::Start { .. } | Body::Totals { .. } => part.prefix.offset < from,
     };
     if was_read { DamageKind::Duplicate } else { DamageKind::Misplaced }
 }

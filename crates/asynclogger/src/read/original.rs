@@ -139,10 +139,14 @@ impl Original {
         let count = records.by_ref().count() as u64;
         let end = records.offset();
         let is_cut = loaded.data.len() < wanted;
+        // A capacity that leads out of the file, past what may be shards.
+        let padded = offset.saturating_add(header.step(Layout::Seed));
+        let next = offset.saturating_add(header.step(self.layout));
+        let is_short = !is_cut && next > source.len() && !are_zeros(source, padded)?;
         // A length of 0 in front is a shard without records: those of our own metadata blocks are.
         let rest = loaded.data.get(end..).unwrap_or_default();
         let is_empty = count == 0 && rest.starts_with(&[0; RECORD_HEADER]);
-        if is_cut {
+        if is_cut || is_short {
             self.keep(end);
         }
         let left = loaded.data.len() - end;
@@ -153,6 +157,10 @@ impl Original {
         } else if left > 0 && !is_empty {
             let most = most_records(left as u64);
             self.damage(offset + end as u64, left as u64, DamageKind::BadLength, most);
+        }
+        if is_short {
+            let len = source.len() - padded;
+            self.damage(padded, len, DamageKind::TornTail, most_records(len));
         }
         let first = std::mem::take(&mut self.delivered_to).max(SHARD_HEADER);
         let skipped = Records::new(loaded.data.get(..first).unwrap_or_default(), SHARD_HEADER);
@@ -169,7 +177,7 @@ impl Original {
             ..BlockMeta::default()
         };
         self.count(count, (end - SHARD_HEADER) as u64);
-        self.pos = offset.saturating_add(header.step(self.layout));
+        self.pos = next;
         Ok(if count > 0 { Step::Block } else { Step::Other })
     }
 

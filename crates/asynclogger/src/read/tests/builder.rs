@@ -8,7 +8,6 @@ use crate::{
     format::{
         BlockInfo, Kind, MIN_ALIGN, Prefix, Start, Totals,
         block::{build_table, data_len, finish_data},
-        round_up,
     },
 };
 
@@ -195,13 +194,6 @@ impl Builder {
         self.start();
         file
     }
-
-    /// Leaves out what was written since `before`, but for the numbers: as if it had not reached the disk.
-    pub(super) fn without(&mut self, before: &Builder) -> &mut Builder {
-        self.bytes = before.bytes.clone();
-        self.parts = before.parts.clone();
-        self
-    }
 }
 
 /// `count` records of about `len` bytes, each different.
@@ -228,6 +220,21 @@ pub(super) fn sample() -> Builder {
         .session(0xB)
         .block(1, &records(6, 3, 100))
         .block(0, &records(7, 2, 5))
+        .end();
+    log
+}
+
+/// As little as shows two shards, a note, and a second session.
+pub(super) fn tiny_sample() -> Builder {
+    let mut log = Builder::new();
+    log.session(0xA)
+        .block(0, &records(1, 5, 20))
+        .block(1, &records(2, 3, 30))
+        .note(Dropped::from_array([1, 2, 3, 4, 5]))
+        .block(0, &records(3, 4, 50))
+        .end()
+        .session(0xB)
+        .block(1, &records(6, 3, 100))
         .end();
     log
 }
@@ -303,9 +310,4 @@ pub(super) fn check_losses(log: &Builder, got: &Got, context: &str) {
 
 fn key(position: Position) -> (u64, u32, u64) {
     (position.session(), position.shard(), position.number())
-}
-
-/// `n` rounded up to the alignment of the test files.
-pub(super) fn aligned(n: usize) -> usize {
-    round_up(n, MIN_ALIGN)
 }

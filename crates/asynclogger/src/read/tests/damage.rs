@@ -52,7 +52,7 @@ fn every_truncation_is_survived() -> Result<(), Error> {
 
 #[test]
 fn every_flipped_bit_is_survived() -> Result<(), Error> {
-    let log = sample();
+    let log = tiny_sample();
     let mut bytes = log.bytes.clone();
     for bit in 0..bytes.len() * 8 {
         bytes[bit / 8] ^= 1 << (bit % 8);
@@ -386,11 +386,8 @@ fn noise_is_survived() {
                 }
             }
         }
-        if let Ok(got) = read(bytes) {
-            if matches!(got.report.format, super::super::Format::Native { .. }) {
-                check_losses(&log, &got, &format!("round {round}"));
-            }
-        }
+        let got = read(bytes).expect("a log");
+        check_losses(&log, &got, &format!("round {round}"));
     }
 }
 
@@ -403,7 +400,7 @@ fn a_report_stays_small() -> Result<(), Error> {
     }
     log.end();
     let mut bytes = log.bytes.clone();
-    for part in log.parts.iter().skip(1).step_by(2) {
+    for part in log.parts.iter().skip(1).step_by(2).take(1250) {
         bytes[part.start + 4096 + 20] ^= 1;
     }
     let got = read(bytes)?;

@@ -166,7 +166,8 @@ fn blocks_written_again_in_the_next_segment_come_once() -> Result<(), Error> {
     let sort = |positions: &mut Vec<Position>| {
         positions.sort_by_key(|position| (position.shard(), position.number()));
     };
-    (sort(&mut found), sort(&mut expected));
+    sort(&mut found);
+    sort(&mut expected);
     assert_eq!(found, expected);
     assert_eq!(history.lost(), Loss::exact(0));
     Ok(())

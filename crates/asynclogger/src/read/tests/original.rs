@@ -1,4 +1,4 @@
-use super::super::{DamageKind, Ending, Format, Layout, Reader};
+use super::super::{DamageKind, Ending, Format, Layout, Reader, source::Source};
 use crate::Error;
 
 /// A file of the original: shards of so many records, by one of the rules; `stale` fills what is between
@@ -110,16 +110,29 @@ fn a_bad_length_is_reported() -> Result<(), Error> {
 
 #[test]
 fn a_bad_header_is_reported() -> Result<(), Error> {
-    for (fill, kind) in [(0u8, DamageKind::TornTail), (0xFF, DamageKind::BadHeader)] {
+    for fill in [0u8, 0xFF] {
         let (mut bytes, _) = file(Layout::Seed, &[10, 20, 30], 0);
-        let second = 512;
+        let second = file(Layout::Seed, &[10], 0).0.len();
         assert_eq!(bytes[second..second + 4], 16_384u32.to_le_bytes());
         bytes[second..second + 8].fill(fill);
         let (reader, records) = read(bytes)?;
         assert_eq!(records.len(), 10);
-        assert_eq!(reader.report().damage[0].kind, kind);
+        assert_eq!(reader.report().damage[0].offset, second as u64);
         assert!(reader.report().lost.admits(50));
     }
+    Ok(())
+}
+
+#[test]
+fn a_forced_layout_reports_a_bad_header() -> Result<(), Error> {
+    let (mut bytes, _) = file(Layout::Seed, &[10, 20, 30], 0);
+    let second = file(Layout::Seed, &[10], 0).0.len();
+    bytes[second..second + 8].fill(0xFF);
+    let mut reader = Reader::new(Source::from_bytes(bytes), Layout::Seed, None)?;
+    let report = reader.read_to_end()?;
+    assert_eq!((report.records, report.ending), (10, Ending::Torn));
+    let damage = report.damage[0];
+    assert_eq!((damage.kind, damage.offset), (DamageKind::BadHeader, second as u64));
     Ok(())
 }
 

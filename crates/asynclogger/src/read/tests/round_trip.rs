@@ -170,7 +170,7 @@ fn records_that_are_log_files_stay_records() -> Result<(), Error> {
     // Shifted by every sector, so that the inner metadata also stands on sector boundaries.
     let shifted: Vec<Vec<u8>> =
         (0..512).step_by(64).map(|pad| [&vec![1u8; pad][..], &inner[..]].concat()).collect();
-    log.session(0xD).block(0, &shifted).block(1, &[inner.clone()]).end();
+    log.session(0xD).block(0, &shifted).block(1, std::slice::from_ref(&inner)).end();
     let got = read(log.bytes.clone())?;
     assert!(got.report.is_whole());
     check_losses(&log, &got, "whole");

@@ -1,0 +1,315 @@
+//! What can be typed. What it means is decided by the commands.
+
+use std::{path::PathBuf, time::Duration};
+
+use asynclogger::{Config, DirectIo, Durability, Engine, Overflow};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::units::{parse_duration, parse_seconds, parse_size};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  fine
+  1  the answer is no: something is damaged, dropped or lost
+  2  the command line makes no sense
+  3  the system refused something (input, output, files)
+
+Data goes to standard output, everything else to standard error.
+Sizes take K, M, G (powers of 1024); durations take ms, s, m, h, d.";
+
+/// Write, read, verify and measure logs of raw records
+#[derive(Debug, Parser)]
+#[command(name = "asynclogger", version, after_help = EXIT_CODES)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Log standard input, one record per line
+    ///
+    /// A line is logged without its terminator; an empty line as "\n", since there are no empty records: `cat`
+    /// gives the same lines back. A line longer than a record may be is reported and counted as dropped.
+    /// SIGINT and SIGTERM end the input; one more, a second later, kills.
+    #[command(after_help = EXIT_CODES)]
+    Write(WriteArgs),
+    /// Print the records of files, directories or logs
+    ///
+    /// Each record that does not end in a newline is ended with one. Damage is reported on standard error,
+    /// everything that survived it is printed.
+    #[command(after_help = EXIT_CODES)]
+    Cat(CatArgs),
+    /// Check every byte, and say exactly what is damaged or missing
+    #[command(after_help = EXIT_CODES)]
+    Verify(VerifyArgs),
+    /// Show what is in files, directories or logs
+    #[command(after_help = EXIT_CODES)]
+    Stat(StatArgs),
+    /// Measure calls and throughput here, then read every record back
+    ///
+    /// The latency is that of the log call alone, its two clock reads included; the making of the record is not
+    /// in it. The seconds include the drain to the medium. The reading back afterwards is in neither.
+    #[command(after_help = EXIT_CODES)]
+    Bench(BenchArgs),
+}
+
+/// How a log is written.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Logger options")]
+pub(crate) struct LoggerArgs {
+    /// What a call does when no buffer is free: drop, block or block-for=DURATION
+    #[arg(long, value_parser = parse_policy)]
+    policy: Option<Overflow>,
+    /// When what is written survives a power cut: at once, or not before the end
+    #[arg(long, value_enum, default_value_t = DurabilityArg::Dsync)]
+    durability: DurabilityArg,
+    /// Whether the page cache is bypassed
+    #[arg(long, value_enum, default_value_t = DirectArg::Preferred)]
+    direct: DirectArg,
+    /// Interface of the kernel
+    #[arg(long, value_enum, default_value_t = EngineArg::Auto)]
+    engine: EngineArg,
+    /// Bytes of all shards' buffers; as much again stands ready
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse_size)]
+    buffer_size: usize,
+    /// Threads that can log without ever meeting
+    #[arg(long, value_name = "N", default_value_t = Config::DEFAULT_NUM_SHARDS)]
+    shards: usize,
+    /// The longest that a record stays in a buffer that does not fill
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    flush_interval: Duration,
+}
+
+/// For the last words of `close`: a program may have to go on without its log, a command has nothing else to do.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+impl LoggerArgs {
+    pub(crate) fn policy_or(&self, default: Overflow) -> Overflow {
+        self.policy.unwrap_or(default)
+    }
+
+    pub(crate) fn durability_name(&self) -> &'static str {
+        match self.durability {
+            DurabilityArg::Dsync => "dsync",
+            DurabilityArg::None => "none",
+        }
+    }
+
+    /// The settings for a log at `path`.
+    pub(crate) fn config(&self, path: PathBuf, policy: Overflow) -> Config {
+        Config::new(path)
+            .overflow(policy)
+            .durability(match self.durability {
+                DurabilityArg::Dsync => Durability::Dsync,
+                DurabilityArg::None => Durability::None,
+            })
+            .direct_io(match self.direct {
+                DirectArg::Required => DirectIo::Required,
+                DirectArg::Preferred => DirectIo::Preferred,
+                DirectArg::Off => DirectIo::Off,
+            })
+            .engine(match self.engine {
+                EngineArg::Auto => Engine::Auto,
+                EngineArg::Pwrite => Engine::Pwrite,
+            })
+            .buffer_size(self.buffer_size)
+            .num_shards(self.shards)
+            .flush_interval(self.flush_interval)
+            .flush_timeout(CLOSE_TIMEOUT)
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DurabilityArg {
+    /// Every write is synced
+    Dsync,
+    /// One sync, at the end
+    None,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DirectArg {
+    /// Fail where the file system does no direct I/O
+    Required,
+    /// Direct where the file system does it
+    Preferred,
+    /// Through the page cache
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum EngineArg {
+    /// The best that this system lets us use
+    Auto,
+    /// pwritev2
+    Pwrite,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WriteArgs {
+    /// The log; continued if it was closed cleanly, else the old file is set aside
+    pub(crate) path: PathBuf,
+    // Last, since its heading is also that of what follows.
+    #[command(flatten)]
+    pub(crate) logger: LoggerArgs,
+}
+
+/// Where to read.
+#[derive(Debug, Args)]
+pub(crate) struct InputArgs {
+    /// Read the whole log that each PATH is the active file of, not that file alone
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Files, or directories for all logs in them
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CatArgs {
+    /// How a record is printed
+    #[arg(long, value_enum, default_value_t = Format::Raw)]
+    pub(crate) format: Format,
+    /// End each record with a NUL byte instead of a newline
+    #[arg(short = '0', long = "null")]
+    pub(crate) null: bool,
+    /// How the files of the original logger are laid out; files of this one say it themselves
+    #[arg(long, value_enum, default_value_t = LayoutArg::Auto)]
+    pub(crate) layout: LayoutArg,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// The bytes; on a terminal control characters are escaped
+    Raw,
+    /// An object a line; data in base64 (data_b64) where it is not UTF-8
+    Json,
+    /// Position and bytes, a line each
+    Hex,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LayoutArg {
+    /// A shard follows on the sector after the last one's records, as documented
+    Seed,
+    /// A shard follows a full capacity after the last one, as implemented
+    Capacity,
+    /// Look which of both fits
+    Auto,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// One JSON object a file, then one with the totals
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatArgs {
+    /// One JSON object a file, then one with the totals
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+}
+
+/// The length below which a bench record cannot say which one it is.
+pub(crate) const BENCH_MIN_RECORD: usize = 16;
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Logging threads
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(value_parser = clap::builder::RangedU64ValueParser::<u32>::new().range(1..=4096))]
+    pub(crate) threads: u32,
+    /// Bytes of a record, at least 16
+    #[arg(long, default_value = "256", value_parser = parse_bench_record)]
+    pub(crate) size: usize,
+    /// Records offered by all threads together; the policy is block unless given
+    #[arg(long, value_name = "TOTAL", conflicts_with = "seconds")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// How long to log [default: 5]; the policy is drop unless given
+    #[arg(long, value_name = "S", value_parser = parse_seconds)]
+    pub(crate) seconds: Option<Duration>,
+    /// Records a second of each thread, evenly spaced [default: as fast as it goes]; short waits are spent
+    /// awake, and are in the CPU seconds
+    #[arg(long, value_name = "PER_THREAD")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) rate: Option<u64>,
+    /// One JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The log to write to; it is kept
+    pub(crate) path: PathBuf,
+    // Last, since its heading is also that of what follows.
+    #[command(flatten)]
+    pub(crate) logger: LoggerArgs,
+}
+
+fn parse_bench_record(text: &str) -> Result<usize, String> {
+    match parse_size(text)? {
+        bytes if bytes < BENCH_MIN_RECORD => {
+            Err(format!("a record of a bench has at least {BENCH_MIN_RECORD} bytes"))
+        }
+        bytes => Ok(bytes),
+    }
+}
+
+fn parse_policy(text: &str) -> Result<Overflow, String> {
+    match text {
+        "drop" => Ok(Overflow::Drop),
+        "block" => Ok(Overflow::Block),
+        _ => match text.strip_prefix("block-for=") {
+            Some(time) => parse_duration(time).map(Overflow::BlockFor),
+            None => Err("a policy is drop, block or block-for=DURATION".into()),
+        },
+    }
+}
+
+/// The policy as it would be typed.
+pub(crate) fn policy_name(policy: Overflow) -> String {
+    match policy {
+        Overflow::Drop => "drop".into(),
+        Overflow::Block => "block".into(),
+        Overflow::BlockFor(time) => format!("block-for={}ms", time.as_secs_f64() * 1e3),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn policies() {
+        assert_eq!(parse_policy("drop"), Ok(Overflow::Drop));
+        assert_eq!(parse_policy("block"), Ok(Overflow::Block));
+        let policy = parse_policy("block-for=1.5s").unwrap();
+        assert_eq!(policy, Overflow::BlockFor(Duration::from_millis(1500)));
+        assert_eq!(policy_name(policy), "block-for=1500ms");
+        for bad in ["", "Drop", "block-for", "block-for=", "block-for=5", "wait"] {
+            assert!(parse_policy(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_texts_of_defaults_are_the_defaults() {
+        assert_eq!(parse_size("64M"), Ok(Config::DEFAULT_BUFFER_SIZE));
+        assert_eq!(parse_duration("10s"), Ok(Config::DEFAULT_FLUSH_INTERVAL));
+    }
+}

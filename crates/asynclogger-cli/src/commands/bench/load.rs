@@ -1,0 +1,191 @@
+//! The timed part: threads that do nothing but log, and measure each call.
+
+use std::{
+    hint,
+    sync::{Arc, Barrier},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use asynclogger::Logger;
+use hdrhistogram::Histogram;
+
+use super::record::Record;
+use crate::{args::BenchArgs, outcome::Failure};
+
+const DEFAULT_SECONDS: Duration = Duration::from_secs(5);
+
+/// Closer to the due time than this a thread waits awake: sleeping takes about as long to end.
+const AWAKE: Duration = Duration::from_micros(80);
+
+/// Calls by the nanoseconds they took. Two digits: exact below 256 ns, where the differences are small, within 1 %
+/// above; and small enough that recording one call does not push the next one's data out of the cache.
+pub(super) type Latencies = Histogram<u64>;
+
+fn latencies() -> Latencies {
+    Histogram::new_with_bounds(1, 3_600_000_000_000, 2).expect("constant bounds")
+}
+
+#[inline]
+fn record(latencies: &mut Latencies, time: Duration) {
+    latencies.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+}
+
+/// What the clock alone costs, at the median: the part of every latency that is not the logger's.
+pub(super) fn empty_call() -> u64 {
+    let mut empty = latencies();
+    for _ in 0..200_000 {
+        let before = Instant::now();
+        hint::black_box(());
+        let after = Instant::now();
+        record(&mut empty, after - before);
+    }
+    empty.value_at_quantile(0.5)
+}
+
+/// When a thread has done enough.
+#[derive(Clone, Copy)]
+enum Until {
+    Count(u64),
+    Time(Duration),
+}
+
+/// What one thread did.
+pub(super) struct ThreadLoad {
+    /// The records that it knows to be accepted have the numbers `0..accepted`.
+    pub(super) accepted: u64,
+    pub(super) calls: u64,
+    /// The session that the positions named.
+    pub(super) session: Option<u64>,
+    latencies: Latencies,
+}
+
+/// What all threads did.
+pub(super) struct Load {
+    pub(super) threads: Vec<ThreadLoad>,
+    pub(super) latencies: Latencies,
+}
+
+impl Load {
+    /// Starts the threads; they wait for [`Ready::run`].
+    pub(super) fn prepare(
+        args: &BenchArgs,
+        logger: &Logger,
+        form: &Record,
+    ) -> Result<Ready, Failure> {
+        let start = Arc::new(Barrier::new(args.threads as usize + 1));
+        let mut threads = Vec::new();
+        for thread in 0..args.threads {
+            let until = match args.count {
+                Some(total) => {
+                    let share = total / u64::from(args.threads);
+                    let rest = total % u64::from(args.threads);
+                    Until::Count(share + u64::from(u64::from(thread) < rest))
+                }
+                None => Until::Time(args.seconds.unwrap_or(DEFAULT_SECONDS)),
+            };
+            let worker = Worker {
+                logger: logger.clone(),
+                buffer: form.buffer(),
+                thread,
+                until,
+                gap: args.rate.map(|rate| 1e9 / rate as f64),
+            };
+            let waiting = Arc::clone(&start);
+            let spawned = thread::Builder::new().name(format!("bench-{thread}")).spawn(move || {
+                waiting.wait();
+                worker.run()
+            });
+            // The threads that did start wait for ever; the process ends with this error.
+            threads.push(spawned.map_err(|error| Failure::io("cannot start a thread", error))?);
+        }
+        Ok(Ready { start, threads })
+    }
+
+    pub(super) fn accepted(&self) -> u64 {
+        self.threads.iter().map(|thread| thread.accepted).sum()
+    }
+
+    pub(super) fn calls(&self) -> u64 {
+        self.threads.iter().map(|thread| thread.calls).sum()
+    }
+
+    pub(super) fn session(&self) -> Option<u64> {
+        self.threads.iter().find_map(|thread| thread.session)
+    }
+}
+
+/// Threads at the start line.
+pub(super) struct Ready {
+    start: Arc<Barrier>,
+    threads: Vec<JoinHandle<ThreadLoad>>,
+}
+
+impl Ready {
+    /// Lets all threads go at once, and waits for the last.
+    pub(super) fn run(self) -> Load {
+        self.start.wait();
+        let threads: Vec<ThreadLoad> = self
+            .threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect();
+        let mut all = latencies();
+        for thread in &threads {
+            all.add(&thread.latencies).expect("the same bounds");
+        }
+        Load { threads, latencies: all }
+    }
+}
+
+struct Worker {
+    logger: Logger,
+    buffer: Vec<u8>,
+    thread: u32,
+    until: Until,
+    /// Nanoseconds from one call to the next.
+    gap: Option<f64>,
+}
+
+impl Worker {
+    /// A number is given to the next record only when the one before was accepted: what has to be in the file
+    /// afterwards is then known from one count, without gaps.
+    fn run(mut self) -> ThreadLoad {
+        let mut done = ThreadLoad { accepted: 0, calls: 0, session: None, latencies: latencies() };
+        let started = Instant::now();
+        let mut now = started;
+        loop {
+            let enough = match self.until {
+                Until::Count(count) => done.calls >= count,
+                Until::Time(time) => now - started >= time,
+            };
+            if enough {
+                return done;
+            }
+            if let Some(gap) = self.gap {
+                wait_until(started + Duration::from_nanos((gap * done.calls as f64) as u64));
+            }
+            Record::stamp(&mut self.buffer, self.thread, done.accepted);
+            let before = Instant::now();
+            let logged = self.logger.try_log_bytes(&self.buffer);
+            now = Instant::now();
+            record(&mut done.latencies, now - before);
+            done.calls += 1;
+            if let Ok(position) = logged {
+                done.accepted += 1;
+                done.session = Some(position.session());
+            }
+        }
+    }
+}
+
+/// Also gives way to others while it waits: the flusher may need this core.
+fn wait_until(due: Instant) {
+    loop {
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        if left > AWAKE { thread::sleep(left - AWAKE) } else { thread::yield_now() }
+    }
+}

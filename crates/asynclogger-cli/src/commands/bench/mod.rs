@@ -1,0 +1,103 @@
+//! `asynclogger bench`: what a call costs here, what the medium takes, and whether everything arrived.
+
+mod check;
+mod load;
+mod record;
+mod report;
+
+use std::{fs, io::Write, path::Path, time::Instant};
+
+use asynclogger::{Logger, Opened, Overflow};
+use rustix::time::{ClockId, clock_gettime};
+
+use self::{check::Check, load::Load, record::Record, report::Report};
+use crate::{
+    args::{BenchArgs, policy_name},
+    commands::write::say_if_set_aside,
+    errors,
+    outcome::{Answer, Failure},
+    output::{Output, say},
+    progress::Progress,
+};
+
+pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
+    let policy = args.logger.policy_or(match args.count {
+        Some(_) => Overflow::Block,
+        None => Overflow::Drop,
+    });
+    let config = args.logger.config(args.path.clone(), policy);
+    if args.size > config.max_record() {
+        return Err(Failure::Usage(format!(
+            "a record of {} bytes does not fit: the longest with these settings has {}",
+            args.size,
+            config.max_record()
+        )));
+    }
+    let length_before = file_length(&args.path);
+    let logger = Logger::new(config.on_error(errors::reporter(Progress::new())))?;
+    say_if_set_aside(&logger);
+
+    let empty_call = load::empty_call();
+    let record = Record::new(args.size);
+    let ready = Load::prepare(&args, &logger, &record)?;
+    let cpu_before = cpu_seconds();
+    let started = Instant::now();
+    let load = ready.run();
+    let closed = logger.close();
+    let seconds = started.elapsed().as_secs_f64();
+    let cpu_seconds = cpu_seconds() - cpu_before;
+
+    let stats = logger.stats();
+    let check = Check::read_back(&args.path, &record, &load)?;
+    let old_length = if *logger.opened() == Opened::Continued { length_before } else { 0 };
+    let report = Report {
+        file: logger.path(),
+        load: &load,
+        check: &check,
+        stats: &stats,
+        empty_call,
+        file_bytes: file_length(&args.path).saturating_sub(old_length),
+        seconds,
+        cpu_seconds,
+        threads: args.threads,
+        record_bytes: args.size,
+        policy: policy_name(policy),
+        durability: args.logger.durability_name(),
+    };
+    let mut out = Output::open()?;
+    if args.json {
+        report.write_json(&mut out)?
+    } else {
+        report.write_table(&mut out)?
+    }
+    out.flush()?;
+
+    closed?;
+    let counts_agree = stats.accepted == load.accepted() && stats.total_logs == load.calls();
+    if !counts_agree {
+        say(format_args!(
+            "the logger counted {} records offered and {} accepted, the threads {} and {}",
+            stats.total_logs,
+            stats.accepted,
+            load.calls(),
+            load.accepted()
+        ));
+    }
+    // Order is promised as long as each thread has a shard of its own.
+    let order_promised = args.threads as usize <= logger.shard_stats().len();
+    let in_order = check.out_of_order == 0 || !order_promised;
+    if !check.is_whole() || !in_order {
+        say(format_args!("what was read back is not what was accepted: {check}"));
+    }
+    Ok(Answer::fine_if(check.is_whole() && in_order && counts_agree))
+}
+
+fn file_length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |meta| meta.len())
+}
+
+/// What all threads of this process, the logger's included, have used so far.
+fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+}

@@ -1,0 +1,53 @@
+//! `asynclogger verify`: is everything there?
+
+use std::io::Write;
+
+use asynclogger::read::{Report, verify};
+
+use crate::{
+    args::VerifyArgs,
+    outcome::{Answer, Failure},
+    output::Output,
+    report::{self, FileJson, Totals, say_missing},
+    sources::{Problem, Source, for_each_source},
+};
+
+pub(crate) fn run(args: VerifyArgs) -> Result<Answer, Failure> {
+    let mut out = Output::open()?;
+    let mut totals = Totals::new();
+    let mut tell = |report: &Report| -> Result<(), Problem> {
+        if args.json {
+            serde_json::to_writer(&mut out, &FileJson::from(report))?;
+            out.write_all(b"\n")?;
+        } else {
+            report::write_text(&mut out, report)?;
+        }
+        Ok(out.flush()?)
+    };
+    let answer = for_each_source(&args.input, |source| {
+        match source {
+            Source::File(path) => {
+                let report = verify(&path)?;
+                totals.add(&report);
+                tell(&report)?;
+            }
+            Source::Log(log) => {
+                let whole = log.verify()?;
+                totals.add_log(&whole);
+                for report in &whole.segments {
+                    tell(report)?;
+                }
+                say_missing(&whole);
+            }
+        }
+        Ok(Answer::Fine)
+    })?;
+    if args.json {
+        totals.write_json(&mut out)?;
+        out.write_all(b"\n")?;
+    } else if totals.files > 0 {
+        writeln!(out, "{}", totals.verdict())?;
+    }
+    out.flush()?;
+    Ok(answer.and(Answer::fine_if(totals.is_whole())))
+}

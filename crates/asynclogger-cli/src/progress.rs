@@ -1,0 +1,90 @@
+//! One line on a terminal that says how far things are, redrawn by a thread of its own.
+
+use std::{
+    fmt,
+    sync::mpsc::{self, RecvTimeoutError, Sender},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use asynclogger::Logger;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::{
+    output::say,
+    units::{show_count, show_mb},
+};
+
+const REDRAW: Duration = Duration::from_millis(250);
+
+/// The line. It stays invisible where standard error is not a terminal.
+#[derive(Clone)]
+pub(crate) struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Progress {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            bar.set_style(style);
+        }
+        Progress { bar }
+    }
+
+    /// Says something without disturbing the line.
+    pub(crate) fn say(&self, what: impl fmt::Display) {
+        self.bar.suspend(|| say(what));
+    }
+
+    /// Shows the counters of `logger` until the returned value is dropped.
+    pub(crate) fn watch(&self, logger: &Logger) -> Watching {
+        let worker = (!self.bar.is_hidden()).then(|| {
+            let (stop, stopped) = mpsc::channel::<()>();
+            let (bar, logger) = (self.bar.clone(), logger.clone());
+            let thread = thread::spawn(move || {
+                let mut last = (Instant::now(), 0, 0);
+                while stopped.recv_timeout(REDRAW) == Err(RecvTimeoutError::Timeout) {
+                    last = redraw(&bar, &logger, last);
+                }
+            });
+            (stop, thread)
+        });
+        Watching { bar: self.bar.clone(), worker }
+    }
+}
+
+/// Rates are those since the last redraw: what happens now, not on average.
+fn redraw(
+    bar: &ProgressBar,
+    logger: &Logger,
+    (then, records, bytes): (Instant, u64, u64),
+) -> (Instant, u64, u64) {
+    let (now, stats) = (Instant::now(), logger.stats());
+    let seconds = (now - then).as_secs_f64().max(1e-9);
+    bar.set_message(format!(
+        "{} records, {}/s; {} written, {:.1} MB/s; {} dropped",
+        show_count(stats.accepted),
+        show_count((stats.accepted.saturating_sub(records) as f64 / seconds) as u64),
+        show_mb(stats.payload_bytes),
+        stats.payload_bytes.saturating_sub(bytes) as f64 / seconds / 1e6,
+        show_count(stats.dropped_logs),
+    ));
+    (now, stats.accepted, stats.payload_bytes)
+}
+
+/// Ends the redrawing, and takes the line away, when it is dropped.
+pub(crate) struct Watching {
+    bar: ProgressBar,
+    worker: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.worker.take() {
+            drop(stop);
+            let _ = thread.join();
+        }
+        self.bar.finish_and_clear();
+    }
+}

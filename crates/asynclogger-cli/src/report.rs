@@ -1,0 +1,335 @@
+//! The report on one file, and the totals over many, for people and for programs.
+
+use std::io::{self, Write};
+
+use asynclogger::{
+    Dropped,
+    read::{Damage, Format, LogReport, Loss, Report},
+};
+use serde::Serialize;
+
+use crate::{
+    output::say,
+    units::{show_count, show_mb, show_number_of},
+};
+
+/// The keys are a promise to scripts.
+#[derive(Serialize)]
+pub(crate) struct FileJson {
+    file: String,
+    format: &'static str,
+    version: Option<u32>,
+    layout: Option<String>,
+    log_id: Option<String>,
+    segment: u64,
+    ending: String,
+    blocks: u64,
+    records: u64,
+    payload_bytes: u64,
+    file_bytes: u64,
+    dropped: DroppedJson,
+    lost: LossJson,
+    damage: Vec<DamageJson>,
+    damage_left_out: u64,
+}
+
+#[derive(Serialize)]
+pub(crate) struct DroppedJson {
+    full: u64,
+    busy: u64,
+    too_large: u64,
+    empty: u64,
+    closed: u64,
+}
+
+/// `max` is null where nothing tells.
+#[derive(Serialize)]
+pub(crate) struct LossJson {
+    min: u64,
+    max: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct DamageJson {
+    offset: u64,
+    len: u64,
+    kind: String,
+    lost_min: u64,
+    lost_max: Option<u64>,
+}
+
+impl From<Dropped> for DroppedJson {
+    fn from(dropped: Dropped) -> DroppedJson {
+        let Dropped { full, busy, too_large, empty, closed, .. } = dropped;
+        DroppedJson { full, busy, too_large, empty, closed }
+    }
+}
+
+impl From<Loss> for LossJson {
+    fn from(lost: Loss) -> LossJson {
+        LossJson { min: lost.at_least, max: lost.at_most }
+    }
+}
+
+impl From<&Damage> for DamageJson {
+    fn from(damage: &Damage) -> DamageJson {
+        DamageJson {
+            offset: damage.offset,
+            len: damage.len,
+            kind: damage.kind.to_string(),
+            lost_min: damage.lost.at_least,
+            lost_max: damage.lost.at_most,
+        }
+    }
+}
+
+impl From<&Report> for FileJson {
+    fn from(report: &Report) -> FileJson {
+        let (format, version, layout) = match report.format {
+            Format::Native { version } => ("native", Some(version), None),
+            Format::Original { layout } => ("original", None, Some(layout.to_string())),
+            _ => ("unknown", None, None),
+        };
+        FileJson {
+            file: report.path.display().to_string(),
+            format,
+            version,
+            layout,
+            log_id: report.log_id.map(|id| id.to_string()),
+            segment: report.segment,
+            ending: report.ending.to_string(),
+            blocks: report.blocks,
+            records: report.records,
+            payload_bytes: report.payload_bytes,
+            file_bytes: report.file_bytes,
+            dropped: report.dropped().into(),
+            lost: report.lost.into(),
+            damage: report.damage.iter().map(DamageJson::from).collect(),
+            damage_left_out: report.damage_left_out,
+        }
+    }
+}
+
+/// What people get to read of one file.
+pub(crate) fn write_text(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    writeln!(out, "{}", report.path.display())?;
+    writeln!(out, "  format    {}", show_format(report))?;
+    writeln!(
+        out,
+        "  contents  {}, {} of payload, in {} and {}; file {}",
+        show_number_of(report.records, "record"),
+        show_mb(report.payload_bytes),
+        show_number_of(report.blocks, "block"),
+        show_number_of(report.sessions.len() as u64, "session"),
+        show_mb(report.file_bytes)
+    )?;
+    writeln!(out, "  dropped   {}", show_dropped(&report.dropped()))?;
+    writeln!(out, "  ending    {}", report.ending)?;
+    for damage in &report.damage {
+        writeln!(out, "  damage    {}", show_damage(damage))?;
+    }
+    if report.damage_left_out > 0 {
+        writeln!(out, "  damage    {} more", show_number_of(report.damage_left_out, "place"))?;
+    }
+    writeln!(out, "  lost      {}", report.lost)
+}
+
+fn show_format(report: &Report) -> String {
+    let mut text = match report.format {
+        Format::Native { version } => format!("asynclogger, version {version}"),
+        Format::Original { layout } => format!("the original's, by the {layout} layout"),
+        _ => "unknown".into(),
+    };
+    if let Some(id) = report.log_id {
+        text += &format!(", log {id}, segment {}", report.segment);
+    }
+    if !report.name.is_empty() {
+        text += &format!(", name {}", String::from_utf8_lossy(&report.name).escape_debug());
+    }
+    text
+}
+
+/// `12 (full 10, too large 2)`
+pub(crate) fn show_dropped(dropped: &Dropped) -> String {
+    let by_reason = [
+        ("full", dropped.full),
+        ("busy", dropped.busy),
+        ("too large", dropped.too_large),
+        ("empty", dropped.empty),
+        ("closed", dropped.closed),
+    ];
+    let reasons: Vec<String> = by_reason
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(reason, count)| format!("{reason} {}", show_count(*count)))
+        .collect();
+    match reasons.is_empty() {
+        true => "0".into(),
+        false => format!("{} ({})", show_count(dropped.total()), reasons.join(", ")),
+    }
+}
+
+/// Says on standard error what is damaged.
+pub(crate) fn say_damage(report: &Report) {
+    let path = report.path.display();
+    for damage in &report.damage {
+        say(format_args!("{path}: {}", show_damage(damage)));
+    }
+    if report.damage_left_out > 0 {
+        say(format_args!(
+            "{path}: damage in {} more",
+            show_number_of(report.damage_left_out, "place")
+        ));
+    }
+}
+
+/// Says on standard error which segments are not there.
+pub(crate) fn say_missing(log: &LogReport) {
+    for missing in &log.missing {
+        let (first, last) = (missing.start(), missing.end());
+        let log_id = log.log_id.map_or(String::new(), |id| id.to_string());
+        say(format_args!("log {log_id}: segments {first} to {last} are missing"));
+    }
+}
+
+/// `chunk at offset 8192, 65536 bytes; records lost: 3`
+fn show_damage(damage: &Damage) -> String {
+    let Damage { offset, len, kind, lost, .. } = damage;
+    format!("{kind} at offset {offset}, {len} bytes; records lost: {lost}")
+}
+
+/// Sums over files. Also the last line of `--json`.
+#[derive(Default)]
+pub(crate) struct Totals {
+    pub(crate) files: u64,
+    pub(crate) damaged_files: u64,
+    pub(crate) damage: u64,
+    pub(crate) missing_segments: u64,
+    pub(crate) blocks: u64,
+    pub(crate) records: u64,
+    pub(crate) payload_bytes: u64,
+    pub(crate) file_bytes: u64,
+    pub(crate) dropped: Dropped,
+    pub(crate) lost_min: u64,
+    /// `None`: unknown for one of them.
+    pub(crate) lost_max: Option<u64>,
+}
+
+/// The keys are a promise to scripts. No file's object has `files`.
+#[derive(Serialize)]
+struct TotalsJson {
+    files: u64,
+    damaged_files: u64,
+    damage: u64,
+    missing_segments: u64,
+    blocks: u64,
+    records: u64,
+    payload_bytes: u64,
+    file_bytes: u64,
+    dropped: DroppedJson,
+    lost: LossJson,
+    whole: bool,
+}
+
+impl Totals {
+    pub(crate) fn new() -> Totals {
+        Totals { lost_max: Some(0), ..Totals::default() }
+    }
+
+    /// A file by itself.
+    pub(crate) fn add(&mut self, report: &Report) {
+        self.files += 1;
+        self.add_damage(report);
+        self.blocks += report.blocks;
+        self.records += report.records;
+        self.payload_bytes += report.payload_bytes;
+        self.file_bytes += report.file_bytes;
+        self.add_dropped(report.dropped());
+        self.add_lost(report.lost);
+    }
+
+    /// A log as a whole, which knows more than its files: what is in two of them, what was between them.
+    pub(crate) fn add_log(&mut self, log: &LogReport) {
+        self.files += log.segments.len() as u64;
+        for report in &log.segments {
+            self.add_damage(report);
+        }
+        let missing = log.missing.iter().map(|range| range.end() - range.start() + 1);
+        self.missing_segments += missing.sum::<u64>();
+        self.blocks += log.blocks;
+        self.records += log.records;
+        self.payload_bytes += log.payload_bytes;
+        self.file_bytes += log.file_bytes;
+        self.add_dropped(log.dropped());
+        self.add_lost(log.lost);
+    }
+
+    fn add_damage(&mut self, report: &Report) {
+        self.damaged_files += u64::from(!report.is_whole());
+        self.damage += report.damage.len() as u64 + report.damage_left_out;
+    }
+
+    fn add_dropped(&mut self, dropped: Dropped) {
+        self.dropped.full += dropped.full;
+        self.dropped.busy += dropped.busy;
+        self.dropped.too_large += dropped.too_large;
+        self.dropped.empty += dropped.empty;
+        self.dropped.closed += dropped.closed;
+    }
+
+    fn add_lost(&mut self, lost: Loss) {
+        self.lost_min = self.lost_min.saturating_add(lost.at_least);
+        self.lost_max = match (self.lost_max, lost.at_most) {
+            (Some(so_far), Some(more)) => Some(so_far.saturating_add(more)),
+            _ => None,
+        };
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.damaged_files == 0 && self.missing_segments == 0 && self.lost_max == Some(0)
+    }
+
+    fn show_lost(&self) -> String {
+        match self.lost_max {
+            Some(max) if max == self.lost_min => show_count(max),
+            Some(max) => format!("{} to {}", show_count(self.lost_min), show_count(max)),
+            None => format!("at least {}", show_count(self.lost_min)),
+        }
+    }
+
+    /// The verdict, in one line.
+    pub(crate) fn verdict(&self) -> String {
+        let records = show_number_of(self.records, "record");
+        let files = show_number_of(self.files, "file");
+        if self.is_whole() {
+            return format!("whole: {records} in {files}, nothing damaged, nothing lost");
+        }
+        let mut text = format!(
+            "damaged: {} in {} of {files}; {records} left, {} lost",
+            show_number_of(self.damage, "place"),
+            show_count(self.damaged_files),
+            self.show_lost()
+        );
+        if self.missing_segments > 0 {
+            text += &format!("; {} missing", show_number_of(self.missing_segments, "segment"));
+        }
+        text
+    }
+
+    pub(crate) fn write_json(&self, out: &mut impl Write) -> Result<(), serde_json::Error> {
+        let object = TotalsJson {
+            files: self.files,
+            damaged_files: self.damaged_files,
+            damage: self.damage,
+            missing_segments: self.missing_segments,
+            blocks: self.blocks,
+            records: self.records,
+            payload_bytes: self.payload_bytes,
+            file_bytes: self.file_bytes,
+            dropped: self.dropped.into(),
+            lost: LossJson { min: self.lost_min, max: self.lost_max },
+            whole: self.is_whole(),
+        };
+        serde_json::to_writer(out, &object)
+    }
+}

@@ -1,0 +1,115 @@
+//! One record as text. Whatever ends it is the caller's.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+};
+
+use asynclogger::Position;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::Serialize;
+
+/// A record and where it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) position: Position,
+    pub(crate) segment: u64,
+    /// Nanoseconds since 1970.
+    pub(crate) time: i64,
+}
+
+/// The bytes such that they cannot command a terminal: control characters but newline and tab, and what is no
+/// UTF-8, become `\x..`.
+pub(crate) fn escaped(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for char in chunk.valid().chars() {
+            if char.is_control() && char != '\n' && char != '\t' {
+                let _ = write!(text, "\\x{:02x}", u32::from(char));
+            } else {
+                text.push(char);
+            }
+        }
+        for byte in chunk.invalid() {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    out.write_all(text.as_bytes())
+}
+
+/// `session` is text, since it uses all 64 bits and many readers of JSON have numbers of 53.
+#[derive(Serialize)]
+struct Json<'a> {
+    session: String,
+    segment: u64,
+    shard: u32,
+    number: u64,
+    time: i64,
+    len: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_b64: Option<String>,
+}
+
+/// One object.
+pub(crate) fn json(out: &mut impl Write, record: &Shown<'_>) -> Result<(), serde_json::Error> {
+    let data = std::str::from_utf8(record.bytes).ok();
+    let object = Json {
+        session: session_name(record.position.session()),
+        segment: record.segment,
+        shard: record.position.shard(),
+        number: record.position.number(),
+        time: record.time,
+        len: record.bytes.len(),
+        data,
+        data_b64: if data.is_none() { Some(STANDARD.encode(record.bytes)) } else { None },
+    };
+    serde_json::to_writer(out, &object)
+}
+
+/// Position, length and bytes, in one line.
+pub(crate) fn hex(out: &mut impl Write, record: &Shown<'_>) -> io::Result<()> {
+    let position = record.position;
+    let mut line = format!(
+        "{}/{}/{} {} ",
+        session_name(position.session()),
+        position.shard(),
+        position.number(),
+        record.bytes.len()
+    );
+    line.reserve(record.bytes.len() * 4 + 4);
+    for byte in record.bytes {
+        for digit in [byte >> 4, byte & 15] {
+            line.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+        }
+        line.push(' ');
+    }
+    line.push('|');
+    for byte in record.bytes {
+        line.push(if (0x20..0x7f).contains(byte) { char::from(*byte) } else { '.' });
+    }
+    line.push('|');
+    out.write_all(line.as_bytes())
+}
+
+/// A session's id, as it is printed everywhere.
+pub(crate) fn session_name(session: u64) -> String {
+    format!("{session:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_commands_a_terminal_comes_through() {
+        let mut out = Vec::new();
+        escaped(&mut out, b"a\x1b[2J\tb\r\n\x00\x7f\xff \xc2\x9b31m \xc3\xa9").unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "a\\x1b[2J\tb\\x0d\n\\x00\\x7f\\xff \\x9b31m \u{e9}"
+        );
+    }
+}

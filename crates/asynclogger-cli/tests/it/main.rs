@@ -1,0 +1,16 @@
+//! The command as a user meets it: what is typed, what comes out, how it ends.
+
+mod support;
+
+/// The numbers of `bench`, and that it finds every record again.
+mod bench;
+/// What is printed of records.
+mod cat;
+/// Damaged, cut and foreign files, given to every command that reads.
+mod damage;
+/// Files and directories that cannot be used.
+mod files;
+/// Help, and what cannot be meant.
+mod usage;
+/// Standard input becomes a log, and comes back.
+mod write;

@@ -1,0 +1,109 @@
+//! Runs the command, in a directory of its own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+/// What a run left behind.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    #[track_caller]
+    pub(crate) fn ends_with(self, code: i32) -> Run {
+        assert_eq!(self.code, code, "stderr: {}", self.stderr);
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn says(self, what: &str) -> Run {
+        assert!(self.stderr.contains(what), "no {what:?} in: {}", self.stderr);
+        self
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.stdout.clone()).expect("text")
+    }
+
+    /// One JSON value a line.
+    pub(crate) fn json(&self) -> Vec<serde_json::Value> {
+        self.text().lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+}
+
+/// A directory that is gone after the test.
+pub(crate) struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Place {
+        Place { dir: TempDir::new().expect("a directory") }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Puts `bytes` into a new file.
+    pub(crate) fn put(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.file(name);
+        fs::write(&path, bytes).expect("written");
+        path
+    }
+
+    /// Runs `asynclogger` here with `args`, separated by blanks, and `input`.
+    pub(crate) fn run(&self, args: &str, input: impl Into<Vec<u8>>) -> Run {
+        let output = assert_cmd::Command::new(env!("CARGO_BIN_EXE_asynclogger"))
+            .args(args.split_whitespace())
+            .current_dir(self.dir())
+            .write_stdin(input)
+            .timeout(Duration::from_secs(120))
+            .output()
+            .expect("it runs");
+        Run {
+            code: output.status.code().unwrap_or(-1),
+            stdout: output.stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// The command, to be started with pipes.
+    pub(crate) fn command(&self, args: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_asynclogger"));
+        command.args(args.split_whitespace()).current_dir(self.dir());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Logs `input` to `name`, which must work.
+    #[track_caller]
+    pub(crate) fn write(&self, name: &str, input: impl Into<Vec<u8>>) -> Run {
+        self.run(&format!("write {name}"), input).ends_with(0)
+    }
+
+    /// What `cat` prints of `name`, which must be whole.
+    #[track_caller]
+    pub(crate) fn cat(&self, name: &str) -> Vec<u8> {
+        self.run(&format!("cat {name}"), "").ends_with(0).stdout
+    }
+}
+
+/// `1` to `count`, a line each.
+pub(crate) fn numbers(count: u64) -> String {
+    (1..=count).map(|n| format!("{n}\n")).collect()
+}

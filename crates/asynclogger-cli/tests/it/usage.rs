@@ -1,0 +1,99 @@
+use crate::support::Place;
+
+const COMMANDS: [&str; 5] = ["write", "cat", "verify", "stat", "bench"];
+
+#[test]
+fn help_is_data_and_says_the_exit_codes() {
+    let place = Place::new();
+    let all = place.run("--help", "").ends_with(0);
+    for command in COMMANDS {
+        assert!(all.text().contains(&format!("  {command} ")), "{command}");
+        for flag in ["-h", "--help"] {
+            let help = place.run(&format!("{command} {flag}"), "").ends_with(0).text();
+            assert!(help.contains("Usage: asynclogger"), "{help}");
+            assert!(help.contains("Exit codes:"), "{help}");
+        }
+    }
+    assert!(place.run("--version", "").ends_with(0).text().starts_with("asynclogger "));
+}
+
+#[test]
+fn the_defaults_are_in_the_help() {
+    let place = Place::new();
+    for command in ["write", "bench"] {
+        let help = place.run(&format!("{command} -h"), "").text();
+        for default in ["dsync", "preferred", "auto", "64M", "8", "10s"] {
+            assert!(help.contains(&format!("[default: {default}]")), "{default} in {help}");
+        }
+    }
+    let help = place.run("bench -h", "").text();
+    assert!(help.contains("[default: 2]") && help.contains("[default: 256]"), "{help}");
+}
+
+#[test]
+fn what_cannot_be_meant_is_a_usage_error() {
+    let place = Place::new();
+    let bad = [
+        "",
+        "wirte x",
+        "write",
+        "write a b",
+        "cat",
+        "verify",
+        "stat",
+        "bench",
+        "cat --format xml a",
+        "cat --layout other a",
+        "verify --nothing a",
+        "write --policy wait a",
+        "write --policy block-for=1 a",
+        "write --policy block-for= a",
+        "write --durability sometimes a",
+        "write --direct maybe a",
+        "write --buffer-size 64Q a",
+        "write --buffer-size -1 a",
+        "write --shards many a",
+        "write --flush-interval 10 a",
+        "bench --threads 0 a",
+        "bench --size 15 a",
+        "bench --count 0 a",
+        "bench --rate 0 a",
+        "bench --seconds 0 a",
+        "bench --seconds 1 --count 1 a",
+    ];
+    for args in bad {
+        let run = place.run(args, "").ends_with(2);
+        assert!(run.stdout.is_empty() && !run.stderr.is_empty(), "{args}: {run:?}");
+    }
+    assert_eq!(std::fs::read_dir(place.dir()).unwrap().count(), 0, "nothing was created");
+}
+
+/// What is not there must not be accepted and ignored.
+#[test]
+fn options_of_features_to_come_are_not_accepted() {
+    let place = Place::new();
+    let later = [
+        "tail a",
+        "repair a --output b",
+        "salvage a",
+        "write --durability on-flush a",
+        "write --engine uring a",
+        "write --crash-safe a",
+        "write --rotate-size 1M a",
+        "write --keep 3 a",
+        "write --compress zstd a",
+    ];
+    for args in later {
+        place.run(args, "").ends_with(2);
+    }
+}
+
+#[test]
+fn absurd_settings_are_refused_with_the_limit() {
+    let place = Place::new();
+    place.run("write --buffer-size 1K --shards 100 a", "x\n").ends_with(2).says("shard");
+    place.run("write --buffer-size 17179869183G a", "x\n").ends_with(2).says("at most");
+    place.run("write --shards 100000000 a", "x\n").ends_with(2).says("most");
+    place.run("bench --size 9M --count 1 a", "").ends_with(2).says("the longest");
+    assert!(!place.file("a").exists());
+}
