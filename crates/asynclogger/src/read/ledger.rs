@@ -256,7 +256,7 @@ impl Ledger {
         let index = self.accounts.len();
         self.accounts.push(Account { from_zero, ..Account::default() });
         self.by_id.insert(session, index);
-        report.sessions.push(SessionReport { session, lost: Loss::exact(0), ..Default::default() });
+        report.sessions.push(SessionReport { session, ..SessionReport::default() });
         index
     }
 

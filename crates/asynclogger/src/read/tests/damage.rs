@@ -67,6 +67,30 @@ fn every_flipped_bit_is_survived() -> Result<(), Error> {
     Ok(())
 }
 
+#[test]
+fn a_cut_block_gives_its_whole_chunks_and_an_exact_loss() -> Result<(), Error> {
+    let log = large_sample();
+    for len in (4096..log.bytes.len()).step_by(512) {
+        let got = read(log.bytes[..len].to_vec())?;
+        check(&log, &got, &format!("cut to {len}"));
+        // The block that the cut lies in, if its head is there to tell.
+        let Some(part) = log.parts.iter().find(|part| part.contains(&len)) else { continue };
+        let is_block = log.written.iter().any(|record| part.contains(&record.range.start));
+        if !is_block || len < part.start + 4096 {
+            continue;
+        }
+        let started = log.written.iter().filter(|record| record.range.start < part.end).count();
+        let lost = (started - got.records.len()) as u64;
+        assert_eq!(got.report.lost, Loss::exact(lost), "{len}");
+        let kept = part.start + 4096 + (len - part.start - 4096) / CHUNK * CHUNK;
+        let whole = log.written.iter().filter(|record| record.range.end <= kept).count();
+        assert!(got.records.len() >= whole, "{len}");
+        assert!(kinds(&got.report).last() == Some(&DamageKind::TornTail) || lost == 0, "{len}");
+        assert_eq!(got.report.ending == Ending::Torn, len != part.start, "{len}");
+    }
+    Ok(())
+}
+
 /// Destroys `hole` and checks that only the records that touch the chunks it lies in are gone.
 fn check_hole(log: &Builder, hole: Range<usize>, fill: impl Fn(&mut [u8])) -> Result<(), Error> {
     let context = format!("{hole:x?}");
