@@ -28,6 +28,7 @@ pub struct LogDir {
     next: usize,
     reader: Option<Reader>,
     history: History,
+    follow: bool,
 }
 
 impl LogDir {
@@ -80,7 +81,7 @@ impl LogDir {
 
     fn new(dir: &Path, log_id: Option<LogId>, segments: Vec<Segment>) -> LogDir {
         let (dir, history) = (dir.to_path_buf(), History::default());
-        LogDir { dir, log_id, segments, next: 0, reader: None, history }
+        LogDir { dir, log_id, segments, next: 0, reader: None, history, follow: false }
     }
 
     /// The id that the segments share; `None` for a file of the original and an empty file.
@@ -108,6 +109,17 @@ impl LogDir {
         missing.collect()
     }
 
+    /// Follows the log while it is written: see [`ReadOptions::follow`](super::ReadOptions::follow). To go
+    /// on after a rotation, call [`refresh`](LogDir::refresh) when there is no further record.
+    #[must_use]
+    pub fn follow(mut self, follow: bool) -> LogDir {
+        self.follow = follow;
+        if let Some(reader) = &mut self.reader {
+            reader.set_follow(follow);
+        }
+        self
+    }
+
     /// The next record of the log; `None` at its end, for now: a later call goes on if the last segment has
     /// grown. Blocks that are in two segments (a write failed and was repeated) are delivered once.
     ///
@@ -119,6 +131,15 @@ impl LogDir {
             let has_record = self.reader.as_mut().map_or(Ok(false), Reader::has_record)?;
             if has_record {
                 break;
+            }
+            if self.follow && self.next < self.segments.len() {
+                // Nothing is written to this segment any more.
+                if let Some(reader) = &mut self.reader {
+                    reader.set_follow(false);
+                    if reader.has_record()? {
+                        break;
+                    }
+                }
             }
             if !self.open_next()? {
                 return Ok(None);
@@ -189,7 +210,9 @@ impl LogDir {
             self.history = history;
         }
         let history = std::mem::take(&mut self.history);
-        self.reader = Some(Reader::new(source, Layout::Auto, Some(history))?);
+        let mut reader = Reader::new(source, Layout::Auto, Some(history))?;
+        reader.set_follow(self.follow);
+        self.reader = Some(reader);
         self.next += 1;
         Ok(true)
     }

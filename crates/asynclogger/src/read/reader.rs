@@ -25,6 +25,7 @@ const SIGN_WITHIN: u64 = 1 << 20;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadOptions {
     layout: Layout,
+    follow: bool,
 }
 
 impl ReadOptions {
@@ -41,13 +42,25 @@ impl ReadOptions {
         self
     }
 
+    /// Whether the file is followed while it is written; off by default. A logger has several writes in
+    /// flight, which may finish in any order, so that for a moment there is a hole before the last block.
+    /// Who follows gets `None` at a hole near the end and finds it filled at a later call; a hole that stays
+    /// is passed over once 256 MiB, an end or a start of a session are behind it.
+    #[must_use]
+    pub fn follow(mut self, follow: bool) -> ReadOptions {
+        self.follow = follow;
+        self
+    }
+
     /// Opens `path` for reading.
     ///
     /// # Errors
     ///
     /// `NotAFile`, `NotALog`, `UnsupportedVersion` or `Io`. An empty file is an empty log.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Reader, Error> {
-        Reader::new(Source::open(path.as_ref())?, self.layout, None)
+        let mut reader = Reader::new(Source::open(path.as_ref())?, self.layout, None)?;
+        reader.set_follow(self.follow);
+        Ok(reader)
     }
 }
 
@@ -173,6 +186,18 @@ impl Reader {
         Ok(self.report())
     }
 
+    /// See [`ReadOptions::follow`].
+    pub(super) fn set_follow(&mut self, follow: bool) {
+        if let Walk::Native(native) = &mut self.walk {
+            // What was waited for is looked at once more.
+            self.at_end &= !native.is_waiting() || follow;
+            if !self.at_end && native.is_waiting() {
+                native.grow(self.source.len());
+            }
+            native.follow = follow;
+        }
+    }
+
     /// Ends the reading of a segment; the accounts of its log go on.
     pub(super) fn into_history(self) -> Option<History> {
         match self.walk {
@@ -240,7 +265,11 @@ impl Reader {
     fn look_for_more(&mut self) -> Result<bool, Error> {
         let before = self.source.len();
         let len = self.source.refresh()?;
-        if len <= before {
+        let is_waiting = match &self.walk {
+            Walk::Native(native) => native.is_waiting(),
+            Walk::Original(_) => false,
+        };
+        if len < before || (len == before && !is_waiting) {
             return Ok(false);
         }
         if before == 0 && matches!(self.report().format, Format::Native { .. }) {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use super::super::{Reader, Report, history::History, source::Source};
+use super::super::{DamageKind, Reader, Report, history::History, source::Source};
 use crate::{
     Dropped, LogId, Position,
     format::{
@@ -310,4 +310,9 @@ pub(super) fn check_losses(log: &Builder, got: &Got, context: &str) {
 
 fn key(position: Position) -> (u64, u32, u64) {
     (position.session(), position.shard(), position.number())
+}
+
+/// What kinds of damage a report has, in order.
+pub(super) fn kinds(report: &Report) -> Vec<DamageKind> {
+    report.damage.iter().map(|damage| damage.kind).collect()
 }

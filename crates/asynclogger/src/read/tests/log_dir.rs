@@ -197,3 +197,50 @@ fn the_active_segment_is_followed_over_a_rotation() -> Result<(), Error> {
     assert!(opened.verify()?.is_whole());
     Ok(())
 }
+
+/// Reads these files as one log: how many records there are, and how many are told to be lost.
+fn read_all(files: &[Vec<u8>]) -> Result<(u64, Loss), Error> {
+    let (mut history, mut found) = (History::default(), 0);
+    for file in files {
+        let mut reader = reader_with(file.clone(), history);
+        while reader.next_record()?.is_some() {
+            found += 1;
+        }
+        history = reader.into_history().expect("accounts");
+    }
+    Ok((found, history.lost()))
+}
+
+#[test]
+fn losses_over_segments_add_up_whatever_is_missing() -> Result<(), Error> {
+    let (log, files) = segments();
+    // Records of each segment, by the order in which they were written.
+    let counts = [7u64, 5, 4, 1];
+    assert_eq!(counts.iter().sum::<u64>(), log.written.len() as u64);
+    for set in 1..1usize << files.len() {
+        let there: Vec<usize> = (0..files.len()).filter(|index| set >> index & 1 == 1).collect();
+        let (first, last) = (there[0], there[there.len() - 1]);
+        let written: u64 = counts[first..=last].iter().sum();
+        for damaged in &there {
+            let pages = files[*damaged].len() / 4096;
+            for from in 0..pages {
+                for to in from..=pages {
+                    let mut chosen: Vec<_> =
+                        there.iter().map(|index| files[*index].clone()).collect();
+                    let index = there.iter().position(|index| index == damaged).expect("there");
+                    chosen[index][from * 4096..to * 4096].fill(0);
+                    if from == 0 && to == pages {
+                        chosen[index].clear();
+                    }
+                    let (found, lost) = read_all(&chosen)?;
+                    // What is nowhere in the log any more was not lost of what there is.
+                    let is_edge = [first, last].contains(damaged) && from == 0 && to == pages;
+                    let context = format!("{there:?}, {damaged}: pages {from} to {to}: {lost}");
+                    assert!(is_edge || lost.admits(written - found), "{context}");
+                    assert!(lost.at_least <= written - found, "{context}");
+                }
+            }
+        }
+    }
+    Ok(())
+}
