@@ -22,6 +22,9 @@
 #![deny(clippy::indexing_slicing)]
 
 mod block;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod history;
 mod ledger;
 mod loaded;
