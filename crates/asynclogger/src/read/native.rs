@@ -63,9 +63,15 @@ pub(super) struct Native {
 }
 
 impl Native {
-    pub(super) fn new(report: Report, history: Option<History>) -> Native {
-        let state =
-            State { report, ledger: Ledger::default(), history, pos: 0, ids: None, at_end: false };
+    pub(super) fn new(report: Report) -> Native {
+        let state = State {
+            report,
+            ledger: Ledger::default(),
+            history: None,
+            pos: 0,
+            ids: None,
+            at_end: false,
+        };
         let search = Search::default();
         Native { state, search, undo: None, follow: false, delivered: None }
     }
