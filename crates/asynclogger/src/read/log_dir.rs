@@ -11,7 +11,6 @@ use super::{
     records::Record,
     report::{Layout, Loss, Report, SessionReport},
     segments::{self, Segment},
-    source::Source,
 };
 use crate::{Dropped, Error, ErrorKind, LogId};
 
@@ -194,23 +193,23 @@ impl LogDir {
 
     /// Turns to the next segment; `false`: there is none.
     fn open_next(&mut self) -> Result<bool, Error> {
-        let Some(path) = self.segments.get(self.next).map(|segment| segment.path.clone()) else {
-            return Ok(false);
-        };
-        let source = match Source::open(&path) {
-            Err(error) if is_gone(&error) => {
+        let Some(segment) = self.segments.get(self.next).cloned() else { return Ok(false) };
+        let source = match segment.open()? {
+            Some(source) => source,
+            None => {
                 // The active file was archived since the directory was read.
                 self.refresh()?;
-                let renamed = self.segments.get(self.next).map(|segment| segment.path.clone());
-                Source::open(&renamed.unwrap_or(path))?
+                let renamed = self.segments.get(self.next).cloned().unwrap_or(segment);
+                let source = renamed.open()?;
+                source.ok_or_else(|| gone(&renamed))?
             }
-            other => other?,
         };
+        // Nothing is given up before the next file is open: after an error the call can be repeated.
+        let mut reader = Reader::new(source, Layout::Auto)?;
         if let Some(history) = self.reader.take().and_then(Reader::into_history) {
             self.history = history;
         }
-        let history = std::mem::take(&mut self.history);
-        let mut reader = Reader::new(source, Layout::Auto, Some(history))?;
+        reader.set_history(std::mem::take(&mut self.history));
         reader.set_follow(self.follow);
         self.reader = Some(reader);
         self.next += 1;
@@ -218,8 +217,9 @@ impl LogDir {
     }
 }
 
-fn is_gone(error: &Error) -> bool {
-    error.io_error().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+fn gone(segment: &Segment) -> Error {
+    let doing = format!("cannot find segment {}", segment.id);
+    Error::io(doing, std::io::ErrorKind::NotFound).at_path(&segment.path)
 }
 
 /// What reading a whole log found.

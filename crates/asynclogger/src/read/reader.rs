@@ -5,9 +5,9 @@ use std::path::Path;
 use super::{
     history::History,
     loaded::{Cursor, Loaded},
-    native::{Native, Step, later_version},
+    native::{Native, Step},
     original::{self, Original},
-    place::{Place, look},
+    place::{Place, later_version, look},
     records::{Block, IntoRecords, Record},
     report::{DamageKind, Format, Layout, Report},
     resync::Search,
@@ -58,7 +58,7 @@ impl ReadOptions {
     ///
     /// `NotAFile`, `NotALog`, `UnsupportedVersion` or `Io`. An empty file is an empty log.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Reader, Error> {
-        let mut reader = Reader::new(Source::open(path.as_ref())?, self.layout, None)?;
+        let mut reader = Reader::new(Source::open(path.as_ref())?, self.layout)?;
         reader.set_follow(self.follow);
         Ok(reader)
     }
@@ -100,14 +100,10 @@ impl Reader {
     ///
     /// `NotALog` or `UnsupportedVersion`.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Reader, Error> {
-        Reader::new(Source::from_bytes(bytes), Layout::Auto, None)
+        Reader::new(Source::from_bytes(bytes), Layout::Auto)
     }
 
-    pub(super) fn new(
-        source: Source,
-        layout: Layout,
-        history: Option<History>,
-    ) -> Result<Reader, Error> {
+    pub(super) fn new(source: Source, layout: Layout) -> Result<Reader, Error> {
         let layout = match layout {
             Layout::Auto => recognise(&source)?,
             forced => Some(forced),
@@ -116,7 +112,7 @@ impl Reader {
         let walk = match layout {
             None => {
                 let format = Format::Native { version: VERSION };
-                Walk::Native(Box::new(Native::new(report(format), history)))
+                Walk::Native(Box::new(Native::new(report(format))))
             }
             Some(layout) => {
                 let report = report(Format::Original { layout });
@@ -195,6 +191,13 @@ impl Reader {
                 native.grow(self.source.len());
             }
             native.follow = follow;
+        }
+    }
+
+    /// Goes on with the accounts of the segments before.
+    pub(super) fn set_history(&mut self, history: History) {
+        if let Walk::Native(native) = &mut self.walk {
+            native.state.history = Some(history);
         }
     }
 

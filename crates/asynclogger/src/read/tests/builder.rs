@@ -272,7 +272,9 @@ pub(super) fn read(bytes: Vec<u8>) -> Result<Got, crate::Error> {
 /// A reader that keeps the accounts of a log, as `LogDir` uses it.
 pub(super) fn reader_with(bytes: Vec<u8>, history: History) -> Reader {
     let source = Source::from_bytes(bytes);
-    Reader::new(source, Default::default(), Some(history)).expect("a log")
+    let mut reader = Reader::new(source, Default::default()).expect("a log");
+    reader.set_history(history);
+    reader
 }
 
 /// Whatever was done to the file: what was delivered was written, in order and once; and either the report

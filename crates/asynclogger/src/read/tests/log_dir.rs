@@ -174,6 +174,42 @@ fn blocks_written_again_in_the_next_segment_come_once() -> Result<(), Error> {
 }
 
 #[test]
+fn an_empty_file_is_a_log_that_may_begin() -> Result<(), Error> {
+    for read_before in [false, true] {
+        let dir = tempfile::tempdir().expect("a directory");
+        write(dir.path(), "app.log", &[]);
+        let mut opened = LogDir::open(dir.path().join("app.log"))?;
+        assert_eq!((opened.segments().len(), opened.log_id()), (1, None));
+        if read_before {
+            assert!(opened.next_record()?.is_none());
+        }
+        write(dir.path(), "app.log", &sample().bytes);
+        assert_eq!(drain(&mut opened)?.len(), sample().written.len());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_segment_that_was_archived_meanwhile_is_found() -> Result<(), Error> {
+    let (log, files) = segments();
+    for reopened in [false, true] {
+        let dir = tempfile::tempdir().expect("a directory");
+        write(dir.path(), "app.log", &files[0]);
+        let mut opened = LogDir::open(dir.path().join("app.log"))?;
+        fs::rename(dir.path().join("app.log"), dir.path().join("app_1.log")).expect("renamed");
+        if reopened {
+            write(dir.path(), "app.log", &files[1]);
+        }
+        let mut found = drain(&mut opened)?;
+        found.extend(drain(&mut opened)?);
+        let count = if reopened { 12 } else { 7 };
+        let written = log.written[..count].iter().map(|r| (r.position, r.bytes.clone()));
+        assert!(found.into_iter().eq(written));
+    }
+    Ok(())
+}
+
+#[test]
 fn the_active_segment_is_followed_over_a_rotation() -> Result<(), Error> {
     let dir = tempfile::tempdir().expect("a directory");
     let active = dir.path().join("app.log");
