@@ -178,3 +178,107 @@ pub(super) fn without_delivered(data: &[u8], runs: &[Run], delivered: &[bool]) -
     }
     left
 }
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::format::block::{build_table, data_len};
+
+    /// A data part of records of these lengths.
+    fn data(lens: &[usize]) -> (Vec<u8>, BlockInfo, Vec<ChunkEntry>) {
+        let mut data = vec![0; SHARD_HEADER];
+        for (index, len) in lens.iter().enumerate() {
+            data.extend_from_slice(&(*len as u32).to_le_bytes());
+            data.resize(data.len() + len, index as u8);
+        }
+        let valid = data.len() - SHARD_HEADER;
+        data.resize(data_len(valid), 0);
+        let mut info = BlockInfo { first_record: 100, ..BlockInfo::default() };
+        info.set_lengths(valid as u32, 4096);
+        let mut table = Vec::new();
+        info.records = build_table(&data, info.valid, &mut table);
+        assert!(is_consistent(&info, &table));
+        (data, info, table)
+    }
+
+    /// First number and count of each run.
+    fn numbers(data: &[u8], checked: &Checked) -> Vec<(u64, usize)> {
+        let count = |run: &Run| Records::new(&data[..run.end], run.start).count();
+        checked.runs.iter().map(|run| (run.number, count(run))).collect()
+    }
+
+    #[test]
+    fn a_record_over_several_bad_chunks_is_lost_once() {
+        // Two short ones, one over five chunks, two short ones.
+        let (data, info, table) = data(&[10, 20, 4 * CHUNK, 30, 40]);
+        assert_eq!(table.len(), 5);
+        let checked = check(&data, &info, &table, &[true, false, true, false, true]);
+        assert_eq!(numbers(&data, &checked), [(100, 2), (103, 2)]);
+        assert_eq!((checked.records, checked.payload, checked.lost()), (4, 100, 1));
+        let lost: Vec<_> = checked.bad.iter().map(|bad| (bad.first, bad.count, bad.lost)).collect();
+        assert_eq!(lost, [(1, 1, 1), (3, 1, 0)]);
+        let checked = check(&data, &info, &table, &[false; 5]);
+        assert_eq!((checked.records, checked.lost(), checked.bad.len()), (0, 5, 1));
+    }
+
+    #[test]
+    fn every_set_of_good_chunks_adds_up() {
+        let lens: Vec<usize> = (0..60).map(|n| 10 + (n * 7919) % 20_000).collect();
+        let (data, info, table) = data(&lens);
+        let chunks = table.len();
+        for set in 0..1u32 << chunks {
+            let good: Vec<bool> = (0..chunks).map(|chunk| set >> chunk & 1 == 1).collect();
+            let checked = check(&data, &info, &table, &good);
+            assert_eq!(checked.records + checked.lost(), 60, "{good:?}");
+            for run in &checked.runs {
+                let records = Records::new(&data[..run.end], run.start);
+                for (number, (_, record)) in (run.number..).zip(records) {
+                    let index = (number - 100) as usize;
+                    assert_eq!((record.len(), record[0]), (lens[index], index as u8));
+                }
+                assert!((run.start / CHUNK..=(run.end - 1) / CHUNK).all(|chunk| good[chunk]));
+            }
+        }
+    }
+
+    #[test]
+    fn records_beyond_the_count_of_the_table_are_not_taken() {
+        let (data, mut info, mut table) = data(&[10, 20, 30]);
+        (info.records, table[0].records) = (2, 2);
+        let checked = check(&data, &info, &table, &[true]);
+        assert_eq!(numbers(&data, &checked), [(100, 2)]);
+        table[0].records = 5;
+        let checked = check(&data, &info, &table, &[true]);
+        assert_eq!((checked.records, checked.lost()), (3, 2));
+    }
+
+    #[test]
+    fn a_table_that_contradicts_itself_is_refused() {
+        let (_, info, table) = data(&[10, CHUNK, 30]);
+        let wrong = |change: fn(&mut [ChunkEntry])| {
+            let mut table = table.clone();
+            change(&mut table);
+            !is_consistent(&info, &table)
+        };
+        assert!(wrong(|table| table[0].records += 1));
+        assert!(wrong(|table| table[0].first = 0));
+        assert!(wrong(|table| table[0].first = 4));
+        assert!(wrong(|table| table[1].first = 8));
+        assert!(wrong(|table| (table[0].records, table[1].records) = (3, 0)));
+    }
+
+    #[test]
+    fn what_was_delivered_is_taken_out() {
+        let (data, info, table) = data(&[10, CHUNK, 30, CHUNK, 40]);
+        let checked = check(&data, &info, &table, &[true; 3]);
+        let left = |delivered: &[bool]| {
+            let runs = without_delivered(&data, &checked.runs, delivered);
+            numbers(&data, &Checked { runs, ..Checked::default() })
+        };
+        assert_eq!(left(&[true, false, false]), [(101, 4)]);
+        assert_eq!(left(&[false, true, false]), [(100, 2), (103, 2)]);
+        assert_eq!(left(&[true; 3]), []);
+        assert_eq!(left(&[false; 3]), [(100, 5)]);
+    }
+}

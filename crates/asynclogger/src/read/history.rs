@@ -21,10 +21,19 @@ use crate::{
 pub(super) struct History {
     sessions: Vec<Session>,
     by_id: HashMap<u64, usize>,
-    /// What may be lost in places where nothing told: with the session, if it was one.
-    open: Vec<(Option<u64>, Option<u64>)>,
+    open: Vec<Range>,
     /// Segments read before this one.
     segments: u64,
+}
+
+/// What may be lost where nothing told.
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    /// `None`: of more than one session.
+    session: Option<u64>,
+    more: Option<u64>,
+    /// At the end of the segment before: the next block's sequence can still tell that it was nothing.
+    is_tail: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -41,6 +50,8 @@ struct Session {
     numbered_lost: u64,
     /// Records in segments before the first one there is; `None`: not known yet.
     before: Option<u64>,
+    /// What the last note or end declares can be held against all that was found.
+    is_settled: bool,
     /// Number of the segment in which it was seen first and last.
     first_segment: u64,
     last_segment: u64,
@@ -55,9 +66,10 @@ struct Shard {
 impl History {
     /// Takes over what the accounts of a file leave open, and turns to the next file.
     pub(super) fn end_segment(&mut self, ledger: &Ledger, report: &Report) {
-        for (index, more) in ledger.open_ranges() {
+        for (index, more, is_tail) in ledger.open_ranges() {
             let session = index.and_then(|index| report.sessions.get(index));
-            self.open_range(session.map(|session| session.session), more);
+            let session = session.map(|session| session.session);
+            self.open_range(Range { session, more, is_tail });
         }
         self.segments += 1;
     }
@@ -114,12 +126,12 @@ impl History {
         let is_first_segment =
             self.sessions.get(index).is_some_and(|session| session.first_segment == self.segments);
         let Some(session) = self.sessions.get_mut(index) else { return };
-        let written = session.written;
-        let before = *session.before.get_or_insert(if is_first_segment {
-            totals.records.saturating_sub(totals.segment_records)
-        } else {
-            totals.records.saturating_sub(written)
-        });
+        // What was deleted before the first segment there is: known if that has an end, else what the
+        // numbers leave, and then the segments before tell no more than they did.
+        session.is_settled |= session.before == Some(0) || is_first_segment;
+        let deleted = if is_first_segment { totals.segment_records } else { session.written };
+        let deleted = totals.records.saturating_sub(deleted);
+        let before = *session.before.get_or_insert(deleted);
         let known = before.saturating_add(session.report.records);
         session.declared_lost = totals.records.saturating_sub(known);
         session.numbered_lost = session.numbered_lost();
@@ -131,16 +143,18 @@ impl History {
         });
         session.report.closed |= totals.session_over;
         session.dropped = session.dropped.zip(totals.dropped, u64::max);
-        self.open.retain(|(session, _)| *session != Some(id));
+        if session.is_settled {
+            self.open.retain(|range| range.session != Some(id));
+        }
     }
 
     /// The sessions, with their losses.
     pub(super) fn sessions(&self) -> Vec<SessionReport> {
         let session_of = |session: &Session| {
             let id = session.report.session;
-            let open = self.open.iter().filter(|(session, _)| *session == Some(id));
+            let open = self.open.iter().filter(|range| range.session == Some(id));
             let (lost, more) = session.lost();
-            let open = open.map(|(_, more)| *more);
+            let open = open.map(|range| range.more);
             let lost = Loss::range(lost, sum_known(open.chain([Some(more)])));
             let dropped = session.dropped;
             SessionReport { lost, dropped, ..session.report.clone() }
@@ -152,7 +166,7 @@ impl History {
     pub(super) fn lost(&self) -> Loss {
         let lost = self.sessions.iter().map(|session| session.lost().0);
         let more = self.sessions.iter().map(|session| Some(session.lost().1));
-        let open = self.open.iter().map(|(_, more)| *more);
+        let open = self.open.iter().map(|range| range.more);
         Loss::range(lost.fold(0, u64::saturating_add), sum_known(more.chain(open)))
     }
 
@@ -191,18 +205,22 @@ impl History {
             return;
         }
         session.last_segment = segment;
-        if missing.is_some() {
-            self.open_range(Some(id), None);
-        } else {
-            self.open.retain(|(session, _)| *session != Some(id));
+        if missing.is_none() {
+            self.open.retain(|range| range.session != Some(id) || !range.is_tail);
+            return;
         }
+        let of_session = self.open.iter_mut().filter(|range| range.session == Some(id));
+        of_session.for_each(|range| range.is_tail = false);
+        self.open_range(Range { session: Some(id), more: None, is_tail: false });
     }
 
-    /// Adds a range, or to the range there is.
-    fn open_range(&mut self, session: Option<u64>, more: Option<u64>) {
-        match self.open.iter_mut().find(|(other, _)| *other == session) {
-            Some((_, sum)) => *sum = sum_known([*sum, more].into_iter()),
-            None => self.open.push((session, more)),
+    /// Adds a range, to one of its kind if there is one.
+    fn open_range(&mut self, range: Range) {
+        let is_same =
+            |other: &&mut Range| other.session == range.session && other.is_tail == range.is_tail;
+        match self.open.iter_mut().find(is_same) {
+            Some(other) => other.more = sum_known([other.more, range.more].into_iter()),
+            None => self.open.push(range),
         }
     }
 }

@@ -236,11 +236,13 @@ impl Ledger {
         self.publish(report);
     }
 
-    /// What the holes left open may have cost beyond what is counted, each with its session, if it is one.
-    pub(super) fn open_ranges(&self) -> impl Iterator<Item = (Option<usize>, Option<u64>)> {
+    /// What the holes left open may have cost beyond what is counted: the session, if it is one; how much;
+    /// whether nothing valid came after it.
+    pub(super) fn open_ranges(&self) -> impl Iterator<Item = (Option<usize>, Option<u64>, bool)> {
         self.holes.iter().map(|hole| {
-            let is_one = hole.after.is_none() || hole.is_in_one_session();
-            (hole.before.filter(|_| is_one), hole.more())
+            let is_tail = hole.after.is_none();
+            let is_one = is_tail || hole.is_in_one_session();
+            (hole.before.filter(|_| is_one), hole.more(), is_tail)
         })
     }
 
@@ -254,7 +256,7 @@ impl Ledger {
         let index = self.accounts.len();
         self.accounts.push(Account { from_zero, ..Account::default() });
         self.by_id.insert(session, index);
-        report.sessions.push(SessionReport { session, lost: Loss::exact(0), ..Default::default() });
+        report.sessions.push(SessionReport { session, ..SessionReport::default() });
         index
     }
 

@@ -11,7 +11,6 @@ use super::{
     records::Record,
     report::{Layout, Loss, Report, SessionReport},
     segments::{self, Segment},
-    source::Source,
 };
 use crate::{Dropped, Error, ErrorKind, LogId};
 
@@ -28,6 +27,7 @@ pub struct LogDir {
     next: usize,
     reader: Option<Reader>,
     history: History,
+    follow: bool,
 }
 
 impl LogDir {
@@ -80,7 +80,7 @@ impl LogDir {
 
     fn new(dir: &Path, log_id: Option<LogId>, segments: Vec<Segment>) -> LogDir {
         let (dir, history) = (dir.to_path_buf(), History::default());
-        LogDir { dir, log_id, segments, next: 0, reader: None, history }
+        LogDir { dir, log_id, segments, next: 0, reader: None, history, follow: false }
     }
 
     /// The id that the segments share; `None` for a file of the original and an empty file.
@@ -108,6 +108,17 @@ impl LogDir {
         missing.collect()
     }
 
+    /// Follows the log while it is written: see [`ReadOptions::follow`](super::ReadOptions::follow). To go
+    /// on after a rotation, call [`refresh`](LogDir::refresh) when there is no further record.
+    #[must_use]
+    pub fn follow(mut self, follow: bool) -> LogDir {
+        self.follow = follow;
+        if let Some(reader) = &mut self.reader {
+            reader.set_follow(follow);
+        }
+        self
+    }
+
     /// The next record of the log; `None` at its end, for now: a later call goes on if the last segment has
     /// grown. Blocks that are in two segments (a write failed and was repeated) are delivered once.
     ///
@@ -119,6 +130,15 @@ impl LogDir {
             let has_record = self.reader.as_mut().map_or(Ok(false), Reader::has_record)?;
             if has_record {
                 break;
+            }
+            if self.follow && self.next < self.segments.len() {
+                // Nothing is written to this segment any more.
+                if let Some(reader) = &mut self.reader {
+                    reader.set_follow(false);
+                    if reader.has_record()? {
+                        break;
+                    }
+                }
             }
             if !self.open_next()? {
                 return Ok(None);
@@ -173,30 +193,33 @@ impl LogDir {
 
     /// Turns to the next segment; `false`: there is none.
     fn open_next(&mut self) -> Result<bool, Error> {
-        let Some(path) = self.segments.get(self.next).map(|segment| segment.path.clone()) else {
-            return Ok(false);
-        };
-        let source = match Source::open(&path) {
-            Err(error) if is_gone(&error) => {
+        let Some(segment) = self.segments.get(self.next).cloned() else { return Ok(false) };
+        let source = match segment.open()? {
+            Some(source) => source,
+            None => {
                 // The active file was archived since the directory was read.
                 self.refresh()?;
-                let renamed = self.segments.get(self.next).map(|segment| segment.path.clone());
-                Source::open(&renamed.unwrap_or(path))?
+                let renamed = self.segments.get(self.next).cloned().unwrap_or(segment);
+                let source = renamed.open()?;
+                source.ok_or_else(|| gone(&renamed))?
             }
-            other => other?,
         };
+        // Nothing is given up before the next file is open: after an error the call can be repeated.
+        let mut reader = Reader::new(source, Layout::Auto)?;
         if let Some(history) = self.reader.take().and_then(Reader::into_history) {
             self.history = history;
         }
-        let history = std::mem::take(&mut self.history);
-        self.reader = Some(Reader::new(source, Layout::Auto, Some(history))?);
+        reader.set_history(std::mem::take(&mut self.history));
+        reader.set_follow(self.follow);
+        self.reader = Some(reader);
         self.next += 1;
         Ok(true)
     }
 }
 
-fn is_gone(error: &Error) -> bool {
-    error.io_error().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+fn gone(segment: &Segment) -> Error {
+    let doing = format!("cannot find segment {}", segment.id);
+    Error::io(doing, std::io::ErrorKind::NotFound).at_path(&segment.path)
 }
 
 /// What reading a whole log found.

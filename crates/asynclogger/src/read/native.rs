@@ -15,6 +15,10 @@ use crate::{
     format::{BlockInfo, CHUNK, ChunkEntry, MIN_ALIGN, metadata},
 };
 
+/// Who follows a file waits at a hole until so much is behind it: writes in flight finish in any order, but
+/// no further apart than the buffers of a logger reach.
+const PATIENCE: u64 = 256 << 20;
+
 /// What a step of the walk came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -52,18 +56,36 @@ pub(super) struct Native {
     pub(super) state: State,
     search: Search,
     undo: Option<Box<Undo>>,
+    /// A hole near the end is waited at: the write of what belongs there may still be under way.
+    pub(super) follow: bool,
     /// As in [`Undo`], for the block that is read again.
     delivered: Option<(u64, Vec<bool>)>,
 }
 
 impl Native {
-    pub(super) fn new(report: Report, history: Option<History>) -> Native {
-        let state =
-            State { report, ledger: Ledger::default(), history, pos: 0, ids: None, at_end: false };
-        Native { state, search: Search::default(), undo: None, delivered: None }
+    pub(super) fn new(report: Report) -> Native {
+        let state = State {
+            report,
+            ledger: Ledger::default(),
+            history: None,
+            pos: 0,
+            ids: None,
+            at_end: false,
+        };
+        let search = Search::default();
+        Native { state, search, undo: None, follow: false, delivered: None }
     }
 
-    /// Goes on if the file is longer than it was: what was torn is looked at again.
+    /// Whether a look at the same bytes can find more than the last one.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.follow && self.undo.is_some()
+    }
+
+    fn waits_at(&self, source: &Source, end: u64) -> bool {
+        self.follow && source.len().saturating_sub(end) < PATIENCE
+    }
+
+    /// Goes on after the end: what was torn is looked at again.
     pub(super) fn grow(&mut self, len: u64) {
         if let Some(undo) = self.undo.take() {
             self.state = undo.state;
@@ -105,6 +127,10 @@ impl Native {
         let verdict = |part: &Part| verdict_of(part, from, ids.as_ref(), ledger);
         let Found { part, skipped, .. } =
             self.search.run(source, (from, source.len()), ids.as_ref(), verdict)?;
+        let is_last_word = |part: &Part| {
+            matches!(part.body, Body::Start { .. } | Body::Totals { is_end: true, .. })
+        };
+        let part = part.filter(|part| is_last_word(part) || !self.waits_at(source, part.offset));
         let Some(part) = part else {
             return self.torn_region(source, from, &skipped);
         };
@@ -238,7 +264,8 @@ impl Native {
         let end = begin.saturating_add(info.block_len());
         let good = loaded.fill(source, data_at, info.data_len as usize, table)?;
         let is_torn = end > source.len();
-        if is_torn {
+        let is_waited_for = good.contains(&false) && self.waits_at(source, end);
+        if is_torn || is_waited_for {
             self.keep_undo(Some((begin, good.clone())));
         }
         // All reading is done before anything is counted: after an error the step can be repeated.
@@ -272,7 +299,7 @@ impl Native {
         if !has_tail {
             add(tail_at, u64::from(info.tail_len), DamageKind::Metadata, 0);
         }
-        self.state.pos = end.min(source.len());
+        self.state.pos = if is_waited_for { source.len() } else { end.min(source.len()) };
         Ok(self.deliver(part, info, (begin, data_at), checked, loaded))
     }
 

@@ -25,6 +25,7 @@ const SIGN_WITHIN: u64 = 1 << 20;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadOptions {
     layout: Layout,
+    follow: bool,
 }
 
 impl ReadOptions {
@@ -41,13 +42,25 @@ impl ReadOptions {
         self
     }
 
+    /// Whether the file is followed while it is written; off by default. A logger has several writes in
+    /// flight, which may finish in any order, so that for a moment there is a hole before the last block.
+    /// Who follows gets `None` at a hole near the end and finds it filled at a later call; a hole that stays
+    /// is passed over once 256 MiB, an end or a start of a session are behind it.
+    #[must_use]
+    pub fn follow(mut self, follow: bool) -> ReadOptions {
+        self.follow = follow;
+        self
+    }
+
     /// Opens `path` for reading.
     ///
     /// # Errors
     ///
     /// `NotAFile`, `NotALog`, `UnsupportedVersion` or `Io`. An empty file is an empty log.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Reader, Error> {
-        Reader::new(Source::open(path.as_ref())?, self.layout, None)
+        let mut reader = Reader::new(Source::open(path.as_ref())?, self.layout)?;
+        reader.set_follow(self.follow);
+        Ok(reader)
     }
 }
 
@@ -87,14 +100,10 @@ impl Reader {
     ///
     /// `NotALog` or `UnsupportedVersion`.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Reader, Error> {
-        Reader::new(Source::from_bytes(bytes), Layout::Auto, None)
+        Reader::new(Source::from_bytes(bytes), Layout::Auto)
     }
 
-    pub(super) fn new(
-        source: Source,
-        layout: Layout,
-        history: Option<History>,
-    ) -> Result<Reader, Error> {
+    pub(super) fn new(source: Source, layout: Layout) -> Result<Reader, Error> {
         let layout = match layout {
             Layout::Auto => recognise(&source)?,
             forced => Some(forced),
@@ -103,7 +112,7 @@ impl Reader {
         let walk = match layout {
             None => {
                 let format = Format::Native { version: VERSION };
-                Walk::Native(Box::new(Native::new(report(format), history)))
+                Walk::Native(Box::new(Native::new(report(format))))
             }
             Some(layout) => {
                 let report = report(Format::Original { layout });
@@ -173,6 +182,25 @@ impl Reader {
         Ok(self.report())
     }
 
+    /// See [`ReadOptions::follow`].
+    pub(super) fn set_follow(&mut self, follow: bool) {
+        if let Walk::Native(native) = &mut self.walk {
+            // What was waited for is looked at once more.
+            self.at_end &= !native.is_waiting() || follow;
+            if !self.at_end && native.is_waiting() {
+                native.grow(self.source.len());
+            }
+            native.follow = follow;
+        }
+    }
+
+    /// Goes on with the accounts of the segments before.
+    pub(super) fn set_history(&mut self, history: History) {
+        if let Walk::Native(native) = &mut self.walk {
+            native.state.history = Some(history);
+        }
+    }
+
     /// Ends the reading of a segment; the accounts of its log go on.
     pub(super) fn into_history(self) -> Option<History> {
         match self.walk {
@@ -240,7 +268,11 @@ impl Reader {
     fn look_for_more(&mut self) -> Result<bool, Error> {
         let before = self.source.len();
         let len = self.source.refresh()?;
-        if len <= before {
+        let is_waiting = match &self.walk {
+            Walk::Native(native) => native.is_waiting(),
+            Walk::Original(_) => false,
+        };
+        if len < before || (len == before && !is_waiting) {
             return Ok(false);
         }
         if before == 0 && matches!(self.report().format, Format::Native { .. }) {

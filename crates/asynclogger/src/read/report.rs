@@ -70,7 +70,7 @@ impl fmt::Display for Ending {
 }
 
 /// How many records are gone: a number, or the range in which it lies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Loss {
     /// So many at least.
@@ -103,6 +103,13 @@ impl Loss {
     /// Whether `records` can be the number.
     pub fn admits(&self, records: u64) -> bool {
         self.at_least <= records && self.at_most.is_none_or(|most| records <= most)
+    }
+}
+
+impl Default for Loss {
+    /// Nothing.
+    fn default() -> Loss {
+        Loss::exact(0)
     }
 }
 

@@ -25,6 +25,14 @@ const COST_IN_ADVANCE: u64 = 4 * MAX_METADATA as u64;
 pub(super) struct Search {
     window: Vec<u8>,
     pub(super) buffer: Vec<u8>,
+    cost: Cost,
+}
+
+/// Bytes searched, and bytes of candidates looked at, in all searches.
+#[derive(Debug, Default)]
+struct Cost {
+    searched: u64,
+    looked_at: u64,
 }
 
 /// A stretch of what was skipped.
@@ -57,7 +65,6 @@ impl Search {
         verdict: impl Fn(&Part) -> DamageKind,
     ) -> Result<Found, Error> {
         let mut found = Found::default();
-        let mut credit = COST_IN_ADVANCE;
         // Where the next part would begin, if what does not belong here were a file of its own.
         let mut expected = from;
         let mut window_at = from;
@@ -68,13 +75,12 @@ impl Search {
             }
             for (index, sector) in self.window.chunks(SECTOR).enumerate() {
                 let offset = window_at + (index * SECTOR) as u64;
-                credit = credit.saturating_add(COST_PER_BYTE * SECTOR as u64).min(COST_IN_ADVANCE);
                 if offset >= to {
                     break;
                 }
+                self.cost.searched = self.cost.searched.saturating_add(SECTOR as u64);
                 let place = match sector.get(..PEEK_LEN).and_then(metadata::peek) {
-                    Some((size, _)) if size as u64 <= credit => {
-                        credit -= size as u64;
+                    Some((size, _)) if self.cost.afford(size as u64) => {
                         look(source, offset, &mut self.buffer)?
                     }
                     _ => Place::Nothing,
@@ -106,7 +112,50 @@ impl Search {
     }
 }
 
+impl Cost {
+    /// Whether a candidate of this size may still be looked at.
+    fn afford(&mut self, size: u64) -> bool {
+        let allowed = self.searched.saturating_mul(COST_PER_BYTE).saturating_add(COST_IN_ADVANCE);
+        let looked_at = self.looked_at.saturating_add(size);
+        let can = looked_at <= allowed;
+        if can {
+            self.looked_at = looked_at;
+        }
+        can
+    }
+}
+
 /// A tail helps only if its block begins in what is searched: what is before was read already.
 fn is_usable(part: &Part, from: u64, ids: Option<&Ids>) -> bool {
     part.belongs(ids) && part.begin().is_some_and(|begin| begin >= from)
+}
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lying_sizes_do_not_cost_the_square() -> Result<(), Error> {
+        // Every sector says that it is a metadata block up to the end of the file.
+        let mut bytes = vec![0; 8 << 20];
+        let len = bytes.len();
+        for at in (0..len).step_by(SECTOR) {
+            let size = (len - at) as u32;
+            bytes[at..at + 4].copy_from_slice(&size.to_le_bytes());
+            bytes[at + 4..at + 8].copy_from_slice(&(size - 8).to_le_bytes());
+            bytes[at + 16..at + 24].copy_from_slice(b"ALOGHEAD");
+        }
+        let source = Source::from_bytes(bytes);
+        let mut search = Search::default();
+        let mut most = COST_IN_ADVANCE;
+        for _ in 0..3 {
+            let misplaced = |_: &Part| DamageKind::Misplaced;
+            let found = search.run(&source, (0, len as u64), None, misplaced)?;
+            assert!(found.part.is_none());
+            most += COST_PER_BYTE * len as u64;
+            assert!(search.cost.looked_at <= most, "{}", search.cost.looked_at);
+        }
+        Ok(())
+    }
 }

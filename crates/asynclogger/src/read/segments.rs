@@ -34,6 +34,22 @@ pub struct Segment {
     pub file_bytes: u64,
 }
 
+impl Segment {
+    /// Opens the file; `None`: it is gone, or is another segment by now.
+    pub(super) fn open(&self) -> Result<Option<Source>, Error> {
+        let source = match Source::open(&self.path) {
+            Ok(source) => source,
+            Err(error) if is_passed_over(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if self.id == 0 {
+            return Ok(Some(source));
+        }
+        let found = identify(&source, &mut Search::default())?;
+        Ok(found.is_some_and(|(_, segment)| segment.id == self.id).then_some(source))
+    }
+}
+
 /// The log that a file belongs to, by its start; without a valid start, by the first valid part of it.
 fn identify(source: &Source, search: &mut Search) -> Result<Option<(LogId, Segment)>, Error> {
     let segment_of = |part: Part| {

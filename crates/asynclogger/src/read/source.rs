@@ -112,6 +112,13 @@ impl Source {
     }
 
     #[cfg(test)]
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Vec<u8>)) {
+        if let Bytes::Memory(bytes) = &mut self.bytes {
+            change(bytes);
+        }
+    }
+
+    #[cfg(test)]
     pub(super) fn append(&mut self, more: &[u8]) {
         if let Bytes::Memory(bytes) = &mut self.bytes {
             bytes.extend_from_slice(more);
@@ -127,4 +134,9 @@ fn read_file(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
 #[cfg(windows)]
 fn read_file(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
+}
+
+#[cfg(not(any(unix, windows)))]
+fn read_file(_file: &File, _offset: u64, _buffer: &mut [u8]) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use super::super::{Reader, Report, history::History, source::Source};
+use super::super::{DamageKind, Reader, Report, history::History, source::Source};
 use crate::{
     Dropped, LogId, Position,
     format::{
@@ -272,7 +272,9 @@ pub(super) fn read(bytes: Vec<u8>) -> Result<Got, crate::Error> {
 /// A reader that keeps the accounts of a log, as `LogDir` uses it.
 pub(super) fn reader_with(bytes: Vec<u8>, history: History) -> Reader {
     let source = Source::from_bytes(bytes);
-    Reader::new(source, Default::default(), Some(history)).expect("a log")
+    let mut reader = Reader::new(source, Default::default()).expect("a log");
+    reader.set_history(history);
+    reader
 }
 
 /// Whatever was done to the file: what was delivered was written, in order and once; and either the report
@@ -310,4 +312,9 @@ pub(super) fn check_losses(log: &Builder, got: &Got, context: &str) {
 
 fn key(position: Position) -> (u64, u32, u64) {
     (position.session(), position.shard(), position.number())
+}
+
+/// What kinds of damage a report has, in order.
+pub(super) fn kinds(report: &Report) -> Vec<DamageKind> {
+    report.damage.iter().map(|damage| damage.kind).collect()
 }

@@ -1,14 +1,10 @@
 use std::ops::Range;
 
 use super::{
-    super::{DamageKind, Ending, Loss, Report},
+    super::{DamageKind, Ending, Loss},
     builder::*,
 };
 use crate::{Error, format::CHUNK};
-
-fn kinds(report: &Report) -> Vec<DamageKind> {
-    report.damage.iter().map(|damage| damage.kind).collect()
-}
 
 /// With an end in the file, losses are exact; a damaged end can also have been the beginning of a block.
 fn check_exact(log: &Builder, got: &Got, context: &str) {
@@ -67,6 +63,30 @@ fn every_flipped_bit_is_survived() -> Result<(), Error> {
         let hit = |range: &Range<usize>| range.start < part.end && part.start < range.end;
         let safe = log.written.iter().filter(|record| !hit(&record.range)).count();
         assert!(got.records.len() >= safe, "{context}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_cut_block_gives_its_whole_chunks_and_an_exact_loss() -> Result<(), Error> {
+    let log = large_sample();
+    for len in (4096..log.bytes.len()).step_by(512) {
+        let got = read(log.bytes[..len].to_vec())?;
+        check(&log, &got, &format!("cut to {len}"));
+        // The block that the cut lies in, if its head is there to tell.
+        let Some(part) = log.parts.iter().find(|part| part.contains(&len)) else { continue };
+        let is_block = log.written.iter().any(|record| part.contains(&record.range.start));
+        if !is_block || len < part.start + 4096 {
+            continue;
+        }
+        let started = log.written.iter().filter(|record| record.range.start < part.end).count();
+        let lost = (started - got.records.len()) as u64;
+        assert_eq!(got.report.lost, Loss::exact(lost), "{len}");
+        let kept = part.start + 4096 + (len - part.start - 4096) / CHUNK * CHUNK;
+        let whole = log.written.iter().filter(|record| record.range.end <= kept).count();
+        assert!(got.records.len() >= whole, "{len}");
+        assert!(kinds(&got.report).last() == Some(&DamageKind::TornTail) || lost == 0, "{len}");
+        assert_eq!(got.report.ending == Ending::Torn, len != part.start, "{len}");
     }
     Ok(())
 }
@@ -335,60 +355,6 @@ fn parts_of_other_files_are_foreign() -> Result<(), Error> {
         assert_eq!(got.report.lost, Loss::exact(5));
     }
     Ok(())
-}
-
-#[test]
-fn a_contradicting_table_invents_nothing() -> Result<(), Error> {
-    // Good checksums over a length that leads out of the block: only a faulty writer makes that.
-    let mut log = sample();
-    let block = log.parts[1].clone();
-    let data_at = block.start + 4096;
-    log.bytes[data_at + 8 + 24] = 200;
-    let data_len = 512;
-    let crc = crate::format::checksum::crc32c(&log.bytes[data_at..data_at + data_len]);
-    for part in [block.start..data_at, data_at + data_len..block.end] {
-        let bytes = &mut log.bytes[part];
-        bytes[176..180].copy_from_slice(&crc.to_le_bytes());
-        let own = crate::format::checksum::crc32c(&bytes[..12]);
-        let own = crate::format::checksum::crc32c_append(own, &bytes[16..]);
-        bytes[12..16].copy_from_slice(&own.to_le_bytes());
-    }
-    let got = read(log.bytes.clone())?;
-    check_losses(&log, &got, "contradiction");
-    assert_eq!(kinds(&got.report), [DamageKind::Chunk]);
-    assert_eq!(got.report.lost, Loss::exact(4));
-    Ok(())
-}
-
-#[test]
-fn noise_is_survived() {
-    let log = sample();
-    let mut state = 1u64;
-    let mut random = move || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) as usize
-    };
-    for round in 0..3000 {
-        let mut bytes = log.bytes.clone();
-        for _ in 0..1 + random() % 8 {
-            let at = random() % bytes.len();
-            let len = (random() % 5000).min(bytes.len() - at);
-            let from = random() % (bytes.len() - len);
-            match random() % 4 {
-                0 => bytes[at] ^= random() as u8,
-                1 => bytes.copy_within(from..from + len, at),
-                2 => bytes[at..at + len].iter_mut().for_each(|byte| *byte = random() as u8),
-                _ => {
-                    let (at, from, len) = (at & !511, from & !511, len & !511);
-                    let len = len.min(bytes.len() - at).min(bytes.len() - from);
-                    bytes.copy_within(from..from + len, at);
-                }
-            }
-        }
-        let got = read(bytes).expect("a log");
-        check_losses(&log, &got, &format!("round {round}"));
-    }
 }
 
 #[test]

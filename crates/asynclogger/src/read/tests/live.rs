@@ -66,3 +66,51 @@ fn the_torn_end_is_told_and_taken_back() -> Result<(), Error> {
     assert!(reader.report().is_whole());
     Ok(())
 }
+
+#[test]
+fn who_follows_waits_for_the_writes_in_flight() -> Result<(), Error> {
+    for log in [large_sample(), sample()] {
+        let (early, late) = (log.parts[2].clone(), log.parts[3].clone());
+        // The later block is there, the earlier one only in part, and in another part, and whole.
+        let mut first = log.bytes[..late.end].to_vec();
+        first[early.clone()].fill(0);
+        let mut second = first.clone();
+        let half = early.start + early.len() / 2;
+        second[early.start..half].copy_from_slice(&log.bytes[early.start..half]);
+        let mut reader = Reader::from_bytes(first)?;
+        reader.set_follow(true);
+        let mut got = Vec::new();
+        drain(&mut reader, &mut got)?;
+        let before: Vec<_> = log.written.iter().filter(|r| r.range.end <= early.start).collect();
+        assert_eq!(got.len(), before.len());
+        assert_eq!(reader.report().ending, Ending::Torn);
+        reader.source.change(|bytes| *bytes = second);
+        drain(&mut reader, &mut got)?;
+        reader.source.change(|bytes| *bytes = log.bytes[..late.end].to_vec());
+        drain(&mut reader, &mut got)?;
+        reader.source.append(&log.bytes[late.end..]);
+        drain(&mut reader, &mut got)?;
+        let written: Vec<_> = log.written.iter().map(|record| record.bytes.clone()).collect();
+        assert_eq!(got, written);
+        assert!(reader.report().is_whole(), "{:#?}", reader.report());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_hole_that_stays_is_passed_over_in_the_end() -> Result<(), Error> {
+    let log = large_sample();
+    let mut bytes = log.bytes.clone();
+    bytes[log.parts[1].clone()].fill(0);
+    let end = log.parts[4].start;
+    let mut reader = Reader::from_bytes(bytes[..end].to_vec())?;
+    reader.set_follow(true);
+    let mut got = Vec::new();
+    drain(&mut reader, &mut got)?;
+    assert!(got.is_empty());
+    reader.set_follow(false);
+    drain(&mut reader, &mut got)?;
+    assert_eq!(got.len(), log.written.len() - 90);
+    assert_eq!(reader.report().lost, Loss::exact(90));
+    Ok(())
+}

@@ -174,6 +174,42 @@ fn blocks_written_again_in_the_next_segment_come_once() -> Result<(), Error> {
 }
 
 #[test]
+fn an_empty_file_is_a_log_that_may_begin() -> Result<(), Error> {
+    for read_before in [false, true] {
+        let dir = tempfile::tempdir().expect("a directory");
+        write(dir.path(), "app.log", &[]);
+        let mut opened = LogDir::open(dir.path().join("app.log"))?;
+        assert_eq!((opened.segments().len(), opened.log_id()), (1, None));
+        if read_before {
+            assert!(opened.next_record()?.is_none());
+        }
+        write(dir.path(), "app.log", &sample().bytes);
+        assert_eq!(drain(&mut opened)?.len(), sample().written.len());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_segment_that_was_archived_meanwhile_is_found() -> Result<(), Error> {
+    let (log, files) = segments();
+    for reopened in [false, true] {
+        let dir = tempfile::tempdir().expect("a directory");
+        write(dir.path(), "app.log", &files[0]);
+        let mut opened = LogDir::open(dir.path().join("app.log"))?;
+        fs::rename(dir.path().join("app.log"), dir.path().join("app_1.log")).expect("renamed");
+        if reopened {
+            write(dir.path(), "app.log", &files[1]);
+        }
+        let mut found = drain(&mut opened)?;
+        found.extend(drain(&mut opened)?);
+        let count = if reopened { 12 } else { 7 };
+        let written = log.written[..count].iter().map(|r| (r.position, r.bytes.clone()));
+        assert!(found.into_iter().eq(written));
+    }
+    Ok(())
+}
+
+#[test]
 fn the_active_segment_is_followed_over_a_rotation() -> Result<(), Error> {
     let dir = tempfile::tempdir().expect("a directory");
     let active = dir.path().join("app.log");
@@ -195,5 +231,52 @@ fn the_active_segment_is_followed_over_a_rotation() -> Result<(), Error> {
     assert_eq!(drain(&mut opened)?.len(), 2);
     assert_eq!(opened.segments()[0].path, dir.path().join("app_1.log"));
     assert!(opened.verify()?.is_whole());
+    Ok(())
+}
+
+/// Reads these files as one log: how many records there are, and how many are told to be lost.
+fn read_all(files: &[Vec<u8>]) -> Result<(u64, Loss), Error> {
+    let (mut history, mut found) = (History::default(), 0);
+    for file in files {
+        let mut reader = reader_with(file.clone(), history);
+        while reader.next_record()?.is_some() {
+            found += 1;
+        }
+        history = reader.into_history().expect("accounts");
+    }
+    Ok((found, history.lost()))
+}
+
+#[test]
+fn losses_over_segments_add_up_whatever_is_missing() -> Result<(), Error> {
+    let (log, files) = segments();
+    // Records of each segment, by the order in which they were written.
+    let counts = [7u64, 5, 4, 1];
+    assert_eq!(counts.iter().sum::<u64>(), log.written.len() as u64);
+    for set in 1..1usize << files.len() {
+        let there: Vec<usize> = (0..files.len()).filter(|index| set >> index & 1 == 1).collect();
+        let (first, last) = (there[0], there[there.len() - 1]);
+        let written: u64 = counts[first..=last].iter().sum();
+        for damaged in &there {
+            let pages = files[*damaged].len() / 4096;
+            for from in 0..pages {
+                for to in from..=pages {
+                    let mut chosen: Vec<_> =
+                        there.iter().map(|index| files[*index].clone()).collect();
+                    let index = there.iter().position(|index| index == damaged).expect("there");
+                    chosen[index][from * 4096..to * 4096].fill(0);
+                    if from == 0 && to == pages {
+                        chosen[index].clear();
+                    }
+                    let (found, lost) = read_all(&chosen)?;
+                    // What is nowhere in the log any more was not lost of what there is.
+                    let is_edge = [first, last].contains(damaged) && from == 0 && to == pages;
+                    let context = format!("{there:?}, {damaged}: pages {from} to {to}: {lost}");
+                    assert!(is_edge || lost.admits(written - found), "{context}");
+                    assert!(lost.at_least <= written - found, "{context}");
+                }
+            }
+        }
+    }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod builder;
 mod damage;
+mod forged;
 mod live;
 mod log_dir;
 mod original;

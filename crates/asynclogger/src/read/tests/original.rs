@@ -128,7 +128,7 @@ fn a_forced_layout_reports_a_bad_header() -> Result<(), Error> {
     let (mut bytes, _) = file(Layout::Seed, &[10, 20, 30], 0);
     let second = file(Layout::Seed, &[10], 0).0.len();
     bytes[second..second + 8].fill(0xFF);
-    let mut reader = Reader::new(Source::from_bytes(bytes), Layout::Seed, None)?;
+    let mut reader = Reader::new(Source::from_bytes(bytes), Layout::Seed)?;
     let report = reader.read_to_end()?;
     assert_eq!((report.records, report.ending), (10, Ending::Torn));
     let damage = report.damage[0];

@@ -148,8 +148,14 @@ fn what_is_no_log_is_refused() {
     assert_eq!((error.kind(), error.path()), (ErrorKind::NotAFile, Some(dir.path())));
     let error = Reader::open(dir.path().join("none.log")).expect_err("nothing");
     assert_eq!(error.kind(), ErrorKind::Io);
-    #[cfg(target_os = "linux")]
+    #[cfg(unix)]
     {
+        // Opening it would wait for a writer.
+        let pipe = dir.path().join("pipe.log");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.is_ok_and(|status| status.success()), "mkfifo");
+        let error = Reader::open(&pipe).expect_err("a pipe");
+        assert_eq!(error.kind(), ErrorKind::NotAFile);
         let error = Reader::open("/dev/null").expect_err("a device");
         assert_eq!(error.kind(), ErrorKind::NotAFile);
     }
