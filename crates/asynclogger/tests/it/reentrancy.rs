@@ -108,6 +108,15 @@ fn threads_that_come_and_go_give_their_homes_back() {
     assert_eq!(logger.close().expect("close").accepted, 50);
 }
 
+/// Sends `SIGALRM` to this process every so many microseconds; 0: no more.
+fn signal_every(micros: i64) {
+    let time = libc::timeval { tv_sec: 0, tv_usec: micros };
+    let timer = libc::itimerval { it_interval: time, it_value: time };
+    // SAFETY: the structure is complete, and no old value is asked for.
+    let set = unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+    assert_eq!(set, 0);
+}
+
 /// A timer interrupts the only logging thread wherever it is, and its handler logs.
 #[test]
 fn a_signal_handler_may_log() {
@@ -130,13 +139,7 @@ fn a_signal_handler_may_log() {
     let logger = LOGGER.get_or_init(|| open(config));
     // SAFETY: the handler does nothing but what is under test.
     unsafe { libc::signal(libc::SIGALRM, handler as *const () as libc::sighandler_t) };
-    let time = libc::timeval { tv_sec: 0, tv_usec: 100 };
-    let timer = libc::itimerval { it_interval: time, it_value: time };
-    // SAFETY: the structure is complete.
-    assert_eq!(
-        unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) },
-        0
-    );
+    signal_every(100);
     let mut logged = 0_u64;
     while HANDLED.load(std::sync::atomic::Ordering::Relaxed) < 2_000 {
         for _ in 0..100 {
@@ -144,13 +147,7 @@ fn a_signal_handler_may_log() {
             logged += 1;
         }
     }
-    let stop = libc::timeval { tv_sec: 0, tv_usec: 0 };
-    let timer = libc::itimerval { it_interval: stop, it_value: stop };
-    // SAFETY: as above.
-    assert_eq!(
-        unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) },
-        0
-    );
+    signal_every(0);
     let stats = logger.close().expect("close");
     assert_balanced(&stats);
     let handled = HANDLED.load(std::sync::atomic::Ordering::Relaxed);
