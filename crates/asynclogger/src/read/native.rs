@@ -5,13 +5,13 @@ use super::{
     history::History,
     ledger::Ledger,
     loaded::Loaded,
-    place::{Body, Ids, Part, Place, look},
+    place::{Body, Ids, Part, Place, later_version, look},
     report::{Damage, DamageKind, Ending, Loss, Report},
     resync::{Found, Search, Skipped},
     source::Source,
 };
 use crate::{
-    Error, ErrorKind,
+    Error,
     format::{BlockInfo, CHUNK, ChunkEntry, MIN_ALIGN, metadata},
 };
 
@@ -364,12 +364,6 @@ impl Native {
         };
         self.undo = Some(Box::new(Undo { state: self.state.clone(), delivered }));
     }
-}
-
-/// A later version, in a place where the next part of the file has to be.
-pub(super) fn later_version(source: &Source, version: u32, offset: u64) -> Error {
-    let text = format!("a log of version {version}, which this library does not know");
-    Error::new(ErrorKind::UnsupportedVersion, text).at_path(source.path()).at_offset(offset)
 }
 
 /// What a valid part is that does not belong where it stands; `from` is where the reading has got to.

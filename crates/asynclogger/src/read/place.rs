@@ -3,7 +3,7 @@
 
 use super::{block, source::Source};
 use crate::{
-    Error, LogId,
+    Error, ErrorKind, LogId,
     format::{
         BlockInfo, ChunkEntry, MIN_ALIGN, Metadata, Prefix, Totals,
         metadata::{self, Invalid},
@@ -119,4 +119,10 @@ fn body_of(metadata: Metadata<'_>) -> Option<Body> {
     };
     let table: Vec<ChunkEntry> = table.entries().collect();
     block::is_consistent(&info, &table).then_some(Body::Block { info, table, is_tail })
+}
+
+/// A later version, in a place where the next part of the file has to be.
+pub(super) fn later_version(source: &Source, version: u32, offset: u64) -> Error {
+    let text = format!("a log of version {version}, which this library does not know");
+    Error::new(ErrorKind::UnsupportedVersion, text).at_path(source.path()).at_offset(offset)
 }

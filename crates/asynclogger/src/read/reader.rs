@@ -5,9 +5,9 @@ use std::path::Path;
 use super::{
     history::History,
     loaded::{Cursor, Loaded},
-    native::{Native, Step, later_version},
+    native::{Native, Step},
     original::{self, Original},
-    place::{Place, look},
+    place::{Place, later_version, look},
     records::{Block, IntoRecords, Record},
     report::{DamageKind, Format, Layout, Report},
     resync::Search,
