@@ -9,7 +9,7 @@ use super::archive::{self, Existing, Lineage, LogName};
 use crate::{
     Config, EngineKind, Error, ErrorKind, IoMode, Opened,
     format::{BlockInfo, Kind, LogId, MAX_ALIGN, Prefix, Start, Totals},
-    io::{BlockFile, Directory, OpenedFile, WriterLock, open_file},
+    io::{BlockFile, Directory, OpenedFile, WriterLock, open_file, random},
     mem::AlignedBytes,
 };
 
@@ -38,17 +38,6 @@ pub(crate) struct Segment {
 pub(crate) fn wall_clock() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-}
-
-fn random<const N: usize>() -> Result<[u8; N], Error> {
-    let mut bytes = [0; N];
-    let flags = rustix::rand::GetRandomFlags::empty();
-    let filled = rustix::rand::getrandom(&mut bytes[..], flags)
-        .map_err(|errno| Error::io("cannot get random bytes", errno))?;
-    if filled < N {
-        return Err(Error::new(ErrorKind::Io, "cannot get random bytes"));
-    }
-    Ok(bytes)
 }
 
 /// A new session's id: random and not 0.
