@@ -32,6 +32,7 @@ mod log_dir;
 mod missing;
 mod native;
 mod original;
+mod partial;
 mod place;
 mod reader;
 mod records;

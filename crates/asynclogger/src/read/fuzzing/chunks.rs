@@ -90,8 +90,7 @@ impl Plan {
             _ => (usize::from(cut) - 128) * 2503 % (info.data_len as usize + 1),
         };
         // A chunk that the file does not hold to its end is not good.
-        let is_held =
-            |index: usize| ((index + 1) * CHUNK).min(info.data_len as usize) <= len;
+        let is_held = |index: usize| ((index + 1) * CHUNK).min(info.data_len as usize) <= len;
         let good: Vec<bool> =
             (0..table.len()).map(|index| good >> index & 1 == 0 && is_held(index)).collect();
         let is_delivered = |(index, good): (usize, &bool)| *good && delivered >> index & 1 == 1;
@@ -128,7 +127,8 @@ impl Plan {
         assert_eq!(checked.records + checked.lost(), u64::from(info.records), "{self:?}");
         let payload: usize = taken.iter().map(|(_, at, end)| end - at - RECORD_HEADER).sum();
         assert_eq!(checked.payload, payload as u64, "{self:?}");
-        let is_good = |at: usize, end: usize| good[at / CHUNK..=(end - 1) / CHUNK].iter().all(|g| *g);
+        let is_good =
+            |at: usize, end: usize| good[at / CHUNK..=(end - 1) / CHUNK].iter().all(|g| *g);
         for (number, at, end) in &taken {
             assert!(is_good(*at, *end), "{at}..{end} in {self:?}");
             assert!(number - info.first_record < u64::from(info.records), "{self:?}");

@@ -76,7 +76,9 @@ impl Damaged {
             8 | 9 => self.bytes.truncate((to * SECTOR + from % SECTOR) % (len + 1)),
             10 => {
                 let copy = self.bytes[within(from_at)].to_vec();
-                self.bytes.splice(to_at..to_at, copy);
+                self.bytes.resize(len + copy.len(), 0);
+                self.bytes.copy_within(to_at..len, to_at + copy.len());
+                self.bytes[to_at..to_at + copy.len()].copy_from_slice(&copy);
                 self.is_shifted = true;
             }
             11 => {
@@ -110,7 +112,9 @@ impl Damaged {
     /// Puts a wrong value into a field of some metadata, under a right checksum.
     pub(super) fn forge(&mut self, input: &mut Input<'_>, places: &[usize]) {
         let [which, field, how] = input.array();
-        let Some(at) = places.get(usize::from(which) % places.len().max(1)).copied() else { return };
+        let Some(at) = places.get(usize::from(which) % places.len().max(1)).copied() else {
+            return;
+        };
         let offset = 4 * usize::from(field % 64);
         let value = input.u32();
         if let Some(place) = self.bytes.get_mut(at + offset..at + offset + 4) {

@@ -8,6 +8,8 @@
 mod chunks;
 mod damage;
 mod input;
+mod live;
+mod log;
 mod metadata;
 mod original;
 mod read;
@@ -16,16 +18,18 @@ mod segment;
 mod verify;
 
 pub use self::{
-    chunks::check_block, metadata::decode_metadata, original::original_layout, read::read_segment,
-    verify::verify_segment,
+    chunks::check_block, live::live_segment, log::read_log, metadata::decode_metadata,
+    original::original_layout, read::read_segment, verify::verify_segment,
 };
 
 /// The targets, by the names of their corpora.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+pub const TARGETS: [(&str, fn(&[u8])); 7] = [
     ("decode_metadata", decode_metadata),
     ("check_block", check_block),
     ("read_segment", read_segment),
     ("verify_segment", verify_segment),
+    ("live_segment", live_segment),
+    ("read_log", read_log),
     ("original_layout", original_layout),
 ];
 

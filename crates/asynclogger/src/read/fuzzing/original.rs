@@ -106,7 +106,7 @@ fn check(file: &[u8], how: u8) {
 
 /// Reads by the given rule; checks the report on the way.
 fn forced(file: &[u8], layout: Layout) -> Vec<(usize, usize)> {
-    let mut reader = Reader::new(Source::from_bytes(file.to_vec()), layout, None)
+    let mut reader = Reader::new(Source::from_bytes(file.to_vec()), layout)
         .expect("a forced rule asks for no sign");
     let (mut records, mut payload) = (Vec::new(), 0);
     while let Some(record) = reader.next_record().expect("no input or output") {

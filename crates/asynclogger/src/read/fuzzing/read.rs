@@ -34,7 +34,7 @@ pub fn read_segment(bytes: &[u8]) {
     }
     if how & 0x80 != 0 {
         let layout = if how & 0x40 == 0 { Layout::Seed } else { Layout::Capacity };
-        let reader = Reader::new(Source::from_bytes(file), layout, None);
+        let reader = Reader::new(Source::from_bytes(file), layout);
         let mut reader = reader.expect("no sign is needed");
         let report = reader.read_to_end().expect("no input or output");
         assert_eq!(report.format, Format::Original { layout });

@@ -13,7 +13,6 @@ use crate::{
 
 /// The shards that blocks are of.
 const SHARDS: u8 = 3;
-/// Longest name, to have the table of `docs/format.md` at hand: a start's name begins at 100.
 const NAME: &[u8] = b"fuzz";
 
 /// A record as it was written. Its bytes are those of the segment.
@@ -81,6 +80,18 @@ pub(super) struct Segment {
     table: Vec<ChunkEntry>,
     clock: i64,
     has_long: bool,
+    /// How it was before the last part, if that is a block.
+    before_last: Option<Box<Last>>,
+}
+
+#[derive(Debug)]
+struct Last {
+    totals: Totals,
+    shards: BTreeMap<u32, Shard>,
+    shard: u32,
+    lens: Vec<usize>,
+    drops: u64,
+    fill: u8,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,8 +104,19 @@ struct Shard {
 impl Segment {
     /// Makes the segment that `input` plans.
     pub(super) fn plan(input: &mut Input<'_>, log_id: u8) -> Segment {
+        let flags = input.0.first().copied().unwrap_or(0);
+        let mut segment = Segment::plan_part(input, log_id);
+        if flags & 0x20 == 0 {
+            segment.totals(Kind::End, flags & 0x40 == 0);
+        }
+        segment
+    }
+
+    /// As [`Segment::plan`], without an end.
+    fn plan_part(input: &mut Input<'_>, log_id: u8) -> Segment {
         let [flags, parts] = input.array();
         let mut segment = Segment {
+            bytes: Vec::with_capacity(16 * MIN_ALIGN),
             align: if flags & 0x0F == 0x0F { 2 * MIN_ALIGN } else { MIN_ALIGN },
             log_id: LogId([log_id; 16]),
             segment: 1,
@@ -105,14 +127,43 @@ impl Segment {
         if flags & 0x10 != 0 {
             segment.go_on();
         }
+        // A block of several chunks costs the time of ten files.
+        segment.has_long = flags & 0x0E != 0x0E;
         segment.start();
-        for _ in 0..parts % 8 {
+        for _ in 0..parts % 7 {
             segment.step(input.array());
         }
-        if flags & 0x20 == 0 {
-            segment.totals(Kind::End, flags & 0x40 == 0);
-        }
         segment
+    }
+
+    /// The segments of a log: each but the last is archived, or given up, so that its last block is written
+    /// again into the next.
+    pub(super) fn plan_log(input: &mut Input<'_>) -> Vec<Segment> {
+        let [count, ends] = input.array();
+        let mut segments: Vec<Segment> = Vec::new();
+        let mut segment = Segment::plan_part(input, 7);
+        for index in 0..1 + count % 3 {
+            let mut next = segment.next();
+            if ends >> index & 1 == 0 {
+                segment.totals(Kind::End, false);
+                next.start();
+            } else {
+                let repeated = segment.before_last.take().filter(|_| ends >> index & 8 != 0);
+                match repeated {
+                    Some(last) => next.repeat(*last),
+                    None => next.start(),
+                }
+            }
+            for _ in 0..input.u8() % 4 {
+                next.step(input.array());
+            }
+            segments.push(std::mem::replace(&mut segment, next));
+        }
+        if ends & 0x80 == 0 {
+            segment.totals(Kind::End, true);
+        }
+        segments.push(segment);
+        segments
     }
 
     /// The first session had segments before this one.
@@ -126,6 +177,48 @@ impl Segment {
             self.shards.insert(shard, Shard { next, generation: 7, ..Shard::default() });
         }
         self.totals.first_sequence = self.totals.next_sequence;
+    }
+
+    /// The next segment, with the accounts of this one and nothing in it.
+    fn next(&self) -> Segment {
+        let Totals { next_sequence, records, payload, dropped, .. } = self.totals;
+        let first_sequence = next_sequence;
+        let totals = Totals {
+            next_sequence,
+            records,
+            payload,
+            dropped,
+            first_sequence,
+            ..Totals::default()
+        };
+        Segment {
+            align: self.align,
+            log_id: self.log_id,
+            segment: self.segment + 1,
+            session: self.session,
+            totals,
+            shards: self.shards.clone(),
+            clock: self.clock,
+            has_long: true,
+            ..Segment::default()
+        }
+    }
+
+    /// Begins with a block that the segment before was given, too.
+    fn repeat(&mut self, last: Last) {
+        let Totals { next_sequence, records, payload, dropped, .. } = last.totals;
+        let first_sequence = next_sequence;
+        self.totals = Totals {
+            next_sequence,
+            records,
+            payload,
+            dropped,
+            first_sequence,
+            ..Totals::default()
+        };
+        self.shards = last.shards;
+        self.start();
+        self.block(last.shard, &last.lens, last.drops, last.fill);
     }
 
     fn step(&mut self, [what, shard, count, lens]: [u8; 4]) {
@@ -178,6 +271,7 @@ impl Segment {
     }
 
     fn start(&mut self) {
+        self.before_last = None;
         let prefix = self.prefix();
         let (previous, first_sequence) = (self.segment - 1, self.totals.next_sequence);
         let range = self.push(PartKind::Start, self.align);
@@ -186,6 +280,7 @@ impl Segment {
     }
 
     fn totals(&mut self, kind: Kind, session_over: bool) {
+        self.before_last = None;
         let prefix = self.prefix();
         let part = if kind == Kind::End { PartKind::End } else { PartKind::Note };
         let range = self.push(part, self.align);
@@ -195,6 +290,9 @@ impl Segment {
     }
 
     fn block(&mut self, number: u32, lens: &[usize], drops: u64, fill: u8) {
+        let (totals, shards) = (self.totals, self.shards.clone());
+        let last = Last { totals, shards, shard: number, lens: lens.to_vec(), drops, fill };
+        self.before_last = Some(Box::new(last));
         let prefix = self.prefix();
         let shard = self.shards.entry(number).or_default();
         shard.dropped.full += drops;
@@ -235,7 +333,7 @@ impl Segment {
             self.bytes[at..at + RECORD_HEADER].copy_from_slice(&(*len as u32).to_le_bytes());
             let own = &mut self.bytes[at + RECORD_HEADER..end];
             own.fill(fill);
-            let mark = self.written.len() as u16 + 1;
+            let mark = number as u16 + 1;
             own.iter_mut().zip(mark.to_le_bytes()).for_each(|(byte, mark)| *byte = mark);
             let position = (self.session, info.shard, number);
             self.written.push(Written { position, at, end, part: self.parts.len() - 1 });

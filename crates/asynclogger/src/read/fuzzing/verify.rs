@@ -21,7 +21,7 @@ pub fn verify_segment(bytes: &[u8]) {
     let segment = Segment::plan(&mut input, 7);
     let mut damaged = Damaged::new(segment.bytes.clone());
     damaged.suffer(&mut input, plan);
-    let case = Case { segment: &segment, damaged: &damaged };
+    let case = Case::new(&segment, &damaged);
     match reading::read(&damaged.bytes, other_way) {
         Ok(got) => case.check(&got),
         Err(error) => {
@@ -31,12 +31,32 @@ pub fn verify_segment(bytes: &[u8]) {
     }
 }
 
-struct Case<'a> {
+/// A segment, what is left of it, and what that has to mean.
+pub(super) struct Case<'a> {
     segment: &'a Segment,
     damaged: &'a Damaged,
+    /// Of each part: whether it is there. A block has its head or its tail.
+    found: Vec<bool>,
+    /// Of each part: which of its chunks are whole.
+    whole: Vec<Vec<bool>>,
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
+    pub(super) fn new(segment: &'a Segment, damaged: &'a Damaged) -> Case<'a> {
+        let mut case = Case { segment, damaged, found: Vec::new(), whole: Vec::new() };
+        for part in &segment.parts {
+            case.found.push(part.metadata().any(|range| case.is_same(&range)));
+            let data = match &part.kind {
+                PartKind::Block { data, .. } => data.clone(),
+                _ => 0..0,
+            };
+            let chunks = data.clone().step_by(CHUNK);
+            let is_whole = |begin| case.is_same(&(begin..(begin + CHUNK).min(data.end)));
+            case.whole.push(chunks.map(is_whole).collect());
+        }
+        case
+    }
+
     fn check(&self, got: &Got) {
         let Segment { parts, .. } = self.segment;
         if !matches!(got.report.format, Format::Native { .. }) {
@@ -60,27 +80,25 @@ impl Case<'_> {
         now.is_some() && now == self.segment.bytes.get(range.clone())
     }
 
-    /// Whether the part is there: a block has its head or its tail.
-    fn is_found(&self, part: &Part) -> bool {
-        part.metadata().any(|range| self.is_same(&range))
-    }
-
-    fn found(&self) -> impl Iterator<Item = &Part> {
-        self.segment.parts.iter().filter(|part| self.is_found(part))
+    pub(super) fn found(&self) -> impl Iterator<Item = &Part> {
+        let found = self.segment.parts.iter().zip(&self.found);
+        found.filter_map(|(part, found)| found.then_some(part))
     }
 
     /// Whether all chunks that the record touches are whole, in a block that is found.
-    fn is_left(&self, record: &Written) -> bool {
-        let part = &self.segment.parts[record.part];
-        let PartKind::Block { data, .. } = &part.kind else { return false };
-        let first = data.start + (record.at - data.start) / CHUNK * CHUNK;
-        let end = data.start + ((record.end - 1 - data.start) / CHUNK + 1) * CHUNK;
-        self.is_found(part) && self.is_same(&(first..end.min(data.end)))
+    pub(super) fn is_left(&self, record: &Written) -> bool {
+        let PartKind::Block { data, .. } = &self.segment.parts[record.part].kind else {
+            return false;
+        };
+        let chunk = |at: usize| (at - data.start) / CHUNK;
+        let touched = &self.whole[record.part][chunk(record.at)..=chunk(record.end - 1)];
+        self.found[record.part] && touched.iter().all(|whole| *whole)
     }
 
     /// Each record of whole chunks, of blocks with head or tail, once, in the order of the file.
     fn delivers_what_is_left(&self, got: &Got) {
-        let left: Vec<_> = self.segment.written.iter().filter(|record| self.is_left(record)).collect();
+        let left: Vec<_> =
+            self.segment.written.iter().filter(|record| self.is_left(record)).collect();
         for (record, written) in got.records.iter().zip(&left) {
             assert_eq!(record.position, written.position, "{:#?}", got.report);
             assert_eq!((record.at, record.end), (written.at, written.end), "{:#?}", got.report);
@@ -116,7 +134,8 @@ impl Case<'_> {
             assert_eq!(session.lost, Loss::exact(gone), "{report:#?}");
             self.tells_the_session(session);
         }
-        let sessions = self.segment.parts.iter().filter(|part| part.kind == PartKind::Start).count();
+        let sessions =
+            self.segment.parts.iter().filter(|part| part.kind == PartKind::Start).count();
         if exact && report.sessions.len() == sessions && !self.damaged.is_shifted {
             assert_eq!(report.lost, Loss::exact(all), "{report:#?}");
         }
@@ -131,13 +150,13 @@ impl Case<'_> {
         let Some(last) = parts.iter().rposition(|part| part.session == session) else {
             return false;
         };
-        let before = first.checked_sub(1).is_none_or(|index| self.is_found(&parts[index]));
-        let after = match parts.get(last + 1) {
-            Some(part) => self.is_found(part),
+        let before = first.checked_sub(1).is_none_or(|index| self.found[index]);
+        let after = match self.found.get(last + 1) {
+            Some(found) => *found,
             None => self.damaged.bytes.len() == parts[last].range.end,
         };
         let has_end = parts[last].kind == PartKind::End;
-        before && after && has_end && self.is_found(&parts[first]) && self.is_found(&parts[last])
+        before && after && has_end && self.found[first] && self.found[last]
     }
 
     /// What its end declares is found or lost, and the drops are told.
@@ -151,7 +170,8 @@ impl Case<'_> {
     fn tells_the_damage(&self, got: &Got) {
         let (now, then) = (&self.damaged.bytes, &self.segment.bytes);
         let is_cut = now.len() < then.len();
-        let at_border = now.is_empty() || self.segment.parts.iter().any(|p| p.range.end == now.len());
+        let at_border =
+            now.is_empty() || self.segment.parts.iter().any(|p| p.range.end == now.len());
         let is_whole = then.starts_with(now) && at_border;
         assert_eq!(got.report.is_whole(), is_whole, "{:#?}", got.report);
         let mut entries: Vec<&Damage> =
