@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::{
     Error, ErrorKind,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError, lock},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError, is_over, lock},
 };
 
 /// One log's requests to the flusher.
@@ -67,7 +67,7 @@ impl Gate {
                 let unknown = || Error::new(ErrorKind::Io, "a flush failed");
                 return Err(state.failure.clone().unwrap_or_else(unknown));
             }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if is_over(deadline) {
                 return Err(Error::new(ErrorKind::Timeout, "the flush took longer than allowed"));
             }
             state = self.wait_for_change(state, deadline);
