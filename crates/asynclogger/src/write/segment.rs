@@ -186,7 +186,7 @@ impl Segment {
     }
 
     /// A segment of a model: no lock, no name, no start block.
-    #[cfg(all(test, loom))]
+    #[cfg(test)]
     pub(super) fn in_memory(file: Box<dyn BlockFile>, align: usize) -> Result<Segment, Error> {
         let log_id = LogId::default();
         let prefix =
@@ -205,6 +205,16 @@ impl Segment {
             engine: EngineKind::default(),
             _lock: None,
         })
+    }
+
+    /// Goes on with a session at `offset`, with its start.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn start_session(&mut self, session: u64, offset: u64) -> Result<(), Error> {
+        (self.prefix.session, self.prefix.offset, self.offset) = (session, offset, offset);
+        let start = Start { previous: 0, first_sequence: 0, name: b"schedule" };
+        start.encode(&self.prefix, &mut self.scratch);
+        let result = self.file.write_at(&self.scratch, offset);
+        self.appended(result, self.scratch.len())
     }
 
     pub(crate) fn align(&self) -> usize {
