@@ -181,3 +181,16 @@ fn every_truncation_and_every_bit_is_told() {
     }
     println!("{} damaged files, each told by verify, stat and cat", copies.len());
 }
+
+#[test]
+fn a_verdict_over_several_paths_speaks_of_all() {
+    let place = Place::new();
+    place.write("app.log", numbers(10));
+    place.put("notes.txt", b"no log at all, only a text of some length\n");
+    let run = place.run("verify app.log notes.txt gone.log", "").ends_with(3);
+    let verdict = run.text().lines().last().unwrap().to_owned();
+    assert_eq!(verdict, "not all: 10 records in 1 file, nothing damaged there; 2 paths not read");
+    let totals =
+        place.run("verify --json app.log notes.txt", "").ends_with(1).json().pop().unwrap();
+    assert_eq!((totals["unread"].as_u64(), totals["whole"].as_bool()), (Some(1), Some(false)));
+}
