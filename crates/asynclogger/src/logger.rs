@@ -10,10 +10,9 @@ use std::{
 use crate::{
     Config, EngineKind, Error, ErrorKind, FlushMetrics, IoMode, LogError, Opened, Position,
     ShardStats, Stats,
-    sync::{Arc, Mutex, PoisonError, lock, thread},
+    sync::{Arc, Mutex, PoisonError, lock},
     write::{
-        Bell, Ending, Flusher, Local, Log, LogParts, LogWriter, Pool, SealAttempt, Segment, Sleep,
-        new_session,
+        Bell, Ending, Flusher, Local, Log, LogParts, LogWriter, Pool, Segment, Sleep, new_session,
     },
 };
 
@@ -277,7 +276,7 @@ impl Handle {
         let stuck = Local::with(|local| {
             // A signal handler that logs here must not lock what we hold.
             let _inside = local.enter();
-            let stuck = self.close_shards(Instant::now() + self.config.flush_timeout);
+            let stuck = self.log.close_shards(Instant::now() + self.config.flush_timeout);
             self.log.bell().ring(Sleep::Timed);
             self.log.pool().wake_writers(self.log.index());
             stuck
@@ -291,21 +290,6 @@ impl Handle {
         self.wait_until_closed()?;
         flusher.stop(!Local::with(Local::is_flusher));
         Ok(())
-    }
-
-    /// Closes all shards; how many are still claimed at `deadline`.
-    fn close_shards(&self, deadline: Instant) -> usize {
-        let mut claimed: Vec<usize> = (0..self.log.shards().len()).collect();
-        loop {
-            claimed.retain(|number| {
-                let shard = &self.log.shards()[*number];
-                shard.seal_and_close(self.log.pool(), *number as u32) == SealAttempt::Claimed
-            });
-            if claimed.is_empty() || Instant::now() >= deadline {
-                return claimed.len();
-            }
-            thread::yield_now();
-        }
     }
 
     fn wait_until_closed(&self) -> Result<(), Error> {
@@ -387,7 +371,7 @@ impl Drop for Handle {
         if !on_flusher && self.close().is_ok() {
             return;
         }
-        self.close_shards(Instant::now());
+        self.log.close_shards(Instant::now());
         self.log.gate().set_ending(Ending::Abandoned);
         lock(&self.flusher).stop(!on_flusher);
     }
@@ -436,7 +420,7 @@ mod tests {
         let error = logger.flush_for(Duration::from_millis(20)).expect_err("one shard is held");
         assert_eq!(error.kind(), ErrorKind::Timeout);
         while logger.stats().written < 1 {
-            thread::yield_now();
+            std::thread::yield_now();
         }
         let error = logger.close().expect_err("one shard is held");
         assert_eq!(error.kind(), ErrorKind::Timeout);

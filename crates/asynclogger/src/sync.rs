@@ -3,8 +3,16 @@
 //! Everything that takes part in the swap protocol imports its atomics, fences and parking from here,
 //! so that the models check the code that runs.
 
-// Reference counts are not part of the protocol; loom's have no `Weak`.
-pub(crate) use std::sync::{Arc, OnceLock, PoisonError, Weak, atomic::compiler_fence};
+#[cfg(loom)]
+#[expect(unsafe_code, reason = "cells that loom watches are shared")]
+mod model;
+
+// Reference counts are not part of the protocol; loom's have no `Weak`. A static outlives a model.
+pub(crate) use std::sync::{
+    Arc, Mutex as GlobalMutex, OnceLock, PoisonError, Weak, atomic::compiler_fence,
+};
+#[cfg(not(loom))]
+use std::time::Instant;
 
 #[cfg(not(loom))]
 pub(crate) use std::{
@@ -13,21 +21,42 @@ pub(crate) use std::{
         Condvar, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
-    thread,
+    thread, thread_local,
 };
 
+#[cfg(all(test, loom))]
+pub(crate) use self::model::let_time_pass;
 #[cfg(loom)]
-pub(crate) use loom::{
-    hint,
-    sync::{
-        Condvar, Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+pub(crate) use {
+    self::model::{Watch, is_over, park_until, thread, thread_local},
+    loom::{
+        hint,
+        sync::{
+            Condvar, Mutex, MutexGuard,
+            atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+        },
     },
-    thread,
 };
 
 /// Locks `mutex`; a panic of another holder is not ours to pass on, and every structure that we guard
 /// is valid between any two statements.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether there is a deadline and it is over.
+#[cfg(not(loom))]
+pub(crate) fn is_over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
+}
+
+/// Parks this thread until it is unparked or `deadline`; may return early.
+#[cfg(not(loom))]
+pub(crate) fn park_until(deadline: Option<Instant>) {
+    match deadline {
+        None => thread::park(),
+        Some(deadline) => {
+            thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
+        }
+    }
 }

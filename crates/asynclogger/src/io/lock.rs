@@ -18,7 +18,7 @@ use rustix::{
 use super::Directory;
 use crate::{
     Error, ErrorKind,
-    sync::{Mutex, lock},
+    sync::{GlobalMutex, PoisonError},
 };
 
 #[derive(PartialEq, Eq)]
@@ -30,7 +30,7 @@ struct Entry {
 }
 
 /// What this process writes. The one piece of global state, and only opening and closing touch it.
-static REGISTRY: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+static REGISTRY: GlobalMutex<Vec<Entry>> = GlobalMutex::new(Vec::new());
 
 /// The right to write a log; given up on drop.
 pub(crate) struct WriterLock {
@@ -54,7 +54,7 @@ impl WriterLock {
         let process = std::process::id();
         let entry = Entry { directory: directory.identity()?, name: base.to_owned(), process };
         {
-            let mut registry = lock(&REGISTRY);
+            let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
             if registry.contains(&entry) {
                 return Err(in_use("another logger of this process"));
             }
@@ -86,6 +86,9 @@ impl Drop for WriterLock {
     fn drop(&mut self) {
         // The file first: who finds the entry gone may open it at once.
         self._file = None;
-        lock(&REGISTRY).retain(|entry| *entry != self.entry);
+        REGISTRY
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|entry| *entry != self.entry);
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing here knows what the memory is for.
 
 mod aligned;
+#[cfg_attr(loom, path = "fork_cleared_model.rs")]
 mod fork_cleared;
 mod region;
 

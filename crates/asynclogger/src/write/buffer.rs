@@ -5,6 +5,8 @@
 use std::{marker::PhantomData, ptr::NonNull, sync::Arc};
 
 use super::{pool::Pool, word::BufferIndex};
+#[cfg(loom)]
+use crate::sync::Watch;
 use crate::sync::{AtomicU32, Ordering};
 
 /// The header in front of the records.
@@ -22,17 +24,48 @@ const PREFETCH_LINES: usize = 8;
 pub(crate) struct Buffer<'a> {
     /// The header; the head room is before it.
     data: NonNull<u8>,
+    #[cfg(loom)]
+    watched: &'a Watched,
     _pool: PhantomData<&'a Pool>,
+}
+
+/// What loom has to know of a buffer: its atomics are no bytes, and our bytes are none of its.
+#[cfg(loom)]
+#[derive(Debug)]
+pub(super) struct Watched {
+    valid: AtomicU32,
+    bytes: Watch,
+}
+
+#[cfg(loom)]
+impl Watched {
+    pub(super) fn new(capacity: usize) -> Watched {
+        Watched { valid: AtomicU32::new(0), bytes: Watch::new(capacity) }
+    }
 }
 
 impl Buffer<'_> {
     /// # Safety
     /// `data` must be the header of a buffer of the pool that is borrowed for as long as the result.
     #[inline]
-    pub(super) unsafe fn new<'a>(data: NonNull<u8>) -> Buffer<'a> {
-        Buffer { data, _pool: PhantomData }
+    pub(super) unsafe fn new<'a>(
+        data: NonNull<u8>,
+        #[cfg(loom)] watched: &'a Watched,
+    ) -> Buffer<'a> {
+        Buffer {
+            data,
+            #[cfg(loom)]
+            watched,
+            _pool: PhantomData,
+        }
     }
 
+    #[cfg(loom)]
+    fn valid_word(&self) -> &AtomicU32 {
+        &self.watched.valid
+    }
+
+    #[cfg(not(loom))]
     #[inline]
     fn valid_word(&self) -> &AtomicU32 {
         // SAFETY: the word is within the buffer, 4-aligned (the header is page-aligned), and only ever
@@ -67,8 +100,21 @@ impl Buffer<'_> {
     /// as holder of the claim of the shard whose active buffer this is, above its published tail.
     #[inline]
     pub(super) unsafe fn slice_mut<'b>(&self, offset: usize, len: usize) -> &'b mut [u8] {
+        #[cfg(loom)]
+        self.watched.bytes.write(offset..offset + len);
         // SAFETY: passed on to the caller.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(offset).as_ptr(), len) }
+    }
+
+    /// Tells loom that all is read without atomics, the count of valid bytes, too.
+    #[cfg(loom)]
+    fn read_by_owner(&self, len: usize) {
+        self.watched.bytes.read(0..len);
+        // SAFETY: it checks that no store races with it, which is all that it asks for.
+        let valid = unsafe { self.valid_word().unsync_load() };
+        // SAFETY: within the header, and no store is a byte's in a model.
+        let word = unsafe { std::slice::from_raw_parts_mut(self.data.add(VALID_AT).as_ptr(), 4) };
+        word.copy_from_slice(&valid.to_le_bytes());
     }
 
     /// Copies the published records of `from`, a buffer of the same size, into this one, which nobody
@@ -76,6 +122,8 @@ impl Buffer<'_> {
     pub(super) fn copy_published(&self, from: Buffer<'_>) {
         let valid = from.valid();
         let len = valid as usize;
+        #[cfg(loom)]
+        from.watched.bytes.read(HEADER..HEADER + len);
         // SAFETY: both buffers have at least `HEADER + valid` bytes; those of `from` below its published
         // tail are never written again while it is ACTIVE or SEALED, and this buffer is ours alone.
         unsafe {
@@ -159,6 +207,8 @@ impl SealedBuffer {
     /// `head_len` bytes before the header and `rest` bytes from it on: the block.
     pub(crate) fn block(&self, head_len: usize, rest: usize) -> &[u8] {
         assert!(head_len <= self.pool.head_room() && rest <= self.pool.room_after_header());
+        #[cfg(loom)]
+        self.buffer().read_by_owner(rest);
         // SAFETY: within the buffer; sealed, so nobody writes to it while `self` is borrowed.
         unsafe {
             std::slice::from_raw_parts(self.buffer().data.sub(head_len).as_ptr(), head_len + rest)

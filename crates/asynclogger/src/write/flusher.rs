@@ -15,16 +15,19 @@ use super::{
 use crate::{
     Error,
     io::with_signals_blocked,
-    sync::{Arc, AtomicBool, Mutex, Ordering, lock, thread::JoinHandle},
+    sync::{
+        Arc, AtomicBool, Mutex, Ordering, lock,
+        thread::{self, JoinHandle},
+    },
 };
 
 /// What others tell the flusher, apart from what is in the pool and in the logs.
 #[derive(Default)]
-struct Orders {
+pub(super) struct Orders {
     /// Logs that it has not taken over yet.
-    new: Mutex<Vec<LogWriter>>,
+    pub(super) new: Mutex<Vec<LogWriter>>,
     /// Whether it is to end with its last log.
-    stop: AtomicBool,
+    pub(super) stop: AtomicBool,
 }
 
 /// A handle to the flusher of a pool.
@@ -45,15 +48,8 @@ impl Flusher {
         prefault: bool,
     ) -> Result<Flusher, Error> {
         let orders = Arc::new(Orders::default());
-        let worker = Worker {
-            resident: vec![false; pool.len()],
-            pool,
-            bell: bell.clone(),
-            orders: orders.clone(),
-            writers: Vec::new(),
-            prefault,
-        };
-        let thread = std::thread::Builder::new().name("asynclogger".into());
+        let worker = Worker::new(pool, bell.clone(), orders.clone(), prefault);
+        let thread = thread::Builder::new().name("asynclogger".into());
         // A signal that came before the thread knew what it is would run its handler as any thread's.
         let thread = with_signals_blocked(|| thread.spawn(move || worker.run()))
             .map_err(|error| Error::io("cannot start the flusher's thread", error))?;
@@ -85,8 +81,19 @@ impl Flusher {
     }
 }
 
+/// How a round of the flusher's work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Round {
+    /// Something was done; there may be more.
+    Busy,
+    /// Nothing was to be done.
+    Idle,
+    /// The last log is closed, and there will be no other.
+    Over,
+}
+
 /// What runs on the thread.
-struct Worker {
+pub(super) struct Worker {
     pool: Arc<Pool>,
     bell: Arc<Bell>,
     orders: Arc<Orders>,
@@ -97,6 +104,17 @@ struct Worker {
 }
 
 impl Worker {
+    pub(super) fn new(
+        pool: Arc<Pool>,
+        bell: Arc<Bell>,
+        orders: Arc<Orders>,
+        prefault: bool,
+    ) -> Worker {
+        // A model has no pages to think of.
+        let resident = vec![cfg!(loom); pool.len()];
+        Worker { pool, bell, orders, writers: Vec::new(), resident, prefault }
+    }
+
     /// All of the thread is "inside": a signal handler or callback that logs here neither waits for this
     /// thread nor locks what it holds.
     fn run(self) {
@@ -107,30 +125,39 @@ impl Worker {
         });
     }
 
-    fn work(mut self) {
+    pub(super) fn work(mut self) {
         if self.prefault {
             (0..self.pool.len() as u32).for_each(|index| self.populate(index));
         }
         loop {
-            self.writers.append(&mut lock(&self.orders.new));
-            self.pool.waiters.pass_on();
-            let mut progress = self.write_sealed();
-            let now = Instant::now();
-            for writer in &mut self.writers {
-                progress |= writer.advance(now);
-            }
-            self.writers.retain(|writer| !writer.is_closed());
-            if progress {
-                continue;
-            }
-            // Acquire pairs with the Release in `stop`.
-            if self.writers.is_empty() && self.orders.stop.load(Ordering::Acquire) {
-                return;
-            }
-            if !self.populate_next() {
-                self.sleep();
+            match self.round() {
+                Round::Busy => {}
+                Round::Over => return,
+                Round::Idle => {
+                    if !self.populate_next() {
+                        self.sleep();
+                    }
+                }
             }
         }
+    }
+
+    /// Does once what is to be done now.
+    pub(super) fn round(&mut self) -> Round {
+        self.writers.append(&mut lock(&self.orders.new));
+        self.pool.waiters.pass_on();
+        let mut progress = self.write_sealed();
+        let now = Instant::now();
+        for writer in &mut self.writers {
+            progress |= writer.advance(now);
+        }
+        self.writers.retain(|writer| !writer.is_closed());
+        if progress {
+            return Round::Busy;
+        }
+        // Acquire pairs with the Release in `stop`.
+        let stop = self.writers.is_empty() && self.orders.stop.load(Ordering::Acquire);
+        if stop { Round::Over } else { Round::Idle }
     }
 
     /// Writes every sealed buffer whose turn it is; whether there was one.
@@ -187,7 +214,7 @@ impl Worker {
         self.resident[index as usize] = true;
     }
 
-    fn sleep(&mut self) {
+    pub(super) fn sleep(&mut self) {
         let now = Instant::now();
         for index in 0..self.pool.len() as u32 {
             if let BufferState::Active { .. } = self.pool.state(index)

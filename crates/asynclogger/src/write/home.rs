@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::sync::{Arc, Mutex, Ordering, Weak, compiler_fence, lock};
+use crate::sync::{Arc, Mutex, Ordering, Weak, compiler_fence, lock, thread_local};
 
 /// Entries of the cache: a thread may use that many loggers in turn before it has to look further.
 const CACHED: usize = 4;
@@ -59,6 +59,12 @@ impl Local {
         // A signal handler on this thread must see the mark before any of the call.
         compiler_fence(Ordering::SeqCst);
         Inside { local: self, nested }
+    }
+
+    /// Makes a shard this thread's home at the log with this id: a model says where its threads log.
+    #[cfg(test)]
+    pub(super) fn set_home(&self, log: u64, home: u32) {
+        self.homes[log as usize % CACHED].set((log, home));
     }
 
     /// This thread is a flusher from now on.

@@ -7,18 +7,18 @@ use super::{
     home::{Inside, Local, Slots},
     pool::Pool,
     progress::Progress,
-    shard::{Claim, Reason, Refused, Shard},
+    shard::{Claim, Reason, Refused, SealAttempt, Shard},
     wait::{Bell, Sleep, WaitKey, Waited, wait_key},
 };
 use crate::{
     Dropped, Error, LogError, Overflow, Position,
     mem::ForkCleared,
-    sync::{Arc, AtomicU64, Ordering, hint, thread},
+    sync::{Arc, AtomicU64, Ordering, hint, is_over, thread},
 };
 
 /// Looks at a claimed word before the next shard is tried: about the time that the longest of usual
 /// records takes to be copied.
-const SPINS: u32 = 64;
+const SPINS: u32 = if cfg!(loom) { 1 } else { 64 };
 
 /// What a log is made of, apart from its shards.
 pub(crate) struct LogParts {
@@ -170,7 +170,7 @@ impl Log {
                 Err(Refused::Closed) => return self.drop_record(home, Reason::Closed),
                 Err(Refused::Claimed) => thread::yield_now(),
             }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if is_over(deadline) {
                 return self.drop_record(home, Reason::Busy);
             }
         }
@@ -280,8 +280,23 @@ impl Log {
                     Err(Refused::Claimed) => hint::spin_loop(),
                 }
             }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if is_over(deadline) {
                 return Err(Reason::Full);
+            }
+            thread::yield_now();
+        }
+    }
+
+    /// Closes all shards; how many are still claimed at `deadline`.
+    pub(crate) fn close_shards(&self, deadline: Instant) -> usize {
+        let mut claimed: Vec<usize> = (0..self.shards.len()).collect();
+        loop {
+            claimed.retain(|number| {
+                let attempt = self.shards[*number].seal_and_close(&self.pool, *number as u32);
+                attempt == SealAttempt::Claimed
+            });
+            if claimed.is_empty() || is_over(Some(deadline)) {
+                return claimed.len();
             }
             thread::yield_now();
         }
@@ -295,6 +310,11 @@ impl Log {
             Reason::Closed => LogError::Closed,
             _ => LogError::Full,
         })
+    }
+
+    #[cfg(test)]
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     pub(crate) fn shards(&self) -> &[Shard] {

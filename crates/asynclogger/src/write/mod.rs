@@ -28,10 +28,14 @@ pub(crate) use self::{
     log_writer::LogWriter,
     pool::Pool,
     segment::{Segment, new_session},
-    shard::SealAttempt,
     wait::Bell,
     wait::Sleep,
 };
 
+#[cfg(all(test, loom))]
+mod loom_tests;
 #[cfg(test)]
 mod tests;
+
+#[cfg(all(test, not(loom)))]
+mod schedule_tests;

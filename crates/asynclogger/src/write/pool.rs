@@ -2,6 +2,8 @@
 
 use std::{io, ptr::NonNull, sync::Arc};
 
+#[cfg(loom)]
+use super::buffer::Watched;
 use super::{
     buffer::{Buffer, HEADER, SealedBuffer},
     wait::Waiters,
@@ -32,6 +34,8 @@ struct Slot {
 pub(crate) struct Pool {
     region: Region,
     slots: Box<[Slot]>,
+    #[cfg(loom)]
+    watched: Box<[Watched]>,
     /// The stack of free buffers, most recently freed first since its lines are still in the caches:
     /// `{ count of changes, top }`, so that a top that went and came back is not taken for unchanged.
     top: AtomicU64,
@@ -64,7 +68,20 @@ impl Pool {
             })
             .collect();
         let (top, waiters) = (AtomicU64::new(0), Waiters::new());
-        Ok(Pool { region, slots, top, align, stride, head_room, capacity, waiters })
+        #[cfg(loom)]
+        let watched = (0..count).map(|_| Watched::new(capacity)).collect();
+        Ok(Pool {
+            region,
+            slots,
+            #[cfg(loom)]
+            watched,
+            top,
+            align,
+            stride,
+            head_room,
+            capacity,
+            waiters,
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -91,7 +108,13 @@ impl Pool {
         let offset = index as usize * self.stride + self.head_room;
         // SAFETY: indices come from this pool, so the header is within the region, which lives as long
         // as the borrow of `self`, and its pointer is not null.
-        unsafe { Buffer::new(NonNull::new_unchecked(self.region.as_ptr().add(offset))) }
+        unsafe {
+            Buffer::new(
+                NonNull::new_unchecked(self.region.as_ptr().add(offset)),
+                #[cfg(loom)]
+                &self.watched[index as usize],
+            )
+        }
     }
 
     pub(crate) fn state(&self, index: BufferIndex) -> BufferState {

@@ -9,7 +9,7 @@ use crate::sync::{AtomicU64, Ordering};
 pub(super) struct Counter(AtomicU64);
 
 impl Counter {
-    pub(super) const fn new() -> Counter {
+    pub(super) fn new() -> Counter {
         Counter(AtomicU64::new(0))
     }
 
@@ -62,7 +62,7 @@ struct Timing {
 }
 
 impl Timing {
-    const fn new() -> Timing {
+    fn new() -> Timing {
         Timing { sum: Counter::new(), max: Counter::new() }
     }
 
@@ -78,7 +78,7 @@ impl Timing {
 }
 
 impl Progress {
-    pub(super) const fn new() -> Progress {
+    pub(super) fn new() -> Progress {
         Progress {
             written: Counter::new(),
             durable: Counter::new(),

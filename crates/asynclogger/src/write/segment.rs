@@ -31,7 +31,7 @@ pub(crate) struct Segment {
     mode: IoMode,
     engine: EngineKind,
     /// No other logger writes this log while this lives.
-    _lock: WriterLock,
+    _lock: Option<WriterLock>,
 }
 
 /// Nanoseconds since the epoch, for labels; not for order.
@@ -181,8 +181,40 @@ impl Segment {
             last_time: 0,
             mode,
             engine,
-            _lock: lock,
+            _lock: Some(lock),
         }))
+    }
+
+    /// A segment of a model: no lock, no name, no start block.
+    #[cfg(test)]
+    pub(super) fn in_memory(file: Box<dyn BlockFile>, align: usize) -> Result<Segment, Error> {
+        let log_id = LogId::default();
+        let prefix =
+            Prefix { align: align as u32, offset: 0, log_id, segment: 1, session: 1, time: 0 };
+        Ok(Segment {
+            file,
+            path: PathBuf::new(),
+            offset: 0,
+            prefix,
+            scratch: AlignedBytes::new(align, align)?,
+            first_sequence: 0,
+            records: 0,
+            first_time: 0,
+            last_time: 0,
+            mode: IoMode::default(),
+            engine: EngineKind::default(),
+            _lock: None,
+        })
+    }
+
+    /// Goes on with a session at `offset`, with its start.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn start_session(&mut self, session: u64, offset: u64) -> Result<(), Error> {
+        (self.prefix.session, self.prefix.offset, self.offset) = (session, offset, offset);
+        let start = Start { previous: 0, first_sequence: 0, name: b"schedule" };
+        start.encode(&self.prefix, &mut self.scratch);
+        let result = self.file.write_at(&self.scratch, offset);
+        self.appended(result, self.scratch.len())
     }
 
     pub(crate) fn align(&self) -> usize {

@@ -65,7 +65,7 @@ impl Shard {
         Shard {
             word: AtomicU64::new(ShardWord::NEW.bits()),
             accepted: AtomicU64::new(0),
-            drops: Drops([const { AtomicU64::new(0) }; 5]),
+            drops: Drops(std::array::from_fn(|_| AtomicU64::new(0))),
         }
     }
 

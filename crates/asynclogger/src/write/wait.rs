@@ -10,7 +10,8 @@ use std::{
 };
 
 use crate::sync::{
-    Arc, AtomicBool, AtomicU32, AtomicUsize, Mutex, OnceLock, Ordering, fence, lock,
+    Arc, AtomicBool, AtomicU32, AtomicUsize, Mutex, OnceLock, Ordering, fence, is_over, lock,
+    park_until,
     thread::{self, Thread},
 };
 
@@ -62,22 +63,9 @@ impl Bell {
         // Pairs with the fence in `ring`.
         fence(Ordering::SeqCst);
         if !news() {
-            park(deadline);
+            park_until(deadline);
         }
         self.sleep.store(Sleep::Awake as u32, Ordering::Relaxed);
-    }
-}
-
-/// Parks this thread until it is unparked or `deadline`; may return early.
-fn park(deadline: Option<Instant>) {
-    match deadline {
-        None => thread::park(),
-        #[cfg(not(loom))]
-        Some(deadline) => {
-            thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
-        }
-        #[cfg(loom)]
-        Some(_) => thread::park(),
     }
 }
 
@@ -147,14 +135,14 @@ impl Waiters {
         }
         // Acquire pairs with the Release in `wake`.
         while !me.woken.load(Ordering::Acquire) {
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if is_over(deadline) {
                 if !self.withdraw(key, &me) {
                     // Woken after all, too late for us: the wake is another's.
                     self.buffer_freed();
                 }
                 return Waited::TimedOut;
             }
-            park(deadline);
+            park_until(deadline);
         }
         Waited::Woken
     }
