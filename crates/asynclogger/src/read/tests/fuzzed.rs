@@ -113,3 +113,18 @@ fn a_tail_in_flight_is_waited_for() -> Result<(), Error> {
     assert!(reader.report().is_whole(), "{:#?}", reader.report());
     Ok(())
 }
+
+#[test]
+fn what_was_deleted_and_what_was_lost_is_left_open_behind_a_repeated_block() -> Result<(), Error> {
+    let mut log = Builder::new();
+    log.session(1).block(0, &records(1, 5, 20)).rotate();
+    let mut third = log.clone();
+    let second = log.block(1, &records(2, 2, 20)).abandon();
+    third.abandon();
+    third.block(1, &records(2, 2, 20)).block(0, &records(3, 3, 20)).end();
+    third.bytes[third.parts[2].clone()].fill(0);
+    let (numbers, history) = read_all(&[second, third.bytes])?;
+    assert_eq!(numbers, [0, 1]);
+    assert!(history.lost().admits(3), "{}", history.lost());
+    Ok(())
+}
