@@ -17,7 +17,6 @@ use super::{
     log_writer::LogWriter,
     pool::Pool,
     segment::Segment,
-    shard::SealAttempt,
     wait::{Bell, Sleep, Waited, Waiters},
 };
 use crate::{
@@ -236,5 +235,409 @@ fn loom_two_writers_and_seals() {
         finish(&mut worker);
         assert_eq!(log.accepted(), accepted.len() as u64);
         written.verify(&accepted);
+    });
+}
+
+/// A thread that shares its home with nobody never spills and is never refused, whatever the flusher
+/// seals: a compare-and-swap that failed is not a busy shard.
+#[test]
+fn loom_a_writer_alone_stays_at_home() {
+    check("a writer alone stays at home", 3, || {
+        let size = Size { shards: 2, buffers: 4, records: 2 };
+        let Model { log, mut worker, written } = Model::new(size, Overflow::Drop, NEVER);
+        let sealed = log.clone();
+        let flusher = spawn(move || {
+            for _ in 0..3 {
+                sealed.shards()[0].seal_idle(sealed.pool(), 0);
+            }
+            worker.round();
+            worker
+        });
+        let accepted = append_some(&log, 0, 1, 3);
+        let mut worker = flusher.join().expect("flusher");
+        assert_eq!(accepted.len(), 3, "nobody else is there");
+        assert!(accepted.iter().all(|(position, _)| position.shard() == 0));
+        log.shards()[0].seal_idle(log.pool(), 0);
+        finish(&mut worker);
+        written.verify(&accepted);
+    });
+}
+
+/// (b) Two writers at one home, with a second shard to spill to, and a flusher that seals both.
+#[test]
+fn loom_spilling() {
+    check("spilling", 2, || {
+        let size = Size { shards: 2, buffers: 4, records: 1 };
+        let Model { log, mut worker, written } = Model::new(size, Overflow::Drop, NEVER);
+        let (first, sealed) = (log.clone(), log.clone());
+        let first = spawn(move || append_some(&first, 0, 1, 2));
+        let flusher = spawn(move || {
+            sealed.shards()[0].seal_idle(sealed.pool(), 0);
+            sealed.shards()[1].seal_idle(sealed.pool(), 1);
+            worker.round();
+            worker
+        });
+        let mut accepted = append_some(&log, 0, 2, 1);
+        accepted.extend(first.join().expect("writer"));
+        let mut worker = flusher.join().expect("flusher");
+        for shard in 0..2 {
+            log.shards()[shard].seal_idle(log.pool(), shard as u32);
+        }
+        finish(&mut worker);
+        let dropped = log.dropped();
+        assert_eq!(accepted.len() as u64 + dropped.total(), 3);
+        written.verify(&accepted);
+    });
+}
+
+/// (c) Swaps that find the pool empty while the flusher refills it.
+#[test]
+fn loom_empty_pool_and_refill() {
+    check("empty pool and refill", 2, || {
+        let size = Size { shards: 1, buffers: 2, records: 1 };
+        let Model { log, mut worker, written } = Model::new(size, Overflow::Drop, NEVER);
+        let first = log.clone();
+        let first = spawn(move || append_some(&first, 0, 1, 3));
+        let flusher = spawn(move || {
+            worker.round();
+            worker.round();
+            worker
+        });
+        let mut accepted = append_some(&log, 0, 2, 1);
+        accepted.extend(first.join().expect("writer"));
+        let mut worker = flusher.join().expect("flusher");
+        log.shards()[0].seal_idle(log.pool(), 0);
+        finish(&mut worker);
+        assert_eq!(accepted.len() as u64 + log.dropped().total(), 4);
+        assert_eq!(log.dropped().full + log.dropped().busy, log.dropped().total());
+        written.verify(&accepted);
+        // All buffers are back.
+        assert!(log.pool().take().is_some() && log.pool().take().is_some());
+        assert_eq!(log.pool().take(), None);
+    });
+}
+
+/// (d) What was accepted before `flush` was called, here or elsewhere, is written when it returns.
+#[test]
+fn loom_flush_against_a_writer() {
+    check("flush against a writer", 2, || {
+        let size = Size { shards: 1, buffers: 3, records: 1 };
+        let Model { log, worker, written } = Model::new(size, Overflow::Drop, NEVER);
+        let done = Arc::new(AtomicU64::new(0));
+        let (other, tell) = (log.clone(), done.clone());
+        let writer = spawn(move || {
+            let mut accepted = Vec::new();
+            for number in 0..2 {
+                let record = [1, number, 0, 0];
+                if let Ok(position) = append(&other, 0, record) {
+                    accepted.push((position, record));
+                    tell.fetch_or(1 << number, Ordering::Release);
+                }
+            }
+            accepted
+        });
+        let flusher = spawn(move || worker.work());
+        let mut before: Vec<_> = append_some(&log, 0, 2, 1);
+        let told = done.load(Ordering::Acquire);
+        let ticket = log.gate().request();
+        log.bell().ring(Sleep::Timed);
+        log.gate().wait(ticket, None).expect("flushed");
+        assert!(before.iter().all(|(_, record)| written.has(*record)), "of this thread");
+        for number in 0..2 {
+            assert!(told >> number & 1 == 0 || written.has([1, number, 0, 0]), "of another");
+        }
+        before.extend(writer.join().expect("writer"));
+        close(&log);
+        flusher.join().expect("flusher");
+        written.verify(&before);
+    });
+}
+
+/// (e) `close` against writers: accepted is written, and nothing is accepted that is not.
+#[test]
+fn loom_close_against_writers() {
+    check("close against writers", 2, || {
+        let size = Size { shards: 1, buffers: 3, records: 1 };
+        let Model { log, mut worker, written } = Model::new(size, Overflow::Drop, NEVER);
+        let (first, second) = (log.clone(), log.clone());
+        let first = spawn(move || append_some(&first, 0, 1, 2));
+        let second = spawn(move || append_some(&second, 0, 2, 1));
+        close(&log);
+        while worker.round() != Round::Over {}
+        let closed = written.blocks().len();
+        let mut accepted = first.join().expect("writer");
+        accepted.extend(second.join().expect("writer"));
+        assert_eq!(log.gate().ending(), Ending::Closed);
+        assert_eq!(append(&log, 0, [9; 4]), Err(LogError::Closed));
+        assert_eq!(written.blocks().len(), closed);
+        assert_eq!(accepted.len() as u64, log.accepted());
+        assert_eq!((log.written().written, log.written().lost), (log.accepted(), 0));
+        written.verify(&accepted);
+    });
+}
+
+/// (e) The same with the flusher at work on its own thread, and two shards.
+#[test]
+fn loom_close_with_the_flusher() {
+    check("close with the flusher", 2, || {
+        let size = Size { shards: 2, buffers: 3, records: 1 };
+        let Model { log, worker, written } = Model::new(size, Overflow::Drop, NEVER);
+        let first = log.clone();
+        let first = spawn(move || append_some(&first, 1, 1, 2));
+        let flusher = spawn(move || worker.work());
+        close(&log);
+        while !log.gate().wait_closed(Instant::now() + NEVER) {}
+        let accepted = first.join().expect("writer");
+        flusher.join().expect("flusher");
+        assert_eq!((log.written().written, log.written().lost), (log.accepted(), 0));
+        written.verify(&accepted);
+    });
+}
+
+/// (f) Writers that wait for the only buffer: all get it in turn, and everything is accepted.
+#[test]
+fn loom_blocked_writers() {
+    check("blocked writers", 2, || {
+        let size = Size { shards: 1, buffers: 1, records: 1 };
+        let Model { log, worker, written } = Model::new(size, Overflow::Block, NEVER);
+        let other = log.clone();
+        let writer = spawn(move || append_some(&other, 0, 1, 2));
+        let flusher = spawn(move || worker.work());
+        let mut accepted = append_some(&log, 0, 2, 1);
+        accepted.extend(writer.join().expect("writer"));
+        close(&log);
+        flusher.join().expect("flusher");
+        assert_eq!(accepted.len(), 3, "Block waits");
+        written.verify(&accepted);
+    });
+}
+
+/// (f) A close while writers wait: each of them returns.
+#[test]
+fn loom_close_against_blocked_writers() {
+    check("close against blocked writers", 2, || {
+        let size = Size { shards: 1, buffers: 1, records: 1 };
+        let Model { log, mut worker, written } = Model::new(size, Overflow::Block, NEVER);
+        let (first, second) = (log.clone(), log.clone());
+        let first = spawn(move || append_some(&first, 0, 1, 2));
+        let second = spawn(move || append_some(&second, 0, 2, 1));
+        close(&log);
+        let mut accepted = first.join().expect("writer");
+        accepted.extend(second.join().expect("writer"));
+        while worker.round() != Round::Over {}
+        assert_eq!((log.written().written, log.written().lost), (log.accepted(), 0));
+        written.verify(&accepted);
+    });
+}
+
+/// Buffers as a number, for models of the waiting alone: `take` is a writer's, `free` the flusher's.
+struct Buffers {
+    free: AtomicU64,
+    waiters: Waiters,
+    /// Whom the end of time has to wake.
+    timed: Mutex<Vec<thread::Thread>>,
+}
+
+impl Buffers {
+    fn new() -> Arc<Buffers> {
+        let (free, timed) = (AtomicU64::new(0), Mutex::default());
+        Arc::new(Buffers { free, waiters: Waiters::new(), timed })
+    }
+
+    fn take(&self) -> bool {
+        let less = |free: u64| free.checked_sub(1);
+        self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok()
+    }
+
+    fn free(&self) {
+        self.free.fetch_add(1, Ordering::Release);
+        self.waiters.buffer_freed();
+    }
+
+    /// Waits as `Log::append_to_next` does; whether it got a buffer.
+    fn wait_and_take(&self, key: u64, deadline: Option<Instant>) -> bool {
+        if deadline.is_some() {
+            lock(&self.timed).push(thread::current());
+        }
+        while !self.take() {
+            let ready = || self.free.load(Ordering::Relaxed) > 0;
+            if self.waiters.wait(key, deadline, ready) == Waited::TimedOut {
+                return false;
+            }
+        }
+        self.waiters.room_at(key);
+        true
+    }
+
+    fn end_of_time(&self) {
+        let timed = lock(&self.timed);
+        let_time_pass();
+        timed.iter().for_each(thread::Thread::unpark);
+    }
+}
+
+/// (f) As many buffers as waiters at two shards: everybody gets one.
+#[test]
+fn loom_waiters_are_not_stranded() {
+    check("waiters are not stranded", 3, || {
+        let buffers = Buffers::new();
+        let (first, second) = (buffers.clone(), buffers.clone());
+        let first = spawn(move || first.wait_and_take(1, None));
+        let second = spawn(move || second.wait_and_take(2, None));
+        buffers.free();
+        buffers.free();
+        assert!(first.join().expect("waiter") && second.join().expect("waiter"));
+    });
+}
+
+/// (f) Whoever has room wakes the next of its shard, once: a wake goes to one waiter.
+#[test]
+fn loom_room_wakes_the_shard() {
+    check("room wakes the shard", 2, || {
+        let waiters = Arc::new(Waiters::new());
+        let room = Arc::new(AtomicBool::new(false));
+        let wait = |waiters: &Arc<Waiters>, room: &Arc<AtomicBool>| {
+            let (waiters, room) = (waiters.clone(), room.clone());
+            spawn(move || {
+                waiters.wait(7, None, || room.load(Ordering::Relaxed));
+                waiters.room_at(7);
+            })
+        };
+        let threads = [wait(&waiters, &room), wait(&waiters, &room)];
+        room.store(true, Ordering::Relaxed);
+        waiters.room_at(7);
+        for thread in threads {
+            thread.join().expect("waiter");
+        }
+    });
+}
+
+/// (f) One of two waiters gives up at some time. If the wake for the one buffer came to it, it is the
+/// other's: who waits without a deadline always gets it.
+#[test]
+fn loom_a_wake_too_late_is_passed_on() {
+    check("a wake too late is passed on", 2, || {
+        let buffers = Buffers::new();
+        let (timed, patient) = (buffers.clone(), buffers.clone());
+        let timed = spawn(move || {
+            // Who times out does not get it; who does gives it back.
+            if timed.wait_and_take(1, Some(Instant::now() + NEVER)) {
+                timed.free();
+            }
+        });
+        let patient = spawn(move || patient.wait_and_take(2, None));
+        buffers.free();
+        buffers.end_of_time();
+        timed.join().expect("waiter");
+        assert!(patient.join().expect("waiter"));
+    });
+}
+
+/// (g) The flusher sleeps or sees the news; a ringer finds it asleep or has been seen.
+#[test]
+fn loom_the_bell() {
+    check("the bell", 4, || {
+        let bell = Arc::new(Bell::new());
+        let news = Arc::new(AtomicU64::new(0));
+        let ring = |sleep| {
+            let (bell, news) = (bell.clone(), news.clone());
+            spawn(move || {
+                news.fetch_add(1, Ordering::Relaxed);
+                bell.ring(sleep);
+            })
+        };
+        let ringers = [ring(Sleep::Timed), ring(Sleep::Idle)];
+        while news.load(Ordering::Relaxed) < 2 {
+            bell.sleep(None, || news.load(Ordering::Relaxed) == 2);
+        }
+        for ringer in ringers {
+            ringer.join().expect("ringer");
+        }
+    });
+}
+
+/// (g) The first record of an idle log begins the interval, and so comes to the file by itself.
+#[test]
+fn loom_the_first_buffer_arms_the_interval() {
+    check("the first buffer arms the interval", 3, || {
+        let size = Size { shards: 1, buffers: 2, records: 2 };
+        let Model { log, mut worker, written } = Model::new(size, Overflow::Drop, AT_ONCE);
+        let seen = written.clone();
+        let flusher = spawn(move || {
+            while !seen.has([1, 0, !1, !0]) {
+                if worker.round() == Round::Idle {
+                    worker.sleep();
+                }
+            }
+            worker
+        });
+        let accepted = append_some(&log, 0, 1, 1);
+        flusher.join().expect("flusher");
+        written.verify(&accepted);
+    });
+}
+
+/// (h) Of the free stack nobody gets what another has, and a top that went and came back is not taken
+/// for unchanged.
+#[test]
+fn loom_the_free_stack() {
+    check("the free stack", 4, || {
+        let pool = Arc::new(Pool::new(3, 16, MIN_ALIGN).expect("pool"));
+        let other = pool.clone();
+        // Takes two, gives the first back: to who read the top before that it looks unchanged.
+        let other = spawn(move || {
+            let first = other.take();
+            let second = other.take();
+            if let Some(first) = first {
+                other.free(first);
+            }
+            second
+        });
+        let mine = pool.take();
+        let mut all: Vec<_> = [mine, other.join().expect("other")].into_iter().flatten().collect();
+        all.extend(std::iter::from_fn(|| pool.take()));
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2], "each once");
+    });
+}
+
+/// (h) What the flusher did to a buffer is over for who takes it again.
+#[test]
+fn loom_a_freed_buffer_is_free() {
+    check("a freed buffer is free", 4, || {
+        let size = Size { shards: 1, buffers: 1, records: 1 };
+        let Model { log, mut worker, written } = Model::new(size, Overflow::Drop, NEVER);
+        let mut accepted = append_some(&log, 0, 1, 1);
+        log.shards()[0].seal_idle(log.pool(), 0);
+        let flusher = spawn(move || {
+            worker.round();
+            worker
+        });
+        accepted.extend(append_some(&log, 0, 2, 1));
+        let mut worker = flusher.join().expect("flusher");
+        log.shards()[0].seal_idle(log.pool(), 0);
+        finish(&mut worker);
+        written.verify(&accepted);
+    });
+}
+
+/// (i) The last drop copies what is published out of a buffer whose claimant goes on.
+#[test]
+fn loom_copy_out_of_a_held_claim() {
+    check("copy out of a held claim", 3, || {
+        let size = Size { shards: 1, buffers: 2, records: 3 };
+        let Model { log, mut worker, written } = Model::new(size, Overflow::Drop, NEVER);
+        let first = append_some(&log, 0, 1, 1);
+        let held = log.clone();
+        let writer = spawn(move || append_some(&held, 0, 2, 1));
+        log.gate().set_ending(Ending::Abandoned);
+        while worker.round() != Round::Over {}
+        let mut accepted = first;
+        accepted.extend(writer.join().expect("writer"));
+        // Of a claim that was held it depends on what was published.
+        let blocks = written.blocks();
+        let records: Vec<_> = blocks.iter().flat_map(|block| block.records.clone()).collect();
+        let expected: Vec<_> = accepted.iter().map(|(_, record)| *record).collect();
+        assert!(!records.is_empty() && expected.starts_with(&records), "{blocks:?}");
     });
 }
