@@ -144,7 +144,7 @@ fn a_claim_keeps_everybody_else_out() {
     let log = log_on(&pool, 1);
     append(&log, b"before").expect("accepted");
     let shard = &log.shards()[0];
-    let claim = shard.claim(&pool).ok().expect("free");
+    let claim = shard.claim(&pool).expect("free");
     assert_eq!(shard.claim(&pool).err(), Some(Refused::Claimed));
     assert_eq!(shard.seal_idle(&pool, 0), SealAttempt::Claimed);
     assert_eq!(shard.seal_and_close(&pool, 0), SealAttempt::Claimed);
