@@ -213,6 +213,8 @@ pub(crate) struct Totals {
     pub(crate) lost_min: u64,
     /// `None`: unknown for one of them.
     pub(crate) lost_max: Option<u64>,
+    /// What was named and could not be read, or is no log.
+    pub(crate) unread: u64,
 }
 
 /// The keys are a promise to scripts. No file's object has `files`.
@@ -228,6 +230,7 @@ struct TotalsJson {
     file_bytes: u64,
     dropped: DroppedJson,
     lost: LossJson,
+    unread: u64,
     whole: bool,
 }
 
@@ -286,7 +289,10 @@ impl Totals {
     }
 
     pub(crate) fn is_whole(&self) -> bool {
-        self.damaged_files == 0 && self.missing_segments == 0 && self.lost_max == Some(0)
+        self.damaged_files == 0
+            && self.missing_segments == 0
+            && self.lost_max == Some(0)
+            && self.unread == 0
     }
 
     fn show_lost(&self) -> String {
@@ -304,14 +310,21 @@ impl Totals {
         if self.is_whole() {
             return format!("whole: {records} in {files}, nothing damaged, nothing lost");
         }
-        let mut text = format!(
-            "damaged: {} in {} of {files}; {records} left, {} lost",
-            show_number_of(self.damage, "place"),
-            show_count(self.damaged_files),
-            self.show_lost()
-        );
+        let mut text = if self.damaged_files == 0 && self.lost_max == Some(0) {
+            format!("not all: {records} in {files}, nothing damaged there")
+        } else {
+            format!(
+                "damaged: {} in {} of {files}; {records} left, {} lost",
+                show_number_of(self.damage, "place"),
+                show_count(self.damaged_files),
+                self.show_lost()
+            )
+        };
         if self.missing_segments > 0 {
             text += &format!("; {} missing", show_number_of(self.missing_segments, "segment"));
+        }
+        if self.unread > 0 {
+            text += &format!("; {} not read", show_number_of(self.unread, "path"));
         }
         text
     }
@@ -328,6 +341,7 @@ impl Totals {
             file_bytes: self.file_bytes,
             dropped: self.dropped.into(),
             lost: LossJson { min: self.lost_min, max: self.lost_max },
+            unread: self.unread,
             whole: self.is_whole(),
         };
         serde_json::to_writer(out, &object)

@@ -18,33 +18,47 @@ pub(crate) enum Source {
     Log(Box<LogDir>),
 }
 
+/// How reading all that was meant went.
+pub(crate) struct Told {
+    pub(crate) answer: Answer,
+    /// Paths and files that could not be read, or are no logs; each was said.
+    pub(crate) unread: u64,
+}
+
 /// Does `each` with everything that is meant. What cannot be read is said, and does not keep the others from
 /// being read; only our own output failing does.
 pub(crate) fn for_each_source(
     input: &InputArgs,
     mut each: impl FnMut(Source) -> Result<Answer, Problem>,
-) -> Result<Answer, Failure> {
-    let mut answer = Answer::Fine;
+) -> Result<Told, Failure> {
+    let mut told = Told { answer: Answer::Fine, unread: 0 };
     for path in &input.paths {
         let sources = match find(path, input.all) {
             Ok(sources) => sources,
             Err(problem) => {
-                answer = answer.and(problem.say()?);
+                told.unread(problem.say()?);
                 continue;
             }
         };
         if sources.is_empty() {
             say(format_args!("{}: there is no log in this directory", path.display()));
-            answer = answer.and(Answer::No);
+            told.unread(Answer::No);
         }
         for source in sources {
-            answer = answer.and(match each(source) {
-                Ok(answer) => answer,
-                Err(problem) => problem.say()?,
-            });
+            match each(source) {
+                Ok(answer) => told.answer = told.answer.and(answer),
+                Err(problem) => told.unread(problem.say()?),
+            }
         }
     }
-    Ok(answer)
+    Ok(told)
+}
+
+impl Told {
+    fn unread(&mut self, answer: Answer) {
+        self.answer = self.answer.and(answer);
+        self.unread += 1;
+    }
 }
 
 fn find(path: &Path, all: bool) -> Result<Vec<Source>, Problem> {

@@ -1,5 +1,35 @@
-//! An asynchronous logger for raw records.
+//! An asynchronous logger for raw records: it never blocks the caller unless asked to, never loses a record
+//! without writing down that it did, and says which records are on the medium.
+//!
+//! ```
+//! # fn main() -> Result<(), asynclogger::Error> {
+//! # let directory = tempfile::tempdir().unwrap();
+//! # let path = directory.path().join("requests.log");
+//! use asynclogger::{Config, Logger, Reader};
+//!
+//! let logger = Logger::new(Config::new(&path))?;
+//! logger.log_bytes(b"\x0a\x03abc");
+//! logger.flush()?; // durable from here on
+//! let stats = logger.close()?;
+//! assert_eq!((stats.accepted, stats.durable, stats.dropped_logs), (1, 1, 0));
+//!
+//! let mut reader = Reader::open(&path)?;
+//! while let Some(record) = reader.next_record()? {
+//!     assert_eq!(record.bytes(), b"\x0a\x03abc");
+//! }
+//! assert!(reader.report().is_whole());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A log call claims a shard with one compare-and-swap, copies the record into the shard's buffer, and gives
+//! the shard back with one store. One thread writes full buffers, which *are* the blocks of the file, past
+//! the page cache. See [`Logger`] for calls, [`Config`] for settings, [`Overflow`] for what happens when no
+//! buffer is free, [`Durability`] for when records survive a power cut, [`read`] for reading.
+//!
+//! Writing needs Linux; reading does not.
 #![deny(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 mod config;
 mod error;
@@ -27,3 +57,8 @@ pub use crate::{
     read::{LogDir, LogReport, ReadOptions, Reader, Record, Report, verify},
     stats::{Dropped, EngineKind, FlushMetrics, IoMode, Opened, Position, ShardStats, Stats},
 };
+
+/// The example in the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

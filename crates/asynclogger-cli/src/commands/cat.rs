@@ -23,7 +23,7 @@ pub(crate) fn run(args: CatArgs) -> Result<Answer, Failure> {
     let open = |path: &Path| -> Result<Input, Problem> {
         Ok(Input::File(Box::new(ReadOptions::new().layout(layout).open(path)?)))
     };
-    for_each_source(&args.input, |source| match source {
+    let told = for_each_source(&args.input, |source| match source {
         Source::File(path) => print(&mut printer, open(&path)?),
         // A layout is how one file is to be read: what a log knows beyond its files does not count then.
         Source::Log(log) if layout != Layout::Auto => {
@@ -32,7 +32,8 @@ pub(crate) fn run(args: CatArgs) -> Result<Answer, Failure> {
             })
         }
         Source::Log(log) => print(&mut printer, Input::Log(log)),
-    })
+    })?;
+    Ok(told.answer)
 }
 
 fn print(printer: &mut Printer, mut input: Input) -> Result<Answer, Problem> {

@@ -19,7 +19,7 @@ pub(crate) fn run(args: StatArgs) -> Result<Answer, Failure> {
     let mut out = Output::open()?;
     let mut totals = Totals::new();
     let mut reports = Vec::new();
-    let answer = for_each_source(&args.input, |source| {
+    let told = for_each_source(&args.input, |source| {
         match source {
             Source::File(path) => {
                 let report = verify(&path)?;
@@ -34,6 +34,7 @@ pub(crate) fn run(args: StatArgs) -> Result<Answer, Failure> {
         }
         Ok(Answer::Fine)
     })?;
+    totals.unread = told.unread;
     if args.json {
         for report in &reports {
             serde_json::to_writer(&mut out, &StatJson::from(report))?;
@@ -48,7 +49,7 @@ pub(crate) fn run(args: StatArgs) -> Result<Answer, Failure> {
     if !totals.is_whole() {
         say(format_args!("{} (verify says where)", totals.verdict()));
     }
-    Ok(answer.and(Answer::fine_if(totals.is_whole())))
+    Ok(told.answer.and(Answer::fine_if(totals.is_whole())))
 }
 
 /// The keys of `verify`, and some that describe more than they judge.

@@ -24,7 +24,7 @@ pub(crate) fn run(args: VerifyArgs) -> Result<Answer, Failure> {
         }
         Ok(out.flush()?)
     };
-    let answer = for_each_source(&args.input, |source| {
+    let told = for_each_source(&args.input, |source| {
         match source {
             Source::File(path) => {
                 let report = verify(&path)?;
@@ -42,12 +42,13 @@ pub(crate) fn run(args: VerifyArgs) -> Result<Answer, Failure> {
         }
         Ok(Answer::Fine)
     })?;
+    totals.unread = told.unread;
     if args.json {
         totals.write_json(&mut out)?;
         out.write_all(b"\n")?;
-    } else if totals.files > 0 {
+    } else {
         writeln!(out, "{}", totals.verdict())?;
     }
     out.flush()?;
-    Ok(answer.and(Answer::fine_if(totals.is_whole())))
+    Ok(told.answer.and(Answer::fine_if(totals.is_whole())))
 }

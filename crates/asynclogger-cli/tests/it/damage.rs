@@ -130,3 +130,67 @@ fn what_is_no_log_is_told_from_one() {
         }
     }
 }
+
+/// Every truncation and every flipped bit of a small log through every command that reads, many files a
+/// process. One in `DAMAGE_STEP` (default 37) here, every one by `scripts/damage`.
+#[test]
+fn every_truncation_and_every_bit_is_told() {
+    const FILES: usize = 400;
+    let step = std::env::var("DAMAGE_STEP").ok().and_then(|text| text.parse().ok()).unwrap_or(37);
+    let place = Place::new();
+    place.write("small.log", numbers(60));
+    let whole = fs::read(place.file("small.log")).unwrap();
+    let lines = numbers(60);
+    let cuts = (1..whole.len()).step_by(step).map(|len| whole[..len].to_vec());
+    let flips = (0..whole.len() * 8).step_by(step).map(|bit| {
+        let mut copy = whole.clone();
+        copy[bit / 8] ^= 1 << (bit % 8);
+        copy
+    });
+    let copies: Vec<_> = cuts.chain(flips).collect();
+    for batch in copies.chunks(FILES) {
+        let names: Vec<_> = (0..batch.len()).map(|n| format!("{n}.log")).collect();
+        for (name, copy) in names.iter().zip(batch) {
+            place.put(name, copy);
+        }
+        let names = names.join(" ");
+        let verified = place.run(&format!("verify --json {names}"), "").ends_with(1);
+        assert!(!verified.stderr.contains("panicked"), "{}", verified.stderr);
+        // One line a file, but for those that are cut to nothing like a log and told on stderr.
+        let told = verified.json().len() - 1 + verified.stderr.lines().count();
+        assert!(told >= batch.len(), "{told} of {}", batch.len());
+        for file in verified.json().iter().filter(|line| line.get("file").is_some()) {
+            let damaged = !file["damage"].as_array().unwrap().is_empty();
+            let open = file["ending"] == "open" && file["file_bytes"] != whole.len() as u64;
+            assert!(damaged || open, "taken for whole: {file}");
+        }
+        let stat = place.run(&format!("stat {names}"), "");
+        let cat = place.run(&format!("cat {names}"), "");
+        for run in [&stat, &cat] {
+            assert!(matches!(run.code, 0 | 1), "{}", run.stderr);
+            assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
+        }
+        // Of each file a part of the lines, in order: nothing else is ever printed.
+        let text = cat.text();
+        assert!(text.lines().all(|line| lines.lines().any(|known| known == line)), "{text}");
+        for (number, copy) in batch.iter().enumerate() {
+            let path = place.file(&format!("{number}.log"));
+            assert_eq!(&fs::read(&path).unwrap(), copy, "the source is untouched");
+            fs::remove_file(path).unwrap();
+        }
+    }
+    println!("{} damaged files, each told by verify, stat and cat", copies.len());
+}
+
+#[test]
+fn a_verdict_over_several_paths_speaks_of_all() {
+    let place = Place::new();
+    place.write("app.log", numbers(10));
+    place.put("notes.txt", b"no log at all, only a text of some length\n");
+    let run = place.run("verify app.log notes.txt gone.log", "").ends_with(3);
+    let verdict = run.text().lines().last().unwrap().to_owned();
+    assert_eq!(verdict, "not all: 10 records in 1 file, nothing damaged there; 2 paths not read");
+    let totals =
+        place.run("verify --json app.log notes.txt", "").ends_with(1).json().pop().unwrap();
+    assert_eq!((totals["unread"].as_u64(), totals["whole"].as_bool()), (Some(1), Some(false)));
+}

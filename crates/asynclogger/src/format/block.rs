@@ -165,7 +165,7 @@ impl BlockInfo {
 
 /// Completes the data part of a block, in place: shard header and padding. `data` is the whole part,
 /// [`data_len`] bytes, with the records already in it. (A logger's buffers do it themselves.)
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn finish_data(data: &mut [u8], info: &BlockInfo) {
     let end = SHARD_HEADER + info.valid as usize;
     if let Some(padding) = data.get_mut(end..) {

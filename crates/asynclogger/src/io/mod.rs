@@ -6,6 +6,7 @@ mod direct;
 mod directory;
 mod lock;
 mod pwrite;
+mod random;
 #[expect(unsafe_code, reason = "signal masks")]
 mod signals;
 
@@ -15,6 +16,7 @@ pub(crate) use self::{
     direct::{OpenedFile, open_file},
     directory::Directory,
     lock::WriterLock,
+    random::random,
     signals::with_signals_blocked,
 };
 

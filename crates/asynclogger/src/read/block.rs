@@ -1,5 +1,7 @@
 //! One block in memory: which of its chunks are good, which records they hold, how these are numbered.
 
+use std::ops::Range;
+
 use crate::format::{BlockInfo, CHUNK, ChunkEntry, RECORD_HEADER, SHARD_HEADER, record::Records};
 
 /// What is known of the block that is loaded.
@@ -161,13 +163,51 @@ fn walk(data: &[u8], first_chunk: usize, entries: &[ChunkEntry]) -> Walked {
 /// Takes out of `runs` the records that lie in `delivered` chunks only: those were handed out before the
 /// block was complete.
 pub(super) fn without_delivered(data: &[u8], runs: &[Run], delivered: &[bool]) -> Vec<Run> {
+    without(data, runs, |_, record| {
+        let touched = delivered.get(record.start / CHUNK..=(record.end - 1) / CHUNK);
+        touched.is_some_and(|touched| !touched.is_empty() && touched.iter().all(|chunk| *chunk))
+    })
+}
+
+/// Takes out the records with these numbers; counts those that are left, and their bytes.
+pub(super) fn without_numbers(
+    data: &[u8],
+    runs: &[Run],
+    numbers: &[Range<u64>],
+) -> (Vec<Run>, u64, u64) {
+    let (mut count, mut payload) = (0, 0);
+    let left = without(data, runs, |number, record| {
+        let is_out = numbers.iter().any(|numbers| numbers.contains(&number));
+        if !is_out {
+            count += 1;
+            payload += (record.len() - RECORD_HEADER) as u64;
+        }
+        is_out
+    });
+    (left, count, payload)
+}
+
+/// The numbers of the records in `runs`.
+pub(super) fn numbers(data: &[u8], runs: &[Run]) -> Vec<Range<u64>> {
+    let count = |run: &Run| {
+        let records = Records::new(data.get(..run.end).unwrap_or_default(), run.start);
+        records.count() as u64
+    };
+    runs.iter().map(|run| run.number..run.number.saturating_add(count(run))).collect()
+}
+
+/// Takes out of `runs` the records of which `is_out` says so, by their numbers and places.
+fn without(
+    data: &[u8],
+    runs: &[Run],
+    mut is_out: impl FnMut(u64, Range<usize>) -> bool,
+) -> Vec<Run> {
     let mut left: Vec<Run> = Vec::new();
     for run in runs {
         let records = Records::new(data.get(..run.end).unwrap_or_default(), run.start);
         for (number, (start, record)) in (run.number..).zip(records) {
             let end = start + RECORD_HEADER + record.len();
-            let touched = delivered.get(start / CHUNK..=(end - 1) / CHUNK).unwrap_or_default();
-            if !touched.is_empty() && touched.iter().all(|chunk| *chunk) {
+            if is_out(number, start..end) {
                 continue;
             }
             match left.last_mut().filter(|last| last.end == start) {

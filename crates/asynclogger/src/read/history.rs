@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::{
     ledger::{Ledger, sum_known},
     missing::Missing,
+    partial::{Copy, Numbers, Partial},
     report::{Declared, Loss, Report, SessionReport},
 };
 use crate::{
@@ -22,6 +23,8 @@ pub(super) struct History {
     sessions: Vec<Session>,
     by_id: HashMap<u64, usize>,
     open: Vec<Range>,
+    /// Blocks that may come again with more of their records.
+    partial: Partial,
     /// Segments read before this one.
     segments: u64,
 }
@@ -55,6 +58,9 @@ struct Session {
     /// Number of the segment in which it was seen first and last.
     first_segment: u64,
     last_segment: u64,
+    /// What was written by the numbers, and the next sequence, when the last of these began.
+    written_before: u64,
+    next_before: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -80,21 +86,20 @@ impl History {
         }
     }
 
-    /// Counts a block that its file counts, too. `false`: it was read in an earlier segment. That happens
-    /// when a write failed: it is repeated in a new segment, and may have reached the old one after all.
-    pub(super) fn block(&mut self, session: u64, info: &BlockInfo) -> bool {
-        let Some(index) = self.session(session, info.sequence == 0) else { return false };
-        let Some(session) = self.sessions.get_mut(index) else { return false };
+    /// Counts a block that its file counts, too, unless it was read in an earlier segment. That happens when
+    /// a write failed: it is repeated in a new segment, and may have reached the old one after all, or in part.
+    pub(super) fn block(&mut self, id: u64, info: &BlockInfo) -> Copy {
+        let Some(index) = self.session(id, info.sequence == 0) else { return Copy::Read };
+        let Some(session) = self.sessions.get_mut(index) else { return Copy::Read };
         let is_past = session.next_sequence.is_some_and(|next| info.sequence < next);
         if is_past && !session.missing.remove(info.sequence) {
-            return false;
+            return self.partial.take(id, info).map_or(Copy::Read, Copy::Again);
         }
         if is_past {
-            let records = u64::from(info.records);
-            session.declared_lost = session.declared_lost.saturating_sub(records);
+            session.regain(info.sequence, u64::from(info.records));
         }
         self.arrive(index, info.sequence);
-        let Some(session) = self.sessions.get_mut(index) else { return false };
+        let Some(session) = self.sessions.get_mut(index) else { return Copy::Read };
         let after = info.sequence.saturating_add(1);
         session.next_sequence = Some(session.next_sequence.unwrap_or(0).max(after));
         let end = info.first_record.saturating_add(u64::from(info.records));
@@ -106,14 +111,39 @@ impl History {
         session.dropped = session.dropped.zip(drops, u64::saturating_add);
         let dropped = shard.dropped.zip(info.dropped, u64::max);
         *shard = Shard { next: shard.next.max(end), dropped };
-        true
+        Copy::First
     }
 
-    /// Counts the records found in a block.
-    pub(super) fn found(&mut self, session: u64, records: u64, payload: u64) {
-        let Some(index) = self.session(session, false) else { return };
-        if let Some(Session { report, .. }) = self.sessions.get_mut(index) {
-            report.blocks += 1;
+    /// Remembers a block that is not whole: what of its records was found so far.
+    pub(super) fn keep_partial(
+        &mut self,
+        session: u64,
+        info: &BlockInfo,
+        copy: Copy,
+        fresh: Numbers,
+    ) {
+        if let Copy::Again(before) = copy {
+            self.partial.insert(session, info, before);
+        }
+        self.partial.insert(session, info, fresh);
+    }
+
+    /// Counts the records found in a block, of a copy those that are new.
+    pub(super) fn found(
+        &mut self,
+        id: u64,
+        info: &BlockInfo,
+        copy: &Copy,
+        records: u64,
+        payload: u64,
+    ) {
+        let Some(index) = self.session(id, false) else { return };
+        if let Some(session) = self.sessions.get_mut(index) {
+            match copy {
+                Copy::First => session.report.blocks += 1,
+                _ => session.regain(info.sequence, records),
+            }
+            let report = &mut session.report;
             report.records = report.records.saturating_add(records);
             report.payload_bytes = report.payload_bytes.saturating_add(payload);
         }
@@ -129,8 +159,10 @@ impl History {
         // What was deleted before the first segment there is: known if that has an end, else what the
         // numbers leave, and then the segments before tell no more than they did.
         session.is_settled |= session.before == Some(0) || is_first_segment;
-        let deleted = if is_first_segment { totals.segment_records } else { session.written };
-        let deleted = totals.records.saturating_sub(deleted);
+        let here = session.written_before.saturating_add(totals.segment_records);
+        let is_repeated = session.next_before.is_some_and(|next| totals.first_sequence < next);
+        let there = if is_repeated { session.written } else { session.written.max(here) };
+        let deleted = totals.records.saturating_sub(there);
         let before = *session.before.get_or_insert(deleted);
         let known = before.saturating_add(session.report.records);
         session.declared_lost = totals.records.saturating_sub(known);
@@ -205,6 +237,7 @@ impl History {
             return;
         }
         session.last_segment = segment;
+        (session.written_before, session.next_before) = (session.written, expected);
         if missing.is_none() {
             self.open.retain(|range| range.session != Some(id) || !range.is_tail);
             return;
@@ -226,6 +259,13 @@ impl History {
 }
 
 impl Session {
+    /// Records of this block are found after all: what was declared before it does not count them.
+    fn regain(&mut self, sequence: u64, records: u64) {
+        if self.report.declared.is_some_and(|declared| sequence < declared.blocks) {
+            self.declared_lost = self.declared_lost.saturating_sub(records);
+        }
+    }
+
     fn numbered_lost(&self) -> u64 {
         self.written.saturating_sub(self.report.records)
     }

@@ -40,8 +40,10 @@ struct Account {
     shards: BTreeMap<u32, Shard>,
     /// Drops of all shards, by their last blocks.
     dropped: Dropped,
-    /// Lost by a note's or an end's word, and not yet found missing in a shard.
+    /// Lost by a note's or an end's word, and not yet found missing in a shard; the last hole that it can
+    /// have been lost in.
     unascribed: u64,
+    unascribed_until: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -286,7 +288,9 @@ impl Ledger {
     /// A shard's numbers jump by `lost` over the holes younger than `seen`.
     fn jump(&mut self, report: &mut Report, index: usize, lost: u64, seen: u64, at: u64) {
         let Some(account) = self.accounts.get_mut(index) else { return };
-        let told = lost.min(account.unascribed);
+        // A shard that was seen since then lost nothing of what was told.
+        let may_be_told = seen < account.unascribed_until;
+        let told = if may_be_told { lost.min(account.unascribed) } else { 0 };
         account.unascribed -= told;
         let lost = lost - told;
         if lost == 0 {
@@ -298,8 +302,10 @@ impl Ledger {
         match (holes.next(), holes.next()) {
             (Some(hole), other) => {
                 hole.at_least = hole.at_least.saturating_add(lost);
-                // With two holes it is not known which shard lost what in which.
-                hole.jumps = if other.is_none() { hole.jumps + 1 } else { 0 };
+                // With two holes it is not known which shard lost what in which, nor when another shard may
+                // have lost what was told.
+                let is_sure = other.is_none() && told == 0;
+                hole.jumps = if is_sure { hole.jumps + 1 } else { 0 };
             }
             (None, _) => {
                 let (len, kind, lost) = (0, DamageKind::Gap, Loss::exact(lost));
@@ -315,7 +321,15 @@ impl Ledger {
         let Some(account) = self.accounts.get_mut(index) else { return };
         let known = found.saturating_add(account.lost);
         let lost = totals.segment_records.saturating_sub(known);
-        account.unascribed = account.unascribed.saturating_add(lost);
+        if lost > 0 {
+            let within = self.holes.iter().filter(|hole| hole.is_within(index));
+            let until = within.map(|hole| hole.id).max().unwrap_or_else(|| {
+                self.hole_count += 1;
+                self.hole_count
+            });
+            account.unascribed = account.unascribed.saturating_add(lost);
+            account.unascribed_until = until;
+        }
         self.lose(index, lost);
 
         let within = self.holes.iter().filter(|hole| hole.is_within(index)).count();

@@ -22,6 +22,9 @@
 #![deny(clippy::indexing_slicing)]
 
 mod block;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod history;
 mod ledger;
 mod loaded;
@@ -29,6 +32,7 @@ mod log_dir;
 mod missing;
 mod native;
 mod original;
+mod partial;
 mod place;
 mod reader;
 mod records;

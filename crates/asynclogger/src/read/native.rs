@@ -5,6 +5,7 @@ use super::{
     history::History,
     ledger::Ledger,
     loaded::Loaded,
+    partial::Copy,
     place::{Body, Ids, Part, Place, later_version, look},
     report::{Damage, DamageKind, Ending, Loss, Report},
     resync::{Found, Search, Skipped},
@@ -81,8 +82,23 @@ impl Native {
         self.follow && self.undo.is_some()
     }
 
-    fn waits_at(&self, source: &Source, end: u64) -> bool {
-        self.follow && source.len().saturating_sub(end) < PATIENCE
+    /// Whether what is missing before `at` may still be under way: not behind so much, and not before an end
+    /// or a start, which is written when all before it is.
+    fn waits_at(&mut self, source: &Source, mut at: u64) -> Result<bool, Error> {
+        if !self.follow || source.len().saturating_sub(at) >= PATIENCE {
+            return Ok(false);
+        }
+        while at < source.len() {
+            let range = (at, source.len());
+            let ids = self.state.ids.as_ref();
+            let found = self.search.run(source, range, ids, |_: &_| DamageKind::Misplaced)?;
+            let Some(part) = found.part else { break };
+            if matches!(part.body, Body::Start { .. } | Body::Totals { is_end: true, .. }) {
+                return Ok(false);
+            }
+            at = part.offset.saturating_add(part.claimed_len());
+        }
+        Ok(true)
     }
 
     /// Goes on after the end: what was torn is looked at again.
@@ -127,15 +143,15 @@ impl Native {
         let verdict = |part: &Part| verdict_of(part, from, ids.as_ref(), ledger);
         let Found { part, skipped, .. } =
             self.search.run(source, (from, source.len()), ids.as_ref(), verdict)?;
-        let is_last_word = |part: &Part| {
-            matches!(part.body, Body::Start { .. } | Body::Totals { is_end: true, .. })
+        let part = match part {
+            Some(part) if self.waits_at(source, part.offset)? => None,
+            part => part,
         };
-        let part = part.filter(|part| is_last_word(part) || !self.waits_at(source, part.offset));
         let Some(part) = part else {
             return self.torn_region(source, from, &skipped);
         };
         let begin = part.begin().unwrap_or(part.offset);
-        let align = ids.map_or(part.prefix.align, |ids| ids.align);
+        let align = self.state.ids.map_or(part.prefix.align, |ids| ids.align);
         self.skip(&skipped, from, begin, u64::from(align));
         self.state.pos = begin;
         let is_tail = matches!(part.body, Body::Block { is_tail: true, .. });
@@ -264,14 +280,15 @@ impl Native {
         let end = begin.saturating_add(info.block_len());
         let good = loaded.fill(source, data_at, info.data_len as usize, table)?;
         let is_torn = end > source.len();
-        let is_waited_for = good.contains(&false) && self.waits_at(source, end);
-        if is_torn || is_waited_for {
-            self.keep_undo(Some((begin, good.clone())));
-        }
         // All reading is done before anything is counted: after an error the step can be repeated.
         let tail_at = data_at + u64::from(info.data_len);
         let has_tail =
             head_kind.is_some() || is_torn || self.has_tail(source, tail_at, part, info)?;
+        let is_whole = has_tail && !good.contains(&false);
+        let is_waited_for = !is_whole && self.waits_at(source, end)?;
+        if is_torn || is_waited_for {
+            self.keep_undo(Some((begin, good.clone())));
+        }
         let session = part.prefix.session;
         let State { report, ledger, .. } = &mut self.state;
         if !ledger.block(report, session, info, begin) {
@@ -332,23 +349,38 @@ impl Native {
         checked: Checked,
         loaded: &mut Loaded,
     ) -> Step {
-        let (records, payload, lost) = (checked.records, checked.payload, checked.lost());
+        let (mut records, mut payload) = (checked.records, checked.payload);
+        let lost = checked.lost();
         let session = part.prefix.session;
         let State { report, ledger, history, .. } = &mut self.state;
         report.add_block(records, payload, part.prefix.time);
         ledger.found(report, session, records, payload, lost);
         let delivered = self.delivered.take().filter(|(at, _)| *at == begin);
         loaded.set(part, info, begin, data_at, checked.runs);
+        let mut step = Step::Block;
+        if let Some(history) = history {
+            let copy = history.block(session, info);
+            if let Copy::Again(before) = &copy {
+                let left;
+                (left, records, payload) =
+                    block::without_numbers(&loaded.data, &loaded.runs, before);
+                loaded.runs = left;
+            }
+            match copy {
+                Copy::Read => step = Step::Other,
+                copy => {
+                    history.found(session, info, &copy, records, payload);
+                    if lost > 0 {
+                        let fresh = block::numbers(&loaded.data, &loaded.runs);
+                        history.keep_partial(session, info, copy, fresh);
+                    }
+                }
+            }
+        }
         if let Some((_, chunks)) = delivered {
             loaded.runs = block::without_delivered(&loaded.data, &loaded.runs, &chunks);
         }
-        if let Some(history) = history {
-            if !history.block(session, info) {
-                return Step::Other;
-            }
-            history.found(session, records, payload);
-        }
-        Step::Block
+        step
     }
 
     /// From here on the file is torn: remembers how it was before.

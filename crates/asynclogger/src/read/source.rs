@@ -111,14 +111,14 @@ impl Source {
         Ok(())
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn change(&mut self, change: impl FnOnce(&mut Vec<u8>)) {
         if let Bytes::Memory(bytes) = &mut self.bytes {
             change(bytes);
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn append(&mut self, more: &[u8]) {
         if let Bytes::Memory(bytes) = &mut self.bytes {
             bytes.extend_from_slice(more);

@@ -25,6 +25,8 @@ struct State {
     /// With this.
     failure: Option<Error>,
     ending: Ending,
+    /// Why not all that was accepted is durable although the log is closed, if so.
+    doubt: Option<Error>,
     last_error: Option<Error>,
 }
 
@@ -60,8 +62,11 @@ impl Gate {
     pub(crate) fn wait(&self, ticket: u64, deadline: Option<Instant>) -> Result<(), Error> {
         let mut state = lock(&self.state);
         loop {
-            if state.completed >= ticket || state.ending == Ending::Closed {
+            if state.completed >= ticket {
                 return Ok(());
+            }
+            if state.failed < ticket && state.ending == Ending::Closed {
+                return state.doubt.clone().map_or(Ok(()), Err);
             }
             if state.failed >= ticket {
                 let unknown = || Error::new(ErrorKind::Io, "a flush failed");
@@ -109,6 +114,12 @@ impl Gate {
     pub(crate) fn set_ending(&self, ending: Ending) {
         lock(&self.state).ending = ending;
         self.changed.notify_all();
+    }
+
+    /// The file is ended; `doubt` is why not all of it is durable, if so.
+    pub(crate) fn set_closed(&self, doubt: Option<Error>) {
+        lock(&self.state).doubt = doubt;
+        self.set_ending(Ending::Closed);
     }
 
     /// Waits until the log is closed, something changes, or `deadline`; whether it is closed.

@@ -62,7 +62,7 @@ impl Local {
     }
 
     /// Makes a shard this thread's home at the log with this id: a model says where its threads log.
-    #[cfg(all(test, loom))]
+    #[cfg(test)]
     pub(super) fn set_home(&self, log: u64, home: u32) {
         self.homes[log as usize % CACHED].set((log, home));
     }

@@ -312,7 +312,7 @@ impl Log {
         })
     }
 
-    #[cfg(all(test, loom))]
+    #[cfg(test)]
     pub(super) fn id(&self) -> u64 {
         self.id
     }

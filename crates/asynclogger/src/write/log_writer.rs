@@ -83,9 +83,9 @@ pub(crate) struct LogWriter {
     deadline: Option<Instant>,
     /// Whether something was written since the last barrier.
     unsynced: bool,
-    /// Records written before a barrier that failed, whose buffers are in use again: no later barrier
-    /// can vouch for them, since the kernel forgets an error once it has told it.
-    doubtful: u64,
+    /// Records written before a barrier that failed, whose buffers are in use again, and its error: no
+    /// later barrier can vouch for them, since the kernel forgets an error once it has told it.
+    doubtful: Option<(u64, Error)>,
     /// The ending that `advance` knows of.
     ending: Ending,
     table: Vec<ChunkEntry>,
@@ -109,7 +109,7 @@ impl LogWriter {
             pass: None,
             deadline: None,
             unsynced: true,
-            doubtful: 0,
+            doubtful: None,
             ending: Ending::Open,
             table: Vec::with_capacity(block::chunk_count(log.pool().capacity()) + 1),
             log,
@@ -331,7 +331,11 @@ impl LogWriter {
                 self.pass = None;
                 self.retry = None;
                 if let Some(ticket) = ticket {
-                    self.log.gate.complete(ticket);
+                    match &self.doubtful {
+                        None => self.log.gate.complete(ticket),
+                        // True for every flush from now on: not all that was accepted is durable.
+                        Some((_, error)) => self.log.gate.fail(Some(ticket), error),
+                    }
                 }
             }
             Err(error) => self.failed(error),
@@ -375,10 +379,13 @@ impl LogWriter {
     fn barrier(&mut self) -> Result<(), Error> {
         if self.unsynced && self.durability != Durability::Dsync {
             let durable = self.log.progress.durable.get();
-            self.segment.barrier().inspect_err(|_| self.doubtful = self.records - durable)?;
+            self.segment.barrier().inspect_err(|error| {
+                self.doubtful = Some((self.records - durable, error.clone()));
+            })?;
         }
         self.unsynced = false;
-        self.log.progress.durable.set(self.records - self.doubtful);
+        let doubtful = self.doubtful.as_ref().map_or(0, |(records, _)| *records);
+        self.log.progress.durable.set(self.records - doubtful);
         Ok(())
     }
 
@@ -409,7 +416,7 @@ impl LogWriter {
 
     fn end(&mut self) {
         self.ending = Ending::Closed;
-        self.log.gate.set_ending(Ending::Closed);
+        self.log.gate.set_closed(self.doubtful.take().map(|(_, error)| error));
     }
 
     /// The last handle is gone: nobody can hold a borrow any more, so a claim that is still held is a

@@ -36,3 +36,6 @@ pub(crate) use self::{
 mod loom_tests;
 #[cfg(test)]
 mod tests;
+
+#[cfg(all(test, not(loom)))]
+mod schedule_tests;

@@ -9,7 +9,7 @@ use super::archive::{self, Existing, Lineage, LogName};
 use crate::{
     Config, EngineKind, Error, ErrorKind, IoMode, Opened,
     format::{BlockInfo, Kind, LogId, MAX_ALIGN, Prefix, Start, Totals},
-    io::{BlockFile, Directory, OpenedFile, WriterLock, open_file},
+    io::{BlockFile, Directory, OpenedFile, WriterLock, open_file, random},
     mem::AlignedBytes,
 };
 
@@ -38,17 +38,6 @@ pub(crate) struct Segment {
 pub(crate) fn wall_clock() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-}
-
-fn random<const N: usize>() -> Result<[u8; N], Error> {
-    let mut bytes = [0; N];
-    let flags = rustix::rand::GetRandomFlags::empty();
-    let filled = rustix::rand::getrandom(&mut bytes[..], flags)
-        .map_err(|errno| Error::io("cannot get random bytes", errno))?;
-    if filled < N {
-        return Err(Error::new(ErrorKind::Io, "cannot get random bytes"));
-    }
-    Ok(bytes)
 }
 
 /// A new session's id: random and not 0.
@@ -197,7 +186,7 @@ impl Segment {
     }
 
     /// A segment of a model: no lock, no name, no start block.
-    #[cfg(all(test, loom))]
+    #[cfg(test)]
     pub(super) fn in_memory(file: Box<dyn BlockFile>, align: usize) -> Result<Segment, Error> {
         let log_id = LogId::default();
         let prefix =
@@ -216,6 +205,16 @@ impl Segment {
             engine: EngineKind::default(),
             _lock: None,
         })
+    }
+
+    /// Goes on with a session at `offset`, with its start.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn start_session(&mut self, session: u64, offset: u64) -> Result<(), Error> {
+        (self.prefix.session, self.prefix.offset, self.offset) = (session, offset, offset);
+        let start = Start { previous: 0, first_sequence: 0, name: b"schedule" };
+        start.encode(&self.prefix, &mut self.scratch);
+        let result = self.file.write_at(&self.scratch, offset);
+        self.appended(result, self.scratch.len())
     }
 
     pub(crate) fn align(&self) -> usize {

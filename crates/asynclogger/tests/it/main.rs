@@ -11,6 +11,7 @@ mod logging;
 mod reentrancy;
 mod resources;
 mod seed_readers;
+mod stress;
 mod support;
 
 #[global_allocator]

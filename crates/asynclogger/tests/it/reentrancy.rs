@@ -2,7 +2,10 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use asynclogger::{Config, LogError, Logger, Overflow};
@@ -108,6 +111,66 @@ fn threads_that_come_and_go_give_their_homes_back() {
     assert_eq!(logger.close().expect("close").accepted, 50);
 }
 
+/// An allocator that logs each allocation: also those of the logger itself, within its calls.
+#[test]
+fn an_allocator_may_log() {
+    static LOGGER: OnceLock<Logger> = OnceLock::new();
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    fn hook() {
+        LOGGER.get().expect("set").log("an allocation");
+        CALLS.fetch_add(1, Ordering::Relaxed);
+    }
+    let directory = directory();
+    let path = log_path(&directory);
+    // Small buffers, so that calls wait, for which they allocate.
+    let config = Config::new(&path).num_shards(1).buffer_size(64 << 10).overflow(Overflow::Block);
+    let logger = LOGGER.get_or_init(|| open(config));
+    let ours = std::thread::spawn(move || {
+        crate::support::on_allocation(Some(hook));
+        let mut ours = 0_u64;
+        while CALLS.load(Ordering::Relaxed) < 1_000 {
+            logger.log_bytes(&[b'm'; 3_000]);
+            ours += 1;
+            drop(std::hint::black_box(vec![0; 100]));
+        }
+        crate::support::on_allocation(None);
+        ours
+    });
+    let ours = ours.join().expect("the thread");
+    let stats = logger.close().expect("close");
+    assert_balanced(&stats);
+    assert_eq!(stats.total_logs, ours + CALLS.load(Ordering::Relaxed));
+    let records = seed_readers::records(&path, Step::Valid);
+    assert_eq!(records.len() as u64, stats.accepted);
+    assert_eq!(records.iter().filter(|record| record.len() == 3_000).count() as u64, ours);
+}
+
+#[test]
+fn a_panic_hook_may_log() {
+    static LOGGER: OnceLock<Logger> = OnceLock::new();
+    if child_role().is_none() {
+        in_child("reentrancy::a_panic_hook_may_log", "panics");
+        return;
+    }
+    let directory = directory();
+    let path = log_path(&directory);
+    let config = Config::new(&path).num_shards(1).overflow(Overflow::Block);
+    let logger = LOGGER.get_or_init(|| open(config));
+    std::panic::set_hook(Box::new(|info| {
+        LOGGER.get().expect("set").log(&format!("panicked: {info}"));
+    }));
+    let outside = catch_unwind(|| panic!("outside of a call"));
+    // The only shard is held by the encoder that panics: counted, not waited for.
+    let inside =
+        catch_unwind(AssertUnwindSafe(|| logger.try_log_with(4, |_| panic!("in an encoder"))));
+    let _ = std::panic::take_hook();
+    assert!(outside.is_err() && inside.is_err());
+    let stats = logger.close().expect("close");
+    assert_eq!((stats.accepted, stats.dropped.busy), (1, 1));
+    let records = seed_readers::records(&path, Step::Valid);
+    assert!(String::from_utf8_lossy(&records[0]).contains("outside of a call"));
+}
+
 /// Sends `SIGALRM` to this process every so many microseconds; 0: no more.
 fn signal_every(micros: i64) {
     let time = libc::timeval { tv_sec: 0, tv_usec: micros };
@@ -121,11 +184,11 @@ fn signal_every(micros: i64) {
 #[test]
 fn a_signal_handler_may_log() {
     static LOGGER: OnceLock<Logger> = OnceLock::new();
-    static HANDLED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    static HANDLED: AtomicU64 = AtomicU64::new(0);
     extern "C" fn handler(_: libc::c_int) {
         if let Some(logger) = LOGGER.get() {
             logger.log("from the handler");
-            HANDLED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            HANDLED.fetch_add(1, Ordering::Relaxed);
         }
     }
     if child_role().is_none() {
@@ -141,7 +204,7 @@ fn a_signal_handler_may_log() {
     unsafe { libc::signal(libc::SIGALRM, handler as *const () as libc::sighandler_t) };
     signal_every(100);
     let mut logged = 0_u64;
-    while HANDLED.load(std::sync::atomic::Ordering::Relaxed) < 2_000 {
+    while HANDLED.load(Ordering::Relaxed) < 2_000 {
         for _ in 0..100 {
             logger.log_bytes(&[b'm'; 300]);
             logged += 1;
@@ -150,7 +213,7 @@ fn a_signal_handler_may_log() {
     signal_every(0);
     let stats = logger.close().expect("close");
     assert_balanced(&stats);
-    let handled = HANDLED.load(std::sync::atomic::Ordering::Relaxed);
+    let handled = HANDLED.load(Ordering::Relaxed);
     assert_eq!(stats.total_logs, logged + handled);
     let records = seed_readers::records(&path, Step::Valid);
     assert_eq!(records.len() as u64, stats.accepted);

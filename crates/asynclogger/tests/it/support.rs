@@ -137,6 +137,12 @@ pub struct CountingAllocator;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static HOOK: Cell<Option<fn()>> = const { Cell::new(None) };
+}
+
+/// Calls `hook` at each allocation of this thread from now on.
+pub fn on_allocation(hook: Option<fn()>) {
+    HOOK.with(|place| place.set(hook));
 }
 
 /// How often this thread has allocated.
@@ -148,6 +154,11 @@ pub fn allocations() -> u64 {
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // An allocation of the hook's own does not call it again.
+        if let Some(hook) = HOOK.with(Cell::take) {
+            hook();
+            on_allocation(Some(hook));
+        }
         // SAFETY: the caller's contract is the system's.
         unsafe { System.alloc(layout) }
     }

@@ -1,0 +1,367 @@
+//! A small valid segment, planned by the fuzzer's bytes and made by the encoders.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use super::input::Input;
+use crate::{
+    Dropped, LogId,
+    format::{
+        BlockInfo, CHUNK, ChunkEntry, Kind, MIN_ALIGN, Prefix, RECORD_HEADER, Start, Totals,
+        block::{build_table, finish_data},
+    },
+};
+
+/// The shards that blocks are of.
+const SHARDS: u8 = 3;
+const NAME: &[u8] = b"fuzz";
+
+/// A record as it was written. Its bytes are those of the segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written {
+    /// Session, shard, number.
+    pub(super) position: (u64, u32, u64),
+    /// Where its length stands.
+    pub(super) at: usize,
+    /// Where it ends.
+    pub(super) end: usize,
+    /// Index of its block among the parts.
+    pub(super) part: usize,
+}
+
+/// What the segment is made of.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) kind: PartKind,
+    pub(super) range: Range<usize>,
+    pub(super) session: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum PartKind {
+    Start,
+    Note,
+    End,
+    /// With the places of its data part and its tail.
+    Block {
+        data: Range<usize>,
+        tail: Range<usize>,
+    },
+}
+
+impl Part {
+    pub(super) fn is_block(&self) -> bool {
+        matches!(self.kind, PartKind::Block { .. })
+    }
+
+    /// Its metadata, one or two.
+    pub(super) fn metadata(&self) -> impl Iterator<Item = Range<usize>> {
+        let (first, second) = match &self.kind {
+            PartKind::Block { data, tail } => (self.range.start..data.start, Some(tail.clone())),
+            _ => (self.range.clone(), None),
+        };
+        std::iter::once(first).chain(second)
+    }
+}
+
+/// A segment, and what is in it.
+#[derive(Debug, Default)]
+pub(super) struct Segment {
+    pub(super) bytes: Vec<u8>,
+    pub(super) parts: Vec<Part>,
+    pub(super) written: Vec<Written>,
+    pub(super) align: usize,
+    /// Drops that the ends, notes and blocks declare, session by session.
+    pub(super) dropped: BTreeMap<u64, Dropped>,
+    log_id: LogId,
+    segment: u64,
+    session: u64,
+    totals: Totals,
+    shards: BTreeMap<u32, Shard>,
+    table: Vec<ChunkEntry>,
+    clock: i64,
+    has_long: bool,
+    /// How it was before the last part, if that is a block.
+    before_last: Option<Box<Last>>,
+}
+
+#[derive(Debug)]
+struct Last {
+    totals: Totals,
+    shards: BTreeMap<u32, Shard>,
+    shard: u32,
+    lens: Vec<usize>,
+    drops: u64,
+    fill: u8,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Shard {
+    next: u64,
+    generation: u64,
+    dropped: Dropped,
+}
+
+impl Segment {
+    /// Makes the segment that `input` plans.
+    pub(super) fn plan(input: &mut Input<'_>, log_id: u8) -> Segment {
+        let flags = input.0.first().copied().unwrap_or(0);
+        let mut segment = Segment::plan_part(input, log_id);
+        if flags & 0x20 == 0 {
+            segment.totals(Kind::End, flags & 0x40 == 0);
+        }
+        segment
+    }
+
+    /// As [`Segment::plan`], without an end.
+    fn plan_part(input: &mut Input<'_>, log_id: u8) -> Segment {
+        let [flags, parts] = input.array();
+        let mut segment = Segment {
+            bytes: Vec::with_capacity(16 * MIN_ALIGN),
+            align: if flags & 0x0F == 0x0F { 2 * MIN_ALIGN } else { MIN_ALIGN },
+            log_id: LogId([log_id; 16]),
+            segment: 1,
+            session: 0x5E55_0000,
+            clock: 1_700_000_000_000_000_000,
+            ..Segment::default()
+        };
+        if flags & 0x10 != 0 {
+            segment.go_on();
+        }
+        // A block of several chunks costs the time of ten files.
+        segment.has_long = flags & 0x0E != 0x0E;
+        segment.start();
+        for _ in 0..parts % 7 {
+            segment.step(input.array());
+        }
+        segment
+    }
+
+    /// The segments of a log: each but the last is archived, or given up, so that its last block is written
+    /// again into the next.
+    pub(super) fn plan_log(input: &mut Input<'_>) -> Vec<Segment> {
+        let [count, ends] = input.array();
+        let mut segments: Vec<Segment> = Vec::new();
+        let mut segment = Segment::plan_part(input, 7);
+        for index in 0..1 + count % 3 {
+            let mut next = segment.next();
+            if ends >> index & 1 == 0 {
+                segment.totals(Kind::End, false);
+                next.start();
+            } else {
+                let repeated = segment.before_last.take().filter(|_| ends >> index & 8 != 0);
+                match repeated {
+                    Some(last) => next.repeat(*last),
+                    None => next.start(),
+                }
+            }
+            for _ in 0..input.u8() % 4 {
+                next.step(input.array());
+            }
+            segments.push(std::mem::replace(&mut segment, next));
+        }
+        if ends & 0x80 == 0 {
+            segment.totals(Kind::End, true);
+        }
+        segments.push(segment);
+        segments
+    }
+
+    /// The first session had segments before this one.
+    fn go_on(&mut self) {
+        self.segment = 3;
+        self.totals.next_sequence = 40;
+        for shard in 0..u32::from(SHARDS) {
+            let next = 1000 * u64::from(shard);
+            self.totals.records += next;
+            self.totals.payload += 10 * next;
+            self.shards.insert(shard, Shard { next, generation: 7, ..Shard::default() });
+        }
+        self.totals.first_sequence = self.totals.next_sequence;
+    }
+
+    /// The next segment, with the accounts of this one and nothing in it.
+    fn next(&self) -> Segment {
+        let Totals { next_sequence, records, payload, dropped, .. } = self.totals;
+        let first_sequence = next_sequence;
+        let totals = Totals {
+            next_sequence,
+            records,
+            payload,
+            dropped,
+            first_sequence,
+            ..Totals::default()
+        };
+        Segment {
+            align: self.align,
+            log_id: self.log_id,
+            segment: self.segment + 1,
+            session: self.session,
+            totals,
+            shards: self.shards.clone(),
+            clock: self.clock,
+            has_long: true,
+            ..Segment::default()
+        }
+    }
+
+    /// Begins with a block that the segment before was given, too.
+    fn repeat(&mut self, last: Last) {
+        let Totals { next_sequence, records, payload, dropped, .. } = last.totals;
+        let first_sequence = next_sequence;
+        self.totals = Totals {
+            next_sequence,
+            records,
+            payload,
+            dropped,
+            first_sequence,
+            ..Totals::default()
+        };
+        self.shards = last.shards;
+        self.start();
+        self.block(last.shard, &last.lens, last.drops, last.fill);
+    }
+
+    fn step(&mut self, [what, shard, count, lens]: [u8; 4]) {
+        match what % 8 {
+            6 => {
+                self.totals.dropped.busy += u64::from(count);
+                self.totals(Kind::Note, false);
+            }
+            7 => {
+                if what & 0x80 == 0 {
+                    self.totals(Kind::End, what & 0x40 == 0);
+                }
+                self.session += 1;
+                (self.totals, self.shards) = (Totals::default(), BTreeMap::new());
+                self.start();
+            }
+            _ => {
+                let is_long = what % 8 == 5 && !std::mem::replace(&mut self.has_long, true);
+                let count = usize::from(count % 16) + 1;
+                let mut lens: Vec<usize> = (0..count).map(|index| len_of(lens, index)).collect();
+                if is_long {
+                    // Over one boundary of chunks, or over two.
+                    let len = CHUNK - 300 + usize::from(what >> 3) * 19 * 128;
+                    lens[usize::from(shard >> 4) % count] = len;
+                }
+                let drops = u64::from(shard >> 2) & 3;
+                self.block(u32::from(shard % SHARDS), &lens, drops, what);
+            }
+        }
+    }
+
+    fn prefix(&mut self) -> Prefix {
+        self.clock += 1;
+        Prefix {
+            align: self.align as u32,
+            offset: self.bytes.len() as u64,
+            log_id: self.log_id,
+            segment: self.segment,
+            session: self.session,
+            time: self.clock,
+        }
+    }
+
+    /// Makes room for a part, and notes it.
+    fn push(&mut self, kind: PartKind, len: usize) -> Range<usize> {
+        let range = self.bytes.len()..self.bytes.len() + len;
+        self.bytes.resize(range.end, 0);
+        self.parts.push(Part { kind, range: range.clone(), session: self.session });
+        range
+    }
+
+    fn start(&mut self) {
+        self.before_last = None;
+        let prefix = self.prefix();
+        let (previous, first_sequence) = (self.segment - 1, self.totals.next_sequence);
+        let range = self.push(PartKind::Start, self.align);
+        Start { previous, first_sequence, name: NAME }.encode(&prefix, &mut self.bytes[range]);
+        self.dropped.entry(self.session).or_default();
+    }
+
+    fn totals(&mut self, kind: Kind, session_over: bool) {
+        self.before_last = None;
+        let prefix = self.prefix();
+        let part = if kind == Kind::End { PartKind::End } else { PartKind::Note };
+        let range = self.push(part, self.align);
+        let totals = Totals { session_over, ..self.totals };
+        totals.encode(kind, &prefix, &mut self.bytes[range]);
+        self.dropped.insert(self.session, totals.dropped);
+    }
+
+    fn block(&mut self, number: u32, lens: &[usize], drops: u64, fill: u8) {
+        let (totals, shards) = (self.totals, self.shards.clone());
+        let last = Last { totals, shards, shard: number, lens: lens.to_vec(), drops, fill };
+        self.before_last = Some(Box::new(last));
+        let prefix = self.prefix();
+        let shard = self.shards.entry(number).or_default();
+        shard.dropped.full += drops;
+        self.totals.dropped.full += drops;
+        let mut info = BlockInfo {
+            sequence: self.totals.next_sequence,
+            generation: shard.generation,
+            first_record: shard.next,
+            shard: number,
+            records: lens.len() as u32,
+            dropped: shard.dropped,
+            ..BlockInfo::default()
+        };
+        shard.generation += 1;
+        shard.next += lens.len() as u64;
+        let valid: usize = lens.iter().map(|len| RECORD_HEADER + len).sum();
+        info.set_lengths(valid as u32, self.align);
+        let begin = self.bytes.len();
+        let data = begin + info.head_len as usize..begin + (info.head_len + info.data_len) as usize;
+        let tail = data.end..data.end + info.tail_len as usize;
+        self.push(PartKind::Block { data: data.clone(), tail: tail.clone() }, tail.end - begin);
+        self.records(&info, lens, data.start + 8, fill);
+        finish_data(&mut self.bytes[data.clone()], &info);
+        let counted = build_table(&self.bytes[data.clone()], info.valid, &mut self.table);
+        assert_eq!(counted, info.records);
+        let head = begin..data.start;
+        info.encode(Kind::Head, &prefix, &self.table, &mut self.bytes[head]);
+        let tail_prefix = Prefix { offset: tail.start as u64, ..prefix };
+        info.encode(Kind::Tail, &tail_prefix, &self.table, &mut self.bytes[tail]);
+        self.count(&info, prefix.time);
+    }
+
+    /// Writes the records, each with its own bytes as far as its length allows.
+    fn records(&mut self, info: &BlockInfo, lens: &[usize], mut at: usize, fill: u8) {
+        for (index, len) in lens.iter().enumerate() {
+            let end = at + RECORD_HEADER + len;
+            let number = info.first_record + index as u64;
+            self.bytes[at..at + RECORD_HEADER].copy_from_slice(&(*len as u32).to_le_bytes());
+            let own = &mut self.bytes[at + RECORD_HEADER..end];
+            own.fill(fill);
+            let mark = number as u16 + 1;
+            own.iter_mut().zip(mark.to_le_bytes()).for_each(|(byte, mark)| *byte = mark);
+            let position = (self.session, info.shard, number);
+            self.written.push(Written { position, at, end, part: self.parts.len() - 1 });
+            at = end;
+        }
+    }
+
+    fn count(&mut self, info: &BlockInfo, time: i64) {
+        let totals = &mut self.totals;
+        totals.next_sequence += 1;
+        totals.records += u64::from(info.records);
+        totals.segment_records += u64::from(info.records);
+        totals.payload += info.payload();
+        if totals.first_time == 0 {
+            totals.first_time = time;
+        }
+        totals.last_time = time;
+        self.dropped.insert(self.session, totals.dropped);
+    }
+}
+
+/// Short ones, middle ones, and some that take a block over several sectors.
+fn len_of(lens: u8, index: usize) -> usize {
+    let lens = usize::from(lens);
+    match lens >> 6 {
+        0 => 1 + (lens & 3),
+        1 => 1 + (lens & 63),
+        2 => 1 + (lens * (index + 1)) % 131,
+        _ => 1 + (lens & 63) * 13,
+    }
+}

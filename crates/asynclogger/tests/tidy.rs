@@ -1,0 +1,220 @@
+//! The shape of the source: which module may know which, sizes, what must not be there.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A module, and the top-level modules it may import. Lower never imports higher.
+const MAY_IMPORT: [(&str, &[&str]); 11] = [
+    ("error", &[]),
+    ("sync", &[]),
+    ("format", &["error"]),
+    ("stats", &["format"]),
+    ("config", &["error", "format"]),
+    ("mem", &["error", "sync"]),
+    ("io", &["config", "error", "format", "mem", "stats", "sync"]),
+    ("write", &["config", "error", "format", "io", "mem", "stats", "sync"]),
+    ("read", &["error", "format", "stats"]),
+    ("logger", &["config", "error", "stats", "sync", "write"]),
+    ("lib", &["config", "error", "format", "logger", "read", "stats"]),
+];
+
+/// What the crate's root exports, by the module it comes from.
+const EXPORTED: [(&str, &[&str]); 6] = [
+    ("config", &["Config", "DirectIo", "Durability", "Engine", "Overflow"]),
+    ("error", &["Error", "ErrorKind", "LogError"]),
+    ("format", &["LogId"]),
+    ("logger", &["Logger"]),
+    (
+        "stats",
+        &[
+            "Dropped",
+            "EngineKind",
+            "FlushMetrics",
+            "IoMode",
+            "Opened",
+            "Position",
+            "ShardStats",
+            "Stats",
+        ],
+    ),
+    ("read", &["LogDir", "LogReport", "ReadOptions", "Reader", "Record", "Report", "verify"]),
+];
+
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn library() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    sources(&root, &mut found);
+    assert!(found.len() > 40, "the source was not found");
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).expect("a file");
+        (path.strip_prefix(&root).expect("below src").to_path_buf(), text)
+    };
+    found.into_iter().map(read).collect()
+}
+
+fn module_of(path: &Path) -> String {
+    let first = path.components().next().expect("a component").as_os_str();
+    first.to_string_lossy().trim_end_matches(".rs").to_owned()
+}
+
+/// The part of a file that is not its tests.
+fn code(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text)
+}
+
+fn is_test(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str().to_string_lossy().contains("test"))
+}
+
+/// The names that follow `crate::` anywhere, also within braces.
+fn imported(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for (at, _) in text.match_indices("crate::") {
+        let line_start = text[..at].rfind('\n').map_or(0, |at| at + 1);
+        if text[line_start..at].trim_start().starts_with("//") {
+            continue;
+        }
+        let rest = &text[at + "crate::".len()..];
+        let Some(inner) = rest.strip_prefix('{') else {
+            names.push(rest);
+            continue;
+        };
+        let mut depth = 0;
+        let mut item = 0;
+        for (at, letter) in inner.char_indices() {
+            match letter {
+                '{' => depth += 1,
+                '}' if depth == 0 => {
+                    names.push(&inner[item..at]);
+                    break;
+                }
+                '}' => depth -= 1,
+                ',' if depth == 0 => {
+                    names.push(&inner[item..at]);
+                    item = at + 1;
+                }
+                _ => {}
+            }
+        }
+    }
+    let word = |name: &str| {
+        let name = name.trim_start();
+        let end = name.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(name.len());
+        name[..end].to_owned()
+    };
+    names.into_iter().map(word).filter(|name| !name.is_empty()).collect()
+}
+
+#[test]
+fn modules_know_only_what_is_below_them() {
+    for (path, text) in library() {
+        if is_test(&path) {
+            continue;
+        }
+        let module = module_of(&path);
+        let (_, allowed) = MAY_IMPORT
+            .iter()
+            .find(|(name, _)| *name == module)
+            .unwrap_or_else(|| panic!("{module}: not in the table of modules"));
+        for name in imported(code(&text)) {
+            let exporter = EXPORTED.iter().find(|(_, names)| names.contains(&name.as_str()));
+            let target = exporter.map_or(name.as_str(), |(module, _)| module);
+            assert!(
+                target == module || allowed.contains(&target),
+                "{}: {module} may not import {target} ({name})",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn atomics_and_threads_are_named_in_sync_only() {
+    for (path, text) in library() {
+        if is_test(&path) || module_of(&path) == "sync" {
+            continue;
+        }
+        for (number, line) in code(&text).lines().enumerate() {
+            let plain = line.trim_start();
+            if plain.starts_with("//") {
+                continue;
+            }
+            let allowed = line.contains("std::thread::Builder") || line.contains("NEXT_ID");
+            for name in ["std::sync", "std::thread", "loom::"] {
+                let outside = line.contains(name)
+                    && !allowed
+                    && module_of(&path) != "error"
+                    && module_of(&path) != "config";
+                assert!(!outside, "{}:{}: {name}", path.display(), number + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn system_calls_are_in_io_and_mem_only() {
+    for (path, text) in library() {
+        let module = module_of(&path);
+        if is_test(&path) || module == "io" || module == "mem" {
+            continue;
+        }
+        for name in ["rustix::", "libc::"] {
+            assert!(!code(&text).contains(name), "{}: {name}", path.display());
+        }
+    }
+}
+
+#[test]
+fn files_are_short_ascii_and_finished() {
+    for (path, text) in library() {
+        let lines = code(&text).lines().count();
+        assert!(lines <= 520, "{}: {lines} lines", path.display());
+        assert!(text.is_ascii(), "{}: not ASCII", path.display());
+        for word in ["TODO", "FIXME", "XXX", "println!", "eprintln!"] {
+            let found = code(&text)
+                .lines()
+                .any(|line| line.contains(word) && !line.trim_start().starts_with("//"));
+            assert!(!found || is_test(&path), "{}: {word}", path.display());
+        }
+    }
+}
+
+/// Every `unsafe` block is preceded by its reason. (Clippy checks the blocks; this checks the places.)
+#[test]
+fn unsafe_is_where_it_is_allowed() {
+    let allowed = [
+        "mem/",
+        "sync/model.rs",
+        "io/signals.rs",
+        "write/buffer.rs",
+        "write/pool.rs",
+        "write/shard.rs",
+    ];
+    for (path, text) in library() {
+        if is_test(&path) {
+            continue;
+        }
+        let place = path.to_string_lossy();
+        let used = code(&text).lines().any(|line| {
+            let plain = line.trim_start();
+            !plain.starts_with("//")
+                && (line.contains("unsafe {")
+                    || line.contains("unsafe impl")
+                    || line.contains("unsafe fn"))
+        });
+        assert!(!used || allowed.iter().any(|prefix| place.starts_with(prefix)), "{place}");
+    }
+}
