@@ -3,7 +3,7 @@
 //!
 //! Run by `scripts/loom`. What each model catches is in `docs/concurrency.md`.
 
-mod waiting;
+mod parts;
 
 use std::{
     io,
@@ -479,30 +479,6 @@ fn loom_the_first_buffer_arms_the_interval() {
         let accepted = append_some(&log, 0, 1, 1);
         flusher.join().expect("flusher");
         written.verify(&accepted);
-    });
-}
-
-/// (h) Of the free stack nobody gets what another has, and a top that went and came back is not taken
-/// for unchanged.
-#[test]
-fn loom_the_free_stack() {
-    check("the free stack", 4, || {
-        let pool = Arc::new(Pool::new(3, 16, MIN_ALIGN).expect("pool"));
-        let other = pool.clone();
-        // Takes two, gives the first back: to who read the top before that it looks unchanged.
-        let other = spawn(move || {
-            let first = other.take();
-            let second = other.take();
-            if let Some(first) = first {
-                other.free(first);
-            }
-            second
-        });
-        let mine = pool.take();
-        let mut all: Vec<_> = [mine, other.join().expect("other")].into_iter().flatten().collect();
-        all.extend(std::iter::from_fn(|| pool.take()));
-        all.sort_unstable();
-        assert_eq!(all, [0, 1, 2], "each once");
     });
 }
 

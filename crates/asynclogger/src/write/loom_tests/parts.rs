@@ -1,10 +1,12 @@
-//! Models of sleeping and waking alone: waiters, deferred wakes, the bell.
+//! Models of parts alone: waiters, deferred wakes, the bell, the free stack.
 
 use std::time::Instant;
 
 use super::{NEVER, check, spawn};
 use crate::{
+    format::MIN_ALIGN,
     sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, let_time_pass, lock, thread},
+    write::pool::Pool,
     write::wait::{Bell, Sleep, Waited, Waiters},
 };
 
@@ -161,5 +163,29 @@ fn loom_the_bell() {
         for ringer in ringers {
             ringer.join().expect("ringer");
         }
+    });
+}
+
+/// (h) Of the free stack nobody gets what another has, and a top that went and came back is not taken
+/// for unchanged.
+#[test]
+fn loom_the_free_stack() {
+    check("the free stack", 4, || {
+        let pool = Arc::new(Pool::new(3, 16, MIN_ALIGN).expect("pool"));
+        let other = pool.clone();
+        // Takes two, gives the first back: to who read the top before that it looks unchanged.
+        let other = spawn(move || {
+            let first = other.take();
+            let second = other.take();
+            if let Some(first) = first {
+                other.free(first);
+            }
+            second
+        });
+        let mine = pool.take();
+        let mut all: Vec<_> = [mine, other.join().expect("other")].into_iter().flatten().collect();
+        all.extend(std::iter::from_fn(|| pool.take()));
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2], "each once");
     });
 }
