@@ -186,7 +186,7 @@ impl Config {
     }
 
     /// Is called, on the logger's own thread, for each failed operation that no caller is told of. It
-    /// may log (never waiting), but must not wait for a flush of the same logger.
+    /// may log, never waiting; `flush` and `close` are errors there.
     pub fn on_error(mut self, callback: impl Fn(&Error) + Send + Sync + 'static) -> Config {
         self.on_error = Some(Arc::new(callback));
         self

@@ -255,10 +255,7 @@ impl Handle {
         if self.log.is_forked() {
             return Err(self.forked());
         }
-        if Local::with(Local::is_flusher) {
-            let what = "a flush on the logger's own thread would wait for itself";
-            return Err(Error::new(ErrorKind::Timeout, what).at_path(self.config.path()));
-        }
+        self.not_on_the_flusher()?;
         let ticket = self.log.gate().request();
         self.log.bell().ring(Sleep::Timed);
         self.log.gate().wait(ticket, deadline)
@@ -268,6 +265,7 @@ impl Handle {
         if self.log.is_forked() {
             return Err(self.forked());
         }
+        self.not_on_the_flusher()?;
         // One closer at a time; a second one finds the work done.
         let mut flusher = lock(&self.flusher);
         if self.log.gate().ending() == Ending::Closed {
@@ -288,7 +286,7 @@ impl Handle {
         self.log.gate().set_ending(Ending::Closing);
         self.log.bell().ring(Sleep::Timed);
         self.wait_until_closed()?;
-        flusher.stop(!Local::with(Local::is_flusher));
+        flusher.stop(true);
         Ok(())
     }
 
@@ -326,6 +324,15 @@ impl Handle {
             stats.pending, stats.accepted
         );
         Error::new(kind, what).at_path(self.config.path())
+    }
+
+    /// An error callback cannot wait for the thread that it runs on.
+    fn not_on_the_flusher(&self) -> Result<(), Error> {
+        if !Local::with(Local::is_flusher) {
+            return Ok(());
+        }
+        let what = "on the logger's own thread this would wait for itself";
+        Err(Error::new(ErrorKind::Timeout, what).at_path(self.config.path()))
     }
 
     fn forked(&self) -> Error {

@@ -135,6 +135,7 @@ fn the_error_callback_may_log() {
             // Never waits, whatever the policy; and panics are its own.
             logger.log_bytes(&[6; 20_000]);
             assert!(logger.flush().is_err(), "it would wait for itself");
+            assert!(logger.close().is_err(), "it would wait for itself");
             CALLS.fetch_add(1, Ordering::SeqCst);
             panic!("the callback's");
         }
