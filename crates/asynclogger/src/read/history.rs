@@ -163,6 +163,8 @@ impl History {
         let is_repeated = session.next_before.is_some_and(|next| totals.first_sequence < next);
         let there = if is_repeated { session.written } else { session.written.max(here) };
         let deleted = totals.records.saturating_sub(there);
+        // What was lost and what was deleted cannot be told apart where records count in two segments.
+        let is_unclear = is_repeated && session.before.is_none();
         let before = *session.before.get_or_insert(deleted);
         let known = before.saturating_add(session.report.records);
         session.declared_lost = totals.records.saturating_sub(known);
@@ -175,7 +177,9 @@ impl History {
         });
         session.report.closed |= totals.session_over;
         session.dropped = session.dropped.zip(totals.dropped, u64::max);
-        if session.is_settled {
+        if is_unclear {
+            self.open_range(Range { session: Some(id), more: None, is_tail: false });
+        } else if session.is_settled {
             self.open.retain(|range| range.session != Some(id));
         }
     }

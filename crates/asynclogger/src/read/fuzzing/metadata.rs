@@ -107,7 +107,8 @@ fn encode(body: &Metadata<'_>, kind: Kind, prefix: &Prefix, buffer: &mut [u8]) {
 /// Section 2 and 3: what can be derived is what is there.
 fn fits(info: &BlockInfo, table: &[ChunkEntry], align: usize) {
     assert_eq!(info.block_len() % align as u64, 0);
-    assert!(info.data_len as usize % SECTOR == 0 && info.head_len as usize % align == 0);
+    assert!((info.data_len as usize).is_multiple_of(SECTOR));
+    assert!((info.head_len as usize).is_multiple_of(align));
     assert!(info.valid as usize + SHARD_HEADER <= info.data_len as usize);
     assert_eq!(table.len(), (info.data_len as usize).div_ceil(CHUNK));
     let counted: u64 = table.iter().map(|entry| u64::from(entry.records)).sum();

@@ -22,8 +22,11 @@ pub use self::{
     original::original_layout, read::read_segment, verify::verify_segment,
 };
 
+/// What a target does with an input: it panics, if that is a finding.
+pub type Target = fn(&[u8]);
+
 /// The targets, by the names of their corpora.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("decode_metadata", decode_metadata),
     ("check_block", check_block),
     ("read_segment", read_segment),

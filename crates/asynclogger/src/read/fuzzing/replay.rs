@@ -29,7 +29,7 @@ fn the_corpora_hold() {
 fn inputs_by_chance_hold() {
     let rounds = std::env::var("ASYNCLOGGER_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok());
     for (name, target) in TARGETS {
-        for seed in 0..rounds.unwrap_or(3000u64) {
+        for seed in 0..rounds.unwrap_or(10_000u64) {
             let bytes = bytes_by_chance(seed);
             let outcome = std::panic::catch_unwind(|| target(&bytes));
             assert!(outcome.is_ok(), "{name}, seed {seed}: {bytes:?}");

@@ -4,6 +4,7 @@
 mod builder;
 mod damage;
 mod forged;
+mod fuzzed;
 mod live;
 mod log_dir;
 mod original;
