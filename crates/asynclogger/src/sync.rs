@@ -28,13 +28,10 @@ pub(crate) use std::{
 pub(crate) use self::model::let_time_pass;
 #[cfg(loom)]
 pub(crate) use {
-    self::model::{Watch, is_over, park_until, thread, thread_local},
-    loom::{
-        hint,
-        sync::{
-            Condvar, Mutex, MutexGuard,
-            atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
-        },
+    self::model::{Watch, hint, is_over, park_until, thread, thread_local},
+    loom::sync::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
 };
 

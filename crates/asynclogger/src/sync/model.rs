@@ -49,6 +49,12 @@ macro_rules! local {
 }
 pub(crate) use local as thread_local;
 
+/// loom's `spin_loop` is a yield: it lets the other go on, and a spin would never be in vain. Ours have
+/// an end, and what comes after them is to be seen, too.
+pub(crate) mod hint {
+    pub(crate) fn spin_loop() {}
+}
+
 loom::lazy_static! {
     /// Whether the deadlines of this model are over. One thread of it says so, at some time.
     static ref OVER: AtomicBool = AtomicBool::new(false);

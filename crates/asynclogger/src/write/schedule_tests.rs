@@ -163,8 +163,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..120)
 }
 
-/// Records by session, shard and number.
-type Records = BTreeMap<(u64, u32, u64), Vec<u8>>;
+/// Session, shard and number of a record.
+type At = (u64, u32, u64);
+type Records = BTreeMap<At, Vec<u8>>;
 
 /// What the file says: read by the library's own reader, from bytes alone.
 fn read(bytes: &[u8]) -> (Records, crate::Report) {
@@ -185,7 +186,7 @@ struct Session {
     worker: Worker,
     stopped: [bool; SHARDS],
     /// Flushes that were asked for: ticket, and what had been accepted by then.
-    flushes: Vec<(u64, Vec<(u64, u32, u64)>)>,
+    flushes: Vec<(u64, Vec<At>)>,
     offered: u64,
     refused: u64,
 }
@@ -257,7 +258,7 @@ impl World {
             }
             Step::Flush => {
                 let ticket = self.now.log.gate().request();
-                let ours = |at: &&(u64, u32, u64)| at.0 == self.sessions;
+                let ours = |at: &&At| at.0 == self.sessions;
                 let covered = self.accepted.keys().filter(ours).copied().collect();
                 self.now.flushes.push((ticket, covered));
             }

@@ -45,10 +45,13 @@ impl Bell {
         fence(Ordering::SeqCst);
         // Acquire pairs with the Release in `sleep`: the thread is there.
         let asleep = self.sleep.load(Ordering::Acquire);
-        if asleep >= sleep as u32
-            && asleep != Sleep::Awake as u32
-            // One of many ringers does the wake.
-            && self.sleep.swap(Sleep::Awake as u32, Ordering::Relaxed) != Sleep::Awake as u32
+        if asleep < sleep as u32 || asleep == Sleep::Awake as u32 {
+            return;
+        }
+        // One of many ringers does the wake. If the word has changed since, another one does, or the
+        // flusher woke by itself: its next look, after its next fence, finds our news.
+        let (awake, relaxed) = (Sleep::Awake as u32, Ordering::Relaxed);
+        if self.sleep.compare_exchange(asleep, awake, relaxed, relaxed).is_ok()
             && let Some(flusher) = self.flusher.get()
         {
             flusher.unpark();

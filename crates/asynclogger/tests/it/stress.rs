@@ -124,8 +124,11 @@ fn run(seed: u64) {
                     let mut record = Numbered::new();
                     let mut accepted = 0;
                     for number in 0..plan.records {
-                        let len = (11 + random.skewed(plan.max_len)) as usize;
-                        let record = record.make(thread, number, len.min(logger.max_record()));
+                        let len = (random.skewed(plan.max_len) as usize).min(logger.max_record());
+                        let record = match len {
+                            ..Numbered::MIN_LEN => Numbered::filler(len),
+                            _ => record.make(thread, number, len),
+                        };
                         match logger.try_log_bytes(record) {
                             Ok(_) => accepted += 1,
                             Err(LogError::TooLarge { .. } | LogError::Empty) => panic!("{plan:?}"),

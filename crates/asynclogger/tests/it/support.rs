@@ -33,13 +33,22 @@ pub struct Numbered {
 }
 
 impl Numbered {
+    /// Shorter ones have no room for thread and number: they are fillers, and only counted.
+    pub const MIN_LEN: usize = 12;
+    const FILLER: u8 = 0xEE;
+
+    /// A record too short to be numbered.
+    pub fn filler(len: usize) -> &'static [u8] {
+        &[Numbered::FILLER; Numbered::MIN_LEN - 1][..len]
+    }
+
     pub fn new() -> Numbered {
         Numbered { bytes: Vec::new() }
     }
 
-    /// The `number`th record of `thread`; `len` is at least 12.
+    /// The `number`th record of `thread`; `len` is at least [`MIN_LEN`](Numbered::MIN_LEN).
     pub fn make(&mut self, thread: u32, number: u64, len: usize) -> &[u8] {
-        assert!(len >= 12);
+        assert!(len >= Numbered::MIN_LEN);
         self.bytes.clear();
         self.bytes.extend_from_slice(&thread.to_le_bytes());
         self.bytes.extend_from_slice(&number.to_le_bytes());
@@ -69,6 +78,11 @@ impl Found {
     pub fn read(path: &Path, threads: usize) -> Found {
         let mut found = Found { count: 0, by_thread: vec![Vec::new(); threads] };
         seed_readers::read(path, Step::Valid, |record| {
+            if record.len() < Numbered::MIN_LEN {
+                assert!(record.iter().all(|byte| *byte == Numbered::FILLER), "an altered record");
+                found.count += 1;
+                return;
+            }
             let (thread, number) = Numbered::parse(record).expect("an altered record");
             found.count += 1;
             found.by_thread[thread as usize].push(number);
