@@ -64,7 +64,7 @@ impl Flusher {
 
     /// Ends the thread once its last log is closed. `wait`: until it has ended; never on the thread itself.
     pub(crate) fn stop(&mut self, wait: bool) {
-        // Release pairs with the Acquire in `Worker::run`; the bell has the fence.
+        // Release pairs with the Acquire in `Worker::round`; the bell has the fence.
         self.orders.stop.store(true, Ordering::Release);
         self.bell.ring(super::wait::Sleep::Timed);
         if let Some(thread) = self.thread.take()
