@@ -134,6 +134,8 @@ impl Worker {
                 Round::Busy => {}
                 Round::Over => return,
                 Round::Idle => {
+                    // First: a log with an active buffer will need the next one.
+                    self.arm(Instant::now());
                     if !self.populate_next() {
                         self.sleep();
                     }
@@ -214,8 +216,8 @@ impl Worker {
         self.resident[index as usize] = true;
     }
 
-    pub(super) fn sleep(&mut self) {
-        let now = Instant::now();
+    /// Begins the interval of every log that has an active buffer.
+    fn arm(&mut self, now: Instant) {
         for index in 0..self.pool.len() as u32 {
             if let BufferState::Active { .. } = self.pool.state(index)
                 && let Some(writer) = self.writer_of(index)
@@ -223,6 +225,11 @@ impl Worker {
                 self.writers[writer].arm(now);
             }
         }
+    }
+
+    pub(super) fn sleep(&mut self) {
+        let now = Instant::now();
+        self.arm(now);
         let wake_at = self.writers.iter().filter_map(|writer| writer.wake_at(now)).min();
         self.bell.sleep(wake_at, || self.has_news(now));
     }

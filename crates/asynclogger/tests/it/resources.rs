@@ -77,3 +77,18 @@ fn a_new_logger_is_not_resident() {
     assert!(grown <= 4 << 20, "{} KiB", grown >> 10);
     drop(logger);
 }
+
+/// The first record makes the flusher get the next buffer ready, too, before anybody needs it.
+#[test]
+fn the_next_buffer_is_resident_before_it_is_needed() {
+    if child_role().is_none() {
+        in_child("resources::the_next_buffer_is_resident_before_it_is_needed", "next");
+        return;
+    }
+    let directory = directory();
+    let logger = open(Config::new(log_path(&directory)));
+    let before = status_bytes("VmRSS");
+    logger.log("first");
+    // The active buffer and the next one, 8 MiB each.
+    crate::support::wait_until("two buffers", || status_bytes("VmRSS") - before >= 15 << 20);
+}
