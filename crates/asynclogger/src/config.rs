@@ -35,6 +35,9 @@ pub enum Durability {
     /// Every write is synced (`RWF_DSYNC`): what is written is durable. The default.
     #[default]
     Dsync,
+    /// One barrier (`fdatasync`) for many writes: at the interval, at a `flush`, and when fewer than a
+    /// quarter of the buffers are free. A buffer is used again only after a barrier that covers it.
+    OnFlush,
     /// No barrier except that of an explicit [`flush`](crate::Logger::flush) or `close`.
     None,
 }
@@ -57,9 +60,13 @@ pub enum DirectIo {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Engine {
-    /// The best that this system lets us use. The default.
+    /// io_uring; `pwritev2` where that is refused, or breaks while running. The default.
+    /// [`Stats::engine`](crate::Stats::engine) says which.
     #[default]
     Auto,
+    /// io_uring, several blocks at a time; opening fails where it is refused. If it breaks later,
+    /// `pwritev2` goes on.
+    Uring,
     /// `pwritev2`, one block at a time.
     Pwrite,
 }
@@ -91,6 +98,7 @@ pub struct Config {
     pub(crate) direct_io: DirectIo,
     pub(crate) engine: Engine,
     pub(crate) prefault: bool,
+    pub(crate) failover_dir: Option<PathBuf>,
     pub(crate) on_error: Option<ErrorCallback>,
 }
 
@@ -123,6 +131,7 @@ impl Config {
             direct_io: DirectIo::default(),
             engine: Engine::default(),
             prefault: false,
+            failover_dir: None,
             on_error: None,
         }
     }
@@ -182,6 +191,15 @@ impl Config {
     /// are needed. Default: false.
     pub fn prefault(mut self, prefault: bool) -> Config {
         self.prefault = prefault;
+        self
+    }
+
+    /// Another directory, on another device, for when the log's own takes nothing any more (full,
+    /// read-only, gone, failing): the log goes on there, in its next segment, with everything that is not
+    /// durable yet, and comes back when its own directory works again, which is tried every five seconds.
+    /// Default: none.
+    pub fn failover_dir(mut self, directory: impl Into<PathBuf>) -> Config {
+        self.failover_dir = Some(directory.into());
         self
     }
 
@@ -280,6 +298,7 @@ impl fmt::Debug for Config {
             .field("direct_io", &self.direct_io)
             .field("engine", &self.engine)
             .field("prefault", &self.prefault)
+            .field("failover_dir", &self.failover_dir)
             .field("on_error", &self.on_error.is_some())
             .finish()
     }

@@ -23,14 +23,20 @@ pub enum ErrorKind {
     UnsupportedVersion,
     /// Direct I/O was required and the file system does not do it.
     DirectIo,
+    /// An engine was demanded that the system refuses, or that this build does not have.
+    Engine,
     /// The operating system refused an operation; see [`Error::io_error`].
     Io,
     /// The time given was over before the operation was. Nothing is lost by that; it can be repeated.
     Timeout,
     /// The logger is closed.
     Closed,
+    /// There is no such thing here.
+    NotFound,
     /// The logger was made by the parent of this process: a forked child cannot use it.
     Forked,
+    /// The logger's own thread panicked, was caught, and went on: a bug to report.
+    Panic,
 }
 
 /// An error of any operation except a log call (those have the smaller [`LogError`]).
@@ -58,8 +64,18 @@ impl Error {
     #[cold]
     #[inline(never)]
     pub(crate) fn io(doing: impl Into<Cow<'static, str>>, source: impl Into<io::Error>) -> Error {
+        Error::with_source(ErrorKind::Io, doing, source)
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn with_source(
+        kind: ErrorKind,
+        doing: impl Into<Cow<'static, str>>,
+        source: impl Into<io::Error>,
+    ) -> Error {
         let (doing, source) = (doing.into(), Some(source.into()));
-        Error(Arc::new(Inner { kind: ErrorKind::Io, doing, path: None, offset: None, source }))
+        Error(Arc::new(Inner { kind, doing, path: None, offset: None, source }))
     }
 
     #[cold]

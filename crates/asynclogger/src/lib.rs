@@ -55,7 +55,10 @@ pub use crate::{
     error::{Error, ErrorKind, LogError},
     format::LogId,
     read::{LogDir, LogReport, ReadOptions, Reader, Record, Report, verify},
-    stats::{Dropped, EngineKind, FlushMetrics, IoMode, Opened, Position, ShardStats, Stats},
+    stats::{
+        Dropped, EngineKind, ErrorCounts, FlushMetrics, Health, IoMode, Opened, Position, ShardStats,
+        Stats,
+    },
 };
 
 /// The example in the README, compiled.

@@ -8,17 +8,19 @@ use std::{
 };
 
 use crate::{
-    Config, EngineKind, Error, ErrorKind, FlushMetrics, IoMode, LogError, Opened, Position,
-    ShardStats, Stats,
+    Config, Error, ErrorKind, FlushMetrics, Health, LogError, Opened, Position, ShardStats, Stats,
+    io::Driver,
     sync::{Arc, Mutex, PoisonError, lock},
     write::{
-        Bell, Ending, Flusher, Local, Log, LogParts, LogWriter, Pool, Segment, Sleep, new_session,
+        Bell, Ending, Flusher, Local, Log, LogFiles, LogParts, LogWriter, Pool, Sleep, new_session,
     },
 };
 
 /// `close` gives up waiting for a device that neither works nor fails after this (or the flush timeout,
 /// if that is longer).
-const STALL: Duration = Duration::from_secs(10);
+const STALL: Duration = Duration::from_secs(1);
+/// The last drop waits so long for one that makes no progress: what it gives up is lost.
+const LAST_STALL: Duration = Duration::from_secs(15);
 
 /// A logger: takes records on any thread and writes them, by a thread of its own, to one file.
 ///
@@ -54,8 +56,6 @@ struct Handle {
     config: Config,
     flusher: Mutex<Flusher>,
     opened: Opened,
-    mode: IoMode,
-    engine: EngineKind,
 }
 
 impl Logger {
@@ -67,15 +67,17 @@ impl Logger {
     /// # Errors
     /// [`ErrorKind::InvalidConfig`]; [`ErrorKind::InUse`] if another logger, here or in another process,
     /// writes this log; [`ErrorKind::NotAFile`] if the path is a directory, a link or a device;
-    /// [`ErrorKind::DirectIo`] if that was required and is not to be had; those of the system.
+    /// [`ErrorKind::DirectIo`] or [`ErrorKind::Engine`] if that was required and is not to be had; those
+    /// of the system.
     pub fn new(config: Config) -> Result<Logger, Error> {
         let config = config.validate()?;
         let session = new_session()?;
         let capacity = config.shard_capacity();
-        let (mut segment, opened) = Segment::open(&config, session)?;
+        let bell = Arc::new(Bell::new()?);
+        let driver = Driver::new(config.engine, bell.alarm())?;
+        let (files, mut segment, opened) = LogFiles::open(&config, driver, session)?;
         let start = || -> Result<(Arc<Log>, Flusher), Error> {
             let pool = Arc::new(Pool::new(2 * config.num_shards, capacity, segment.align())?);
-            let bell = Arc::new(Bell::new());
             let log = Arc::new(Log::new(LogParts {
                 pool: pool.clone(),
                 bell: bell.clone(),
@@ -95,10 +97,9 @@ impl Logger {
                 return Err(error);
             }
         };
-        let (mode, engine) = (segment.mode(), segment.engine());
-        flusher.adopt(LogWriter::new(log.clone(), segment, &config));
+        flusher.adopt(LogWriter::new(log.clone(), segment, Box::new(files), &config));
         let flusher = Mutex::new(flusher);
-        let handle = Handle { log: log.clone(), config, flusher, opened, mode, engine };
+        let handle = Handle { log: log.clone(), config, flusher, opened };
         Ok(Logger { log, handle: Arc::new(handle) })
     }
 
@@ -229,6 +230,37 @@ impl Logger {
         stats.collect()
     }
 
+    /// Whether a record is durable now: whether it survives a power cut. Never waits. Of another logger's
+    /// position, or one of an earlier session, it is not said to be.
+    ///
+    /// With [`Durability::None`](crate::Durability::None) no record is said to be durable any more after
+    /// a barrier failed.
+    pub fn is_durable(&self, position: &Position) -> bool {
+        self.log.is_durable(position)
+    }
+
+    /// Waits until a record is durable, at most for `timeout`. If it is not on its way yet, this asks for
+    /// a flush; all who wait share it, so that a thousand threads that wait cost one barrier.
+    ///
+    /// # Errors
+    /// As [`flush_for`](Logger::flush_for); [`ErrorKind::NotFound`] for a position that is not of this
+    /// logger's session.
+    pub fn wait_durable(&self, position: &Position, timeout: Duration) -> Result<(), Error> {
+        if self.is_durable(position) {
+            return Ok(());
+        }
+        if !self.log.is_ours(position) {
+            let what = "this position is of another logger, or of another session";
+            return Err(Error::new(ErrorKind::NotFound, what).at_path(self.path()));
+        }
+        self.handle.flush(Instant::now().checked_add(timeout))
+    }
+
+    /// How the logger is. Never waits, and can be asked from anywhere.
+    pub fn health(&self) -> Health {
+        self.log.health()
+    }
+
     /// The last error of writing, if there ever was one.
     pub fn last_error(&self) -> Option<Error> {
         self.log.last_error()
@@ -290,6 +322,20 @@ impl Handle {
         Ok(())
     }
 
+    /// Waits until the log is closed, or nothing has moved for `stall`; whether it is closed.
+    fn wait_while_it_moves(&self, stall: Duration) -> bool {
+        let mut moved = (Instant::now(), self.log.bytes_written());
+        while !self.log.gate().wait_closed(Instant::now() + stall / 10) {
+            let bytes = self.log.bytes_written();
+            if bytes != moved.1 {
+                moved = (Instant::now(), bytes);
+            } else if moved.0.elapsed() >= stall {
+                return false;
+            }
+        }
+        true
+    }
+
     fn wait_until_closed(&self) -> Result<(), Error> {
         let (timeout, gate) = (self.config.flush_timeout, self.log.gate());
         let errors_before = self.log.errors();
@@ -345,6 +391,7 @@ impl Handle {
         let counts = self.log.written();
         let (accepted, dropped) = (self.log.accepted(), self.log.dropped());
         let dropped_logs = dropped.total();
+        let (direct, engine) = self.log.io();
         Stats {
             total_logs: accepted + dropped_logs,
             dropped_logs,
@@ -359,8 +406,9 @@ impl Handle {
             durable: counts.durable,
             lost: counts.lost,
             payload_bytes: counts.payload,
-            direct: self.mode,
-            engine: self.engine,
+            direct,
+            engine,
+            errors: self.log.error_counts(),
         }
     }
 }
@@ -380,7 +428,10 @@ impl Drop for Handle {
         }
         self.log.close_shards(Instant::now());
         self.log.gate().set_ending(Ending::Abandoned);
-        lock(&self.flusher).stop(!on_flusher);
+        self.log.bell().ring(Sleep::Timed);
+        // A thread that a dead device holds is left to itself.
+        let over = !on_flusher && self.wait_while_it_moves(LAST_STALL);
+        lock(&self.flusher).stop(over);
     }
 }
 

@@ -28,15 +28,18 @@ impl fmt::Display for IoMode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EngineKind {
-    /// `pwritev2`.
+    /// `pwritev2`, one block at a time.
     #[default]
     Pwritev2,
+    /// io_uring, several blocks at a time.
+    IoUring,
 }
 
 impl fmt::Display for EngineKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             EngineKind::Pwritev2 => "pwritev2",
+            EngineKind::IoUring => "io_uring",
         })
     }
 }
@@ -55,7 +58,7 @@ pub struct Stats {
     pub bytes_written: u64,
     /// Blocks written.
     pub flushes: u64,
-    /// Failed attempts to write or sync.
+    /// Failed attempts to write, to sync, or to open a segment.
     pub flush_errors: u64,
     /// Buffers sealed, each by a swap.
     pub set_swaps: u64,
@@ -77,6 +80,47 @@ pub struct Stats {
     pub direct: IoMode,
     /// The engine in effect.
     pub engine: EngineKind,
+    /// `flush_errors` by what they mean, and panics that were caught.
+    pub errors: ErrorCounts,
+}
+
+/// Failed operations, by what the system's error means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ErrorCounts {
+    /// No space, or the quota is used up (`ENOSPC`, `EDQUOT`).
+    pub space: u64,
+    /// The file may not become longer (`EFBIG`).
+    pub limit: u64,
+    /// The device failed (`EIO`).
+    pub device: u64,
+    /// The file system is read-only, shut down or gone (`EROFS`, `ENODEV`, `ENXIO`, `ESTALE` and others).
+    pub gone: u64,
+    /// Refused as it was asked (`EINVAL`, `EOPNOTSUPP`).
+    pub invalid: u64,
+    /// Not at that moment (`EAGAIN`, `ENOMEM`, `ENOBUFS`, `EBUSY`, `EMFILE` and others).
+    pub busy: u64,
+    /// Any other.
+    pub other: u64,
+    /// The flusher panicked, was caught, and went on.
+    pub panics: u64,
+}
+
+/// How a logger is. It can be asked at any time and from any place: no lock, no wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Health {
+    /// All is as it was meant to be.
+    #[default]
+    Ok,
+    /// It works, otherwise than it was meant to: in the other directory, through the page cache or by
+    /// `pwritev2` since something was refused while running, with records in doubt after a failed barrier
+    /// ([`Durability::None`](crate::Durability::None)), or after a panic that was caught.
+    Degraded,
+    /// The last attempt failed; it is being repeated. Nothing is lost by that.
+    Failing,
+    /// The device has not answered for two seconds.
+    Hung,
 }
 
 /// How long flushes took. A flush is the way of one block from its seal being noticed to its buffer being

@@ -9,7 +9,7 @@ mod model;
 
 // Reference counts are not part of the protocol; loom's have no `Weak`. A static outlives a model.
 pub(crate) use std::sync::{
-    Arc, Mutex as GlobalMutex, OnceLock, PoisonError, Weak, atomic::compiler_fence,
+    Arc, Mutex as GlobalMutex, PoisonError, Weak, atomic::compiler_fence,
 };
 #[cfg(not(loom))]
 use std::time::Instant;
@@ -28,7 +28,7 @@ pub(crate) use std::{
 pub(crate) use self::model::let_time_pass;
 #[cfg(loom)]
 pub(crate) use {
-    self::model::{Watch, hint, is_over, park_until, thread, thread_local},
+    self::model::{Alarm, Watch, hint, is_over, park_until, thread, thread_local},
     loom::sync::{
         Condvar, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},

@@ -2,83 +2,133 @@
 //!
 //! That `open(O_DIRECT)` works proves nothing: tmpfs and btrfs accept it and write through the cache.
 
-use std::{fs::File, path::Path};
+use std::{ffi::OsStr, fs::File, path::Path};
 
 use rustix::{
-    fs::{AtFlags, Mode, OFlags, StatxFlags, fcntl_getfl, fcntl_setfl, statx},
+    fs::{AtFlags, Mode, OFlags, StatxFlags, statx},
     io::Errno,
     system::uname,
 };
 
-use super::{BlockFile, Directory, pwrite::PwriteFile};
+use super::{
+    BlockFile, Directory, Driver,
+    disk_file::{DiskFile, set_direct},
+    pwrite::{self, Form},
+};
 use crate::{
-    DirectIo, Durability, EngineKind, Error, ErrorKind, IoMode,
+    DirectIo, Durability, Error, ErrorKind, IoMode,
     format::{MIN_ALIGN, is_valid_align},
     mem::AlignedBytes,
 };
 
-/// An open file, and how it is written.
+/// An open file, and what memory, lengths and offsets must be multiples of; at least 4096.
 pub(crate) struct OpenedFile {
     pub(crate) file: Box<dyn BlockFile>,
-    /// What memory, lengths and offsets must be multiples of; at least 4096.
     pub(crate) align: usize,
-    pub(crate) mode: IoMode,
-    pub(crate) engine: EngineKind,
 }
 
-/// Opens `name` for blocks, creating it if told to; never through a link, never truncating. `probe`, one
-/// block's worth of bytes for the alignment it is given, is written at `offset` and shows that the mode
-/// works: it has to be what belongs there.
+/// The alignment of a file that is to be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alignment {
+    /// What the device asks for.
+    Device,
+    /// This one, which the file has already: an error if the device asks for more.
+    File(usize),
+    /// This one, which the buffers have: through the page cache if the device asks for more.
+    Buffers(usize),
+}
+
+/// Which file to open, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct OpenRequest<'a> {
+    pub(crate) directory: &'a Directory,
+    pub(crate) name: &'a OsStr,
+    /// Whether it is made now, and must not be there yet.
+    pub(crate) create: bool,
+    pub(crate) durability: Durability,
+    pub(crate) direct: DirectIo,
+    pub(crate) driver: &'a Driver,
+    pub(crate) alignment: Alignment,
+    /// Where the probe goes.
+    pub(crate) offset: u64,
+}
+
+/// Opens a file for blocks; never through a link, never truncating. `probe`, one block's worth of bytes
+/// for the alignment it is given, is written at the offset and shows that the mode works: it has to be
+/// what belongs there. `Ok(Err(align))`: the device asks for a greater alignment than the file has.
 ///
 /// # Errors
 /// Those of the system; [`ErrorKind::DirectIo`] if direct I/O was required and is not to be had.
 pub(crate) fn open_file(
-    directory: &Directory,
-    name: &Path,
-    create: bool,
-    durability: Durability,
-    direct: DirectIo,
-    offset: u64,
+    request: OpenRequest<'_>,
     probe: impl FnOnce(usize) -> Result<AlignedBytes, Error>,
-) -> Result<OpenedFile, Error> {
+) -> Result<Result<OpenedFile, usize>, Error> {
+    let OpenRequest { directory, name, .. } = request;
     let path = directory.path().join(name);
     let mut flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    if create {
+    if request.create {
         flags |= OFlags::CREATE | OFlags::EXCL;
     }
-    let file = File::from(directory.open_at(name, flags, Mode::from_raw_mode(0o644))?);
-    let (vouched, align) = match direct {
-        DirectIo::Off => (false, MIN_ALIGN),
-        DirectIo::Required | DirectIo::Preferred => supported(&file),
-    };
-    let mut mode = IoMode::Buffered;
-    if vouched && set_direct(&file, true).is_ok() {
-        mode = IoMode::Direct;
+    let file = directory.open_at(Path::new(name), flags, Mode::from_raw_mode(0o644))?;
+    let file = File::from(file);
+    let opened = prepare(request, &path, &file, probe);
+    if request.create && !matches!(opened, Ok(Ok(_))) {
+        // No empty files on a full disk: nobody has seen this one.
+        directory.remove(name, &file);
     }
+    Ok(opened?.map(|(form, mode)| {
+        let file = Box::new(DiskFile::new(file, form, mode, request.driver));
+        OpenedFile { file, align: form.align }
+    }))
+}
+
+/// Decides how the file is written, and shows that it works.
+fn prepare(
+    request: OpenRequest<'_>,
+    path: &Path,
+    file: &File,
+    probe: impl FnOnce(usize) -> Result<AlignedBytes, Error>,
+) -> Result<Result<(Form, IoMode), usize>, Error> {
+    let OpenRequest { direct, offset, .. } = request;
+    let (mut vouched, asked) = match direct {
+        DirectIo::Off => (false, MIN_ALIGN),
+        DirectIo::Required | DirectIo::Preferred => supported(file),
+    };
+    let align = match request.alignment {
+        Alignment::Device => asked,
+        Alignment::File(align) if vouched && asked > align => return Ok(Err(asked)),
+        Alignment::File(align) => align,
+        Alignment::Buffers(align) => {
+            vouched &= asked <= align;
+            align
+        }
+    };
     let refused = || {
         let what = "direct I/O is required, and this file system does not do it";
-        Error::new(ErrorKind::DirectIo, what).at_path(&path)
+        Error::new(ErrorKind::DirectIo, what).at_path(path)
     };
+    let mut mode = IoMode::Buffered;
+    if vouched && set_direct(file, true).is_ok() {
+        mode = IoMode::Direct;
+    }
     if direct == DirectIo::Required && mode != IoMode::Direct {
         return Err(refused());
     }
     let bytes = probe(align)?;
-    let handle = file.try_clone().map_err(|e| Error::io("cannot open", e).at_path(&path))?;
-    let mut written = PwriteFile::new(file, align, durability == Durability::Dsync);
-    let mut result = written.write_at(&bytes, offset);
+    let form = Form { align, synced: request.durability == Durability::Dsync };
+    let mut result = pwrite::write_all(file, form, &bytes, offset);
     let is_invalid = |error: &std::io::Error| Errno::from_io_error(error) == Some(Errno::INVAL);
     if mode == IoMode::Direct && result.as_ref().is_err_and(is_invalid) {
         if direct == DirectIo::Required {
             return Err(refused());
         }
-        // The flag is of the open file, so the handle changes it for both.
-        let cleared = set_direct(&handle, false);
-        cleared.map_err(|errno| Error::io("cannot leave direct I/O", errno).at_path(&path))?;
+        let cleared = set_direct(file, false);
+        cleared.map_err(|errno| Error::io("cannot leave direct I/O", errno).at_path(path))?;
         mode = IoMode::Buffered;
-        result = written.write_at(&bytes, offset);
+        result = pwrite::write_all(file, form, &bytes, offset);
     }
-    result.map_err(|error| Error::io("cannot write", error).at_path(&path).at_offset(offset))?;
-    Ok(OpenedFile { file: Box::new(written), align, mode, engine: EngineKind::Pwritev2 })
+    result.map_err(|error| Error::io("cannot write", error).at_path(path).at_offset(offset))?;
+    Ok(Ok((form, mode)))
 }
 
 /// Whether the file system vouches for direct I/O on this file, and the alignment it asks for.
@@ -107,10 +157,4 @@ fn is_old_kernel() -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
     let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     version < (6, 1)
-}
-
-fn set_direct(file: &File, on: bool) -> Result<(), Errno> {
-    let mut flags = fcntl_getfl(file)?;
-    flags.set(OFlags::DIRECT, on);
-    fcntl_setfl(file, flags)
 }

@@ -8,11 +8,15 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, Mode, OFlags, RenameFlags, fstat, openat, renameat_with},
+    fs::{
+        AtFlags, CWD, Mode, OFlags, RenameFlags, fstat, linkat, openat, renameat_with, statat, unlinkat,
+    },
     io::Errno,
 };
 
 use crate::Error;
+
+const NO_LINKS: AtFlags = AtFlags::SYMLINK_NOFOLLOW;
 
 /// An open directory.
 #[derive(Debug)]
@@ -72,9 +76,19 @@ impl Directory {
     }
 
     fn link_and_unlink(&self, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
-        use rustix::fs::{AtFlags, linkat, unlinkat};
         linkat(&self.file, from, &self.file, to, AtFlags::empty())?;
         unlinkat(&self.file, from, AtFlags::empty())
+    }
+
+    /// Removes a name if it is still that of `file`, which this process has just made.
+    pub(super) fn remove(&self, name: &OsStr, file: &File) {
+        let (Ok(ours), Ok(named)) = (fstat(file), statat(&self.file, name, NO_LINKS)) else {
+            return;
+        };
+        if (ours.st_dev, ours.st_ino) == (named.st_dev, named.st_ino) {
+            // It stays where it is if that fails: empty, and no harm to anybody.
+            let _ = unlinkat(&self.file, name, AtFlags::empty());
+        }
     }
 
     /// Makes created and renamed names durable.

@@ -1,40 +1,117 @@
-//! The seam to the file system: [`BlockFile`] and what implements it, directories, the lock.
+//! The seam to the file system: [`BlockFile`] and what implements it, directories, the lock, the alarm.
 //!
 //! All raw system calls on files are here. Nothing here knows what is in a block.
 
+mod alarm;
+mod cause;
 mod direct;
 mod directory;
+mod disk_file;
+mod driver;
+#[cfg(all(test, not(loom)))]
+pub(crate) mod fault;
 mod lock;
 mod pwrite;
 mod random;
 #[expect(unsafe_code, reason = "signal masks")]
 mod signals;
+#[cfg(feature = "io-uring")]
+#[expect(unsafe_code, reason = "the kernel reads memory after the call has returned")]
+mod uring;
+#[cfg(not(feature = "io-uring"))]
+#[path = "no_uring.rs"]
+mod uring;
 
 use std::io;
 
 pub(crate) use self::{
-    direct::{OpenedFile, open_file},
+    alarm::Alarm,
+    cause::Cause,
+    direct::{Alignment, OpenRequest, OpenedFile, open_file},
     directory::Directory,
+    driver::Driver,
     lock::WriterLock,
     random::random,
     signals::with_signals_blocked,
 };
+use crate::{EngineKind, IoMode, mem::StableBytes, sync::Arc};
 
-/// A file that takes whole blocks.
-///
-/// Callers give memory, lengths and offsets that are multiples of the file's alignment, and change
-/// nothing of the memory during a call: direct I/O takes no snapshot.
-pub(crate) trait BlockFile: Send {
-    /// Writes all of `bytes` at `offset`; synced, if the file was opened so.
-    ///
-    /// # Errors
-    /// Then any part of it may have been written: repeat it, same place, same bytes.
-    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
-
-    /// Makes all that was written durable. Not needed after writes that are synced.
-    ///
-    /// # Errors
-    /// Then nothing since the last good barrier is durable, whatever a second call says: the kernel
+/// What a file is asked to do.
+#[derive(Clone)]
+pub(crate) enum Operation {
+    /// Writes all of the bytes at `offset`; synced, if the file was opened so. After an error any part of
+    /// the range may have been written: repeat it, same place, same bytes.
+    Write { bytes: Arc<dyn StableBytes>, offset: u64 },
+    /// Makes durable what was written by operations that completed before this one was submitted. After
+    /// an error nothing since the last good barrier is durable, whatever a second one says: the kernel
     /// reports an error once and forgets it.
-    fn barrier(&mut self) -> io::Result<()>;
+    Barrier,
+    /// Takes space for `len` bytes from `offset` on, without making the file longer.
+    Reserve { offset: u64, len: u64 },
+}
+
+/// What became of an operation.
+pub(crate) struct Completion {
+    /// As given to [`BlockFile::submit`].
+    pub(crate) tag: u64,
+    pub(crate) result: io::Result<()>,
+}
+
+/// Which file it is, and what is left of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileState {
+    /// Device and inode.
+    pub(crate) identity: (u64, u64),
+    /// Names that it has.
+    pub(crate) links: u64,
+    pub(crate) len: u64,
+}
+
+/// A file that takes whole blocks: operations are submitted, and come back completed, in any order.
+///
+/// Callers give memory, lengths and offsets that are multiples of the file's alignment. Nothing changes
+/// the bytes until their completion was reaped: direct I/O takes no snapshot. A file with operations in
+/// flight may be dropped: their memory is then never used again.
+pub(crate) trait BlockFile: Send {
+    /// Begins an operation. Never fails: what cannot be begun completes with an error.
+    fn submit(&mut self, tag: u64, operation: Operation);
+
+    /// The next operation that has completed, if there is one. Never waits.
+    fn reap(&mut self) -> Option<Completion>;
+
+    /// Writes and waits; with nothing in flight.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn write_now(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// A barrier, waited for; with nothing in flight.
+    ///
+    /// # Errors
+    /// As of [`Operation::Barrier`].
+    fn sync_now(&mut self) -> io::Result<()>;
+
+    /// Gives back space that was reserved and not used. Nothing may be in flight.
+    ///
+    /// # Errors
+    /// Those of the system; nothing is lost by them.
+    fn trim(&mut self) -> io::Result<()>;
+
+    /// Goes on through the page cache, after direct I/O was refused for an operation.
+    ///
+    /// # Errors
+    /// If it does so already, or the system does not let us.
+    fn leave_direct(&mut self) -> io::Result<()>;
+
+    /// Whether the page cache is bypassed.
+    fn mode(&self) -> IoMode;
+
+    /// The engine in effect; it may change while running.
+    fn engine(&self) -> EngineKind;
+
+    /// The file as the system sees it now.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn state(&self) -> io::Result<FileState>;
 }

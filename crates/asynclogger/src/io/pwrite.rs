@@ -1,58 +1,114 @@
-//! The engine `pwritev2`: one write at a time, synced by a flag of the call.
+//! The calls that need nothing but a file: `pwritev2`, synced by a flag of the call, and its companions.
 
 use std::{
     fs::File,
     io::{self, ErrorKind, IoSlice},
 };
 
-use rustix::io::{Errno, ReadWriteFlags, pwritev2};
+use rustix::{
+    fs::{FallocateFlags, fallocate, fstat, ftruncate},
+    io::{Errno, ReadWriteFlags, pwritev2},
+};
 
-use super::BlockFile;
+use super::{FileState, Operation};
 
-/// A file written by `pwritev2`.
-#[derive(Debug)]
-pub(super) struct PwriteFile {
-    file: File,
-    align: usize,
-    flags: ReadWriteFlags,
+/// How a file is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    /// What memory, lengths and offsets are multiples of.
+    pub(super) align: usize,
+    /// Whether each write is synced.
+    pub(super) synced: bool,
 }
 
-impl PwriteFile {
-    pub(super) fn new(file: File, align: usize, synced: bool) -> PwriteFile {
-        let flags = if synced { ReadWriteFlags::DSYNC } else { ReadWriteFlags::empty() };
-        PwriteFile { file, align, flags }
+/// Does an operation and waits for it.
+///
+/// # Errors
+/// Those of the system.
+pub(super) fn perform(file: &File, form: Form, operation: &Operation) -> io::Result<()> {
+    match operation {
+        Operation::Write { bytes, offset } => write_all(file, form, bytes.bytes(), *offset),
+        Operation::Barrier => file.sync_data(),
+        Operation::Reserve { offset, len } => reserve(file, *offset, *len),
     }
 }
 
-impl BlockFile for PwriteFile {
-    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        debug_assert!(bytes.as_ptr().addr().is_multiple_of(self.align));
-        debug_assert!(bytes.len().is_multiple_of(self.align));
-        debug_assert!(offset.is_multiple_of(self.align as u64));
-        let mut done = 0;
-        while done < bytes.len() {
-            let rest = [IoSlice::new(&bytes[done..])];
-            match pwritev2(&self.file, &rest, offset + done as u64, self.flags) {
-                // A short write goes on at a multiple of the alignment: the last unit is repeated.
-                Ok(written) => {
-                    let whole = (done + written) & !(self.align - 1);
-                    let finished = done + written >= bytes.len();
-                    if written < self.align && !finished {
-                        return Err(io::Error::new(
-                            ErrorKind::WriteZero,
-                            format!("{written} bytes of {} written", bytes.len() - done),
-                        ));
-                    }
-                    done = if finished { bytes.len() } else { whole };
-                }
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
+/// Writes all of `bytes` at `offset`.
+///
+/// # Errors
+/// Those of the system; then any part of it may have been written.
+pub(super) fn write_all(file: &File, form: Form, bytes: &[u8], offset: u64) -> io::Result<()> {
+    debug_assert!(bytes.as_ptr().addr().is_multiple_of(form.align));
+    debug_assert!(bytes.len().is_multiple_of(form.align));
+    debug_assert!(offset.is_multiple_of(form.align as u64));
+    let flags = if form.synced { ReadWriteFlags::DSYNC } else { ReadWriteFlags::empty() };
+    let mut done = 0;
+    while done < bytes.len() {
+        match pwritev2(file, &[IoSlice::new(&bytes[done..])], offset + done as u64, flags) {
+            Ok(written) => done = go_on(form.align, bytes.len(), done, written)?,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    fn barrier(&mut self) -> io::Result<()> {
-        self.file.sync_data()
+/// Where a write of `len` bytes, of which `done` were done, goes on after `written` more: a short write
+/// at a multiple of the alignment, so its last unit is repeated.
+///
+/// # Errors
+/// If that is where it was: it would be tried for ever.
+pub(super) fn go_on(align: usize, len: usize, done: usize, written: usize) -> io::Result<usize> {
+    let end = done + written;
+    if end >= len {
+        return Ok(len);
+    }
+    let whole = end & !(align - 1);
+    if whole <= done {
+        let what = format!("{written} bytes of {} written", len - done);
+        return Err(io::Error::new(ErrorKind::WriteZero, what));
+    }
+    Ok(whole)
+}
+
+/// Takes space without making the file longer.
+fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    loop {
+        match fallocate(file, FallocateFlags::KEEP_SIZE, offset, len) {
+            Err(Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
+/// Gives back what was reserved behind the end: truncating to the length that it has changes no byte.
+///
+/// # Errors
+/// Those of the system.
+pub(super) fn trim(file: &File) -> io::Result<()> {
+    let len = state(file)?.len;
+    Ok(ftruncate(file, len)?)
+}
+
+/// # Errors
+/// Those of the system.
+pub(super) fn state(file: &File) -> io::Result<FileState> {
+    let stat = fstat(file)?;
+    let len = u64::try_from(stat.st_size).unwrap_or_default();
+    Ok(FileState { identity: (stat.st_dev, stat.st_ino), links: stat.st_nlink as u64, len })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_write_repeats_its_last_unit_and_never_stands_still() {
+        assert_eq!(go_on(4096, 12288, 0, 12288).ok(), Some(12288));
+        assert_eq!(go_on(4096, 12288, 0, 4096).ok(), Some(4096));
+        assert_eq!(go_on(4096, 12288, 4096, 5000).ok(), Some(8192));
+        assert_eq!(go_on(4096, 12288, 4096, 8192).ok(), Some(12288));
+        assert!(go_on(4096, 12288, 4096, 0).is_err());
+        assert!(go_on(4096, 12288, 4096, 4095).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::Region;
+use super::{Region, StableBytes};
 use crate::Error;
 
 /// Zero bytes at a multiple of their alignment.
@@ -35,5 +35,13 @@ impl DerefMut for AlignedBytes {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above, and `self` is borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(self.region.as_ptr(), self.len) }
+    }
+}
+
+// SAFETY: the bytes are a mapping that lives as long as `self` and does not move with it; they are
+// written through `&mut self` only.
+unsafe impl StableBytes for AlignedBytes {
+    fn bytes(&self) -> &[u8] {
+        self
     }
 }

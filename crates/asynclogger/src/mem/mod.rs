@@ -6,9 +6,11 @@ mod aligned;
 #[cfg_attr(loom, path = "fork_cleared_model.rs")]
 mod fork_cleared;
 mod region;
+mod stable;
 
 pub(crate) use self::{
     aligned::AlignedBytes,
     fork_cleared::{ForkCleared, ZeroValid},
     region::Region,
+    stable::StableBytes,
 };

@@ -74,10 +74,30 @@ pub(crate) fn let_time_pass() {
 /// Parks this thread. A deadline that is near is a thing to be polled: all others go first. One that is
 /// far is not reached in a model, unless by [`let_time_pass`].
 pub(crate) fn park_until(deadline: Option<Instant>) {
-    let near = |deadline: Instant| {
-        deadline.saturating_duration_since(Instant::now()) < Duration::from_secs(60)
-    };
-    if deadline.is_some_and(near) { thread::yield_now() } else { thread::park() }
+    if deadline.is_some_and(is_near) { thread::yield_now() } else { thread::park() }
+}
+
+fn is_near(deadline: Instant) -> bool {
+    deadline.saturating_duration_since(Instant::now()) < Duration::from_secs(60)
+}
+
+/// What wakes the flusher: in a model, a notice.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm(loom::sync::Notify);
+
+impl Alarm {
+    pub(crate) fn new() -> Result<Alarm, crate::Error> {
+        Ok(Alarm::default())
+    }
+
+    pub(crate) fn ring(&self) {
+        self.0.notify();
+    }
+
+    /// As [`park_until`].
+    pub(crate) fn sleep(&self, deadline: Option<Instant>) {
+        if deadline.is_some_and(is_near) { thread::yield_now() } else { self.0.wait() }
+    }
 }
 
 /// Tells loom who reads and writes which bytes of a buffer, so that it finds two who race.

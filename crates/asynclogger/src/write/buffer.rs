@@ -7,7 +7,10 @@ use std::{marker::PhantomData, ptr::NonNull, sync::Arc};
 use super::{pool::Pool, word::BufferIndex};
 #[cfg(loom)]
 use crate::sync::Watch;
-use crate::sync::{AtomicU32, Ordering};
+use crate::{
+    mem::StableBytes,
+    sync::{AtomicU32, Ordering},
+};
 
 /// The header in front of the records.
 pub(crate) const HEADER: usize = 8;
@@ -157,13 +160,16 @@ impl Buffer<'_> {
 pub(crate) struct SealedBuffer {
     pool: Arc<Pool>,
     index: BufferIndex,
+    /// The block: so many bytes before the header, so many from it on.
+    head_len: usize,
+    rest: usize,
 }
 
 impl SealedBuffer {
     /// # Safety
     /// The caller must have moved the buffer's state from SEALED to WRITING.
     pub(super) unsafe fn new(pool: Arc<Pool>, index: BufferIndex) -> SealedBuffer {
-        SealedBuffer { pool, index }
+        SealedBuffer { pool, index, head_len: 0, rest: 0 }
     }
 
     fn buffer(&self) -> Buffer<'_> {
@@ -187,7 +193,7 @@ impl SealedBuffer {
 
     /// The header and all up to `data_len`.
     pub(crate) fn data(&self, data_len: usize) -> &[u8] {
-        self.block(0, data_len)
+        self.range(0, data_len)
     }
 
     /// The last `len` bytes of the head room.
@@ -204,8 +210,13 @@ impl SealedBuffer {
         unsafe { self.buffer().slice_mut(data_len, len) }
     }
 
-    /// `head_len` bytes before the header and `rest` bytes from it on: the block.
-    pub(crate) fn block(&self, head_len: usize, rest: usize) -> &[u8] {
+    /// From now on [`bytes`](StableBytes::bytes) is the block: `head_len` bytes before the header and
+    /// `rest` bytes from it on.
+    pub(crate) fn set_block(&mut self, head_len: usize, rest: usize) {
+        (self.head_len, self.rest) = (head_len, rest);
+    }
+
+    fn range(&self, head_len: usize, rest: usize) -> &[u8] {
         assert!(head_len <= self.pool.head_room() && rest <= self.pool.room_after_header());
         #[cfg(loom)]
         self.buffer().read_by_owner(rest);
@@ -218,5 +229,13 @@ impl SealedBuffer {
     /// Gives the buffer back: it is free, and a waiting writer is woken.
     pub(crate) fn free(self) {
         self.pool.free(self.index);
+    }
+}
+
+// SAFETY: the bytes are in the pool's region, which lives as long as `self` and does not move with it;
+// sealed, they are written through `&mut self` only.
+unsafe impl StableBytes for SealedBuffer {
+    fn bytes(&self) -> &[u8] {
+        self.range(self.head_len, self.rest)
     }
 }

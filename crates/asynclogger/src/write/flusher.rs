@@ -3,9 +3,14 @@
 //! There is no queue of sealed buffers: it scans the buffers' states. A queue would reorder: the flusher
 //! seals a buffer by CAS, and before it has put it into the queue, a writer fills and puts the next.
 
-use std::time::Instant;
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
 
 use super::{
+    fault,
     home::Local,
     log_writer::LogWriter,
     pool::Pool,
@@ -13,13 +18,17 @@ use super::{
     word::{BufferIndex, BufferState},
 };
 use crate::{
-    Error,
+    Error, ErrorKind,
     io::with_signals_blocked,
     sync::{
         Arc, AtomicBool, Mutex, Ordering, lock,
         thread::{self, JoinHandle},
     },
 };
+
+/// The pauses after a panic: the first one, doubled each time.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// What others tell the flusher, apart from what is in the pool and in the logs.
 #[derive(Default)]
@@ -129,24 +138,50 @@ impl Worker {
         if self.prefault {
             (0..self.pool.len() as u32).for_each(|index| self.populate(index));
         }
+        let mut pause = PAUSE_MIN;
         loop {
-            match self.round() {
-                Round::Busy => {}
-                Round::Over => return,
-                Round::Idle => {
-                    // First: a log with an active buffer will need the next one.
-                    self.arm(Instant::now());
-                    if !self.populate_next() {
-                        self.sleep();
-                    }
+            match catch_unwind(AssertUnwindSafe(|| self.turn())) {
+                Ok(Round::Over) => return,
+                Ok(Round::Busy | Round::Idle) => pause = PAUSE_MIN,
+                // A bug of ours. What it was about is still there, so the work goes on, with a pause: it
+                // may happen again at once.
+                Err(panic) => {
+                    self.panicked(&*panic);
+                    self.bell.sleep(Instant::now().checked_add(pause), || false);
+                    pause = (pause * 2).min(PAUSE_MAX);
                 }
             }
+        }
+    }
+
+    /// A round, and what is done when there was nothing to do.
+    fn turn(&mut self) -> Round {
+        let round = self.round();
+        if round == Round::Idle {
+            // First: a log with an active buffer will need the next one.
+            self.arm(Instant::now());
+            if !self.populate_next() {
+                self.sleep();
+            }
+        }
+        round
+    }
+
+    #[cold]
+    pub(super) fn panicked(&mut self, panic: &(dyn Any + Send)) {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        let what = format!("the flusher panicked: {}", text.unwrap_or_default());
+        let error = Error::new(ErrorKind::Panic, what);
+        for writer in &mut self.writers {
+            writer.panicked(&error);
         }
     }
 
     /// Does once what is to be done now.
     pub(super) fn round(&mut self) -> Round {
         self.writers.append(&mut lock(&self.orders.new));
+        fault::step("round");
         self.pool.waiters.pass_on();
         let mut progress = self.write_sealed();
         let now = Instant::now();
@@ -166,7 +201,7 @@ impl Worker {
     fn write_sealed(&mut self) -> bool {
         let mut progress = false;
         for index in 0..self.pool.len() as u32 {
-            if let Some((writer, shard, generation)) = self.writable(index, Instant::now) {
+            if let Some((writer, shard, generation)) = self.writable(index) {
                 self.writers[writer].write_sealed(index, shard, generation);
                 progress = true;
             }
@@ -175,16 +210,12 @@ impl Worker {
     }
 
     /// If a buffer is sealed and the next of its shard: whose it is.
-    fn writable(
-        &self,
-        index: BufferIndex,
-        now: impl FnOnce() -> Instant,
-    ) -> Option<(usize, u32, u64)> {
+    fn writable(&self, index: BufferIndex) -> Option<(usize, u32, u64)> {
         let BufferState::Sealed { shard, generation } = self.pool.state(index) else {
             return None;
         };
         let writer = self.writer_of(index)?;
-        let is_next = self.writers[writer].is_next(shard, generation, now());
+        let is_next = self.writers[writer].is_next(shard, generation);
         is_next.then_some((writer, shard, generation))
     }
 
@@ -231,13 +262,13 @@ impl Worker {
         let now = Instant::now();
         self.arm(now);
         let wake_at = self.writers.iter().filter_map(|writer| writer.wake_at(now)).min();
-        self.bell.sleep(wake_at, || self.has_news(now));
+        self.bell.sleep(wake_at, || self.has_news());
     }
 
     /// Looked at between the announcement of a sleep and the sleep.
-    fn has_news(&self, now: Instant) -> bool {
+    fn has_news(&self) -> bool {
         let in_pool = (0..self.pool.len() as u32).any(|index| match self.pool.state(index) {
-            BufferState::Sealed { .. } => self.writable(index, || now).is_some(),
+            BufferState::Sealed { .. } => self.writable(index).is_some(),
             BufferState::Active { .. } => {
                 self.writer_of(index).is_some_and(|writer| !self.writers[writer].is_armed())
             }

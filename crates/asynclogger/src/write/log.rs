@@ -11,7 +11,7 @@ use super::{
     wait::{Bell, Sleep, WaitKey, Waited, wait_key},
 };
 use crate::{
-    Dropped, Error, LogError, Overflow, Position,
+    Dropped, EngineKind, Error, ErrorCounts, Health, IoMode, LogError, Overflow, Position,
     mem::ForkCleared,
     sync::{Arc, AtomicU64, Ordering, hint, is_over, thread},
 };
@@ -66,7 +66,7 @@ impl Log {
             bell: parts.bell,
             blocked_swaps: AtomicU64::new(0),
             gate: Gate::new(),
-            progress: Progress::new(),
+            progress: Progress::new(parts.num_shards),
         })
     }
 
@@ -381,6 +381,31 @@ impl Log {
 
     pub(crate) fn errors(&self) -> u64 {
         self.progress.errors.get()
+    }
+
+    /// The same, by what they mean.
+    pub(crate) fn error_counts(&self) -> ErrorCounts {
+        self.progress.error_counts()
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.progress.health()
+    }
+
+    /// How blocks reach the file, now.
+    pub(crate) fn io(&self) -> (IoMode, EngineKind) {
+        self.progress.io()
+    }
+
+    /// Whether a position is of this session.
+    pub(crate) fn is_ours(&self, position: &Position) -> bool {
+        position.session == self.session
+    }
+
+    /// Whether a record of this session is durable.
+    pub(crate) fn is_durable(&self, position: &Position) -> bool {
+        let durable = self.progress.durable_of(position.shard as usize);
+        self.is_ours(position) && position.number < durable
     }
 
     /// Sum and maximum of the flushes, then of the writes.

@@ -1,5 +1,5 @@
 //! The flusher's side of one log: sealed buffers become blocks, in the order of each shard; requests are
-//! answered; failures are kept and tried again.
+//! answered, and the file is ended.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -8,8 +8,12 @@ use std::{
 
 use super::{
     buffer::SealedBuffer,
+    fault,
+    files::NextSegment,
     gate::Ending,
     log::Log,
+    outbox::{Outbox, Told},
+    pass::Pass,
     segment::{Segment, wall_clock},
     shard::SealAttempt,
     word::BufferIndex,
@@ -17,18 +21,14 @@ use super::{
 use crate::{
     Config, Dropped, Durability, Error, ErrorKind,
     config::ErrorCallback,
-    format::{BlockInfo, ChunkEntry, Kind, Totals, block},
+    format::{BlockInfo, Kind, Totals, block},
     sync::Arc,
 };
 
-/// The first wait before a failed write is repeated; doubled each time.
-const BACKOFF_MIN: Duration = Duration::from_millis(1);
-const BACKOFF_MAX: Duration = Duration::from_secs(1);
-/// The first wait before a claimed shard is looked at again, while a flush is pending; doubled each time.
-const LOOK_MIN: Duration = Duration::from_micros(50);
-const LOOK_MAX: Duration = Duration::from_millis(1);
+/// The last drop gives up a device that takes nothing for so long.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 
-/// What is known of a shard.
+/// What is known of a shard: of its buffers that are on their way.
 #[derive(Clone, Default)]
 struct Track {
     /// Its buffers are written strictly by this.
@@ -38,33 +38,18 @@ struct Track {
     declared: Dropped,
 }
 
-/// A block whose bytes are final and that is not on the medium yet.
-struct Prepared {
+/// A buffer that was taken and is not on its way yet. Kept here, so that nothing of it is lost whatever
+/// happens meanwhile: what is done with it can be done again.
+struct Hand {
     buffer: SealedBuffer,
-    info: BlockInfo,
-    time: i64,
+    shard: u32,
+    generation: u64,
     taken: Instant,
-}
-
-/// A sealing pass over all shards, and what it waits for.
-struct Pass {
-    /// Who asked: up to this ticket, or the interval.
-    ticket: Option<u64>,
-    /// Each shard's buffers below this generation have to be written.
-    targets: Vec<u64>,
-    /// Shards that were claimed: looked at again.
-    claimed: Vec<u32>,
-    look_again: Duration,
-}
-
-struct Retry {
-    at: Instant,
-    backoff: Duration,
 }
 
 pub(crate) struct LogWriter {
     log: Arc<Log>,
-    segment: Segment,
+    outbox: Outbox,
     durability: Durability,
     flush_interval: Duration,
     on_error: Option<ErrorCallback>,
@@ -75,27 +60,33 @@ pub(crate) struct LogWriter {
     payload: u64,
     /// Drops that a note or an end has told of.
     noted: Dropped,
-    /// The block that has to be written before any other: its place is taken.
-    stuck: Option<Prepared>,
-    retry: Option<Retry>,
+    hand: Option<Hand>,
     pass: Option<Pass>,
     /// When what is in the buffers has been there for an interval.
     deadline: Option<Instant>,
-    /// Whether something was written since the last barrier.
-    unsynced: bool,
-    /// Records written before a barrier that failed, whose buffers are in use again, and its error: no
-    /// later barrier can vouch for them, since the kernel forgets an error once it has told it.
-    doubtful: Option<(u64, Error)>,
+    /// The part after the end, once that was put in.
+    ended: Option<u64>,
+    /// Copies of what stopped threads had published, for the last drop.
+    copies: Option<Vec<(SealedBuffer, u32, u64)>>,
+    /// Whether threads that do not go on may yet store into the buffers.
+    held: bool,
     /// The ending that `advance` knows of.
     ending: Ending,
-    table: Vec<ChunkEntry>,
+    errors: Vec<Error>,
 }
 
 impl LogWriter {
-    pub(crate) fn new(log: Arc<Log>, segment: Segment, config: &Config) -> LogWriter {
+    pub(crate) fn new(
+        log: Arc<Log>,
+        segment: Segment,
+        files: Box<dyn NextSegment>,
+        config: &Config,
+    ) -> LogWriter {
         let shards = log.shards().len();
+        let chunks = block::chunk_count(log.pool().capacity()) + 1;
+        log.progress.set_io(segment.mode(), segment.engine());
         LogWriter {
-            segment,
+            outbox: Outbox::new(segment, files, config.durability, shards, chunks),
             durability: config.durability,
             flush_interval: config.flush_interval,
             on_error: config.on_error.clone(),
@@ -104,14 +95,14 @@ impl LogWriter {
             records: 0,
             payload: 0,
             noted: Dropped::default(),
-            stuck: None,
-            retry: None,
+            hand: None,
             pass: None,
             deadline: None,
-            unsynced: true,
-            doubtful: None,
+            ended: None,
+            copies: None,
+            held: false,
             ending: Ending::Open,
-            table: Vec::with_capacity(block::chunk_count(log.pool().capacity()) + 1),
+            errors: Vec::new(),
             log,
         }
     }
@@ -122,34 +113,40 @@ impl LogWriter {
     }
 
     /// Whether a sealed buffer of this generation is the one to write now.
-    pub(crate) fn is_next(&self, shard: u32, generation: u64, now: Instant) -> bool {
+    pub(crate) fn is_next(&self, shard: u32, generation: u64) -> bool {
         let track = self.tracks.get(shard as usize);
         track.is_some_and(|track| track.next_generation == generation)
-            && self.stuck.is_none()
-            && self.may_write(now)
-    }
-
-    fn may_write(&self, now: Instant) -> bool {
-        self.retry.as_ref().is_none_or(|retry| now >= retry.at)
+            && self.hand.is_none()
+            && self.outbox.has_room()
     }
 
     /// Writes a sealed buffer that [`is_next`](LogWriter::is_next).
     pub(crate) fn write_sealed(&mut self, index: BufferIndex, shard: u32, generation: u64) {
         if let Some(buffer) = self.log.pool().take_sealed(index) {
-            self.write_buffer(buffer, shard, generation);
+            self.hand = Some(Hand { buffer, shard, generation, taken: Instant::now() });
+            self.write_hand();
+            // At once: it is on its way while the next one's checksums are computed.
+            self.work_outbox(Instant::now());
         }
     }
 
-    fn write_buffer(&mut self, buffer: SealedBuffer, shard: u32, generation: u64) {
-        let taken = Instant::now();
+    /// Makes the buffer in hand a block, and puts it into the outbox.
+    fn write_hand(&mut self) {
+        let Some(hand) = &mut self.hand else {
+            return;
+        };
+        let (shard, generation, taken) = (hand.shard, hand.generation, hand.taken);
         let track = &mut self.tracks[shard as usize];
-        if buffer.valid() == 0 {
+        if hand.buffer.valid() == 0 {
             // Taken for a record that its encoder did not finish.
             track.next_generation = generation + 1;
-            buffer.free();
+            if let Some(Hand { buffer, .. }) = self.hand.take() {
+                buffer.free();
+            }
             return;
         }
-        let info = BlockInfo {
+        fault::step("encode");
+        let mut info = BlockInfo {
             sequence: self.next_sequence,
             generation,
             first_record: track.next_record,
@@ -158,80 +155,45 @@ impl LogWriter {
             ..BlockInfo::default()
         };
         let time = wall_clock();
-        let (buffer, info) = self.prepare(buffer, info, time);
-        self.write_prepared(Prepared { buffer, info, time, taken });
-    }
-
-    /// Completes the block in place: header, padding, table, head and tail. Nothing touches the buffer
-    /// from its checksums until it is on the medium.
-    fn prepare(
-        &mut self,
-        mut buffer: SealedBuffer,
-        mut info: BlockInfo,
-        time: i64,
-    ) -> (SealedBuffer, BlockInfo) {
-        info.set_lengths(buffer.valid(), self.segment.align());
-        let (head_len, data_len) = (info.head_len as usize, info.data_len as usize);
-        buffer.finish_data(info.data_len + info.tail_len, data_len);
-        info.records = block::build_table(buffer.data(data_len), info.valid, &mut self.table);
-        let prefix = self.segment.prefix(0, time);
-        info.encode(Kind::Head, &prefix, &self.table, buffer.head_mut(head_len));
-        let prefix = self.segment.prefix((head_len + data_len) as u64, time);
-        let tail = buffer.tail_mut(data_len, info.tail_len as usize);
-        info.encode(Kind::Tail, &prefix, &self.table, tail);
-        (buffer, info)
-    }
-
-    fn write_prepared(&mut self, prepared: Prepared) -> bool {
-        let info = &prepared.info;
-        let rest = (info.data_len + info.tail_len) as usize;
-        let block = prepared.buffer.block(info.head_len as usize, rest);
-        let started = Instant::now();
-        match self.segment.write_block(block, info, prepared.time) {
-            Ok(()) => {
-                self.account(prepared, started.elapsed());
-                true
-            }
-            Err(error) => {
-                self.stuck = Some(prepared);
-                self.failed(error);
-                false
-            }
+        self.outbox.encode(&mut hand.buffer, &mut info, time);
+        fault::step("encoded");
+        if let Some(Hand { buffer, .. }) = self.hand.take() {
+            self.outbox.push_block(buffer, info, time, taken);
+            track.next_generation = generation + 1;
+            track.next_record += u64::from(info.records);
+            track.declared = info.dropped;
+            self.next_sequence += 1;
+            self.records += u64::from(info.records);
+            self.payload += info.payload();
         }
     }
 
-    fn account(&mut self, written: Prepared, write_time: Duration) {
-        let Prepared { buffer, info, taken, .. } = written;
-        let track = &mut self.tracks[info.shard as usize];
-        track.next_generation = info.generation + 1;
-        track.next_record += u64::from(info.records);
-        track.declared = info.dropped;
-        self.next_sequence += 1;
-        self.records += u64::from(info.records);
-        self.payload += info.payload();
-        self.retry = None;
-        self.unsynced = true;
-        let progress = &self.log.progress;
-        progress.bytes.add(info.block_len());
-        progress.payload.add(info.payload());
-        progress.written.add(u64::from(info.records));
-        if self.durability == Durability::Dsync {
-            progress.durable.set(self.records);
+    /// Lets the outbox do what it can; whether it did anything.
+    fn work_outbox(&mut self, now: Instant) -> bool {
+        let told = Told { progress: &self.log.progress, errors: &mut self.errors };
+        let busy = self.outbox.advance(now, told);
+        for error in std::mem::take(&mut self.errors) {
+            self.failed(&error);
         }
-        buffer.free();
-        progress.add_flush(taken.elapsed(), write_time);
+        busy
     }
 
-    /// Keeps an error: counts it, answers the flush that it belongs to, and sets the time of the next try.
+    /// Keeps an error, answers the flush that it belongs to, and tells the callback.
     #[cold]
-    fn failed(&mut self, error: Error) {
-        self.log.progress.errors.add(1);
+    fn failed(&mut self, error: &Error) {
         let ticket = self.pass.take().and_then(|pass| pass.ticket);
-        self.log.gate.fail(ticket, &error);
-        let backoff = self.retry.take().map_or(BACKOFF_MIN, |retry| retry.backoff * 2);
-        let backoff = backoff.min(BACKOFF_MAX);
-        self.retry = Some(Retry { at: Instant::now() + backoff, backoff });
-        self.tell(&error);
+        self.log.gate.fail(ticket, error);
+        self.tell(error);
+        if self.ending == Ending::Abandoned {
+            // Each thing is tried once.
+            self.give_up();
+        }
+    }
+
+    /// Counts a panic of the flusher, which goes on.
+    pub(crate) fn panicked(&mut self, error: &Error) {
+        self.log.progress.count_panic();
+        self.failed(error);
     }
 
     /// Tells the user's callback, whose panics are its own.
@@ -243,107 +205,98 @@ impl LogWriter {
 
     /// Does what is due apart from sealed buffers; whether anything was done.
     pub(crate) fn advance(&mut self, now: Instant) -> bool {
-        let mut progress = false;
-        self.ending = self.log.gate.ending();
+        if self.is_closed() {
+            return false;
+        }
+        let mut busy = false;
+        if self.ending != Ending::Abandoned {
+            self.ending = self.log.gate.ending();
+        }
+        if self.hand.is_some() && self.outbox.has_room() {
+            self.write_hand();
+            busy = true;
+        }
         if self.pass.is_none() {
             if let Some(ticket) = self.log.gate.open_request() {
                 // Who asks gets an attempt, whatever the backoff says.
-                if let Some(retry) = &mut self.retry {
-                    retry.at = now;
-                }
-                self.begin_pass(Some(ticket));
-                progress = true;
+                self.outbox.hurry(now);
+                self.pass = Some(Pass::begin(&self.log, Some(ticket)));
+                busy = true;
             } else if self.deadline.is_some_and(|deadline| now >= deadline) {
                 self.deadline = None;
-                self.begin_pass(None);
-                progress = true;
+                self.pass = Some(Pass::begin(&self.log, None));
+                busy = true;
             }
         }
-        if self.may_write(now)
-            && let Some(stuck) = self.stuck.take()
-        {
-            progress |= self.write_prepared(stuck);
-        }
-        if self.pass.is_some() && self.may_write(now) {
-            progress |= self.advance_pass();
+        self.want_free_buffers();
+        busy |= self.work_outbox(now);
+        busy |= self.advance_pass();
+        if self.outbox.may_go_home(now) {
+            self.go_home(now);
+            busy = true;
         }
         match self.ending {
-            Ending::Closing if self.may_write(now) => progress |= self.try_to_end(),
-            Ending::Abandoned => {
-                self.abandon();
-                progress = true;
-            }
-            _ => {}
+            Ending::Closing => busy |= self.try_to_end(),
+            Ending::Abandoned => busy |= self.abandon(),
+            Ending::Open | Ending::Closed => {}
         }
-        progress
+        busy
     }
 
-    fn begin_pass(&mut self, ticket: Option<u64>) {
-        let mut pass =
-            Pass { ticket, targets: Vec::new(), claimed: Vec::new(), look_again: LOOK_MIN };
-        for (number, shard) in self.log.shards().iter().enumerate() {
-            // Read before the attempt: the buffer that is active now is below the next generation.
-            let active = shard.word().generation();
-            let target = match shard.seal_idle(self.log.pool(), number as u32) {
-                SealAttempt::Sealed | SealAttempt::Empty => shard.word().generation(),
-                // The interval leaves a claimed shard alone: its writer is alive.
-                SealAttempt::Claimed if ticket.is_none() => 0,
-                SealAttempt::Claimed => {
-                    pass.claimed.push(number as u32);
-                    active + 1
-                }
-            };
-            pass.targets.push(target);
+    /// With buffers that wait for nothing but a barrier, and few free ones, does not wait for the interval.
+    fn want_free_buffers(&mut self) {
+        if self.durability == Durability::OnFlush && self.outbox.awaits_barrier() {
+            let pool = self.log.pool();
+            if pool.free_count() * 4 < pool.len() {
+                self.outbox.want_durable(self.outbox.written());
+            }
         }
-        self.pass = Some(pass);
     }
 
     /// Looks whether all that the pass waits for has happened, and completes it then.
     fn advance_pass(&mut self) -> bool {
-        let Some(mut pass) = self.pass.take() else {
+        let Some(pass) = &mut self.pass else {
             return false;
         };
-        let (log, targets) = (&self.log, &mut pass.targets);
-        pass.claimed.retain(|number| {
-            let shard = &log.shards()[*number as usize];
-            let target = &mut targets[*number as usize];
-            if shard.seal_idle(log.pool(), *number) != SealAttempt::Claimed {
-                *target = shard.word().generation();
+        let Some(goal) = pass.goal else {
+            let next = self.tracks.iter().map(|track| track.next_generation);
+            if !pass.look(&self.log, next) || !self.outbox.has_room() {
                 return false;
             }
-            // Claimed again, or still: but has the buffer of then been sealed?
-            shard.word().generation() < *target
-        });
-        let written = |(track, target): (&Track, &u64)| track.next_generation >= *target;
-        if !pass.claimed.is_empty() || !self.tracks.iter().zip(&pass.targets).all(written) {
-            pass.look_again = (pass.look_again * 2).min(LOOK_MAX);
-            self.pass = Some(pass);
-            return false;
-        }
-        let ticket = pass.ticket;
-        self.pass = Some(pass);
-        let result = self.declare_drops().and_then(|()| match ticket {
-            Some(_) => self.barrier(),
-            None => Ok(()),
-        });
-        match result {
-            Ok(()) => {
-                self.pass = None;
-                self.retry = None;
-                if let Some(ticket) = ticket {
-                    match &self.doubtful {
-                        None => self.log.gate.complete(ticket),
-                        // True for every flush from now on: not all that was accepted is durable.
-                        Some((_, error)) => self.log.gate.fail(Some(ticket), error),
+            let noted = self.declare_drops();
+            let goal = self.outbox.next();
+            match noted {
+                Ok(()) => {
+                    if let Some(pass) = &mut self.pass {
+                        pass.goal = Some(goal);
+                        // The interval is no promise with `None`.
+                        if pass.ticket.is_some() || self.durability == Durability::OnFlush {
+                            self.outbox.want_durable(goal);
+                        }
                     }
                 }
+                Err(error) => self.failed(&error),
             }
-            Err(error) => self.failed(error),
+            return true;
+        };
+        let Some(ticket) = pass.ticket else {
+            self.pass = None;
+            return true;
+        };
+        // The note may hold nothing that a barrier has to cover: then there is none to wait for.
+        if self.outbox.durable() < goal {
+            return false;
+        }
+        self.pass = None;
+        match self.outbox.doubt() {
+            None => self.log.gate.complete(ticket),
+            // True for every flush from now on: not all that was accepted is durable.
+            Some(error) => self.log.gate.fail(Some(ticket), error),
         }
         true
     }
 
-    /// Writes a note if there are drops that no block and no note has told of.
+    /// Puts in a note if there are drops that no block and no note has told of.
     fn declare_drops(&mut self) -> Result<(), Error> {
         let declared = self
             .tracks
@@ -354,8 +307,8 @@ impl LogWriter {
             return Ok(());
         }
         let totals = self.totals(dropped, false);
-        self.segment.write_totals(Kind::Note, totals)?;
-        self.note_written(dropped);
+        self.outbox.push_totals(Kind::Note, totals)?;
+        self.noted = dropped;
         Ok(())
     }
 
@@ -370,117 +323,130 @@ impl LogWriter {
         }
     }
 
-    fn note_written(&mut self, dropped: Dropped) {
-        self.noted = dropped;
-        self.unsynced = true;
-        self.log.progress.bytes.add(self.segment.align() as u64);
-    }
-
-    fn barrier(&mut self) -> Result<(), Error> {
-        if self.unsynced && self.durability != Durability::Dsync {
-            let durable = self.log.progress.durable.get();
-            self.segment.barrier().inspect_err(|error| {
-                self.doubtful = Some((self.records - durable, error.clone()));
-            })?;
+    /// Tries to leave the other directory.
+    fn go_home(&mut self, now: Instant) {
+        if self.hand.is_none() && self.outbox.go_home(now, self.next_sequence) {
+            self.put_end(false);
         }
-        self.unsynced = false;
-        let doubtful = self.doubtful.as_ref().map_or(0, |(records, _)| *records);
-        self.log.progress.durable.set(self.records - doubtful);
-        Ok(())
     }
 
-    /// Ends the file once every shard is closed and all their buffers are written.
+    /// Puts an end in; whether there was memory for it.
+    fn put_end(&mut self, session_over: bool) -> bool {
+        let dropped = self.log.dropped();
+        let totals = self.totals(dropped, session_over);
+        match self.outbox.push_totals(Kind::End, totals) {
+            Ok(()) => {
+                self.noted = dropped;
+                self.outbox.want_durable(self.outbox.next());
+                true
+            }
+            Err(error) => {
+                self.failed(&error);
+                false
+            }
+        }
+    }
+
+    /// Ends the file once every shard is closed and all their buffers are on their way.
     fn try_to_end(&mut self) -> bool {
-        let drained = self.stuck.is_none()
+        if let Some(goal) = self.ended {
+            if self.outbox.durable() < goal || !self.outbox.is_quiet() {
+                return false;
+            }
+            self.end();
+            return true;
+        }
+        // Of a claim that will not be given back, a copy is written.
+        let abandoned = self.ending == Ending::Abandoned;
+        let drained = self.hand.is_none()
+            && self.outbox.has_room()
+            && self.copies.as_ref().is_none_or(Vec::is_empty)
             && self.log.shards().iter().zip(&self.tracks).all(|(shard, track)| {
                 let word = shard.word();
-                !word.is_open() && track.next_generation == word.generation()
+                let is_over = !word.is_open() || (abandoned && word.is_claimed());
+                is_over && track.next_generation >= word.generation()
             });
         if !drained {
             return false;
         }
-        let dropped = self.log.dropped();
         // 0, unless somebody wrote over the lengths in a buffer's memory.
         self.log.progress.lost.set(self.log.accepted().saturating_sub(self.records));
-        let totals = self.totals(dropped, true);
-        let result = self.segment.write_totals(Kind::End, totals).and_then(|()| {
-            self.note_written(dropped);
-            self.barrier()
-        });
-        match result {
-            Ok(()) => self.end(),
-            Err(error) => self.failed(error),
+        if self.put_end(true) {
+            self.ended = Some(self.outbox.next());
         }
         true
     }
 
     fn end(&mut self) {
+        self.outbox.trim();
         self.ending = Ending::Closed;
-        self.log.gate.set_closed(self.doubtful.take().map(|(_, error)| error));
+        self.log.gate.set_closed(self.outbox.doubt().cloned());
     }
 
     /// The last handle is gone: nobody can hold a borrow any more, so a claim that is still held is a
     /// thread's that will not return. What is published is copied out and written, each thing is tried
     /// once, and what the device does not take is counted as lost.
-    fn abandon(&mut self) {
-        self.retry = None;
-        self.pass = None;
+    fn abandon(&mut self) -> bool {
+        let mut busy = false;
+        if self.copies.is_none() {
+            self.copies = Some(self.copy_held());
+            self.outbox.hurry(Instant::now());
+            busy = true;
+        }
+        if self.hand.is_none()
+            && self.outbox.has_room()
+            && let Some(copies) = &mut self.copies
+        {
+            let tracks = &self.tracks;
+            let next = |(_, shard, generation): &(SealedBuffer, u32, u64)| {
+                tracks[*shard as usize].next_generation == *generation
+            };
+            if let Some(at) = copies.iter().position(next) {
+                let (buffer, shard, generation) = copies.swap_remove(at);
+                self.hand = Some(Hand { buffer, shard, generation, taken: Instant::now() });
+                self.write_hand();
+                busy = true;
+            }
+        }
+        busy |= self.try_to_end();
+        if !self.is_closed() && self.log.progress.waiting() > GIVE_UP_AFTER {
+            self.give_up();
+            busy = true;
+        }
+        busy
+    }
+
+    fn copy_held(&mut self) -> Vec<(SealedBuffer, u32, u64)> {
         let pool = self.log.pool().clone();
-        let mut leak = false;
         let mut copies = Vec::new();
         for (number, shard) in self.log.shards().iter().enumerate() {
             let number = number as u32;
             if shard.seal_and_close(&pool, number) == SealAttempt::Claimed {
-                leak = true;
+                self.held = true;
                 let word = shard.word();
                 if let Some(copy) = word.buffer().and_then(|index| pool.copy_published(index)) {
                     copies.push((copy, number, word.generation()));
                 }
             }
         }
-        let mut alive = self.stuck.take().is_none_or(|stuck| self.write_prepared(stuck));
-        while alive && let Some((index, shard, generation)) = self.next_sealed() {
-            // Not the buffer of a held claim: that one is ACTIVE, and written as a copy.
-            self.write_sealed(index, shard, generation);
-            alive = self.stuck.is_none();
-        }
-        for (copy, shard, generation) in copies {
-            let in_order = self.tracks[shard as usize].next_generation == generation;
-            if alive && in_order {
-                self.write_buffer(copy, shard, generation);
-                alive = self.stuck.is_none();
-            }
-        }
-        if leak {
+        if self.held {
             // The stopped thread may yet store into these.
             std::mem::forget((self.log.clone(), pool));
         }
-        let lost = self.log.accepted().saturating_sub(self.log.progress.written.get());
-        self.log.progress.lost.set(lost);
-        if alive {
-            let totals = self.totals(self.log.dropped(), lost == 0);
-            let ended = self.segment.write_totals(Kind::End, totals);
-            alive = ended.is_ok() && self.barrier().is_ok();
-        }
-        if lost > 0 || !alive {
-            let what = format!("the logger was dropped; {lost} records could not be written");
-            self.tell(&Error::new(ErrorKind::Io, what).at_path(self.segment.path()));
-        }
-        self.end();
+        copies
     }
 
-    fn next_sealed(&self) -> Option<(BufferIndex, u32, u64)> {
-        use super::word::BufferState;
-        let pool = self.log.pool();
-        (0..pool.len() as u32).find_map(|index| match pool.state(index) {
-            BufferState::Sealed { shard, generation }
-                if pool.owner(index) == self.index()
-                    && self.tracks[shard as usize].next_generation == generation =>
-            {
-                Some((index, shard, generation))
-            }
-            _ => None,
-        })
+    /// Ends the log though not everything is written: what is not is lost.
+    fn give_up(&mut self) {
+        if self.is_closed() {
+            return;
+        }
+        let lost = self.log.accepted().saturating_sub(self.log.progress.written.get());
+        self.log.progress.lost.set(lost);
+        let what = format!("the logger was dropped; {lost} records could not be written");
+        self.tell(&Error::new(ErrorKind::Io, what).at_path(self.outbox.segment().path()));
+        self.ending = Ending::Closed;
+        self.log.gate.set_closed(None);
     }
 
     /// Begins the interval, if this log has an active buffer and it has not begun.
@@ -497,17 +463,15 @@ impl LogWriter {
 
     /// Until when the flusher may sleep, as far as this log is concerned.
     pub(crate) fn wake_at(&self, now: Instant) -> Option<Instant> {
-        let look = self.pass.as_ref().filter(|pass| !pass.claimed.is_empty());
-        let look = look.map(|pass| now + pass.look_again);
-        // One that is over has been used, or there was nothing to repeat.
-        let retry = self.retry.as_ref().map(|retry| retry.at).filter(|at| *at > now);
-        [look, retry, self.deadline].into_iter().flatten().min()
+        let look = self.pass.as_ref().and_then(Pass::look_again).map(|look| now + look);
+        let give_up = (self.ending == Ending::Abandoned).then(|| now + GIVE_UP_AFTER / 10);
+        [look, self.outbox.wake_at(), self.deadline, give_up].into_iter().flatten().min()
     }
 
     /// Whether there is a request that `advance` has not seen.
     pub(crate) fn has_news(&self) -> bool {
         let unseen = self.pass.is_none() && self.log.gate.open_request().is_some();
-        unseen || self.log.gate.ending() != self.ending
+        unseen || (!self.is_closed() && self.log.gate.ending() != self.ending)
     }
 
     /// Whether the file is ended.

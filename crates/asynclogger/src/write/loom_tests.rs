@@ -6,12 +6,15 @@
 mod parts;
 
 use std::{
+    collections::VecDeque,
     io,
+    path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering::Relaxed as StdRelaxed},
     time::{Duration, Instant},
 };
 
 use super::{
+    files::NextSegment,
     flusher::{Orders, Round, Worker},
     gate::Ending,
     home::Local,
@@ -22,13 +25,13 @@ use super::{
     wait::{Bell, Sleep},
 };
 use crate::{
-    Config, Durability, LogError, Overflow, Position,
+    Config, Durability, EngineKind, Error, IoMode, LogError, Overflow, Position,
     format::{
-        MIN_ALIGN,
+        LogId, MIN_ALIGN, Prefix,
         metadata::{self, Metadata},
         record::Records,
     },
-    io::BlockFile,
+    io::{BlockFile, Completion, FileState, Operation},
     sync::{
         Arc, AtomicU64, GlobalMutex, Ordering, lock,
         thread::{self, JoinHandle},
@@ -125,14 +128,15 @@ impl Written {
 struct MemoryFile {
     written: Written,
     end: u64,
+    done: VecDeque<Completion>,
 }
 
-impl BlockFile for MemoryFile {
-    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+impl MemoryFile {
+    fn write(&mut self, bytes: &[u8], offset: u64) {
         assert_eq!(offset, self.end, "appended");
         self.end += bytes.len() as u64;
         let Ok((_, Metadata::Head(info, _))) = metadata::decode(bytes) else {
-            return Ok(());
+            return;
         };
         let (head_len, data_len) = (info.head_len as usize, info.data_len as usize);
         let (data, tail) = bytes[head_len..].split_at(data_len);
@@ -146,12 +150,69 @@ impl BlockFile for MemoryFile {
         let (shard, generation, first_record) = (info.shard, info.generation, info.first_record);
         let block = Block { shard, generation, first_record, records };
         self.written.blocks.lock().expect("blocks").push(block);
+    }
+}
+
+impl BlockFile for MemoryFile {
+    fn submit(&mut self, tag: u64, operation: Operation) {
+        match operation {
+            Operation::Write { bytes, offset } => self.write(bytes.bytes(), offset),
+            Operation::Barrier => {
+                self.written.barriers.fetch_add(1, StdRelaxed);
+            }
+            Operation::Reserve { .. } => {}
+        }
+        self.done.push_back(Completion { tag, result: Ok(()) });
+    }
+
+    fn reap(&mut self) -> Option<Completion> {
+        self.done.pop_front()
+    }
+
+    fn write_now(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write(bytes, offset);
         Ok(())
     }
 
-    fn barrier(&mut self) -> io::Result<()> {
-        self.written.barriers.fetch_add(1, StdRelaxed);
+    fn sync_now(&mut self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn trim(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn leave_direct(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn mode(&self) -> IoMode {
+        IoMode::Direct
+    }
+
+    fn engine(&self) -> EngineKind {
+        EngineKind::Pwritev2
+    }
+
+    fn state(&self) -> io::Result<FileState> {
+        Ok(FileState { identity: (0, 0), links: 1, len: self.end })
+    }
+}
+
+/// No model needs a second segment.
+struct NoOther;
+
+impl NextSegment for NoOther {
+    fn has_elsewhere(&self) -> bool {
+        false
+    }
+
+    fn next(&mut self, _: &Segment, _: u64, _: bool) -> Result<Segment, Error> {
+        unreachable!("nothing fails")
+    }
+
+    fn home(&mut self, _: &Segment, _: u64) -> Result<Segment, Error> {
+        unreachable!("it is never away")
     }
 }
 
@@ -174,7 +235,7 @@ impl Model {
     fn new(size: Size, overflow: Overflow, interval: Duration) -> Model {
         let capacity = 8 + size.records * RECORD_LEN;
         let pool = Arc::new(Pool::new(size.buffers, capacity, MIN_ALIGN).expect("pool"));
-        let bell = Arc::new(Bell::new());
+        let bell = Arc::new(Bell::new().expect("bell"));
         let log = Log::new(LogParts {
             pool: pool.clone(),
             bell: bell.clone(),
@@ -187,11 +248,13 @@ impl Model {
         });
         let log = Arc::new(log.expect("log"));
         let written = Written::default();
-        let file = MemoryFile { written: written.clone(), end: 0 };
-        let segment = Segment::in_memory(Box::new(file), MIN_ALIGN).expect("segment");
+        let file = MemoryFile { written: written.clone(), end: 0, done: VecDeque::new() };
+        let (align, log_id) = (MIN_ALIGN as u32, LogId::default());
+        let prefix = Prefix { align, offset: 0, log_id, segment: 1, session: 1, time: 0 };
+        let segment = Segment::new(Box::new(file), PathBuf::new(), prefix, 0, 0);
         let config = Config::new("").flush_interval(interval).durability(Durability::None);
         let orders = Arc::new(Orders::default());
-        lock(&orders.new).push(LogWriter::new(log.clone(), segment, &config));
+        lock(&orders.new).push(LogWriter::new(log.clone(), segment, Box::new(NoOther), &config));
         // It ends when the log is closed.
         orders.stop.store(true, Ordering::Relaxed);
         Model { log, worker: Worker::new(pool, bell, orders, false), written }

@@ -6,14 +6,19 @@ mod archive;
     reason = "the bytes of a buffer have one owner at a time, by the swap protocol"
 )]
 mod buffer;
+mod fault;
+mod files;
 mod flusher;
 mod gate;
 mod home;
 mod log;
 mod log_writer;
+mod outbox;
+mod pass;
 #[expect(unsafe_code, reason = "buffers are places in one region")]
 mod pool;
 mod progress;
+mod reaction;
 mod segment;
 #[expect(unsafe_code, reason = "the holder of a claim is alone above the tail")]
 mod shard;
@@ -21,13 +26,14 @@ mod wait;
 mod word;
 
 pub(crate) use self::{
+    files::LogFiles,
     flusher::Flusher,
     gate::Ending,
     home::Local,
     log::{Log, LogParts},
     log_writer::LogWriter,
     pool::Pool,
-    segment::{Segment, new_session},
+    segment::new_session,
     wait::Bell,
     wait::Sleep,
 };

@@ -185,6 +185,12 @@ impl Pool {
         self.next_free().is_some()
     }
 
+    /// How many buffers are free, or on the way into or out of the stack.
+    pub(crate) fn free_count(&self) -> usize {
+        let is_free = |index: &u32| self.state(*index) == BufferState::Free;
+        (0..self.slots.len() as u32).filter(is_free).count()
+    }
+
     /// Makes a taken buffer the active one of a shard: empty, and then ACTIVE.
     pub(super) fn activate(&self, index: BufferIndex, owner: u32, shard: u32, generation: u64) {
         self.buffer(index).publish(0);

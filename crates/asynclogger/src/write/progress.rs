@@ -1,8 +1,30 @@
 //! What the flusher tells of one log: counters that it alone writes and anybody may read.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::{
+    EngineKind, ErrorCounts, Health, IoMode,
+    io::Cause,
+    sync::{AtomicU64, Ordering},
+};
+
+/// An operation that has taken this long is taken for one that hangs.
+const HUNG_AFTER: Duration = Duration::from_secs(2);
+
+/// What is not as it was meant to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Degraded {
+    /// In the other directory.
+    Away,
+    /// Through the page cache, since direct I/O was refused while running.
+    Buffered,
+    /// By `pwritev2`, since io_uring broke while running.
+    Engine,
+    /// Some records are in doubt.
+    Doubt,
+    /// The flusher panicked once, and went on.
+    Panicked,
+}
 
 /// A counter with one writing thread.
 #[derive(Debug)]
@@ -50,8 +72,20 @@ pub(super) struct Progress {
     pub(super) flushes: Counter,
     /// Failed attempts.
     pub(super) errors: Counter,
+    by_cause: [Counter; 7],
+    panics: Counter,
+    /// Of each shard, all records before this number are durable.
+    durable_of: Box<[Counter]>,
     flush_time: Timing,
     write_time: Timing,
+    /// What [`Counter`]s of time count from.
+    epoch: Instant,
+    /// Since when the oldest operation is in flight, in nanoseconds from the epoch; 0: none is.
+    waiting_since: Counter,
+    troubled: Counter,
+    degraded: Counter,
+    /// `{ buffered, io_uring }`.
+    io: Counter,
 }
 
 /// Sum and maximum, in nanoseconds.
@@ -67,7 +101,7 @@ impl Timing {
     }
 
     fn add(&self, duration: Duration) {
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = nanos(duration);
         self.sum.add(nanos);
         self.max.raise(nanos);
     }
@@ -77,8 +111,12 @@ impl Timing {
     }
 }
 
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 impl Progress {
-    pub(super) fn new() -> Progress {
+    pub(super) fn new(shards: usize) -> Progress {
         Progress {
             written: Counter::new(),
             durable: Counter::new(),
@@ -87,20 +125,133 @@ impl Progress {
             bytes: Counter::new(),
             flushes: Counter::new(),
             errors: Counter::new(),
+            by_cause: std::array::from_fn(|_| Counter::new()),
+            panics: Counter::new(),
+            durable_of: (0..shards).map(|_| Counter::new()).collect(),
             flush_time: Timing::new(),
             write_time: Timing::new(),
+            epoch: Instant::now(),
+            waiting_since: Counter::new(),
+            troubled: Counter::new(),
+            degraded: Counter::new(),
+            io: Counter::new(),
         }
     }
 
-    /// Counts one block: all of its way, and the device's part of it.
-    pub(super) fn add_flush(&self, flush: Duration, write: Duration) {
+    /// Counts one block that is as safe as it has to be, and the time since it was taken.
+    pub(super) fn add_flush(&self, flush: Duration) {
         self.flush_time.add(flush);
-        self.write_time.add(write);
         self.flushes.add(1);
+    }
+
+    /// Counts the device's part of one write.
+    pub(super) fn add_write(&self, write: Duration) {
+        self.write_time.add(write);
     }
 
     /// Sum and maximum of the flushes, then of the writes.
     pub(super) fn times(&self) -> ((Duration, Duration), (Duration, Duration)) {
         (self.flush_time.get(), self.write_time.get())
+    }
+
+    pub(super) fn count_error(&self, cause: Cause) {
+        self.errors.add(1);
+        self.by_cause[cause as usize].add(1);
+    }
+
+    pub(super) fn count_panic(&self) {
+        self.panics.add(1);
+        self.degrade(Degraded::Panicked);
+    }
+
+    pub(super) fn error_counts(&self) -> ErrorCounts {
+        let of = |cause: Cause| self.by_cause[cause as usize].get();
+        ErrorCounts {
+            space: of(Cause::Space),
+            limit: of(Cause::Limit),
+            device: of(Cause::Device),
+            gone: of(Cause::Gone),
+            invalid: of(Cause::Invalid),
+            busy: of(Cause::Busy),
+            other: of(Cause::Other),
+            panics: self.panics.get(),
+        }
+    }
+
+    /// Per shard, how many of its records are durable.
+    pub(super) fn set_durable(&self, records: &[u64]) {
+        for (durable, records) in self.durable_of.iter().zip(records) {
+            durable.raise(*records);
+        }
+    }
+
+    pub(super) fn durable_of(&self, shard: usize) -> u64 {
+        self.durable_of.get(shard).map_or(0, Counter::get)
+    }
+
+    /// An operation begins that may take its time on this thread.
+    pub(super) fn begin_wait(&self, since: Instant) {
+        if self.waiting_since.get() == 0 {
+            self.set_wait(Some(since));
+        }
+    }
+
+    /// Since when the oldest operation is in flight.
+    pub(super) fn set_wait(&self, since: Option<Instant>) {
+        let since = since.map(|since| nanos(since.saturating_duration_since(self.epoch)).max(1));
+        self.waiting_since.set(since.unwrap_or(0));
+    }
+
+    /// How long the oldest operation has been in flight; zero if none is.
+    pub(super) fn waiting(&self) -> Duration {
+        match self.waiting_since.get() {
+            0 => Duration::ZERO,
+            since => self.epoch.elapsed().saturating_sub(Duration::from_nanos(since)),
+        }
+    }
+
+    /// Whether something failed and was not made good yet.
+    pub(super) fn set_trouble(&self, troubled: bool) {
+        self.troubled.set(u64::from(troubled));
+    }
+
+    /// It works, but not as it was meant to.
+    pub(super) fn degrade(&self, reason: Degraded) {
+        self.degraded.set(self.degraded.get() | 1 << reason as u64);
+    }
+
+    /// This is as it was meant to be again.
+    pub(super) fn restore(&self, reason: Degraded) {
+        self.degraded.set(self.degraded.get() & !(1 << reason as u64));
+    }
+
+    pub(super) fn health(&self) -> Health {
+        if self.waiting() >= HUNG_AFTER {
+            Health::Hung
+        } else if self.troubled.get() != 0 {
+            Health::Failing
+        } else if self.degraded.get() != 0 {
+            Health::Degraded
+        } else {
+            Health::Ok
+        }
+    }
+
+    pub(super) fn set_io(&self, mode: IoMode, engine: EngineKind) {
+        let buffered = u64::from(mode == IoMode::Buffered);
+        let ring = u64::from(engine == EngineKind::IoUring);
+        let (before, now) = (self.io.get(), buffered | ring << 1);
+        if before != now {
+            self.io.set(now);
+        }
+        if before & 2 > now & 2 {
+            self.degrade(Degraded::Engine);
+        }
+    }
+
+    pub(super) fn io(&self) -> (IoMode, EngineKind) {
+        let io = self.io.get();
+        let mode = if io & 1 == 0 { IoMode::Direct } else { IoMode::Buffered };
+        (mode, if io & 2 == 0 { EngineKind::Pwritev2 } else { EngineKind::IoUring })
     }
 }

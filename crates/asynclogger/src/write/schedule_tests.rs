@@ -6,13 +6,17 @@
 
 use std::{
     collections::BTreeMap,
-    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use proptest::prelude::*;
 
 use super::{
+    archive::Lineage,
+    fault,
+    files::NextSegment,
     flusher::{Orders, Round, Worker},
     gate::Ending,
     home::Local,
@@ -23,109 +27,57 @@ use super::{
     wait::Bell,
 };
 use crate::{
-    Config, Durability, ErrorKind, LogError, Overflow, Reader,
-    format::{MIN_ALIGN, SECTOR},
-    io::BlockFile,
-    sync::{Arc, Mutex, Ordering, lock},
+    Config, Durability, Error, ErrorKind, LogError, Overflow,
+    format::{LogId, MIN_ALIGN, Prefix, Start},
+    io::{
+        BlockFile,
+        fault::{FaultFile, Mood, SharedDisk},
+    },
+    mem::AlignedBytes,
+    read::tests::read_segments,
+    sync::{Arc, Ordering, lock},
 };
 
 const SHARDS: usize = 3;
 const CAPACITY: usize = 300;
 const MAX_RECORD: usize = CAPACITY - 12;
 
-/// How the disk answers.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Mood {
-    Well,
-    /// Writes fail and leave nothing.
-    Refuses,
-    /// Writes fail after so many sectors.
-    Tears(usize),
-    /// Barriers fail, writes do not.
-    SyncFails,
+/// Where the next segment comes from: the disk of the model.
+struct FaultFiles {
+    disk: SharedDisk,
+    session: u64,
 }
 
-/// The fault engine: two images, of what was written and of what a power cut would leave.
-struct Disk {
-    live: Vec<u8>,
-    durable: Vec<u8>,
-    synced_writes: bool,
-    mood: Mood,
-    /// How many operations are left in this mood.
-    moody: usize,
-    /// Operations so far, and the one that begins the mood if it is not set by a step.
-    operations: usize,
-    fails_at: Option<usize>,
-    /// What a failed barrier did not write, and the kernel has forgotten: no barrier writes it.
-    forgotten: Vec<std::ops::Range<usize>>,
+/// Opens a session in a file, with its start.
+fn begin(
+    mut file: FaultFile,
+    session: u64,
+    (segment, offset, first_sequence): (u64, u64, u64),
+    align: usize,
+) -> Result<Segment, Error> {
+    let (log_id, time) = (LogId::default(), 1);
+    let prefix = Prefix { align: align as u32, offset, log_id, segment, session, time };
+    let mut bytes = AlignedBytes::new(align, align)?;
+    let start = Start { previous: segment - 1, first_sequence, name: b"schedule" };
+    start.encode(&prefix, &mut bytes);
+    file.write_now(&bytes, offset).map_err(|error| Error::io("cannot write", error))?;
+    let file = Box::new(file);
+    Ok(Segment::new(file, PathBuf::new(), prefix, offset + align as u64, first_sequence))
 }
 
-impl Disk {
-    fn mood(&mut self) -> Mood {
-        self.operations += 1;
-        if self.fails_at == Some(self.operations) {
-            self.moody = 1;
-        }
-        if self.moody == 0 {
-            return Mood::Well;
-        }
-        self.moody -= 1;
-        self.mood
+impl NextSegment for FaultFiles {
+    fn has_elsewhere(&self) -> bool {
+        false
     }
 
-    fn make_durable(&mut self) {
-        self.durable = self.live.clone();
-        for range in &self.forgotten {
-            self.durable[range.clone()].fill(0);
-        }
+    fn next(&mut self, old: &Segment, first_sequence: u64, _: bool) -> Result<Segment, Error> {
+        let file = self.disk.create().map_err(|error| Error::io("cannot create", error))?;
+        let Lineage { segment, .. } = old.lineage();
+        begin(file, self.session, (segment + 1, 0, first_sequence), old.align())
     }
 
-    fn put(&mut self, bytes: &[u8], offset: usize) {
-        let end = offset + bytes.len();
-        self.live.resize(self.live.len().max(end), 0);
-        self.live[offset..end].copy_from_slice(bytes);
-    }
-}
-
-#[derive(Clone)]
-struct FaultFile(Arc<Mutex<Disk>>);
-
-impl BlockFile for FaultFile {
-    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut disk = lock(&self.0);
-        let offset = usize::try_from(offset).expect("a small file");
-        assert!(offset.is_multiple_of(MIN_ALIGN) && bytes.len().is_multiple_of(MIN_ALIGN));
-        assert!(offset <= disk.live.len(), "no holes");
-        match disk.mood() {
-            Mood::Well | Mood::SyncFails => {
-                disk.put(bytes, offset);
-                if disk.synced_writes {
-                    disk.make_durable();
-                }
-                Ok(())
-            }
-            Mood::Refuses => Err(io::Error::from_raw_os_error(28)),
-            Mood::Tears(sectors) => {
-                disk.put(&bytes[..bytes.len().min(sectors * SECTOR)], offset);
-                // What an error leaves is anything, as far as a power cut is concerned, too.
-                Err(io::Error::from_raw_os_error(5))
-            }
-        }
-    }
-
-    fn barrier(&mut self) -> io::Result<()> {
-        let mut disk = lock(&self.0);
-        match disk.mood() {
-            Mood::Well => {
-                disk.make_durable();
-                Ok(())
-            }
-            _ => {
-                let lost = disk.durable.len()..disk.live.len();
-                disk.forgotten.push(lost);
-                Err(io::Error::from_raw_os_error(5))
-            }
-        }
+    fn home(&mut self, _: &Segment, _: u64) -> Result<Segment, Error> {
+        unreachable!("it is never away")
     }
 }
 
@@ -139,6 +91,14 @@ enum Step {
     Flush,
     /// The next operations go wrong.
     Fail { mood: Mood, times: usize },
+    /// Operations stay in flight until they land, or do not.
+    Hold(bool),
+    /// One of those in flight lands.
+    Land(usize),
+    /// The flusher panics at one of its next steps.
+    Panic(u64),
+    /// What is said to be durable is.
+    Look,
     /// A thread stops inside a claim of this shard, or goes on.
     Stop { shard: usize },
     /// Close, go on until it is closed, and open a session on the same file.
@@ -146,8 +106,10 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
+    // ENOSPC, EFBIG, EIO, EROFS, EAGAIN, EINVAL.
+    let errno = prop_oneof![Just(28), Just(27), Just(5), Just(30), Just(11), Just(22)];
     let mood = prop_oneof![
-        Just(Mood::Refuses),
+        errno.prop_map(Mood::Refuses),
         (0_usize..20).prop_map(Mood::Tears),
         Just(Mood::SyncFails)
     ];
@@ -158,6 +120,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => Just(Step::Flush),
         2 => (mood, 1_usize..4).prop_map(|(mood, times)| Step::Fail { mood, times }),
         1 => (0..SHARDS).prop_map(|shard| Step::Stop { shard }),
+        1 => any::<bool>().prop_map(Step::Hold),
+        4 => (0_usize..9).prop_map(Step::Land),
+        1 => (0_u64..12).prop_map(Step::Panic),
+        1 => Just(Step::Look),
         1 => Just(Step::Reopen),
     ];
     prop::collection::vec(step, 1..120)
@@ -167,17 +133,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 type At = (u64, u32, u64);
 type Records = BTreeMap<At, Vec<u8>>;
 
-/// What the file says: read by the library's own reader, from bytes alone.
-fn read(bytes: &[u8]) -> (Records, crate::Report) {
-    let mut reader = Reader::from_bytes(bytes.to_vec()).expect("a log");
+/// What the files say: read by the library's own reader, from bytes alone.
+fn read(images: Vec<Vec<u8>>) -> (Records, Vec<crate::Report>, crate::read::Loss) {
+    let (records, reports, lost) = read_segments(images);
     let mut found = Records::new();
-    while let Some(record) = reader.next_record().expect("in memory") {
-        let at = record.position();
-        let twice = found.insert((at.session(), at.shard(), at.number()), record.bytes().to_vec());
+    for (at, bytes) in records {
+        let twice = found.insert((at.session(), at.shard(), at.number()), bytes);
         assert!(twice.is_none(), "{at:?} stands twice");
     }
-    let report = reader.report().clone();
-    (found, report)
+    (found, reports, lost)
 }
 
 /// One session of a logger, stepped by hand.
@@ -192,33 +156,29 @@ struct Session {
 }
 
 struct World {
-    disk: Arc<Mutex<Disk>>,
+    disk: SharedDisk,
     durability: Durability,
     sessions: u64,
+    segments: u64,
     accepted: Records,
-    /// Per session: what its counters said in the end.
     now: Session,
 }
 
 impl World {
     fn new(durability: Durability) -> World {
-        let disk = Arc::new(Mutex::new(Disk {
-            live: Vec::new(),
-            durable: Vec::new(),
-            synced_writes: durability == Durability::Dsync,
-            mood: Mood::Well,
-            moody: 0,
-            operations: 0,
-            fails_at: None,
-            forgotten: Vec::new(),
-        }));
-        let now = World::open(&disk, durability, 1);
-        World { disk, durability, sessions: 1, accepted: Records::new(), now }
+        World::with_align(durability, MIN_ALIGN)
     }
 
-    fn open(disk: &Arc<Mutex<Disk>>, durability: Durability, session: u64) -> Session {
-        let pool = Arc::new(Pool::new(2 * SHARDS, CAPACITY, MIN_ALIGN).expect("pool"));
-        let bell = Arc::new(Bell::new());
+    fn with_align(durability: Durability, align: usize) -> World {
+        let disk = SharedDisk::new(durability == Durability::Dsync, align);
+        let now = World::open(&disk, durability, 1, 1);
+        World { disk, durability, sessions: 1, segments: 1, accepted: Records::new(), now }
+    }
+
+    fn open(disk: &SharedDisk, durability: Durability, session: u64, segment: u64) -> Session {
+        let align = disk.lock().align;
+        let pool = Arc::new(Pool::new(2 * SHARDS, CAPACITY, align).expect("pool"));
+        let bell = Arc::new(Bell::new().expect("bell"));
         let log = Arc::new(
             Log::new(LogParts {
                 pool: pool.clone(),
@@ -231,14 +191,17 @@ impl World {
             })
             .expect("log"),
         );
-        let mut segment =
-            Segment::in_memory(Box::new(FaultFile(disk.clone())), MIN_ALIGN).expect("segment");
-        let end = lock(disk).live.len() as u64;
-        segment.start_session(session, end).expect("a disk that is well");
+        let (file, end) = match disk.last() {
+            Some(last) => last,
+            None => (disk.create().expect("a disk that is well"), 0),
+        };
+        let segment =
+            begin(file, session, (segment, end, 0), align).expect("a disk that is well");
         let interval = Duration::from_secs(3600);
         let config = Config::new("").flush_interval(interval).durability(durability);
         let orders = Arc::new(Orders::default());
-        lock(&orders.new).push(LogWriter::new(log.clone(), segment, &config));
+        let files = Box::new(FaultFiles { disk: disk.clone(), session });
+        lock(&orders.new).push(LogWriter::new(log.clone(), segment, files, &config));
         orders.stop.store(true, Ordering::Relaxed);
         Session {
             log,
@@ -250,11 +213,31 @@ impl World {
         }
     }
 
+    /// A round of the flusher, as its thread does it.
+    fn round(&mut self) -> Round {
+        let worker = &mut self.now.worker;
+        catch_unwind(AssertUnwindSafe(|| worker.round())).unwrap_or_else(|panic| {
+            worker.panicked(&*panic);
+            Round::Busy
+        })
+    }
+
+    /// What is said to be durable is in what a power cut would leave.
+    fn look(&self) {
+        let (found, ..) = read(self.disk.lock().durable());
+        for at in self.accepted.keys().filter(|at| at.0 == self.sessions) {
+            let position =
+                crate::Position { session: at.0, shard: at.1, number: at.2 };
+            let said = self.now.log.is_durable(&position);
+            assert!(!said || found.contains_key(at), "{at:?} is said to be durable");
+        }
+    }
+
     fn take(&mut self, step: &Step) {
         match *step {
             Step::Log { home, len } => self.log(home, len),
             Step::Round => {
-                self.now.worker.round();
+                self.round();
             }
             Step::Flush => {
                 let ticket = self.now.log.gate().request();
@@ -263,14 +246,22 @@ impl World {
                 self.now.flushes.push((ticket, covered));
             }
             Step::Fail { mood, times } => {
-                let mut disk = lock(&self.disk);
+                let mut disk = self.disk.lock();
                 (disk.mood, disk.moody) = (mood, times);
             }
+            Step::Hold(holds) => self.disk.lock().holds = holds,
+            Step::Land(pick) => self.disk.lock().land(pick),
+            Step::Panic(n) => fault::panic_at(n),
+            Step::Look => self.look(),
             Step::Stop { shard } => self.stop_or_go_on(shard),
             Step::Reopen => {
                 self.close();
                 self.sessions += 1;
-                self.now = World::open(&self.disk, self.durability, self.sessions);
+                let mut disk = self.disk.lock();
+                (disk.moody, disk.fails_at) = (0, None);
+                drop(disk);
+                self.now =
+                    World::open(&self.disk, self.durability, self.sessions, self.segments);
             }
         }
         self.answer_flushes();
@@ -323,7 +314,7 @@ impl World {
                 // An attempt failed: the records are tried again.
                 Err(_) => false,
                 Ok(()) => {
-                    let (found, _) = read(&lock(disk).durable);
+                    let (found, ..) = read(disk.lock().durable());
                     assert!(covered.iter().all(|at| found.contains_key(at)), "flush lied");
                     false
                 }
@@ -344,11 +335,16 @@ impl World {
         // backoff.
         for round in 0.. {
             self.now.log.gate().request();
-            if self.now.worker.round() == Round::Over {
+            if self.round() == Round::Over {
                 break;
+            }
+            let mut disk = self.disk.lock();
+            while disk.in_flight() > 0 {
+                disk.land(round);
             }
             assert!(round < 1_000, "it does not end");
         }
+        fault::panic_no_more();
         self.answer_flushes();
         let (log, session) = (&self.now.log, self.sessions);
         let (dropped, accepted) = (log.dropped(), log.accepted());
@@ -356,13 +352,27 @@ impl World {
             (accepted + dropped.total(), dropped.total()),
             (self.now.offered, self.now.refused)
         );
-        assert_eq!(log.written().written, accepted);
-        let (found, report) = read(&lock(&self.disk).live);
-        assert!(found == self.accepted, "session {session}: the file and the oracle differ");
-        assert!(report.is_whole(), "{report:?}");
+        let counts = log.written();
+        assert_eq!((counts.written, counts.lost), (accepted, 0));
+        if self.durability != Durability::None {
+            assert_eq!(counts.durable, accepted);
+        }
+        self.look();
+        let images = self.disk.lock().live();
+        // Files that could not be begun are not there.
+        self.segments = images.iter().filter(|image| !image.is_empty()).count() as u64;
+        let (found, reports, lost) = read(images);
+        assert!(found == self.accepted, "session {session}: the files and the oracle differ");
+        assert!(lost.admits(0), "{lost}");
+        if self.segments == 1 {
+            assert!(reports[0].is_whole(), "{reports:?}");
+        }
+        let report = reports.last().expect("a segment");
         let told = report.sessions.last().expect("a session");
-        let declared = told.declared.as_ref().expect("an end");
+        let declared = told.declared.as_ref().unwrap_or_else(|| panic!("an end: {reports:#?}"));
         assert_eq!((declared.records, told.dropped), (accepted, dropped));
+        let reserved = self.disk.lock().reserved;
+        assert_eq!(reserved, 0, "given back");
     }
 }
 
@@ -372,9 +382,12 @@ proptest! {
     #[test]
     fn schedules_lose_nothing(
         steps in steps(),
-        durability in prop_oneof![Just(Durability::Dsync), Just(Durability::None)],
+        durability in prop_oneof![
+            Just(Durability::Dsync), Just(Durability::OnFlush), Just(Durability::None)
+        ],
+        align in prop_oneof![Just(MIN_ALIGN), Just(MIN_ALIGN), Just(65536)],
     ) {
-        let mut world = World::new(durability);
+        let mut world = World::with_align(durability, align);
         for step in &steps {
             world.take(step);
         }
@@ -387,36 +400,76 @@ fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(400)
 }
 
-/// Fails the n-th operation of a fixed schedule, for each n, in every way, until no fault is reached.
+/// A fixed schedule that fills, swaps, flushes and closes.
+fn fixed_schedule(world: &mut World) {
+    for round in 0..6 {
+        for home in 0..SHARDS {
+            for _ in 0..4 {
+                world.take(&Step::Log { home, len: 20 + 30 * home + round });
+            }
+        }
+        world.take(&Step::Flush);
+        (0..12).for_each(|_| world.take(&Step::Round));
+    }
+    world.close();
+}
+
+const LEVELS: [Durability; 3] = [Durability::Dsync, Durability::OnFlush, Durability::None];
+
+/// Fails the n-th operation of a fixed schedule, and those after it up to four, for each n, in every way,
+/// until no fault is reached.
 #[test]
 fn the_nth_operation_fails_for_every_n() {
-    let moods = [Mood::Refuses, Mood::Tears(0), Mood::Tears(1), Mood::Tears(9), Mood::SyncFails];
+    let moods = [
+        Mood::Refuses(28),
+        Mood::Refuses(27),
+        Mood::Refuses(5),
+        Mood::Refuses(30),
+        Mood::Refuses(11),
+        Mood::Refuses(22),
+        Mood::Tears(0),
+        Mood::Tears(1),
+        Mood::Tears(9),
+        Mood::SyncFails,
+    ];
     let mut tried = 0;
-    for durability in [Durability::Dsync, Durability::None] {
-        for mood in moods {
-            // The first is the start of the session, which a session cannot do without.
-            for nth in 2.. {
+    for durability in LEVELS {
+        for (mood, times) in moods.iter().flat_map(|mood| [1, 2, 4].map(|times| (*mood, times))) {
+            // The first two are the file and the start of the session, which it cannot do without.
+            for nth in 3.. {
                 let mut world = World::new(durability);
                 {
-                    let mut disk = lock(&world.disk);
-                    (disk.mood, disk.fails_at) = (mood, Some(nth));
+                    let mut disk = world.disk.lock();
+                    (disk.mood, disk.fails_at, disk.fails_for) = (mood, Some(nth), times);
                 }
-                for round in 0..6 {
-                    for home in 0..SHARDS {
-                        for _ in 0..4 {
-                            world.take(&Step::Log { home, len: 20 + 30 * home + round });
-                        }
-                    }
-                    world.take(&Step::Flush);
-                    (0..12).for_each(|_| world.take(&Step::Round));
-                }
-                world.close();
-                if lock(&world.disk).operations < nth {
+                println!("{durability:?}: {mood:?} x {times} from operation {nth} on");
+                fixed_schedule(&mut world);
+                if world.disk.lock().operations < nth {
                     break;
                 }
                 tried += 1;
             }
         }
     }
-    assert!(tried > 100, "{tried} faults were tried");
+    assert!(tried > 1_000, "{tried} faults were tried");
+}
+
+/// The flusher panics at its n-th step, for each n until none is reached: caught, counted, nothing lost.
+#[test]
+fn the_flusher_panics_at_every_step() {
+    let mut tried = 0;
+    for durability in LEVELS {
+        for nth in 0.. {
+            let mut world = World::new(durability);
+            fault::panic_at(nth);
+            let log = world.now.log.clone();
+            fixed_schedule(&mut world);
+            if log.error_counts().panics == 0 {
+                break;
+            }
+            assert_eq!(log.error_counts().panics, 1);
+            tried += 1;
+        }
+    }
+    assert!(tried > 100, "{tried} panics were tried");
 }

@@ -1,37 +1,41 @@
-//! The active file of a log: opened without destroying anything, appended to, ended.
+//! The active file of a log: where the next part goes, and what the parts say of it.
 
 use std::{
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::archive::{self, Existing, Lineage, LogName};
+use super::{archive::Lineage, buffer::SealedBuffer};
 use crate::{
-    Config, EngineKind, Error, ErrorKind, IoMode, Opened,
-    format::{BlockInfo, Kind, LogId, MAX_ALIGN, Prefix, Start, Totals},
-    io::{BlockFile, Directory, OpenedFile, WriterLock, open_file, random},
+    EngineKind, Error, IoMode,
+    format::{BlockInfo, ChunkEntry, Kind, Prefix, Totals, block},
+    io::{BlockFile, Completion, Operation, random},
     mem::AlignedBytes,
 };
 
-/// A file that takes the blocks of one session.
+/// Space is taken ahead only by files that have grown to this: small ones stay small.
+const RESERVE_FROM: u64 = 16 << 20;
+/// How much is taken at a time: as much as there is, within these.
+const RESERVE_MIN: u64 = 64 << 20;
+const RESERVE_MAX: u64 = 256 << 20;
+
+/// A file that takes the parts of one session: blocks, notes, an end.
 pub(crate) struct Segment {
     file: Box<dyn BlockFile>,
     path: PathBuf,
-    /// Where the next block goes; a multiple of the alignment.
+    /// Where the next part goes; a multiple of the alignment.
     offset: u64,
     /// What all metadata of this session in this file have in common.
     prefix: Prefix,
-    /// What notes and ends are written from.
-    scratch: AlignedBytes,
     /// The session's part of this file.
     first_sequence: u64,
     records: u64,
     first_time: i64,
     last_time: i64,
-    mode: IoMode,
-    engine: EngineKind,
-    /// No other logger writes this log while this lives.
-    _lock: Option<WriterLock>,
+    /// Space was taken, or is being taken, up to here; `None`: the file system does not let us.
+    reserved: Option<u64>,
+    /// Whether anything in it has become durable since it was opened.
+    proven: bool,
 }
 
 /// Nanoseconds since the epoch, for labels; not for order.
@@ -46,175 +50,26 @@ pub(crate) fn new_session() -> Result<u64, Error> {
 }
 
 impl Segment {
-    /// Opens the log at the config's path for `session`: continues a clean file, sets anything else
-    /// aside, creates what is missing; and writes the start.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InUse`], [`ErrorKind::NotAFile`], [`ErrorKind::DirectIo`], those of the system.
-    pub(crate) fn open(config: &Config, session: u64) -> Result<(Segment, Opened), Error> {
-        let path = config.path();
-        let name = LogName::of(path)?;
-        let directory = Directory::open_or_create(path.parent().unwrap_or(Path::new("")))?;
-        let lock = WriterLock::take(&directory, name.base(), path)?;
-        match archive::inspect(path)? {
-            Existing::Clean { lineage, previous, align, size } => {
-                let continued = Segment::begin(
-                    config,
-                    &directory,
-                    &name,
-                    lock,
-                    session,
-                    Beginning {
-                        lineage,
-                        previous,
-                        offset: size,
-                        create: false,
-                        align: Some(align),
-                    },
-                )?;
-                match continued {
-                    Ok(segment) => Ok((segment, Opened::Continued)),
-                    // The file came from a device with another alignment.
-                    Err((lock, reason)) => {
-                        let aside = Aside { lineage: Some(lineage), reason };
-                        Segment::set_aside(config, &directory, &name, lock, session, aside)
-                    }
-                }
-            }
-            Existing::Other { lineage, reason } => {
-                let aside = Aside { lineage, reason };
-                Segment::set_aside(config, &directory, &name, lock, session, aside)
-            }
-            existing @ (Existing::Nothing | Existing::Empty) => {
-                let beginning =
-                    Beginning::after(archive::last_archived(&directory, &name), existing)?;
-                let segment = Segment::begin(config, &directory, &name, lock, session, beginning)?;
-                Ok((segment.map_err(|(_, reason)| unusable(path, reason))?, Opened::Created))
-            }
-        }
-    }
-
-    fn set_aside(
-        config: &Config,
-        directory: &Directory,
-        name: &LogName,
-        lock: WriterLock,
-        session: u64,
-        aside: Aside,
-    ) -> Result<(Segment, Opened), Error> {
-        let lineage = aside.lineage.or_else(|| archive::last_archived(directory, name));
-        let to = archive::set_aside(directory, name)?;
-        let beginning = Beginning::after(lineage, Existing::Nothing)?;
-        let segment = Segment::begin(config, directory, name, lock, session, beginning)?
-            .map_err(|(_, reason)| unusable(config.path(), reason))?;
-        Ok((segment, Opened::SetAside { to, reason: aside.reason }))
-    }
-
-    /// Opens the file and writes the session's start. The inner error gives the lock back: the file
-    /// asks for another alignment than it was written with.
-    fn begin(
-        config: &Config,
-        directory: &Directory,
-        name: &LogName,
-        lock: WriterLock,
-        session: u64,
-        beginning: Beginning,
-    ) -> Result<Result<Segment, (WriterLock, String)>, Error> {
-        let Beginning { lineage, previous, offset, create, align: wanted } = beginning;
-        let mut prefix = Prefix {
-            align: 0,
-            offset,
-            log_id: lineage.log_id,
-            segment: lineage.segment,
-            session,
-            time: wall_clock(),
-        };
-        let mut scratch = None;
-        let mut other_align = None;
-        let opened = open_file(
-            directory,
-            Path::new(name.file()),
-            create,
-            config.durability,
-            config.direct_io,
-            offset,
-            |align| {
-                if wanted.is_some_and(|wanted| wanted != align) {
-                    other_align = Some(align);
-                    return Err(Error::new(ErrorKind::Io, "the alignment is another one"));
-                }
-                prefix.align = align as u32;
-                let mut bytes = AlignedBytes::new(align, align)?;
-                let full_name = name.base().as_encoded_bytes();
-                let start = Start { previous, first_sequence: 0, name: full_name };
-                start.encode(&prefix, &mut bytes);
-                scratch = Some(AlignedBytes::new(align, align)?);
-                Ok(bytes)
-            },
-        );
-        let OpenedFile { file, align, mode, engine } = match (opened, other_align) {
-            (_, Some(align)) => {
-                let was = wanted.unwrap_or_default();
-                let reason = format!("its alignment is {was}, and the device asks for {align}");
-                return Ok(Err((lock, reason)));
-            }
-            (opened, None) => opened?,
-        };
-        debug_assert!(align <= MAX_ALIGN);
-        if create {
-            directory.sync()?;
-        }
-        let path = directory.path().join(name.file());
-        let scratch = match scratch {
-            Some(scratch) => scratch,
-            None => AlignedBytes::new(align, align)?,
-        };
-        Ok(Ok(Segment {
+    /// An open file whose session's start stands before `offset`.
+    pub(super) fn new(
+        file: Box<dyn BlockFile>,
+        path: PathBuf,
+        prefix: Prefix,
+        offset: u64,
+        first_sequence: u64,
+    ) -> Segment {
+        Segment {
             file,
             path,
-            offset: offset + align as u64,
+            offset,
             prefix,
-            scratch,
-            first_sequence: 0,
+            first_sequence,
             records: 0,
             first_time: 0,
             last_time: 0,
-            mode,
-            engine,
-            _lock: Some(lock),
-        }))
-    }
-
-    /// A segment of a model: no lock, no name, no start block.
-    #[cfg(test)]
-    pub(super) fn in_memory(file: Box<dyn BlockFile>, align: usize) -> Result<Segment, Error> {
-        let log_id = LogId::default();
-        let prefix =
-            Prefix { align: align as u32, offset: 0, log_id, segment: 1, session: 1, time: 0 };
-        Ok(Segment {
-            file,
-            path: PathBuf::new(),
-            offset: 0,
-            prefix,
-            scratch: AlignedBytes::new(align, align)?,
-            first_sequence: 0,
-            records: 0,
-            first_time: 0,
-            last_time: 0,
-            mode: IoMode::default(),
-            engine: EngineKind::default(),
-            _lock: None,
-        })
-    }
-
-    /// Goes on with a session at `offset`, with its start.
-    #[cfg(all(test, not(loom)))]
-    pub(super) fn start_session(&mut self, session: u64, offset: u64) -> Result<(), Error> {
-        (self.prefix.session, self.prefix.offset, self.offset) = (session, offset, offset);
-        let start = Start { previous: 0, first_sequence: 0, name: b"schedule" };
-        start.encode(&self.prefix, &mut self.scratch);
-        let result = self.file.write_at(&self.scratch, offset);
-        self.appended(result, self.scratch.len())
+            reserved: Some(0),
+            proven: false,
+        }
     }
 
     pub(crate) fn align(&self) -> usize {
@@ -226,43 +81,48 @@ impl Segment {
     }
 
     pub(crate) fn mode(&self) -> IoMode {
-        self.mode
+        self.file.mode()
     }
 
     pub(crate) fn engine(&self) -> EngineKind {
-        self.engine
+        self.file.engine()
     }
 
-    /// The prefix of a metadata block that will stand `ahead` bytes after the next block's beginning.
-    pub(crate) fn prefix(&self, ahead: u64, time: i64) -> Prefix {
-        Prefix { offset: self.offset + ahead, time, ..self.prefix }
+    /// Which log it is of, and its place in it.
+    pub(super) fn lineage(&self) -> Lineage {
+        Lineage { log_id: self.prefix.log_id, segment: self.prefix.segment }
     }
 
-    /// Appends a block. After an error the same block has to be given again before any other.
-    ///
-    /// # Errors
-    /// Those of the system, with path and offset.
-    pub(crate) fn write_block(
-        &mut self,
-        block: &[u8],
-        info: &BlockInfo,
+    /// Where the next part goes.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Completes a block in its buffer, for the place where the next part goes: header, padding, table,
+    /// head and tail. What `info` says of lengths and records is filled in.
+    pub(super) fn encode_block(
+        &self,
+        buffer: &mut SealedBuffer,
+        info: &mut BlockInfo,
         time: i64,
-    ) -> Result<(), Error> {
-        let result = self.file.write_at(block, self.offset);
-        self.appended(result, block.len())?;
-        if self.records == 0 {
-            self.first_time = time;
-        }
-        self.last_time = time;
-        self.records += u64::from(info.records);
-        Ok(())
+        table: &mut Vec<ChunkEntry>,
+    ) {
+        info.set_lengths(buffer.valid(), self.align());
+        let (head_len, data_len) = (info.head_len as usize, info.data_len as usize);
+        buffer.finish_data(info.data_len + info.tail_len, data_len);
+        info.records = block::build_table(buffer.data(data_len), info.valid, table);
+        let prefix = Prefix { offset: self.offset, time, ..self.prefix };
+        info.encode(Kind::Head, &prefix, table, buffer.head_mut(head_len));
+        let tail_at = self.offset + (head_len + data_len) as u64;
+        let prefix = Prefix { offset: tail_at, time, ..self.prefix };
+        let tail_len = info.tail_len as usize;
+        info.encode(Kind::Tail, &prefix, table, buffer.tail_mut(data_len, tail_len));
+        buffer.set_block(head_len, data_len + tail_len);
     }
 
-    /// Appends a note or an end; what it says of this segment is filled in here.
-    ///
-    /// # Errors
-    /// Those of the system, with path and offset.
-    pub(crate) fn write_totals(&mut self, kind: Kind, totals: Totals) -> Result<(), Error> {
+    /// Encodes a note or an end for the place where the next part goes; what it says of this segment is
+    /// filled in here.
+    pub(super) fn encode_totals(&self, kind: Kind, totals: Totals, bytes: &mut [u8]) {
         let totals = Totals {
             first_sequence: self.first_sequence,
             segment_records: self.records,
@@ -270,68 +130,94 @@ impl Segment {
             last_time: self.last_time,
             ..totals
         };
-        let prefix = self.prefix(0, wall_clock());
-        totals.encode(kind, &prefix, &mut self.scratch);
-        let result = self.file.write_at(&self.scratch, self.offset);
-        self.appended(result, self.scratch.len())
+        let prefix = Prefix { offset: self.offset, time: wall_clock(), ..self.prefix };
+        totals.encode(kind, &prefix, bytes);
+    }
+
+    /// The block that was encoded has its place: the next part goes behind it.
+    pub(super) fn place_block(&mut self, info: &BlockInfo, time: i64) {
+        if self.records == 0 {
+            self.first_time = time;
+        }
+        self.last_time = time;
+        self.records += u64::from(info.records);
+        self.offset += info.block_len();
+    }
+
+    /// The note or end that was encoded has its place.
+    pub(super) fn place_totals(&mut self) {
+        self.offset += self.prefix.align as u64;
     }
 
     /// Ends the file of a session that never took a record.
     ///
     /// # Errors
-    /// Those of the system, with path and offset.
+    /// Those of the system.
     pub(crate) fn end_unused(&mut self) -> Result<(), Error> {
-        self.write_totals(Kind::End, Totals { session_over: true, ..Totals::default() })
+        let mut bytes = AlignedBytes::new(self.align(), self.align())?;
+        self.encode_totals(
+            Kind::End,
+            Totals { session_over: true, ..Totals::default() },
+            &mut bytes,
+        );
+        let written = self.file.write_now(&bytes, self.offset);
+        written.map_err(|error| Error::io("cannot write", error).at_path(&self.path))
     }
 
-    fn appended(&mut self, result: std::io::Result<()>, len: usize) -> Result<(), Error> {
-        let at = self.offset;
-        result
-            .map_err(|error| Error::io("cannot write", error).at_path(&self.path).at_offset(at))?;
-        self.offset += len as u64;
-        Ok(())
+    /// Begins an operation on the file.
+    pub(super) fn submit(&mut self, tag: u64, operation: Operation) {
+        self.file.submit(tag, operation);
     }
 
-    /// Makes all that was written durable.
+    /// The next operation that has completed.
+    pub(super) fn reap(&mut self) -> Option<Completion> {
+        self.file.reap()
+    }
+
+    /// The space to take now, ahead of the parts, if it is time: in steps that grow with the file.
+    pub(super) fn due_reservation(&mut self) -> Option<Operation> {
+        let reserved = self.reserved?;
+        let step = self.offset.clamp(RESERVE_MIN, RESERVE_MAX);
+        if self.offset < RESERVE_FROM || reserved >= self.offset + step / 2 {
+            return None;
+        }
+        let offset = reserved.max(self.offset);
+        self.reserved = Some(offset + step);
+        Some(Operation::Reserve { offset, len: step })
+    }
+
+    /// Takes no more space ahead, since that failed.
+    pub(super) fn stop_reserving(&mut self) {
+        self.reserved = None;
+    }
+
+    /// A barrier, waited for. Nothing may be in flight.
     ///
     /// # Errors
-    /// Those of the system, with the path.
-    pub(crate) fn barrier(&mut self) -> Result<(), Error> {
-        let result = self.file.barrier();
-        result.map_err(|error| Error::io("cannot sync", error).at_path(&self.path))
+    /// As of a barrier, with the path.
+    pub(super) fn sync_now(&mut self) -> Result<(), Error> {
+        let synced = self.file.sync_now();
+        synced.map_err(|error| Error::io("cannot sync", error).at_path(&self.path))
     }
-}
 
-/// Where and as what a session begins in a file.
-struct Beginning {
-    lineage: Lineage,
-    previous: u64,
-    offset: u64,
-    create: bool,
-    /// The alignment that the file has already.
-    align: Option<usize>,
-}
-
-/// A file that is to be set aside, and why.
-struct Aside {
-    lineage: Option<Lineage>,
-    reason: String,
-}
-
-impl Beginning {
-    /// A new segment after the last one known, or the first of a new log.
-    fn after(last: Option<Lineage>, existing: Existing) -> Result<Beginning, Error> {
-        let (lineage, previous) = match last {
-            Some(Lineage { log_id, segment }) => {
-                (Lineage { log_id, segment: segment.saturating_add(1) }, segment)
-            }
-            None => (Lineage { log_id: LogId(random()?), segment: 1 }, 0),
-        };
-        let create = existing == Existing::Nothing;
-        Ok(Beginning { lineage, previous, offset: 0, create, align: None })
+    /// Gives back the space that was taken and not used. Nothing may be in flight.
+    pub(super) fn trim(&mut self) {
+        // What cannot be given back is the file's, and nobody's loss.
+        let _ = self.file.trim();
     }
-}
 
-fn unusable(path: &Path, reason: String) -> Error {
-    Error::new(ErrorKind::Io, reason).at_path(path)
+    /// Whether it did go on through the page cache instead.
+    pub(super) fn leave_direct(&mut self) -> bool {
+        self.file.leave_direct().is_ok()
+    }
+
+    /// Something in it has become durable.
+    pub(super) fn prove(&mut self) {
+        self.proven = true;
+    }
+
+    /// Whether anything in it has become durable since it was opened.
+    pub(super) fn is_proven(&self) -> bool {
+        self.proven
+    }
 }

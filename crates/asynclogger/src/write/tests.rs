@@ -20,7 +20,7 @@ fn pool(buffers: usize) -> Arc<Pool> {
 fn log_on(pool: &Arc<Pool>, num_shards: usize) -> Log {
     Log::new(LogParts {
         pool: pool.clone(),
-        bell: Arc::new(Bell::new()),
+        bell: Arc::new(Bell::new().expect("bell")),
         index: 0,
         num_shards,
         max_record: CAPACITY - 12,

@@ -9,10 +9,16 @@ use std::{
     time::Instant,
 };
 
-use crate::sync::{
-    Arc, AtomicBool, AtomicU32, AtomicUsize, Mutex, OnceLock, Ordering, fence, is_over, lock,
-    park_until,
-    thread::{self, Thread},
+#[cfg(not(loom))]
+use crate::io::Alarm;
+#[cfg(loom)]
+use crate::sync::Alarm;
+use crate::{
+    Error,
+    sync::{
+        Arc, AtomicBool, AtomicU32, AtomicUsize, Mutex, Ordering, fence, is_over, lock, park_until,
+        thread::{self, Thread},
+    },
 };
 
 /// How soundly the flusher sleeps.
@@ -31,42 +37,47 @@ pub(crate) enum Sleep {
 #[derive(Debug)]
 pub(crate) struct Bell {
     sleep: AtomicU32,
-    flusher: OnceLock<Thread>,
+    /// Rung by the engine's completions, too.
+    alarm: Alarm,
 }
 
 impl Bell {
-    pub(crate) fn new() -> Bell {
-        Bell { sleep: AtomicU32::new(Sleep::Awake as u32), flusher: OnceLock::new() }
+    /// # Errors
+    /// If the system has no descriptor for us.
+    pub(crate) fn new() -> Result<Bell, Error> {
+        Ok(Bell { sleep: AtomicU32::new(Sleep::Awake as u32), alarm: Alarm::new()? })
+    }
+
+    /// What wakes the flusher whatever it was told.
+    #[cfg(not(loom))]
+    pub(crate) fn alarm(&self) -> &Alarm {
+        &self.alarm
     }
 
     /// Wakes the flusher if it sleeps at least as soundly as `sleep`; after the caller's news.
     pub(crate) fn ring(&self, sleep: Sleep) {
         // Pairs with the fence in `sleep`.
         fence(Ordering::SeqCst);
-        // Acquire pairs with the Release in `sleep`: the thread is there.
-        let asleep = self.sleep.load(Ordering::Acquire);
+        let asleep = self.sleep.load(Ordering::Relaxed);
         if asleep < sleep as u32 || asleep == Sleep::Awake as u32 {
             return;
         }
         // One of many ringers does the wake. If the word has changed since, another one does, or the
         // flusher woke by itself: its next look, after its next fence, finds our news.
         let (awake, relaxed) = (Sleep::Awake as u32, Ordering::Relaxed);
-        if self.sleep.compare_exchange(asleep, awake, relaxed, relaxed).is_ok()
-            && let Some(flusher) = self.flusher.get()
-        {
-            flusher.unpark();
+        if self.sleep.compare_exchange(asleep, awake, relaxed, relaxed).is_ok() {
+            self.alarm.ring();
         }
     }
 
     /// Sleeps on the flusher's thread until rung or `deadline`, unless `news` says that there is work.
     pub(crate) fn sleep(&self, deadline: Option<Instant>, news: impl FnOnce() -> bool) {
-        self.flusher.get_or_init(thread::current);
         let sleep = if deadline.is_some() { Sleep::Timed } else { Sleep::Idle };
-        self.sleep.store(sleep as u32, Ordering::Release);
+        self.sleep.store(sleep as u32, Ordering::Relaxed);
         // Pairs with the fence in `ring`.
         fence(Ordering::SeqCst);
         if !news() {
-            park_until(deadline);
+            self.alarm.sleep(deadline);
         }
         self.sleep.store(Sleep::Awake as u32, Ordering::Relaxed);
     }

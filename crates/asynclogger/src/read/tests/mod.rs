@@ -9,3 +9,6 @@ mod live;
 mod log_dir;
 mod original;
 mod round_trip;
+mod segments;
+
+pub(crate) use self::segments::read_segments;

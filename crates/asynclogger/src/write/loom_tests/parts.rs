@@ -117,7 +117,7 @@ fn loom_a_wake_too_late_is_passed_on() {
 #[test]
 fn loom_deferred_wakes() {
     check("deferred wakes", 3, || {
-        let (buffers, bell) = (Buffers::new(), Arc::new(Bell::new()));
+        let (buffers, bell) = (Buffers::new(), Arc::new(Bell::new().expect("bell")));
         let waiter = buffers.clone();
         let done = Arc::new(AtomicBool::new(false));
         let (tell, told) = (done.clone(), bell.clone());
@@ -147,7 +147,7 @@ fn loom_deferred_wakes() {
 #[test]
 fn loom_the_bell() {
     check("the bell", 4, || {
-        let bell = Arc::new(Bell::new());
+        let bell = Arc::new(Bell::new().expect("bell"));
         let news = Arc::new(AtomicU64::new(0));
         let ring = |sleep| {
             let (bell, news) = (bell.clone(), news.clone());

@@ -1,0 +1,75 @@
+//! What wakes the flusher: an `eventfd`, which threads ring and on which io_uring tells of completions.
+
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::Instant,
+};
+
+use rustix::{
+    event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
+    io::{read, write},
+};
+
+use crate::Error;
+
+/// One sleeper, any number of ringers. A ring before the sleep ends it at once.
+#[derive(Debug)]
+pub(crate) struct Alarm(OwnedFd);
+
+impl Alarm {
+    /// # Errors
+    /// If the system has no descriptor for us.
+    pub(crate) fn new() -> Result<Alarm, Error> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let fd = eventfd(0, flags).map_err(|errno| Error::io("cannot make an eventfd", errno))?;
+        Ok(Alarm(fd))
+    }
+
+    /// Ends the sleep. A system call that a signal handler may make.
+    pub(crate) fn ring(&self) {
+        #[expect(clippy::host_endian_bytes, reason = "the kernel adds a number")]
+        let one = 1_u64.to_ne_bytes();
+        // The only failure is a counter that is full: then it rings already.
+        let _ = write(&self.0, &one);
+    }
+
+    /// Sleeps until it rings or `deadline`; may return early.
+    pub(crate) fn sleep(&self, deadline: Option<Instant>) {
+        let timeout = deadline.map(|deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            Timespec {
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: i64::from(left.subsec_nanos()),
+            }
+        });
+        let rang = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], timeout.as_ref());
+        if rang.is_ok_and(|count| count > 0) {
+            // Before the sleeper looks for what it was rung for: what comes after that rings again.
+            let _ = read(&self.0, &mut [0; 8]);
+        }
+    }
+}
+
+impl AsFd for Alarm {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_ring_before_the_sleep_ends_it_once() {
+        let alarm = Alarm::new().expect("alarm");
+        alarm.ring();
+        alarm.ring();
+        alarm.sleep(None);
+        let deadline = Instant::now() + Duration::from_millis(5);
+        while Instant::now() < deadline {
+            alarm.sleep(Some(deadline));
+        }
+    }
+}

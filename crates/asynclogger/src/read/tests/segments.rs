@@ -1,0 +1,20 @@
+//! Segments in memory, read as `LogDir` reads those of a directory: for the tests of the write side.
+
+use super::super::{Layout, Reader, Report, history::History, report::Loss, source::Source};
+use crate::Position;
+
+/// The records of all segments, their reports, and what is lost of them all.
+pub(crate) fn read_segments(images: Vec<Vec<u8>>) -> (Vec<(Position, Vec<u8>)>, Vec<Report>, Loss) {
+    let (mut records, mut reports, mut history) = (Vec::new(), Vec::new(), History::default());
+    for image in images.into_iter().filter(|image| !image.is_empty()) {
+        let mut reader = Reader::new(Source::from_bytes(image), Layout::Auto).expect("a log");
+        reader.set_history(history);
+        while let Some(record) = reader.next_record().expect("in memory") {
+            records.push((record.position(), record.bytes().to_vec()));
+        }
+        reports.push(reader.report().clone());
+        history = reader.into_history().expect("a log of ours");
+    }
+    let lost = history.lost();
+    (records, reports, lost)
+}

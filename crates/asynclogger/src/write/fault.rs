@@ -1,0 +1,41 @@
+//! Places where the flusher may be made to panic, by tests.
+
+/// A place on the flusher's way. Costs nothing but in tests.
+#[inline]
+pub(super) fn step(_place: &'static str) {
+    #[cfg(test)]
+    told::step(_place);
+}
+
+#[cfg(test)]
+pub(super) use told::{panic_at, panic_no_more};
+
+#[cfg(test)]
+mod told {
+    use std::cell::Cell;
+
+    std::thread_local! {
+        static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
+    }
+
+    /// The n-th step from now on, on this thread, panics; counted from 0.
+    pub(in crate::write) fn panic_at(n: u64) {
+        LEFT.set(Some(n));
+    }
+
+    /// No step panics any more.
+    pub(in crate::write) fn panic_no_more() {
+        LEFT.set(None);
+    }
+
+    pub(super) fn step(place: &str) {
+        match LEFT.get() {
+            None => {}
+            Some(0) => {
+                LEFT.set(None);
+                panic!("as told, at {place}");
+            }
+            Some(left) => LEFT.set(Some(left - 1)),
+        }
+    }
+}
