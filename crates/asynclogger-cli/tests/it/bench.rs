@@ -2,7 +2,7 @@ use serde_json::Value;
 
 use crate::support::Place;
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "total",
     "accepted",
     "dropped",
@@ -21,6 +21,7 @@ const KEYS: [&str; 18] = [
     "durability",
     "engine",
     "direct",
+    "harness_cpu_seconds",
 ];
 
 #[track_caller]
@@ -46,16 +47,17 @@ fn the_keys_are_exactly_the_promised_ones() {
     expected.sort_unstable();
     assert_eq!(keys, expected);
     let latency = json["latency_ns"].as_object().unwrap();
-    for key in ["p50", "p90", "p99", "p999", "p9999", "max"] {
+    for key in ["p50", "p90", "p99", "p999", "p9999", "max", "empty_call"] {
         assert!(latency[key].as_u64().unwrap() > 0, "{key}");
     }
-    assert_eq!(latency.len(), 6);
+    assert_eq!(latency.len(), 7);
     assert_eq!(json["threads"], 2);
     assert_eq!(json["record_bytes"], 256);
     assert_eq!(json["policy"], "block");
     assert_eq!(json["durability"], "dsync");
     assert_eq!(json["engine"], "pwritev2");
     assert!(json["direct"].is_boolean());
+    assert!(json["harness_cpu_seconds"].as_f64().unwrap() > 0.0);
 }
 
 #[test]
@@ -102,9 +104,17 @@ fn a_rate_is_kept() {
 fn people_get_a_table() {
     let place = Place::new();
     let text = place.run("bench --count 1000 app.log", "").ends_with(0).text();
-    for part in
-        ["p50", "p99.99", "MB/s", "dropped", "swaps", "empty call", "pwritev2", "\nlost 0\n"]
-    {
+    for part in [
+        "p50",
+        "p99.99",
+        "MB/s",
+        "dropped",
+        "swaps",
+        "without the harness",
+        "empty call",
+        "pwritev2",
+        "\nlost 0\n",
+    ] {
         assert!(text.contains(part), "no {part:?} in {text}");
     }
 }

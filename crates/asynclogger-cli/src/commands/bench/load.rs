@@ -1,7 +1,6 @@
 //! The timed part: threads that do nothing but log, and measure each call.
 
 use std::{
-    hint,
     sync::{Arc, Barrier},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -22,30 +21,18 @@ const AWAKE: Duration = Duration::from_micros(80);
 /// above; and small enough that recording one call does not push the next one's data out of the cache.
 pub(super) type Latencies = Histogram<u64>;
 
-fn latencies() -> Latencies {
+pub(super) fn latencies() -> Latencies {
     Histogram::new_with_bounds(1, 3_600_000_000_000, 2).expect("constant bounds")
 }
 
 #[inline]
-fn record(latencies: &mut Latencies, time: Duration) {
+pub(super) fn record(latencies: &mut Latencies, time: Duration) {
     latencies.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
-}
-
-/// What the clock alone costs, at the median: the part of every latency that is not the logger's.
-pub(super) fn empty_call() -> u64 {
-    let mut empty = latencies();
-    for _ in 0..200_000 {
-        let before = Instant::now();
-        hint::black_box(());
-        let after = Instant::now();
-        record(&mut empty, after - before);
-    }
-    empty.value_at_quantile(0.5)
 }
 
 /// When a thread has done enough.
 #[derive(Clone, Copy)]
-enum Until {
+pub(super) enum Until {
     Count(u64),
     Time(Duration),
 }
@@ -84,17 +71,13 @@ impl Load {
                 }
                 None => Until::Time(args.seconds.unwrap_or(DEFAULT_SECONDS)),
             };
-            let worker = Worker {
-                logger: logger.clone(),
-                buffer: form.buffer(),
-                thread,
-                until,
-                gap: args.rate.map(|rate| 1e9 / rate as f64),
-            };
+            let gap = args.rate.map(|rate| 1e9 / rate as f64);
+            let worker = Worker { buffer: form.buffer(), thread, until, gap };
+            let logger = logger.clone();
             let waiting = Arc::clone(&start);
             let spawned = thread::Builder::new().name(format!("bench-{thread}")).spawn(move || {
                 waiting.wait();
-                worker.run()
+                worker.run(|record| logger.try_log_bytes(record).ok().map(|at| at.session()))
             });
             // The threads that did start wait for ever; the process ends with this error.
             threads.push(spawned.map_err(|error| Failure::io("cannot start a thread", error))?);
@@ -138,19 +121,22 @@ impl Ready {
     }
 }
 
-struct Worker {
-    logger: Logger,
-    buffer: Vec<u8>,
-    thread: u32,
-    until: Until,
+/// One thread of the load.
+pub(super) struct Worker {
+    pub(super) buffer: Vec<u8>,
+    pub(super) thread: u32,
+    pub(super) until: Until,
     /// Nanoseconds from one call to the next.
-    gap: Option<f64>,
+    pub(super) gap: Option<f64>,
 }
 
 impl Worker {
+    /// `call` gets one record after the other and says into which session it was accepted. It is a parameter so
+    /// that the calibration runs this very loop.
+    ///
     /// A number is given to the next record only when the one before was accepted: what has to be in the file
     /// afterwards is then known from one count, without gaps.
-    fn run(mut self) -> ThreadLoad {
+    pub(super) fn run(mut self, mut call: impl FnMut(&[u8]) -> Option<u64>) -> ThreadLoad {
         let mut done = ThreadLoad { accepted: 0, calls: 0, session: None, latencies: latencies() };
         let started = Instant::now();
         let mut now = started;
@@ -167,13 +153,13 @@ impl Worker {
             }
             Record::stamp(&mut self.buffer, self.thread, done.accepted);
             let before = Instant::now();
-            let logged = self.logger.try_log_bytes(&self.buffer);
+            let session = call(&self.buffer);
             now = Instant::now();
             record(&mut done.latencies, now - before);
             done.calls += 1;
-            if let Ok(position) = logged {
+            if session.is_some() {
                 done.accepted += 1;
-                done.session = Some(position.session());
+                done.session = session;
             }
         }
     }

@@ -1,5 +1,6 @@
 //! `asynclogger bench`: what a call costs here, what the medium takes, and whether everything arrived.
 
+mod calibration;
 mod check;
 mod load;
 mod record;
@@ -10,7 +11,7 @@ use std::{fs, io::Write, path::Path, time::Instant};
 use asynclogger::{Logger, Opened, Overflow};
 use rustix::time::{ClockId, clock_gettime};
 
-use self::{check::Check, load::Load, record::Record, report::Report};
+use self::{calibration::Calibration, check::Check, load::Load, record::Record, report::Report};
 use crate::{
     args::{BenchArgs, policy_name},
     commands::write::say_if_set_aside,
@@ -37,15 +38,15 @@ pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
     let logger = Logger::new(config.on_error(errors::reporter(Progress::new())))?;
     say_if_set_aside(&logger);
 
-    let empty_call = load::empty_call();
     let record = Record::new(args.size);
+    let calibration = Calibration::measure(&record);
     let ready = Load::prepare(&args, &logger, &record)?;
-    let cpu_before = cpu_seconds();
+    let cpu_before = cpu_seconds(ClockId::ProcessCPUTime);
     let started = Instant::now();
     let load = ready.run();
     let closed = logger.close();
     let seconds = started.elapsed().as_secs_f64();
-    let cpu_seconds = cpu_seconds() - cpu_before;
+    let cpu_seconds = cpu_seconds(ClockId::ProcessCPUTime) - cpu_before;
 
     let stats = logger.stats();
     let check = Check::read_back(&args.path, &record, &load)?;
@@ -55,7 +56,7 @@ pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
         load: &load,
         check: &check,
         stats: &stats,
-        empty_call,
+        calibration: &calibration,
         file_bytes: file_length(&args.path).saturating_sub(old_length),
         seconds,
         cpu_seconds,
@@ -96,8 +97,8 @@ fn file_length(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |meta| meta.len())
 }
 
-/// What all threads of this process, the logger's included, have used so far.
-fn cpu_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
+/// What this thread, or all threads of this process with the logger's, have used so far.
+fn cpu_seconds(clock: ClockId) -> f64 {
+    let time = clock_gettime(clock);
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }

@@ -9,6 +9,7 @@ use asynclogger::{IoMode, Stats};
 use serde::Serialize;
 
 use super::{
+    calibration::Calibration,
     check::Check,
     load::{Latencies, Load},
 };
@@ -24,7 +25,7 @@ pub(super) struct Report<'a> {
     pub(super) load: &'a Load,
     pub(super) check: &'a Check,
     pub(super) stats: &'a Stats,
-    pub(super) empty_call: u64,
+    pub(super) calibration: &'a Calibration,
     pub(super) file_bytes: u64,
     pub(super) seconds: f64,
     pub(super) cpu_seconds: f64,
@@ -55,6 +56,7 @@ struct Json<'a> {
     durability: &'a str,
     engine: String,
     direct: bool,
+    harness_cpu_seconds: f64,
 }
 
 #[derive(Serialize)]
@@ -65,10 +67,11 @@ struct LatencyNs {
     p999: u64,
     p9999: u64,
     max: u64,
+    empty_call: u64,
 }
 
 impl LatencyNs {
-    fn of(latencies: &Latencies) -> LatencyNs {
+    fn of(latencies: &Latencies, calibration: &Calibration) -> LatencyNs {
         LatencyNs {
             p50: latencies.value_at_quantile(0.5),
             p90: latencies.value_at_quantile(0.9),
@@ -76,6 +79,7 @@ impl LatencyNs {
             p999: latencies.value_at_quantile(0.999),
             p9999: latencies.value_at_quantile(0.9999),
             max: latencies.max(),
+            empty_call: calibration.empty_call,
         }
     }
 }
@@ -87,6 +91,12 @@ impl Report<'_> {
 
     fn per_second(&self, amount: u64) -> f64 {
         amount as f64 / self.seconds.max(1e-9)
+    }
+
+    /// Of `cpu_seconds`, what is not the logger's: calibrated. What waiting for the next turn of a paced load took
+    /// is not in it.
+    fn harness_cpu_seconds(&self) -> f64 {
+        self.load.calls() as f64 * self.calibration.harness_call
     }
 
     pub(super) fn write_json(&self, out: &mut impl Write) -> Result<(), Failure> {
@@ -101,7 +111,7 @@ impl Report<'_> {
             mb_per_s: self.per_second(self.payload_bytes()) / 1e6,
             ns_per_call: self.load.latencies.mean(),
             cpu_seconds: self.cpu_seconds,
-            latency_ns: LatencyNs::of(&self.load.latencies),
+            latency_ns: LatencyNs::of(&self.load.latencies, self.calibration),
             swaps: self.stats.set_swaps,
             threads: self.threads,
             record_bytes: self.record_bytes,
@@ -109,6 +119,7 @@ impl Report<'_> {
             durability: self.durability,
             engine: self.stats.engine.to_string(),
             direct: self.stats.direct == IoMode::Direct,
+            harness_cpu_seconds: self.harness_cpu_seconds(),
         };
         serde_json::to_writer(&mut *out, &json)?;
         Ok(out.write_all(b"\n")?)
@@ -156,6 +167,15 @@ impl Report<'_> {
             self.cpu_seconds,
             show_count(stats.set_swaps)
         )?;
+        if accepted > 0 {
+            let of_a_gb = |seconds: f64| seconds / (self.payload_bytes() as f64 / 1e9);
+            writeln!(
+                out,
+                "CPU         {:.3} s/GB in all, {:.3} s/GB without the harness (calibrated)",
+                of_a_gb(self.cpu_seconds),
+                of_a_gb((self.cpu_seconds - self.harness_cpu_seconds()).max(0.0))
+            )?;
+        }
         self.write_latencies(out)?;
         writeln!(out, "read back   {check}")?;
         writeln!(out, "lost {}", check.lost)
@@ -168,7 +188,7 @@ impl Report<'_> {
             // The first column begins where the text of the other lines does.
             write!(out, "{column:>width$}", width = if at == 0 { 10 } else { 12 })?;
         }
-        let ns = LatencyNs::of(&self.load.latencies);
+        let ns = LatencyNs::of(&self.load.latencies, self.calibration);
         write!(out, "   ns, {} calls\n       ", show_count(self.load.calls()))?;
         for (at, value) in [ns.p50, ns.p90, ns.p99, ns.p999, ns.p9999, ns.max].iter().enumerate() {
             write!(out, "{:>width$}", show_count(*value), width = if at == 0 { 10 } else { 12 })?;
@@ -177,7 +197,7 @@ impl Report<'_> {
         writeln!(
             out,
             "empty call  p50 {} ns: the two clock reads that are in each of these",
-            self.empty_call
+            ns.empty_call
         )
     }
 }
