@@ -93,6 +93,7 @@ impl LoggerArgs {
     pub(crate) fn durability_name(&self) -> &'static str {
         match self.durability {
             DurabilityArg::Dsync => "dsync",
+            DurabilityArg::OnFlush => "on-flush",
             DurabilityArg::None => "none",
         }
     }
@@ -103,6 +104,7 @@ impl LoggerArgs {
             .overflow(policy)
             .durability(match self.durability {
                 DurabilityArg::Dsync => Durability::Dsync,
+                DurabilityArg::OnFlush => Durability::OnFlush,
                 DurabilityArg::None => Durability::None,
             })
             .direct_io(match self.direct {
@@ -112,6 +114,7 @@ impl LoggerArgs {
             })
             .engine(match self.engine {
                 EngineArg::Auto => Engine::Auto,
+                EngineArg::Uring => Engine::Uring,
                 EngineArg::Pwrite => Engine::Pwrite,
             })
             .buffer_size(self.buffer_size)
@@ -125,6 +128,8 @@ impl LoggerArgs {
 enum DurabilityArg {
     /// Every write is synced
     Dsync,
+    /// One sync for many writes: at the interval, and when buffers run short
+    OnFlush,
     /// One sync, at the end
     None,
 }
@@ -141,9 +146,11 @@ enum DirectArg {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum EngineArg {
-    /// The best that this system lets us use
+    /// io_uring; pwritev2 where the system refuses it
     Auto,
-    /// pwritev2
+    /// io_uring, several blocks at a time; fail where the system refuses it
+    Uring,
+    /// pwritev2, one block at a time
     Pwrite,
 }
 

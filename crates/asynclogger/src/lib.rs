@@ -56,8 +56,8 @@ pub use crate::{
     format::LogId,
     read::{LogDir, LogReport, ReadOptions, Reader, Record, Report, verify},
     stats::{
-        Dropped, EngineKind, ErrorCounts, FlushMetrics, Health, IoMode, Opened, Position, ShardStats,
-        Stats,
+        Dropped, EngineKind, ErrorCounts, FlushMetrics, Health, IoMode, Opened, Position,
+        ShardStats, Stats,
     },
 };
 

@@ -8,9 +8,7 @@
 mod model;
 
 // Reference counts are not part of the protocol; loom's have no `Weak`. A static outlives a model.
-pub(crate) use std::sync::{
-    Arc, Mutex as GlobalMutex, PoisonError, Weak, atomic::compiler_fence,
-};
+pub(crate) use std::sync::{Arc, Mutex as GlobalMutex, PoisonError, Weak, atomic::compiler_fence};
 #[cfg(not(loom))]
 use std::time::Instant;
 

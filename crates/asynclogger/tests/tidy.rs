@@ -16,7 +16,7 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("io", &["config", "error", "format", "mem", "stats", "sync"]),
     ("write", &["config", "error", "format", "io", "mem", "stats", "sync"]),
     ("read", &["error", "format", "stats"]),
-    ("logger", &["config", "error", "stats", "sync", "write"]),
+    ("logger", &["config", "error", "io", "stats", "sync", "write"]),
     ("lib", &["config", "error", "format", "logger", "read", "stats"]),
 ];
 
@@ -31,7 +31,9 @@ const EXPORTED: [(&str, &[&str]); 6] = [
         &[
             "Dropped",
             "EngineKind",
+            "ErrorCounts",
             "FlushMetrics",
+            "Health",
             "IoMode",
             "Opened",
             "Position",
@@ -199,6 +201,7 @@ fn unsafe_is_where_it_is_allowed() {
         "mem/",
         "sync/model.rs",
         "io/signals.rs",
+        "io/uring.rs",
         "write/buffer.rs",
         "write/pool.rs",
         "write/shard.rs",

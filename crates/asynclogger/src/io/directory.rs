@@ -9,7 +9,8 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, CWD, Mode, OFlags, RenameFlags, fstat, linkat, openat, renameat_with, statat, unlinkat,
+        AtFlags, CWD, Mode, OFlags, RenameFlags, fstat, linkat, openat, renameat_with, statat,
+        unlinkat,
     },
     io::Errno,
 };

@@ -55,9 +55,7 @@ impl DiskFile {
             {
                 self.rides = false;
             }
-            Some(
-                Errno::AGAIN | Errno::NOMEM | Errno::NOBUFS | Errno::BUSY | Errno::CANCELED,
-            ) => {
+            Some(Errno::AGAIN | Errno::NOMEM | Errno::NOBUFS | Errno::BUSY | Errno::CANCELED) => {
                 self.strikes += 1;
                 self.rides &= self.strikes < STRIKES;
             }

@@ -160,7 +160,9 @@ impl Disk {
             Operation::Write { bytes, offset } => {
                 let offset = usize::try_from(*offset).expect("a small file");
                 let bytes = bytes.bytes();
-                assert!(offset.is_multiple_of(self.align) && bytes.len().is_multiple_of(self.align));
+                assert!(
+                    offset.is_multiple_of(self.align) && bytes.len().is_multiple_of(self.align)
+                );
                 match mood {
                     Mood::Well | Mood::SyncFails => {
                         self.images[file].put(bytes, offset);

@@ -262,9 +262,10 @@ impl RingFile {
         let (key, fd) = (state.next_key, file.as_raw_fd());
         state.done.insert(key, VecDeque::new());
         // By number it is this file, whatever becomes of the descriptor.
-        let number = state.numbers.pop().filter(|number| {
-            state.uring.submitter().register_files_update(*number, &[fd]).is_ok()
-        });
+        let number = state
+            .numbers
+            .pop()
+            .filter(|number| state.uring.submitter().register_files_update(*number, &[fd]).is_ok());
         let target = number.map_or(Target::Descriptor(fd), Target::Number);
         drop(state);
         RingFile { ring, key, target, form }

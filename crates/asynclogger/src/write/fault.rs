@@ -14,28 +14,28 @@ pub(super) use told::{panic_at, panic_no_more};
 mod told {
     use std::cell::Cell;
 
-    std::thread_local! {
+    use crate::sync::thread_local;
+
+    thread_local! {
         static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
     }
 
     /// The n-th step from now on, on this thread, panics; counted from 0.
     pub(in crate::write) fn panic_at(n: u64) {
-        LEFT.set(Some(n));
+        LEFT.with(|left| left.set(Some(n)));
     }
 
     /// No step panics any more.
     pub(in crate::write) fn panic_no_more() {
-        LEFT.set(None);
+        LEFT.with(|left| left.set(None));
     }
 
     pub(super) fn step(place: &str) {
-        match LEFT.get() {
-            None => {}
-            Some(0) => {
-                LEFT.set(None);
-                panic!("as told, at {place}");
-            }
-            Some(left) => LEFT.set(Some(left - 1)),
-        }
+        let is_now = LEFT.with(|left| {
+            let before = left.get();
+            left.set(before.and_then(|n| n.checked_sub(1)));
+            before == Some(0)
+        });
+        assert!(!is_now, "as told, at {place}");
     }
 }

@@ -14,6 +14,7 @@ mod home;
 mod log;
 mod log_writer;
 mod outbox;
+mod parts;
 mod pass;
 #[expect(unsafe_code, reason = "buffers are places in one region")]
 mod pool;
@@ -22,6 +23,7 @@ mod reaction;
 mod segment;
 #[expect(unsafe_code, reason = "the holder of a claim is alone above the tail")]
 mod shard;
+mod trouble;
 mod wait;
 mod word;
 

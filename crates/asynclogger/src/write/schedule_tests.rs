@@ -195,8 +195,7 @@ impl World {
             Some(last) => last,
             None => (disk.create().expect("a disk that is well"), 0),
         };
-        let segment =
-            begin(file, session, (segment, end, 0), align).expect("a disk that is well");
+        let segment = begin(file, session, (segment, end, 0), align).expect("a disk that is well");
         let interval = Duration::from_secs(3600);
         let config = Config::new("").flush_interval(interval).durability(durability);
         let orders = Arc::new(Orders::default());
@@ -226,8 +225,7 @@ impl World {
     fn look(&self) {
         let (found, ..) = read(self.disk.lock().durable());
         for at in self.accepted.keys().filter(|at| at.0 == self.sessions) {
-            let position =
-                crate::Position { session: at.0, shard: at.1, number: at.2 };
+            let position = crate::Position { session: at.0, shard: at.1, number: at.2 };
             let said = self.now.log.is_durable(&position);
             assert!(!said || found.contains_key(at), "{at:?} is said to be durable");
         }
@@ -260,8 +258,7 @@ impl World {
                 let mut disk = self.disk.lock();
                 (disk.moody, disk.fails_at) = (0, None);
                 drop(disk);
-                self.now =
-                    World::open(&self.disk, self.durability, self.sessions, self.segments);
+                self.now = World::open(&self.disk, self.durability, self.sessions, self.segments);
             }
         }
         self.answer_flushes();
