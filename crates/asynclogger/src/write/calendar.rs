@@ -355,6 +355,14 @@ mod tests {
                 "2024-04-06T15:30:00Z",
             );
             assert_eq!(halves.len(), 3, "each real half hour: {halves:?}");
+            // 01:40, [01:30 for 02:00], 01:40, 02:00.
+            let thirds = between(
+                &calendar(seconds(1200), LORD_HOWE),
+                "2024-04-06T14:20:00Z",
+                "2024-04-06T15:30:00Z",
+            );
+            let expected = ["2024-04-06T14:40:00Z", "2024-04-06T15:10:00Z", "2024-04-06T15:30:00Z"];
+            assert_eq!(thirds, expected);
         }
 
         #[test]
@@ -366,10 +374,11 @@ mod tests {
             }
         }
 
-        /// A time of the years 2000 to 2040; half of them within two days of a change.
+        /// A time of the years 2000 to 2040; half of them near a change.
         fn times(rule: &'static str) -> impl Strategy<Value = i64> {
             let years = 946_684_800_i64..2_208_988_800;
-            (years, any::<bool>(), -2 * DAY..2 * DAY).prop_map(move |(at, near, distance)| {
+            let distance = prop_oneof![-2 * DAY..2 * DAY, -2 * HOUR..2 * HOUR];
+            (years, any::<bool>(), distance).prop_map(move |(at, near, distance)| {
                 match zone(rule).following(timestamp(at)).next() {
                     Some(change) if near => change.timestamp().as_second() + distance,
                     _ => at,
@@ -398,22 +407,27 @@ mod tests {
                 prop_assert_eq!(Some(next), first);
             }
 
-            /// Minute by minute: a boundary is where the local clock enters another hour, or comes to the
-            /// same one again after a whole one.
+            /// Minute by minute: a boundary is where the local clock enters another interval, or comes to
+            /// the same one again after a whole one.
             #[test]
-            fn hours_begin_where_the_clock_says((rule, at) in zones_and_times()) {
-                let next = calendar(Boundary::Hourly, rule).next_second(at);
+            fn intervals_begin_where_the_clock_says(
+                (rule, at) in zones_and_times(),
+                minutes in prop::sample::select(vec![15_i64, 20, 30, 60, 180, 720, 1440]),
+            ) {
+                let interval = 60 * minutes;
+                let boundary = seconds(interval as u64);
+                let next = calendar(boundary, rule).next_second(at);
                 let zone = zone(rule);
                 let local = |at: i64| at + i64::from(zone.to_offset(timestamp(at)).seconds());
-                let minutes = |from: i64, to: i64| {
+                let between = |from: i64, to: i64| {
                     ((from.div_euclid(60) + 1) * 60..to).step_by(60)
                 };
-                let oracle = minutes(at, at + 3 * HOUR).find(|at| {
+                let oracle = between(at, at + interval + 2 * HOUR).find(|at| {
                     let (before, now) = (local(at - 1), local(*at));
-                    let forward = now.div_euclid(HOUR) > before.div_euclid(HOUR);
-                    let again = now <= before && now % HOUR == 0;
-                    let repeated = minutes(at - HOUR, *at).any(|early| local(early) == now);
-                    (forward || again) && !repeated
+                    let forward = now.div_euclid(interval) > before.div_euclid(interval);
+                    let again = now <= before && now % interval == 0;
+                    (forward || again)
+                        && !between(at - interval, *at).any(|early| local(early) == now)
                 });
                 prop_assert_eq!(Some(next), oracle);
             }
