@@ -5,7 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use asynclogger::{Config, DirectIo, Durability, Engine, Overflow};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::units::{parse_duration, parse_seconds, parse_size};
+use crate::{
+    rotation_args::RotationArgs,
+    units::{parse_duration, parse_seconds, parse_size},
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -161,6 +164,8 @@ pub(crate) struct WriteArgs {
     // Last, since its heading is also that of what follows.
     #[command(flatten)]
     pub(crate) logger: LoggerArgs,
+    #[command(flatten)]
+    pub(crate) rotation: RotationArgs,
 }
 
 /// Where to read.

@@ -11,6 +11,7 @@ mod outcome;
 mod output;
 mod progress;
 mod report;
+mod rotation_args;
 mod show;
 mod sources;
 mod stop;

@@ -1,5 +1,9 @@
 //! Every setting of a logger: units, defaults, limits; validated once.
 
+mod archived;
+mod retention;
+mod rotation;
+
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -10,6 +14,13 @@ use std::{
 use crate::{
     Error, ErrorKind,
     format::{MAX_CAPACITY, RECORD_HEADER, SHARD_HEADER},
+};
+
+use self::archived::ArchivedCallback;
+pub use self::{
+    archived::{Archived, Compression},
+    retention::{Retention, WhenFull},
+    rotation::{Boundary, Rotation},
 };
 
 /// Longer intervals and timeouts mean this: it can be added to any time.
@@ -100,6 +111,10 @@ pub struct Config {
     pub(crate) prefault: bool,
     pub(crate) failover_dir: Option<PathBuf>,
     pub(crate) on_error: Option<ErrorCallback>,
+    pub(crate) rotation: Rotation,
+    pub(crate) retention: Retention,
+    pub(crate) compression: Compression,
+    pub(crate) on_archived: Option<ArchivedCallback>,
 }
 
 impl Config {
@@ -133,6 +148,10 @@ impl Config {
             prefault: false,
             failover_dir: None,
             on_error: None,
+            rotation: Rotation::default(),
+            retention: Retention::default(),
+            compression: Compression::default(),
+            on_archived: None,
         }
     }
 
@@ -210,6 +229,31 @@ impl Config {
         self
     }
 
+    /// When the log goes on in a new file. Default: never.
+    pub fn rotation(mut self, rotation: Rotation) -> Config {
+        self.rotation = rotation;
+        self
+    }
+
+    /// Which archived segments are deleted. Default: none.
+    pub fn retention(mut self, retention: Retention) -> Config {
+        self.retention = retention;
+        self
+    }
+
+    /// How archived segments are compressed. Default: [`Compression::Off`].
+    pub fn compression(mut self, compression: Compression) -> Config {
+        self.compression = compression;
+        self
+    }
+
+    /// Is called for each archived segment, after its file has its final name and is compressed, if it
+    /// is to be. Not on the thread that writes: it may take its time, and upload the file.
+    pub fn on_archived(mut self, callback: impl Fn(&Archived) + Send + Sync + 'static) -> Config {
+        self.on_archived = Some(Arc::new(callback));
+        self
+    }
+
     /// The path of the active file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -267,6 +311,17 @@ impl Config {
                 Config::MAX_SHARD_SIZE
             ));
         }
+        self.rotation.validate(shard)?;
+        self.retention.validate()?;
+        self.compression.validate()?;
+        if let (Compression::Off, Some(total), Some(size)) =
+            (self.compression, self.retention.max_total, self.rotation.max_size)
+            && total < size
+        {
+            return invalid(format!(
+                "Retention::max_total is {total}; one file may have {size} bytes (Rotation::max_size)"
+            ));
+        }
         Ok(self)
     }
 
@@ -300,6 +355,10 @@ impl fmt::Debug for Config {
             .field("prefault", &self.prefault)
             .field("failover_dir", &self.failover_dir)
             .field("on_error", &self.on_error.is_some())
+            .field("rotation", &self.rotation)
+            .field("retention", &self.retention)
+            .field("compression", &self.compression)
+            .field("on_archived", &self.on_archived.is_some())
             .finish()
     }
 }

@@ -28,6 +28,9 @@
 //! buffer is free, [`Durability`] for when records survive a power cut, [`read`] for reading.
 //!
 //! Writing needs Linux; reading does not.
+//!
+//! Features, none of them on by default: `local-time` ([`Rotation::local_time`]) and `zstd`
+//! ([`Compression::Zstd`]).
 #![deny(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
@@ -51,7 +54,10 @@ mod write;
 #[cfg(target_os = "linux")]
 pub use crate::logger::Logger;
 pub use crate::{
-    config::{Config, DirectIo, Durability, Engine, Overflow},
+    config::{
+        Archived, Boundary, Compression, Config, DirectIo, Durability, Engine, Overflow, Retention,
+        Rotation, WhenFull,
+    },
     error::{Error, ErrorKind, LogError},
     format::LogId,
     read::{LogDir, LogReport, ReadOptions, Reader, Record, Report, verify},

@@ -22,7 +22,22 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
 
 /// What the crate's root exports, by the module it comes from.
 const EXPORTED: [(&str, &[&str]); 6] = [
-    ("config", &["Config", "DirectIo", "Durability", "Engine", "Overflow"]),
+    (
+        "config",
+        &[
+            "Archived",
+            "Boundary",
+            "Compression",
+            "Config",
+            "DirectIo",
+            "Durability",
+            "Engine",
+            "Overflow",
+            "Retention",
+            "Rotation",
+            "WhenFull",
+        ],
+    ),
     ("error", &["Error", "ErrorKind", "LogError"]),
     ("format", &["LogId"]),
     ("logger", &["Logger"]),

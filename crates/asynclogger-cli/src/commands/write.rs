@@ -23,6 +23,7 @@ use crate::{
 pub(crate) fn run(args: WriteArgs) -> Result<Answer, Failure> {
     let progress = Progress::new();
     let config = args.logger.config(args.path, args.logger.policy_or(Overflow::Block));
+    let config = args.rotation.apply(config);
     let logger = Logger::new(config.on_error(errors::reporter(progress.clone())))?;
     say_if_set_aside(&logger);
     let blocked = logger.clone();

@@ -54,6 +54,15 @@ fn what_cannot_be_meant_is_a_usage_error() {
         "write --buffer-size -1 a",
         "write --shards many a",
         "write --flush-interval 10 a",
+        "write --rotate-size 1T a",
+        "write --rotate-every weekly a",
+        "write --rotate-every 0s a",
+        "write --keep 0 a",
+        "write --keep-for 30 a",
+        "write --max-total -1 a",
+        "write --compress gzip a",
+        "write --compress zstd=23 a",
+        "write --local-time a",
         "bench --threads 0 a",
         "bench --size 15 a",
         "bench --count 0 a",
@@ -79,9 +88,6 @@ fn options_of_features_to_come_are_not_accepted() {
         "write --durability on-flush a",
         "write --engine uring a",
         "write --crash-safe a",
-        "write --rotate-size 1M a",
-        "write --keep 3 a",
-        "write --compress zstd a",
     ];
     for args in later {
         place.run(args, "").ends_with(2);
@@ -94,6 +100,41 @@ fn absurd_settings_are_refused_with_the_limit() {
     place.run("write --buffer-size 1K --shards 100 a", "x\n").ends_with(2).says("shard");
     place.run("write --buffer-size 17179869183G a", "x\n").ends_with(2).says("at most");
     place.run("write --shards 100000000 a", "x\n").ends_with(2).says("most");
+    place.run("write --rotate-size 1M a", "x\n").ends_with(2).says("max_size").says("a full shard");
+    place.run("write --rotate-size 0 a", "x\n").ends_with(2).says("max_size");
+    place.run("write --max-total 0 a", "x\n").ends_with(2).says("max_total");
+    place.run("write --rotate-size 2G --max-total 1G a", "x\n").ends_with(2).says("max_total");
     place.run("bench --size 9M --count 1 a", "").ends_with(2).says("the longest");
     assert!(!place.file("a").exists());
+}
+
+#[test]
+fn rotation_has_a_heading_of_its_own_and_says_what_is_meant() {
+    let place = Place::new();
+    let help = place.run("write --help", "").ends_with(0).text();
+    let (before, rotation) = help.split_once("Rotation options:").expect("the heading");
+    assert!(before.contains("Logger options:"), "{help}");
+    for option in [
+        "--rotate-size <SIZE>",
+        "--rotate-every <hourly|daily|DURATION>",
+        "--keep <N>",
+        "--keep-for <DURATION>",
+        "--max-total <SIZE>",
+        "--compress <zstd[=LEVEL]>",
+        "--local-time",
+    ] {
+        assert!(rotation.contains(option), "{option} in {help}");
+    }
+    let words = rotation.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("A duration, as 10m or 12h, is the age of a file"), "{help}");
+    assert!(!place.run("bench --help", "").text().contains("--rotate"), "one file is measured");
+}
+
+#[test]
+fn rotation_options_go_together() {
+    let place = Place::new();
+    let all = "--rotate-size 1G --rotate-every daily --keep 3 --keep-for 30d --max-total 10G --compress zstd=5";
+    place.run(&format!("write {all} a.log"), "x\n").ends_with(0);
+    place.run("write --rotate-every 10m --compress zstd b.log", "x\n").ends_with(0);
+    assert_eq!(place.cat("a.log"), place.cat("b.log"));
 }

@@ -6,6 +6,8 @@ mod archive;
     reason = "the bytes of a buffer have one owner at a time, by the swap protocol"
 )]
 mod buffer;
+#[cfg_attr(not(test), expect(dead_code, reason = "the flusher asks for it when it rotates"))]
+mod calendar;
 mod fault;
 mod files;
 mod flusher;
@@ -20,6 +22,10 @@ mod pass;
 mod pool;
 mod progress;
 mod reaction;
+#[cfg_attr(not(test), expect(dead_code, reason = "the flusher asks for it when it has rotated"))]
+mod retention;
+#[cfg_attr(not(test), expect(dead_code, reason = "the flusher asks for it when it rotates"))]
+mod schedule;
 mod segment;
 #[expect(unsafe_code, reason = "the holder of a claim is alone above the tail")]
 mod shard;

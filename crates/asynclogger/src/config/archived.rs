@@ -1,0 +1,100 @@
+//! What becomes of a segment that is over, and what is told of it.
+
+use std::{ops::RangeInclusive, path::PathBuf, sync::Arc, time::SystemTime};
+
+use crate::{Error, ErrorKind, LogId};
+
+/// Levels from the fastest to the smallest.
+const ZSTD_LEVELS: RangeInclusive<i32> = 1..=22;
+
+/// How archived segments are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compression {
+    /// They stay as they were written. The default.
+    #[default]
+    Off,
+    /// With Zstandard, after the rotation and not on the thread that writes; the file gets `.zst` behind
+    /// its name. Needs the feature `zstd`.
+    Zstd {
+        /// From 1, the fastest, to 22, the smallest; 3 is Zstandard's own default.
+        level: i32,
+    },
+}
+
+impl Compression {
+    /// Checks the limits.
+    pub(crate) fn validate(self) -> Result<(), Error> {
+        let Compression::Zstd { level } = self else {
+            return Ok(());
+        };
+        let invalid = |what: String| Err(Error::new(ErrorKind::InvalidConfig, what));
+        if cfg!(not(feature = "zstd")) {
+            return invalid("Compression::Zstd needs the feature `zstd`".into());
+        }
+        if !ZSTD_LEVELS.contains(&level) {
+            let (least, most) = (ZSTD_LEVELS.start(), ZSTD_LEVELS.end());
+            return invalid(format!("the level of Zstd is {level}; levels are {least} to {most}"));
+        }
+        Ok(())
+    }
+}
+
+/// An archived segment: complete, durable under its final name, and never written again.
+///
+/// [`Config::on_archived`](crate::Config::on_archived) is given one for each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Archived {
+    /// Where the file is.
+    pub path: PathBuf,
+    /// The log that it belongs to. With `segment` this names the file for ever: the key of an upload that
+    /// may be repeated.
+    pub log_id: LogId,
+    /// The number of the segment in the log, from 1 on, without gaps.
+    pub segment: u64,
+    /// Records in the file.
+    pub records: u64,
+    /// Bytes of these records.
+    pub payload_bytes: u64,
+    /// Bytes of the file, compressed if it is.
+    pub file_bytes: u64,
+    /// When the first block with records was written, by the wall clock; `None` if there are no records.
+    pub first_time: Option<SystemTime>,
+    /// When the last block with records was written, by the wall clock; `None` if there are no records.
+    pub last_time: Option<SystemTime>,
+    /// Whether the file is compressed.
+    pub compressed: bool,
+}
+
+/// Is told of every archived segment.
+pub(crate) type ArchivedCallback = Arc<dyn Fn(&Archived) + Send + Sync>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+
+    #[test]
+    fn levels_have_limits() {
+        let validate = |level| {
+            Config::new("a.log").compression(Compression::Zstd { level }).validate().map(|_| ())
+        };
+        if cfg!(feature = "zstd") {
+            for level in [1, 3, 22] {
+                validate(level).expect("valid");
+            }
+        }
+        for level in [i32::MIN, -1, 0, 23] {
+            assert_eq!(validate(level).expect_err("a bad level").kind(), ErrorKind::InvalidConfig);
+        }
+    }
+
+    #[test]
+    #[cfg(not(feature = "zstd"))]
+    fn what_is_not_built_in_is_refused_by_its_name() {
+        let config = Config::new("a.log").compression(Compression::Zstd { level: 3 });
+        let error = config.validate().expect_err("not built in");
+        assert!(error.to_string().contains("feature `zstd`"), "{error}");
+    }
+}

@@ -1,0 +1,183 @@
+//! When a segment is over and the next one begins.
+
+use std::time::Duration;
+
+use crate::{
+    Error, ErrorKind,
+    format::{MIN_ALIGN, SHARD_HEADER, block},
+};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Moments of the wall clock at which a log goes on in a new file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Boundary {
+    /// Every full hour.
+    Hourly,
+    /// Every midnight.
+    Daily,
+    /// Every multiple of this, counted from midnight: with 15 minutes at :00, :15, :30 and :45. Whole
+    /// seconds of which a day has a whole number, so that each day has the same boundaries.
+    Interval(Duration),
+}
+
+impl Boundary {
+    /// The time from one boundary to the next, where the clock is not changed.
+    pub(crate) fn interval(self) -> Duration {
+        match self {
+            Boundary::Hourly => Duration::from_secs(3600),
+            Boundary::Daily => DAY,
+            Boundary::Interval(interval) => interval,
+        }
+    }
+}
+
+/// When a log goes on in a new file; the old one gets an archived name. Of several triggers the first
+/// counts. By default there is none, and the file grows.
+///
+/// A file without records is never rotated. `docs/rotation.md` has the rules for clocks that are set and
+/// for days of 23 or 25 hours.
+///
+/// ```
+/// use asynclogger::{Boundary, Config, Rotation};
+///
+/// let rotation = Rotation::new().max_size(1 << 30).every(Boundary::Daily);
+/// let config = Config::new("/var/log/app/requests.log").rotation(rotation);
+/// # config.validate().unwrap();
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rotation {
+    pub(crate) max_size: Option<u64>,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) boundary: Option<Boundary>,
+    pub(crate) local_time: bool,
+}
+
+impl Rotation {
+    /// No trigger.
+    pub fn new() -> Rotation {
+        Rotation::default()
+    }
+
+    /// The most bytes of a file: before a block would make it longer, the next file begins.
+    ///
+    /// At least what the longest block needs together with start and end of the file: the size of a shard
+    /// and some 4 KiB units. (Where direct I/O asks for greater units, a file with one block may be longer.)
+    pub fn max_size(mut self, bytes: u64) -> Rotation {
+        self.max_size = Some(bytes);
+        self
+    }
+
+    /// The longest that a file is written, from its first block on; more than nothing. By the monotonic
+    /// clock: setting the time does not matter, and time that the machine is suspended does not count.
+    pub fn max_age(mut self, age: Duration) -> Rotation {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// The moments of the wall clock at which the next file begins.
+    pub fn every(mut self, boundary: Boundary) -> Rotation {
+        self.boundary = Some(boundary);
+        self
+    }
+
+    /// Whether boundaries are those of the system's time zone, as it is when the logger is made, and not
+    /// of UTC. Needs the feature `local-time`. Names of files are in UTC in any case. Default: false.
+    pub fn local_time(mut self, local: bool) -> Rotation {
+        self.local_time = local;
+        self
+    }
+
+    /// Checks every limit, for buffers of `capacity` bytes.
+    pub(crate) fn validate(&self, capacity: usize) -> Result<(), Error> {
+        let invalid = |what: String| Err(Error::new(ErrorKind::InvalidConfig, what));
+        let least = least_size(capacity);
+        if let Some(size) = self.max_size.filter(|size| *size < least) {
+            return invalid(format!(
+                "Rotation::max_size is {size}; a file with one block of a full shard \
+                 (buffer_size / num_shards is {capacity}) has {least} bytes"
+            ));
+        }
+        if self.max_age.is_some_and(|age| age.is_zero()) {
+            return invalid("Rotation::max_age is 0".into());
+        }
+        if let Some(interval) = self.boundary.map(Boundary::interval) {
+            let whole = interval.subsec_nanos() == 0 && !interval.is_zero();
+            if !whole || !DAY.as_secs().is_multiple_of(interval.as_secs()) {
+                return invalid(format!(
+                    "Boundary::Interval is {interval:?}; it takes whole seconds of which 24 hours \
+                     are a multiple"
+                ));
+            }
+        }
+        if self.local_time && cfg!(not(feature = "local-time")) {
+            return invalid("Rotation::local_time needs the feature `local-time`".into());
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of a file with one block of a full buffer, in the smallest units that there are.
+fn least_size(capacity: usize) -> u64 {
+    let data = block::data_len(capacity.saturating_sub(SHARD_HEADER));
+    let block = block::head_len(data, MIN_ALIGN) + data + block::tail_len(data, MIN_ALIGN);
+    (block + 2 * MIN_ALIGN) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+
+    #[track_caller]
+    fn refused(rotation: Rotation, word: &str) {
+        let error = Config::new("a.log").rotation(rotation).validate().expect_err(word);
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+        assert!(error.to_string().contains(word), "{error}");
+    }
+
+    #[track_caller]
+    fn taken(rotation: Rotation) {
+        Config::new("a.log").rotation(rotation).validate().expect("valid");
+    }
+
+    #[test]
+    fn sizes_hold_the_longest_block() {
+        let capacity = Config::DEFAULT_BUFFER_SIZE / Config::DEFAULT_NUM_SHARDS;
+        // Start, head, data, tail, end.
+        let least = capacity as u64 + 4 * MIN_ALIGN as u64;
+        assert_eq!(least_size(capacity), least);
+        taken(Rotation::new().max_size(least));
+        refused(Rotation::new().max_size(least - 1), &least.to_string());
+        refused(Rotation::new().max_size(0), "max_size is 0");
+        let small = Config::new("a.log").buffer_size(64 << 10).num_shards(1);
+        small.rotation(Rotation::new().max_size(1 << 20)).validate().expect("a small shard");
+    }
+
+    #[test]
+    fn times_are_more_than_nothing() {
+        taken(Rotation::new().max_age(Duration::from_nanos(1)));
+        refused(Rotation::new().max_age(Duration::ZERO), "max_age");
+        for seconds in [1, 15, 60, 900, 3600, 6 * 3600, 86_400] {
+            let interval = Duration::from_secs(seconds);
+            taken(Rotation::new().every(Boundary::Interval(interval)));
+        }
+        for millis in [0, 1, 1500, 7000, 5 * 3_600_000, 48 * 3_600_000] {
+            let interval = Duration::from_millis(millis);
+            refused(Rotation::new().every(Boundary::Interval(interval)), "Interval");
+        }
+    }
+
+    #[test]
+    fn all_triggers_go_together() {
+        let rotation = Rotation::new().max_size(1 << 30).max_age(DAY).every(Boundary::Hourly);
+        taken(rotation.clone());
+        let local = rotation.local_time(true);
+        if cfg!(feature = "local-time") {
+            taken(local);
+        } else {
+            refused(local, "`local-time`");
+        }
+    }
+}
