@@ -1,12 +1,12 @@
 //! From a record to the file: shard, buffer, seal, flusher, segment.
 
+mod active;
 mod archive;
 #[expect(
     unsafe_code,
     reason = "the bytes of a buffer have one owner at a time, by the swap protocol"
 )]
 mod buffer;
-#[cfg_attr(not(test), expect(dead_code, reason = "the flusher asks for it when it rotates"))]
 mod calendar;
 mod fault;
 mod files;
@@ -24,7 +24,7 @@ mod progress;
 mod reaction;
 #[cfg_attr(not(test), expect(dead_code, reason = "the flusher asks for it when it has rotated"))]
 mod retention;
-#[cfg_attr(not(test), expect(dead_code, reason = "the flusher asks for it when it rotates"))]
+mod rotator;
 mod schedule;
 mod segment;
 #[expect(unsafe_code, reason = "the holder of a claim is alone above the tail")]
@@ -34,9 +34,10 @@ mod wait;
 mod word;
 
 pub(crate) use self::{
+    calendar::Zone,
     files::LogFiles,
     flusher::Flusher,
-    gate::Ending,
+    gate::{Ending, Gate},
     home::Local,
     log::{Log, LogParts},
     log_writer::LogWriter,
