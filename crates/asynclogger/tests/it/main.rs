@@ -10,6 +10,7 @@ mod filesystems;
 mod format;
 mod frozen;
 mod full_disk;
+mod injected;
 mod logging;
 mod matrix;
 mod mounts;
