@@ -14,7 +14,7 @@ use std::{
 use asynclogger::{Config, Durability, Engine, Error, ErrorKind, Logger, Overflow, verify};
 
 use crate::{
-    matrix::{assert_holds_all, durabilities, engines, log_numbered},
+    matrix::{Finally, assert_holds_all, durabilities, engines, log_numbered},
     mounts::{FileSystem, Mounted, or_skip},
     support::{Found, Numbered, assert_balanced, open, wait_until},
 };
@@ -163,12 +163,15 @@ fn drop_counts_what_finds_no_room() {
                     (0..100).for_each(|_| assert!(log().is_ok()));
                 });
             }
+            let _end = Finally(|| {
+                is_full.store(true, Ordering::Release);
+                has_room.store(true, Ordering::Release);
+            });
             wait_until("the memory is full, too", || logger.stats().dropped.full > 1_000);
             place.wait_until_full(&logger);
             is_full.store(true, Ordering::Release);
             place.make_room();
             place.wait_until_written(&logger);
-            has_room.store(true, Ordering::Release);
         });
         let accepted = accepted.into_inner();
         let stats = logger.close().expect("close");
@@ -188,11 +191,14 @@ fn block_waits_for_room() {
     on_full_disks(|place, durability, engine| {
         let logger = place.logger(SMALL, Overflow::Block, durability, engine);
         std::thread::scope(|scope| {
+            // Lets the writers go if they would wait for ever.
+            let _end = Finally(|| drop(logger.close()));
             let writers = scope.spawn(|| log_numbered(&logger, THREADS, 0..EACH));
             place.wait_until_full(&logger);
             wait_until("the memory is full, too", || logger.flush_metrics().blocked_swaps > 0);
             assert!(!writers.is_finished());
             place.make_room();
+            wait_until("the writers go on", || writers.is_finished());
             assert_eq!(writers.join().expect("the writers"), u64::from(THREADS) * EACH);
         });
         let stats = logger.close().expect("close");

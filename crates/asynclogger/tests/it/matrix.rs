@@ -57,3 +57,13 @@ pub fn assert_holds_all(path: &Path, threads: u32, each: u64) {
         assert!(numbers.into_iter().eq(0..each), "{}", path.display());
     }
 }
+
+/// Does something at the end of a scope, also when that is a failed assertion: threads that wait for it
+/// would otherwise keep the test from failing.
+pub struct Finally<F: FnMut()>(pub F);
+
+impl<F: FnMut()> Drop for Finally<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
