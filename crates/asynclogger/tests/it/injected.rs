@@ -142,8 +142,7 @@ fn child(role: &str) {
     let mut words = role.splitn(4, ' ');
     let mut word = || words.next().expect("a word");
     let (durability, engine, first, path) = (word(), word(), word(), Path::new(word()));
-    let engines = [Engine::Auto, Engine::Pwrite];
-    let engine = engines.into_iter().find(|known| format!("{known:?}") == engine);
+    let engine = engines().iter().find(|known| format!("{known:?}") == engine);
     let durability = durabilities().iter().find(|known| format!("{known:?}") == durability);
     let first: u64 = first.parse().expect("a number");
     let config = Config::new(path)
@@ -151,7 +150,7 @@ fn child(role: &str) {
         .num_shards(THREADS as usize)
         .overflow(Overflow::Block)
         .durability(*durability.expect("a level"))
-        .engine(engine.expect("an engine"));
+        .engine(*engine.expect("an engine"));
 
     let mut refused = 0;
     let logger = loop {
