@@ -22,6 +22,8 @@
 #![deny(clippy::indexing_slicing)]
 
 mod block;
+#[cfg(feature = "zstd")]
+mod compressed;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -84,7 +84,7 @@ impl Native {
 
     /// Whether what is missing before `at` may still be under way: not behind so much, and not before an end
     /// or a start, which is written when all before it is.
-    fn waits_at(&mut self, source: &Source, mut at: u64) -> Result<bool, Error> {
+    fn waits_at(&mut self, source: &mut Source, mut at: u64) -> Result<bool, Error> {
         if !self.follow || source.len().saturating_sub(at) >= PATIENCE {
             return Ok(false);
         }
@@ -107,12 +107,12 @@ impl Native {
             self.state = undo.state;
             self.delivered = undo.delivered;
         }
-        self.state.report.file_bytes = len;
+        (self.state.report.file_bytes, self.state.report.stored_bytes) = (len, len);
         self.state.report.ending = Ending::Open;
     }
 
     /// Reads the next part. A block is loaded into `loaded`.
-    pub(super) fn step(&mut self, source: &Source, loaded: &mut Loaded) -> Result<Step, Error> {
+    pub(super) fn step(&mut self, source: &mut Source, loaded: &mut Loaded) -> Result<Step, Error> {
         let from = self.state.pos;
         if from >= source.len() {
             let ending = if self.undo.is_some() {
@@ -138,7 +138,12 @@ impl Native {
     }
 
     /// Searches on behind damage at `from`.
-    fn resync(&mut self, source: &Source, from: u64, loaded: &mut Loaded) -> Result<Step, Error> {
+    fn resync(
+        &mut self,
+        source: &mut Source,
+        from: u64,
+        loaded: &mut Loaded,
+    ) -> Result<Step, Error> {
         let State { ids, ledger, .. } = &self.state;
         let verdict = |part: &Part| verdict_of(part, from, ids.as_ref(), ledger);
         let Found { part, skipped, .. } =
@@ -176,7 +181,7 @@ impl Native {
     /// Nothing valid from `from` to the end of the file.
     fn torn_region(
         &mut self,
-        source: &Source,
+        source: &mut Source,
         from: u64,
         skipped: &[Skipped],
     ) -> Result<Step, Error> {
@@ -231,7 +236,7 @@ impl Native {
     /// place of the head.
     fn take(
         &mut self,
-        source: &Source,
+        source: &mut Source,
         part: Part,
         head_kind: Option<DamageKind>,
         loaded: &mut Loaded,
@@ -268,7 +273,7 @@ impl Native {
 
     fn take_block(
         &mut self,
-        source: &Source,
+        source: &mut Source,
         part: &Part,
         info: &BlockInfo,
         table: &[ChunkEntry],
@@ -323,7 +328,7 @@ impl Native {
     /// Whether the tail of the block at hand says what its head said.
     fn has_tail(
         &mut self,
-        source: &Source,
+        source: &mut Source,
         tail_at: u64,
         head: &Part,
         head_info: &BlockInfo,

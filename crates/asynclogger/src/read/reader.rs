@@ -2,6 +2,11 @@
 
 use std::path::Path;
 
+#[cfg(feature = "zstd")]
+use super::{
+    compressed::Finding,
+    report::{Damage, Ending, Loss},
+};
 use super::{
     history::History,
     loaded::{Cursor, Loaded},
@@ -103,12 +108,18 @@ impl Reader {
         Reader::new(Source::from_bytes(bytes), Layout::Auto)
     }
 
-    pub(super) fn new(source: Source, layout: Layout) -> Result<Reader, Error> {
+    pub(super) fn new(mut source: Source, layout: Layout) -> Result<Reader, Error> {
         let layout = match layout {
-            Layout::Auto => recognise(&source)?,
+            Layout::Auto => recognise(&mut source)?,
             forced => Some(forced),
         };
-        let report = |format| Report::new(source.path().to_path_buf(), format, source.len());
+        if layout.is_some() && source.is_compressed() {
+            // Without checksums of its own, what a damaged frame leaves would be taken for records.
+            let text =
+                "compressed, and no log of ours when decompressed: restore it with `zstd -d`";
+            return Err(Error::new(ErrorKind::NotALog, text).at_path(source.path()));
+        }
+        let report = |format| Report::new(&source, format);
         let walk = match layout {
             None => {
                 let format = Format::Native { version: VERSION };
@@ -184,6 +195,7 @@ impl Reader {
 
     /// See [`ReadOptions::follow`].
     pub(super) fn set_follow(&mut self, follow: bool) {
+        let follow = follow && !self.source.is_compressed();
         if let Walk::Native(native) = &mut self.walk {
             // What was waited for is looked at once more.
             self.at_end &= !native.is_waiting() || follow;
@@ -247,12 +259,14 @@ impl Reader {
         self.cursor = Cursor::default();
         loop {
             let step = match &mut self.walk {
-                Walk::Native(native) => native.step(&self.source, &mut self.loaded),
-                Walk::Original(original) => original.step(&self.source, &mut self.loaded),
+                Walk::Native(native) => native.step(&mut self.source, &mut self.loaded),
+                Walk::Original(original) => original.step(&mut self.source, &mut self.loaded),
             };
             if !matches!(step, Ok(Step::Block)) {
                 self.loaded.runs.clear();
             }
+            #[cfg(feature = "zstd")]
+            self.note_findings(matches!(step, Ok(Step::End)));
             match step? {
                 Step::Block => return Ok(true),
                 Step::Other => {}
@@ -260,6 +274,28 @@ impl Reader {
                     self.at_end = true;
                     return Ok(false);
                 }
+            }
+        }
+    }
+
+    /// Takes what is wrong with a compressed file into the report. (It does not grow: nothing of that is
+    /// ever taken back.)
+    #[cfg(feature = "zstd")]
+    fn note_findings(&mut self, is_end: bool) {
+        let Walk::Native(native) = &mut self.walk else { return };
+        let report = &mut native.state.report;
+        for finding in self.source.take_findings() {
+            let (offset, len, kind) = match finding {
+                Finding::Frame { offset, len } => (offset, len, DamageKind::Frame),
+                Finding::SeekTable => (self.source.len(), 0, DamageKind::SeekTable),
+            };
+            report.add_damage(Damage { offset, len, kind, lost: Loss::exact(0) });
+        }
+        if is_end && report.ending != Ending::Clean {
+            // What was cut off with the table may have been more frames.
+            let table = report.damage.iter_mut().find(|it| it.kind == DamageKind::SeekTable);
+            if let Some(table) = table {
+                (table.lost.at_most, report.lost.at_most) = (None, None);
             }
         }
     }
@@ -277,11 +313,10 @@ impl Reader {
         }
         if before == 0 && matches!(self.report().format, Format::Native { .. }) {
             // It was empty: only now can be seen what it is.
-            match recognise(&self.source) {
+            match recognise(&mut self.source) {
                 Ok(None) => {}
                 Ok(Some(layout)) => {
-                    let path = self.source.path().to_path_buf();
-                    let report = Report::new(path, Format::Original { layout }, len);
+                    let report = Report::new(&self.source, Format::Original { layout });
                     self.walk = Walk::Original(Box::new(Original::new(report, layout)));
                 }
                 Err(error) => {
@@ -311,7 +346,7 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Report, Error> {
 }
 
 /// Whose file it is: `None` of ours, else the rule by which a file of the original is to be read.
-fn recognise(source: &Source) -> Result<Option<Layout>, Error> {
+fn recognise(source: &mut Source) -> Result<Option<Layout>, Error> {
     let mut search = Search::default();
     if source.len() == 0 {
         return Ok(None);

@@ -2,6 +2,8 @@
 #![expect(clippy::indexing_slicing, reason = "tests")]
 
 mod builder;
+#[cfg(all(feature = "zstd", target_os = "linux"))]
+mod compressed;
 mod damage;
 mod forged;
 mod fuzzed;
