@@ -29,8 +29,10 @@ mod compressed;
 pub mod fuzzing;
 mod history;
 mod ledger;
+mod listed;
 mod loaded;
 mod log_dir;
+mod log_report;
 mod missing;
 mod native;
 mod original;
@@ -41,10 +43,13 @@ mod records;
 mod report;
 mod resync;
 mod segments;
+mod selection;
 mod source;
+mod verdict;
 
 pub use self::{
-    log_dir::{LogDir, LogReport},
+    log_dir::LogDir,
+    log_report::LogReport,
     reader::{ReadOptions, Reader, verify},
     records::{Block, BlockRecords, IntoRecords, OwnedRecord, Record},
     report::{Damage, DamageKind, Declared, Ending, Format, Layout, Loss, Report, SessionReport},

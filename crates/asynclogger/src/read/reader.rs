@@ -16,6 +16,7 @@ use super::{
     records::{Block, IntoRecords, Record},
     report::{DamageKind, Format, Layout, Report},
     resync::Search,
+    selection::Selection,
     source::Source,
 };
 use crate::{
@@ -31,6 +32,7 @@ const SIGN_WITHIN: u64 = 1 << 20;
 pub struct ReadOptions {
     layout: Layout,
     follow: bool,
+    selection: Selection,
 }
 
 impl ReadOptions {
@@ -57,14 +59,33 @@ impl ReadOptions {
         self
     }
 
+    /// Asks for the blocks only that were sealed at this time or later, in nanoseconds since
+    /// 1970-01-01T00:00:00Z. Records have no time of their own: a block holds what was logged before it was
+    /// sealed, for the flush interval of its logger or less. Other blocks are passed over by their heads,
+    /// unread and unchecked, and counted in [`Report::skipped_blocks`]. Files of the original have no times:
+    /// all of them is read.
+    #[must_use]
+    pub fn since(mut self, time: i64) -> ReadOptions {
+        self.selection.since = Some(time);
+        self
+    }
+
+    /// Asks for the blocks only that were sealed before this time; see [`since`](ReadOptions::since).
+    #[must_use]
+    pub fn until(mut self, time: i64) -> ReadOptions {
+        self.selection.until = Some(time);
+        self
+    }
+
     /// Opens `path` for reading.
     ///
     /// # Errors
     ///
-    /// `NotAFile`, `NotALog`, `UnsupportedVersion` or `Io`. An empty file is an empty log.
+    /// `NotAFile`, `NotALog`, `UnsupportedVersion`, `MissingFeature` or `Io`. An empty file is an empty log.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Reader, Error> {
         let mut reader = Reader::new(Source::open(path.as_ref())?, self.layout)?;
         reader.set_follow(self.follow);
+        reader.set_selection(self.selection);
         Ok(reader)
     }
 }
@@ -94,7 +115,7 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// `NotAFile`, `NotALog`, `UnsupportedVersion` or `Io`. An empty file is an empty log.
+    /// `NotAFile`, `NotALog`, `UnsupportedVersion`, `MissingFeature` or `Io`. An empty file is an empty log.
     pub fn open(path: impl AsRef<Path>) -> Result<Reader, Error> {
         ReadOptions::new().open(path)
     }
@@ -204,6 +225,28 @@ impl Reader {
             }
             native.follow = follow;
         }
+    }
+
+    /// See [`ReadOptions::since`].
+    pub(super) fn set_selection(&mut self, selection: Selection) {
+        if let Walk::Native(native) = &mut self.walk {
+            native.selection = selection;
+        }
+    }
+
+    /// Leaves out the next `records`.
+    pub(super) fn pass(&mut self, records: u64) -> Result<(), Error> {
+        match &mut self.walk {
+            Walk::Native(native) => native.pass(records),
+            // Where one of the original's shards ends only its records tell.
+            Walk::Original(_) => {
+                let mut left = records;
+                while left > 0 && self.next_record()?.is_some() {
+                    left -= 1;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Goes on with the accounts of the segments before.

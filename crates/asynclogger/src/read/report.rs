@@ -217,9 +217,11 @@ pub struct SessionReport {
     pub payload_bytes: u64,
     /// Records that were written and are gone.
     pub lost: Loss,
+    /// Records that were not asked for: see [`ReadOptions::since`](super::ReadOptions::since).
+    pub skipped_records: u64,
     /// What the last note or end says. Of one file that ends the session or the segment,
-    /// `declared.segment_records = records + lost`; of a whole log, `declared.records = records + lost`,
-    /// but for records in segments that retention deleted from its beginning.
+    /// `declared.segment_records = records + skipped_records + lost`; of a whole log, the same holds of
+    /// `declared.records`, but for records in segments that retention deleted from its beginning.
     pub declared: Option<Declared>,
     /// Records that the logger refused and never wrote, as far as the file declares them.
     pub dropped: Dropped,
@@ -251,6 +253,10 @@ pub struct Report {
     pub records: u64,
     /// Their bytes.
     pub payload_bytes: u64,
+    /// Blocks that were not asked for; nothing is counted of them but their records, by their heads.
+    pub skipped_blocks: u64,
+    /// Records in them.
+    pub skipped_records: u64,
     /// Length of the file, in bytes; of a compressed one, of what it was made from. All offsets are in that.
     pub file_bytes: u64,
     /// Bytes that the file has on the medium: fewer than `file_bytes` if it is compressed.
@@ -282,6 +288,8 @@ impl Report {
             blocks: 0,
             records: 0,
             payload_bytes: 0,
+            skipped_blocks: 0,
+            skipped_records: 0,
             file_bytes: source.len(),
             stored_bytes: source.stored(),
             first_time: None,

@@ -11,6 +11,7 @@ use super::{
     reader::Reader,
     report::DamageKind,
     resync::Search,
+    selection::Span,
     source::{Source, is_compressed_name},
 };
 use crate::{Error, ErrorKind, LogId};
@@ -79,6 +80,34 @@ fn segment_of(source: &Source, part: Part) -> (LogId, Segment) {
     let (path, file_bytes) = (source.path().to_path_buf(), source.len());
     let id = part.prefix.segment;
     (part.prefix.log_id, Segment { path, id, previous, name, file_bytes })
+}
+
+/// When the blocks of a segment were sealed, by its start and its end; `None`: its start does not tell.
+pub(super) fn span(source: &mut Source, search: &mut Search) -> Result<Option<Span>, Error> {
+    let Place::Valid(start) = look(source, 0, &mut search.buffer)? else { return Ok(None) };
+    if !start.belongs(None) || !matches!(start.body, Body::Start { .. }) {
+        return Ok(None);
+    }
+    let mut span = Span { first: start.prefix.time, last: None };
+    let Some(end_at) = source.len().checked_sub(u64::from(start.prefix.align)) else {
+        return Ok(Some(span));
+    };
+    let end = match look(source, end_at, &mut search.buffer)? {
+        // Of several sessions the last end knows its own alone.
+        Place::Valid(end)
+            if end.belongs(Some(&start.ids())) && end.prefix.session == start.prefix.session =>
+        {
+            end
+        }
+        _ => return Ok(Some(span)),
+    };
+    if let Body::Totals { totals, is_end: true } = end.body {
+        span.last = Some(end.prefix.time.max(totals.last_time));
+        if totals.first_time != 0 {
+            span.first = span.first.min(totals.first_time);
+        }
+    }
+    Ok(Some(span))
 }
 
 /// The log and the number of the file at `path`; `None`: it is no log of ours, or nothing of it tells.

@@ -11,3 +11,4 @@ mod live;
 mod log_dir;
 mod original;
 mod round_trip;
+mod selection;
