@@ -21,6 +21,8 @@ pub enum ErrorKind {
     NotALog,
     /// The file is a log of a version that this library does not know.
     UnsupportedVersion,
+    /// It takes a feature of this crate that was not compiled in; the text names it.
+    MissingFeature,
     /// Direct I/O was required and the file system does not do it.
     DirectIo,
     /// An engine was demanded that the system refuses, or that this build does not have.

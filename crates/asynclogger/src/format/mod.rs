@@ -8,6 +8,8 @@ mod bytes;
 pub(crate) mod checksum;
 pub(crate) mod metadata;
 pub(crate) mod record;
+#[cfg(feature = "zstd")]
+pub(crate) mod seekable;
 pub(crate) mod start;
 pub(crate) mod totals;
 
@@ -34,6 +36,9 @@ pub(crate) const RECORD_HEADER: usize = 4;
 pub(crate) const CHUNK: usize = 64 * 1024;
 /// The most bytes that a shard's buffer may hold, header included.
 pub(crate) const MAX_CAPACITY: usize = 1 << 30;
+
+/// What every frame of a compressed segment begins with.
+pub(crate) const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 
 /// The random id that all segments of one log share.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]

@@ -128,6 +128,25 @@ impl History {
         self.partial.insert(session, info, fresh);
     }
 
+    /// Counts the records of a block that was not asked for, of a copy those that are new; how many.
+    pub(super) fn skip(&mut self, id: u64, info: &BlockInfo, copy: &Copy) -> u64 {
+        let known: u64 = match copy {
+            Copy::First => 0,
+            Copy::Read => return 0,
+            Copy::Again(numbers) => numbers.iter().map(|numbers| numbers.end - numbers.start).sum(),
+        };
+        let records = u64::from(info.records).saturating_sub(known);
+        let Some(index) = self.session(id, false) else { return records };
+        if let Some(session) = self.sessions.get_mut(index) {
+            if !matches!(copy, Copy::First) {
+                session.regain(info.sequence, records);
+            }
+            let report = &mut session.report;
+            report.skipped_records = report.skipped_records.saturating_add(records);
+        }
+        records
+    }
+
     /// Counts the records found in a block, of a copy those that are new.
     pub(super) fn found(
         &mut self,
@@ -166,7 +185,7 @@ impl History {
         // What was lost and what was deleted cannot be told apart where records count in two segments.
         let is_unclear = is_repeated && session.before.is_none();
         let before = *session.before.get_or_insert(deleted);
-        let known = before.saturating_add(session.report.records);
+        let known = before.saturating_add(session.known());
         session.declared_lost = totals.records.saturating_sub(known);
         session.numbered_lost = session.numbered_lost();
         session.report.declared = Some(Declared {
@@ -270,8 +289,13 @@ impl Session {
         }
     }
 
+    /// Records that are there, whether they were asked for or not.
+    fn known(&self) -> u64 {
+        self.report.records.saturating_add(self.report.skipped_records)
+    }
+
     fn numbered_lost(&self) -> u64 {
-        self.written.saturating_sub(self.report.records)
+        self.written.saturating_sub(self.known())
     }
 
     /// What is lost at least, and how much more it can be: a jump of the numbers after a note may be what

@@ -219,6 +219,14 @@ impl Ledger {
         }
     }
 
+    /// Counts the records of a block that was not asked for.
+    pub(super) fn skip(&mut self, report: &mut Report, session: u64, records: u64) {
+        let index = self.account(report, session, false);
+        if let Some(session) = report.sessions.get_mut(index) {
+            session.skipped_records = session.skipped_records.saturating_add(records);
+        }
+    }
+
     /// A note or an end: what it declares settles every hole of its session before it.
     pub(super) fn totals(&mut self, report: &mut Report, session: u64, totals: &Totals, at: u64) {
         let begins = totals.first_sequence == 0 && totals.records == totals.segment_records;
@@ -317,7 +325,9 @@ impl Ledger {
 
     /// The declared records of this segment, less those accounted for, are lost.
     fn settle(&mut self, report: &mut Report, index: usize, totals: &Totals, at: u64) {
-        let found = report.sessions.get(index).map_or(0, |session| session.records);
+        let read =
+            |session: &SessionReport| session.records.saturating_add(session.skipped_records);
+        let found = report.sessions.get(index).map_or(0, read);
         let Some(account) = self.accounts.get_mut(index) else { return };
         let known = found.saturating_add(account.lost);
         let lost = totals.segment_records.saturating_sub(known);

@@ -28,7 +28,7 @@ impl Loaded {
     /// hold to its end has not.
     pub(super) fn fill(
         &mut self,
-        source: &Source,
+        source: &mut Source,
         offset: u64,
         len: usize,
         table: &[ChunkEntry],

@@ -7,12 +7,17 @@ use std::{
 
 use super::{
     history::History,
+    listed::Listed,
+    log_report::LogReport,
     reader::Reader,
     records::Record,
-    report::{Layout, Loss, Report, SessionReport},
+    report::{Layout, Report},
+    resync::Search,
     segments::{self, Segment},
+    selection::Selection,
+    source::Source,
 };
-use crate::{Dropped, Error, ErrorKind, LogId};
+use crate::{Error, ErrorKind, LogId};
 
 /// All segments of one log, in the order of their numbers.
 ///
@@ -26,8 +31,14 @@ pub struct LogDir {
     /// Index of the segment that is read next.
     next: usize,
     reader: Option<Reader>,
+    /// The segments that were read to their end.
+    finished: Vec<Report>,
     history: History,
     follow: bool,
+    selection: Selection,
+    /// So many records of the next segment are left out.
+    to_pass: u64,
+    listed: Option<Listed>,
 }
 
 impl LogDir {
@@ -79,8 +90,19 @@ impl LogDir {
     }
 
     fn new(dir: &Path, log_id: Option<LogId>, segments: Vec<Segment>) -> LogDir {
-        let (dir, history) = (dir.to_path_buf(), History::default());
-        LogDir { dir, log_id, segments, next: 0, reader: None, history, follow: false }
+        LogDir {
+            dir: dir.to_path_buf(),
+            log_id,
+            segments,
+            next: 0,
+            reader: None,
+            finished: Vec::new(),
+            history: History::default(),
+            follow: false,
+            selection: Selection::default(),
+            to_pass: 0,
+            listed: None,
+        }
     }
 
     /// The id that the segments share; `None` for a file of the original and an empty file.
@@ -119,6 +141,57 @@ impl LogDir {
         self
     }
 
+    /// Asks for the blocks only that were sealed at this time or later, in nanoseconds since
+    /// 1970-01-01T00:00:00Z: see [`ReadOptions::since`](super::ReadOptions::since). Segments at the
+    /// beginning whose end says that all of them is older are not read at all.
+    #[must_use]
+    pub fn since(mut self, time: i64) -> LogDir {
+        self.selection.since = Some(time);
+        self
+    }
+
+    /// Asks for the blocks only that were sealed before this time. The reading ends at the first segment
+    /// that was begun at this time or later.
+    #[must_use]
+    pub fn until(mut self, time: i64) -> LogDir {
+        self.selection.until = Some(time);
+        self
+    }
+
+    /// Forgets about the segments that are not to be `keep`-ed, as if they were not there. To be called
+    /// before anything is read; [`refresh`](LogDir::refresh) adds those that come later.
+    pub fn retain(&mut self, keep: impl FnMut(&Segment) -> bool) {
+        self.segments.retain(keep);
+    }
+
+    /// Goes to the last `count` records of the log: they are what is read next, and what is written
+    /// meanwhile. To find them only heads of blocks are read, of the last segments; the records of a
+    /// damaged block count as if they were there. Files of the original are read as a whole.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::open`] and [`Reader::next_record`].
+    pub fn seek_last(&mut self, count: u64) -> Result<(), Error> {
+        let (mut first, mut found) = (self.segments.len(), 0);
+        // With a count of 0, too: the place is then behind what the last segment has now.
+        while first > 0 && (found < count || first == self.segments.len()) {
+            first -= 1;
+            found = self.count_records(first)?.saturating_add(found);
+        }
+        (self.reader, self.history, self.finished) = (None, History::default(), Vec::new());
+        (self.next, self.to_pass) = (first, found.saturating_sub(count));
+        Ok(())
+    }
+
+    /// The records of a segment, by the heads of its blocks.
+    fn count_records(&mut self, index: usize) -> Result<u64, Error> {
+        let Some(source) = self.open_segment(index)? else { return Ok(0) };
+        let mut reader = Reader::new(source, Layout::Auto)?;
+        reader.set_selection(Selection::NOTHING);
+        let report = reader.read_to_end()?;
+        Ok(report.skipped_records.saturating_add(report.records))
+    }
+
     /// The next record of the log; `None` at its end, for now: a later call goes on if the last segment has
     /// grown. Blocks that are in two segments (a write failed and was repeated) are delivered once.
     ///
@@ -152,13 +225,38 @@ impl LogDir {
         self.reader.as_ref()
     }
 
+    /// The reports of the segments that were read to their end, before the one at hand.
+    pub fn finished(&self) -> &[Report] {
+        &self.finished
+    }
+
+    /// What was found so far; of all that was asked for once the end was met.
+    pub fn report(&self) -> LogReport {
+        let last = self.reader.as_ref().map(|reader| reader.report().clone());
+        let reports = self.finished.iter().cloned().chain(last).collect();
+        let history = self.reader.as_ref().and_then(Reader::history);
+        LogReport::new(self.log_id, reports, self.missing(), history)
+    }
+
     /// Looks at the directory again: segments with higher numbers than the last are added, and renamed ones
-    /// get their new paths. What is being read is not interrupted.
+    /// get their new paths. What is being read is not interrupted. Where nothing seems to have changed the
+    /// files are only looked at every few seconds, so that this can be called often.
     ///
     /// # Errors
     ///
     /// `Io`, if the directory or a file cannot be read.
     pub fn refresh(&mut self) -> Result<(), Error> {
+        let fresh = Listed::now(&self.dir);
+        if self.listed.as_ref().is_some_and(|listed| listed.is_still_right(&fresh)) {
+            return Ok(());
+        }
+        self.list_again()?;
+        self.listed = Some(fresh);
+        Ok(())
+    }
+
+    fn list_again(&mut self) -> Result<(), Error> {
+        self.learn_log();
         let Some(log_id) = self.log_id else { return Ok(()) };
         let mut listing = segments::list(&self.dir)?;
         let mut last = self.segments.last().map_or(0, |segment| segment.id);
@@ -173,6 +271,14 @@ impl LogDir {
         Ok(())
     }
 
+    /// A file that was empty may have got a start meanwhile.
+    fn learn_log(&mut self) {
+        let report = self.reader.as_ref().map(Reader::report);
+        if let (None, Some(report), [segment]) = (self.log_id, report, &mut self.segments[..]) {
+            (self.log_id, segment.id) = (report.log_id, report.segment);
+        }
+    }
+
     /// Reads the whole log, from its first segment, and reports on it.
     ///
     /// # Errors
@@ -180,122 +286,65 @@ impl LogDir {
     /// As [`Reader::open`] and [`Reader::next_record`]. Damage and missing segments are no errors.
     pub fn verify(&self) -> Result<LogReport, Error> {
         let mut log = LogDir::new(&self.dir, self.log_id, self.segments.clone());
-        let mut reports = Vec::new();
         while log.open_next()? {
             if let Some(reader) = &mut log.reader {
-                reports.push(reader.read_to_end()?.clone());
+                reader.read_to_end()?;
             }
         }
-        let missing = log.missing();
-        let history = log.reader.as_ref().and_then(Reader::history);
-        Ok(LogReport::new(self.log_id, reports, missing, history))
+        Ok(log.report())
     }
 
     /// Turns to the next segment; `false`: there is none.
     fn open_next(&mut self) -> Result<bool, Error> {
-        let Some(segment) = self.segments.get(self.next).cloned() else { return Ok(false) };
-        let source = match segment.open()? {
-            Some(source) => source,
-            None => {
-                // The active file was archived since the directory was read.
-                self.refresh()?;
-                let renamed = self.segments.get(self.next).cloned().unwrap_or(segment);
-                let source = renamed.open()?;
-                source.ok_or_else(|| gone(&renamed))?
+        let source = loop {
+            let Some(mut source) = self.open_segment(self.next)? else { return Ok(false) };
+            if self.selection.is_all() {
+                break source;
             }
+            let Some(span) = segments::span(&mut source, &mut Search::default())? else {
+                break source;
+            };
+            if self.selection.is_before(&span) {
+                // Those behind it are later. To read one of them without this one would leave a gap.
+                self.next = self.segments.len();
+                return Ok(false);
+            }
+            // Once something is read, every segment is: only at the beginning is nothing missed.
+            if self.reader.is_some() || !self.selection.is_after(&span) {
+                break source;
+            }
+            self.next += 1;
         };
         // Nothing is given up before the next file is open: after an error the call can be repeated.
         let mut reader = Reader::new(source, Layout::Auto)?;
-        if let Some(history) = self.reader.take().and_then(Reader::into_history) {
-            self.history = history;
+        reader.pass(self.to_pass)?;
+        self.to_pass = 0;
+        if let Some(last) = self.reader.take() {
+            self.finished.push(last.report().clone());
+            self.history = last.into_history().unwrap_or_default();
         }
         reader.set_history(std::mem::take(&mut self.history));
         reader.set_follow(self.follow);
+        reader.set_selection(self.selection);
         self.reader = Some(reader);
         self.next += 1;
         Ok(true)
+    }
+
+    /// Opens a segment, under another name if it was archived or compressed since the directory was read.
+    fn open_segment(&mut self, index: usize) -> Result<Option<Source>, Error> {
+        let Some(segment) = self.segments.get(index).cloned() else { return Ok(None) };
+        if let Some(source) = segment.open()? {
+            return Ok(Some(source));
+        }
+        self.list_again()?;
+        let renamed = self.segments.get(index).cloned().unwrap_or(segment);
+        let source = renamed.open()?;
+        source.map(Some).ok_or_else(|| gone(&renamed))
     }
 }
 
 fn gone(segment: &Segment) -> Error {
     let doing = format!("cannot find segment {}", segment.id);
     Error::io(doing, std::io::ErrorKind::NotFound).at_path(&segment.path)
-}
-
-/// What reading a whole log found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LogReport {
-    /// The log; `None` for a file of the original and an empty file.
-    pub log_id: Option<LogId>,
-    /// The reports of its segments, in order, each as if the file stood alone.
-    pub segments: Vec<Report>,
-    /// See [`LogDir::missing`].
-    pub missing: Vec<RangeInclusive<u64>>,
-    /// The sessions over all segments.
-    pub sessions: Vec<SessionReport>,
-    /// Blocks, each counted once.
-    pub blocks: u64,
-    /// Records, each counted once.
-    pub records: u64,
-    /// Their bytes.
-    pub payload_bytes: u64,
-    /// Bytes of all files.
-    pub file_bytes: u64,
-    /// All records that are gone: in the segments, and with segments that are missing in between.
-    pub lost: Loss,
-}
-
-impl LogReport {
-    fn new(
-        log_id: Option<LogId>,
-        segments: Vec<Report>,
-        missing: Vec<RangeInclusive<u64>>,
-        history: Option<History>,
-    ) -> LogReport {
-        let sum = |of: fn(&Report) -> u64| segments.iter().map(of).fold(0, u64::saturating_add);
-        let file_bytes = sum(|report| report.file_bytes);
-        let (sessions, lost, blocks, records, payload_bytes) = match history {
-            Some(history) => {
-                let sessions = history.sessions();
-                let sum = |of: fn(&SessionReport) -> u64| {
-                    sessions.iter().map(of).fold(0, u64::saturating_add)
-                };
-                let blocks = sum(|session| session.blocks);
-                let records = sum(|session| session.records);
-                let payload = sum(|session| session.payload_bytes);
-                (sessions, history.lost(), blocks, records, payload)
-            }
-            None => (
-                Vec::new(),
-                segments.first().map_or(Loss::exact(0), |report| report.lost),
-                sum(|report| report.blocks),
-                sum(|report| report.records),
-                sum(|report| report.payload_bytes),
-            ),
-        };
-        LogReport {
-            log_id,
-            segments,
-            missing,
-            sessions,
-            blocks,
-            records,
-            payload_bytes,
-            file_bytes,
-            lost,
-        }
-    }
-
-    /// Whether no segment is damaged or missing, and nothing lost.
-    pub fn is_whole(&self) -> bool {
-        self.missing.is_empty() && self.lost.is_none() && self.segments.iter().all(Report::is_whole)
-    }
-
-    /// All drops that the sessions declare.
-    pub fn dropped(&self) -> Dropped {
-        self.sessions
-            .iter()
-            .fold(Dropped::default(), |sum, session| sum.zip(session.dropped, u64::saturating_add))
-    }
 }

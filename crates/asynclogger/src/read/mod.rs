@@ -22,13 +22,17 @@
 #![deny(clippy::indexing_slicing)]
 
 mod block;
+#[cfg(feature = "zstd")]
+mod compressed;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod history;
 mod ledger;
+mod listed;
 mod loaded;
 mod log_dir;
+mod log_report;
 mod missing;
 mod native;
 mod original;
@@ -39,10 +43,13 @@ mod records;
 mod report;
 mod resync;
 mod segments;
+mod selection;
 mod source;
+mod verdict;
 
 pub use self::{
-    log_dir::{LogDir, LogReport},
+    log_dir::LogDir,
+    log_report::LogReport,
     reader::{ReadOptions, Reader, verify},
     records::{Block, BlockRecords, IntoRecords, OwnedRecord, Record},
     report::{Damage, DamageKind, Declared, Ending, Format, Layout, Loss, Report, SessionReport},

@@ -1,7 +1,7 @@
 //! The walk over the parts of one native file: docs/format.md, section 4.
 
 use super::{
-    block::{self, BadStretch, Checked},
+    block::{self, Checked},
     history::History,
     ledger::Ledger,
     loaded::Loaded,
@@ -9,11 +9,13 @@ use super::{
     place::{Body, Ids, Part, Place, later_version, look},
     report::{Damage, DamageKind, Ending, Loss, Report},
     resync::{Found, Search, Skipped},
+    selection::Selection,
     source::Source,
+    verdict::{kind_at, stretch_at, verdict_of},
 };
 use crate::{
     Error,
-    format::{BlockInfo, CHUNK, ChunkEntry, MIN_ALIGN, metadata},
+    format::{BlockInfo, ChunkEntry, MIN_ALIGN, metadata},
 };
 
 /// Who follows a file waits at a hole until so much is behind it: writes in flight finish in any order, but
@@ -41,6 +43,8 @@ pub(super) struct State {
     ids: Option<Ids>,
     /// The last part read is an end.
     at_end: bool,
+    /// So many of the records that come next are not asked for.
+    to_pass: u64,
 }
 
 /// The torn end of the file, kept for the case that it grows.
@@ -59,6 +63,7 @@ pub(super) struct Native {
     undo: Option<Box<Undo>>,
     /// A hole near the end is waited at: the write of what belongs there may still be under way.
     pub(super) follow: bool,
+    pub(super) selection: Selection,
     /// As in [`Undo`], for the block that is read again.
     delivered: Option<(u64, Vec<bool>)>,
 }
@@ -72,9 +77,15 @@ impl Native {
             pos: 0,
             ids: None,
             at_end: false,
+            to_pass: 0,
         };
-        let search = Search::default();
-        Native { state, search, undo: None, follow: false, delivered: None }
+        let (search, selection) = (Search::default(), Selection::default());
+        Native { state, search, undo: None, follow: false, selection, delivered: None }
+    }
+
+    /// Leaves out the next `records` that are asked for: whole blocks of them are not read.
+    pub(super) fn pass(&mut self, records: u64) {
+        self.state.to_pass = records;
     }
 
     /// Whether a look at the same bytes can find more than the last one.
@@ -84,7 +95,7 @@ impl Native {
 
     /// Whether what is missing before `at` may still be under way: not behind so much, and not before an end
     /// or a start, which is written when all before it is.
-    fn waits_at(&mut self, source: &Source, mut at: u64) -> Result<bool, Error> {
+    fn waits_at(&mut self, source: &mut Source, mut at: u64) -> Result<bool, Error> {
         if !self.follow || source.len().saturating_sub(at) >= PATIENCE {
             return Ok(false);
         }
@@ -107,12 +118,12 @@ impl Native {
             self.state = undo.state;
             self.delivered = undo.delivered;
         }
-        self.state.report.file_bytes = len;
+        (self.state.report.file_bytes, self.state.report.stored_bytes) = (len, len);
         self.state.report.ending = Ending::Open;
     }
 
     /// Reads the next part. A block is loaded into `loaded`.
-    pub(super) fn step(&mut self, source: &Source, loaded: &mut Loaded) -> Result<Step, Error> {
+    pub(super) fn step(&mut self, source: &mut Source, loaded: &mut Loaded) -> Result<Step, Error> {
         let from = self.state.pos;
         if from >= source.len() {
             let ending = if self.undo.is_some() {
@@ -138,7 +149,12 @@ impl Native {
     }
 
     /// Searches on behind damage at `from`.
-    fn resync(&mut self, source: &Source, from: u64, loaded: &mut Loaded) -> Result<Step, Error> {
+    fn resync(
+        &mut self,
+        source: &mut Source,
+        from: u64,
+        loaded: &mut Loaded,
+    ) -> Result<Step, Error> {
         let State { ids, ledger, .. } = &self.state;
         let verdict = |part: &Part| verdict_of(part, from, ids.as_ref(), ledger);
         let Found { part, skipped, .. } =
@@ -176,7 +192,7 @@ impl Native {
     /// Nothing valid from `from` to the end of the file.
     fn torn_region(
         &mut self,
-        source: &Source,
+        source: &mut Source,
         from: u64,
         skipped: &[Skipped],
     ) -> Result<Step, Error> {
@@ -231,7 +247,7 @@ impl Native {
     /// place of the head.
     fn take(
         &mut self,
-        source: &Source,
+        source: &mut Source,
         part: Part,
         head_kind: Option<DamageKind>,
         loaded: &mut Loaded,
@@ -268,7 +284,7 @@ impl Native {
 
     fn take_block(
         &mut self,
-        source: &Source,
+        source: &mut Source,
         part: &Part,
         info: &BlockInfo,
         table: &[ChunkEntry],
@@ -278,6 +294,10 @@ impl Native {
         let begin = part.begin().unwrap_or(part.offset);
         let data_at = begin + u64::from(info.head_len);
         let end = begin.saturating_add(info.block_len());
+        let is_asked_for = self.asks_for(part, info);
+        if !is_asked_for && end <= source.len() {
+            return Ok(self.skip_block(part, info, head_kind, (begin, end)));
+        }
         let good = loaded.fill(source, data_at, info.data_len as usize, table)?;
         let is_torn = end > source.len();
         // All reading is done before anything is counted: after an error the step can be repeated.
@@ -289,15 +309,11 @@ impl Native {
         if is_torn || is_waited_for {
             self.keep_undo(Some((begin, good.clone())));
         }
-        let session = part.prefix.session;
-        let State { report, ledger, .. } = &mut self.state;
-        if !ledger.block(report, session, info, begin) {
-            let (kind, lost) = (DamageKind::Duplicate, Loss::exact(0));
-            let len = end.min(source.len()).saturating_sub(begin);
-            report.add_damage(Damage { offset: begin, len, kind, lost });
+        if !self.enter_block(part, info, (begin, end.min(source.len()))) {
             self.state.pos = end;
             return Ok(Step::Other);
         }
+        let report = &mut self.state.report;
         let mut add = |offset, len, kind, lost| {
             report.add_damage(Damage { offset, len, kind, lost: Loss::exact(lost) });
         };
@@ -317,13 +333,70 @@ impl Native {
             add(tail_at, u64::from(info.tail_len), DamageKind::Metadata, 0);
         }
         self.state.pos = if is_waited_for { source.len() } else { end.min(source.len()) };
-        Ok(self.deliver(part, info, (begin, data_at), checked, loaded))
+        let step = self.deliver(part, info, (begin, data_at), checked, loaded);
+        if is_asked_for {
+            return Ok(step);
+        }
+        // It was read for its damage.
+        loaded.runs.clear();
+        Ok(Step::Other)
+    }
+
+    fn asks_for(&self, part: &Part, info: &BlockInfo) -> bool {
+        self.selection.admits(part.prefix.time) && self.state.to_pass < u64::from(info.records)
+    }
+
+    /// Takes note of a block in `[begin, end)`; `false`: it was read before.
+    fn enter_block(&mut self, part: &Part, info: &BlockInfo, (begin, end): (u64, u64)) -> bool {
+        let State { report, ledger, .. } = &mut self.state;
+        let is_new = ledger.block(report, part.prefix.session, info, begin);
+        if !is_new {
+            let (kind, lost) = (DamageKind::Duplicate, Loss::exact(0));
+            let len = end.saturating_sub(begin);
+            report.add_damage(Damage { offset: begin, len, kind, lost });
+        }
+        is_new
+    }
+
+    /// Passes over a block that is not asked for, and is not cut: nothing but its head, or its tail if
+    /// that is damaged, is looked at.
+    fn skip_block(
+        &mut self,
+        part: &Part,
+        info: &BlockInfo,
+        head_kind: Option<DamageKind>,
+        (begin, end): (u64, u64),
+    ) -> Step {
+        self.state.pos = end;
+        if !self.enter_block(part, info, (begin, end)) {
+            return Step::Other;
+        }
+        let State { report, ledger, history, to_pass, .. } = &mut self.state;
+        if let Some(kind) = head_kind {
+            let (len, lost) = (u64::from(info.head_len), Loss::exact(0));
+            report.add_damage(Damage { offset: begin, len, kind, lost });
+        }
+        let (session, records) = (part.prefix.session, u64::from(info.records));
+        ledger.skip(report, session, records);
+        report.skipped_blocks += 1;
+        report.skipped_records = report.skipped_records.saturating_add(records);
+        let fresh = match history {
+            Some(history) => {
+                let copy = history.block(session, info);
+                history.skip(session, info, &copy)
+            }
+            None => records,
+        };
+        if self.selection.admits(part.prefix.time) {
+            *to_pass = to_pass.saturating_sub(fresh);
+        }
+        Step::Other
     }
 
     /// Whether the tail of the block at hand says what its head said.
     fn has_tail(
         &mut self,
-        source: &Source,
+        source: &mut Source,
         tail_at: u64,
         head: &Part,
         head_info: &BlockInfo,
@@ -377,6 +450,14 @@ impl Native {
                 }
             }
         }
+        if self.state.to_pass > 0 && self.selection.admits(part.prefix.time) {
+            // The others of them are in blocks that were passed over whole.
+            let to_pass = &mut self.state.to_pass;
+            let passed = info.first_record..info.first_record.saturating_add(*to_pass);
+            (loaded.runs, ..) = block::without_numbers(&loaded.data, &loaded.runs, &[passed]);
+            let is_last = *to_pass < u64::from(info.records);
+            *to_pass = if is_last { 0 } else { to_pass.saturating_sub(records) };
+        }
         if let Some((_, chunks)) = delivered {
             loaded.runs = block::without_delivered(&loaded.data, &loaded.runs, &chunks);
         }
@@ -396,35 +477,4 @@ impl Native {
         };
         self.undo = Some(Box::new(Undo { state: self.state.clone(), delivered }));
     }
-}
-
-/// What a valid part is that does not belong where it stands; `from` is where the reading has got to.
-fn verdict_of(part: &Part, from: u64, ids: Option<&Ids>, ledger: &Ledger) -> DamageKind {
-    if part.is_foreign(ids) {
-        return DamageKind::Foreign;
-    }
-    if part.prefix.offset == part.offset {
-        return DamageKind::Gap; // a tail whose block was passed
-    }
-    let was_read = match &part.body {
-        Body::Block { info, .. } => ledger.is_past(part.prefix.session, info.sequence),
-        Body::Start { .. } | Body::Totals { .. } => part.prefix.offset < from,
-    };
-    if was_read { DamageKind::Duplicate } else { DamageKind::Misplaced }
-}
-
-/// What stands in the place of a lost head.
-fn kind_at(skipped: &[Skipped], offset: u64) -> DamageKind {
-    match skipped.iter().rev().find(|region| region.offset <= offset) {
-        Some(region) if region.kind != DamageKind::Gap => region.kind,
-        _ => DamageKind::Metadata,
-    }
-}
-
-/// Offset and length in the file of a stretch of bad chunks.
-fn stretch_at(bad: &BadStretch, data_at: u64, info: &BlockInfo, file_len: u64) -> (u64, u64) {
-    let begin = data_at.saturating_add((bad.first * CHUNK) as u64);
-    let len = (bad.count * CHUNK).min((info.data_len as usize).saturating_sub(bad.first * CHUNK));
-    let end = if bad.torn { file_len } else { begin.saturating_add(len as u64).min(file_len) };
-    (begin.min(file_len), end.saturating_sub(begin))
 }

@@ -24,7 +24,7 @@ struct Header {
 }
 
 impl Header {
-    fn read(source: &Source, offset: u64) -> Result<Option<Header>, Error> {
+    fn read(source: &mut Source, offset: u64) -> Result<Option<Header>, Error> {
         let mut bytes = [0; SHARD_HEADER];
         if source.read_at(offset, &mut bytes)? < SHARD_HEADER {
             return Ok(None);
@@ -89,11 +89,12 @@ impl Original {
             (self.report, self.pos, self.number) = (report, pos, number);
             (self.shard, self.delivered_to) = (shard, delivered_to);
         }
-        (self.report.file_bytes, self.report.ending) = (len, Ending::Open);
+        (self.report.file_bytes, self.report.stored_bytes) = (len, len);
+        self.report.ending = Ending::Open;
     }
 
     /// Reads the next shard into `loaded`.
-    pub(super) fn step(&mut self, source: &Source, loaded: &mut Loaded) -> Result<Step, Error> {
+    pub(super) fn step(&mut self, source: &mut Source, loaded: &mut Loaded) -> Result<Step, Error> {
         if self.pos >= source.len() {
             return Ok(self.end());
         }
@@ -115,7 +116,7 @@ impl Original {
     }
 
     /// The chain ends here, before the end of the file: what follows is damaged unless it is zeros.
-    fn rest(&mut self, source: &Source, kind: DamageKind) -> Result<(), Error> {
+    fn rest(&mut self, source: &mut Source, kind: DamageKind) -> Result<(), Error> {
         if are_zeros(source, self.pos)? {
             return Ok(());
         }
@@ -128,7 +129,7 @@ impl Original {
 
     fn shard(
         &mut self,
-        source: &Source,
+        source: &mut Source,
         header: Header,
         loaded: &mut Loaded,
     ) -> Result<Step, Error> {
@@ -206,7 +207,7 @@ impl Original {
     }
 }
 
-fn are_zeros(source: &Source, from: u64) -> Result<bool, Error> {
+fn are_zeros(source: &mut Source, from: u64) -> Result<bool, Error> {
     let (mut offset, mut window) = (from, Vec::new());
     loop {
         source.fill(offset, WINDOW, &mut window)?;
@@ -235,7 +236,7 @@ enum Walk {
 ///
 /// The better ending wins, then the greater number of shards, then `Capacity`: by the wrong rule the walk
 /// soon comes upon records in the place of a header, or jumps over shards.
-pub(super) fn layout_of(source: &Source) -> Result<Option<Layout>, Error> {
+pub(super) fn layout_of(source: &mut Source) -> Result<Option<Layout>, Error> {
     if !begins_plausibly(source)? {
         return Ok(None);
     }
@@ -244,7 +245,7 @@ pub(super) fn layout_of(source: &Source) -> Result<Option<Layout>, Error> {
     Ok(Some(if seed > capacity { Layout::Seed } else { Layout::Capacity }))
 }
 
-fn walk(source: &Source, layout: Layout) -> Result<(Walk, u64), Error> {
+fn walk(source: &mut Source, layout: Layout) -> Result<(Walk, u64), Error> {
     let (mut offset, mut shards) = (0, 0);
     loop {
         // The last shard need not be padded.
@@ -273,7 +274,7 @@ fn walk(source: &Source, layout: Layout) -> Result<(Walk, u64), Error> {
 }
 
 /// The first header is possible, and its shard begins with a record that the file holds.
-fn begins_plausibly(source: &Source) -> Result<bool, Error> {
+fn begins_plausibly(source: &mut Source) -> Result<bool, Error> {
     let Some(header) = Header::read(source, 0)? else { return Ok(false) };
     let mut prefix = [0; RECORD_HEADER];
     let has_prefix = source.read_at(SHARD_HEADER as u64, &mut prefix)? == RECORD_HEADER;

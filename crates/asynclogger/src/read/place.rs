@@ -85,7 +85,7 @@ impl Part {
 }
 
 /// Looks at `offset`. `buffer` is for the bytes.
-pub(super) fn look(source: &Source, offset: u64, buffer: &mut Vec<u8>) -> Result<Place, Error> {
+pub(super) fn look(source: &mut Source, offset: u64, buffer: &mut Vec<u8>) -> Result<Place, Error> {
     source.fill(offset, MIN_ALIGN, buffer)?;
     let Some((size, _)) = metadata::peek(buffer) else { return Ok(Place::Nothing) };
     let end = offset.checked_add(size as u64);

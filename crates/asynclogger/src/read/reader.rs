@@ -2,6 +2,11 @@
 
 use std::path::Path;
 
+#[cfg(feature = "zstd")]
+use super::{
+    compressed::Finding,
+    report::{Damage, Ending, Loss},
+};
 use super::{
     history::History,
     loaded::{Cursor, Loaded},
@@ -11,6 +16,7 @@ use super::{
     records::{Block, IntoRecords, Record},
     report::{DamageKind, Format, Layout, Report},
     resync::Search,
+    selection::Selection,
     source::Source,
 };
 use crate::{
@@ -26,6 +32,7 @@ const SIGN_WITHIN: u64 = 1 << 20;
 pub struct ReadOptions {
     layout: Layout,
     follow: bool,
+    selection: Selection,
 }
 
 impl ReadOptions {
@@ -52,14 +59,33 @@ impl ReadOptions {
         self
     }
 
+    /// Asks for the blocks only that were sealed at this time or later, in nanoseconds since
+    /// 1970-01-01T00:00:00Z. Records have no time of their own: a block holds what was logged before it was
+    /// sealed, for the flush interval of its logger or less. Other blocks are passed over by their heads,
+    /// unread and unchecked, and counted in [`Report::skipped_blocks`]. Files of the original have no times:
+    /// all of them is read.
+    #[must_use]
+    pub fn since(mut self, time: i64) -> ReadOptions {
+        self.selection.since = Some(time);
+        self
+    }
+
+    /// Asks for the blocks only that were sealed before this time; see [`since`](ReadOptions::since).
+    #[must_use]
+    pub fn until(mut self, time: i64) -> ReadOptions {
+        self.selection.until = Some(time);
+        self
+    }
+
     /// Opens `path` for reading.
     ///
     /// # Errors
     ///
-    /// `NotAFile`, `NotALog`, `UnsupportedVersion` or `Io`. An empty file is an empty log.
+    /// `NotAFile`, `NotALog`, `UnsupportedVersion`, `MissingFeature` or `Io`. An empty file is an empty log.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Reader, Error> {
         let mut reader = Reader::new(Source::open(path.as_ref())?, self.layout)?;
         reader.set_follow(self.follow);
+        reader.set_selection(self.selection);
         Ok(reader)
     }
 }
@@ -89,7 +115,7 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// `NotAFile`, `NotALog`, `UnsupportedVersion` or `Io`. An empty file is an empty log.
+    /// `NotAFile`, `NotALog`, `UnsupportedVersion`, `MissingFeature` or `Io`. An empty file is an empty log.
     pub fn open(path: impl AsRef<Path>) -> Result<Reader, Error> {
         ReadOptions::new().open(path)
     }
@@ -103,12 +129,18 @@ impl Reader {
         Reader::new(Source::from_bytes(bytes), Layout::Auto)
     }
 
-    pub(super) fn new(source: Source, layout: Layout) -> Result<Reader, Error> {
+    pub(super) fn new(mut source: Source, layout: Layout) -> Result<Reader, Error> {
         let layout = match layout {
-            Layout::Auto => recognise(&source)?,
+            Layout::Auto => recognise(&mut source)?,
             forced => Some(forced),
         };
-        let report = |format| Report::new(source.path().to_path_buf(), format, source.len());
+        if layout.is_some() && source.is_compressed() {
+            // Without checksums of its own, what a damaged frame leaves would be taken for records.
+            let text =
+                "compressed, and no log of ours when decompressed: restore it with `zstd -d`";
+            return Err(Error::new(ErrorKind::NotALog, text).at_path(source.path()));
+        }
+        let report = |format| Report::new(&source, format);
         let walk = match layout {
             None => {
                 let format = Format::Native { version: VERSION };
@@ -184,6 +216,7 @@ impl Reader {
 
     /// See [`ReadOptions::follow`].
     pub(super) fn set_follow(&mut self, follow: bool) {
+        let follow = follow && !self.source.is_compressed();
         if let Walk::Native(native) = &mut self.walk {
             // What was waited for is looked at once more.
             self.at_end &= !native.is_waiting() || follow;
@@ -192,6 +225,28 @@ impl Reader {
             }
             native.follow = follow;
         }
+    }
+
+    /// See [`ReadOptions::since`].
+    pub(super) fn set_selection(&mut self, selection: Selection) {
+        if let Walk::Native(native) = &mut self.walk {
+            native.selection = selection;
+        }
+    }
+
+    /// Leaves out the next `records`.
+    pub(super) fn pass(&mut self, records: u64) -> Result<(), Error> {
+        match &mut self.walk {
+            Walk::Native(native) => native.pass(records),
+            // Where one of the original's shards ends only its records tell.
+            Walk::Original(_) => {
+                let mut left = records;
+                while left > 0 && self.next_record()?.is_some() {
+                    left -= 1;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Goes on with the accounts of the segments before.
@@ -247,12 +302,14 @@ impl Reader {
         self.cursor = Cursor::default();
         loop {
             let step = match &mut self.walk {
-                Walk::Native(native) => native.step(&self.source, &mut self.loaded),
-                Walk::Original(original) => original.step(&self.source, &mut self.loaded),
+                Walk::Native(native) => native.step(&mut self.source, &mut self.loaded),
+                Walk::Original(original) => original.step(&mut self.source, &mut self.loaded),
             };
             if !matches!(step, Ok(Step::Block)) {
                 self.loaded.runs.clear();
             }
+            #[cfg(feature = "zstd")]
+            self.note_findings(matches!(step, Ok(Step::End)));
             match step? {
                 Step::Block => return Ok(true),
                 Step::Other => {}
@@ -260,6 +317,28 @@ impl Reader {
                     self.at_end = true;
                     return Ok(false);
                 }
+            }
+        }
+    }
+
+    /// Takes what is wrong with a compressed file into the report. (It does not grow: nothing of that is
+    /// ever taken back.)
+    #[cfg(feature = "zstd")]
+    fn note_findings(&mut self, is_end: bool) {
+        let Walk::Native(native) = &mut self.walk else { return };
+        let report = &mut native.state.report;
+        for finding in self.source.take_findings() {
+            let (offset, len, kind) = match finding {
+                Finding::Frame { offset, len } => (offset, len, DamageKind::Frame),
+                Finding::SeekTable => (self.source.len(), 0, DamageKind::SeekTable),
+            };
+            report.add_damage(Damage { offset, len, kind, lost: Loss::exact(0) });
+        }
+        if is_end && report.ending != Ending::Clean {
+            // What was cut off with the table may have been more frames.
+            let table = report.damage.iter_mut().find(|it| it.kind == DamageKind::SeekTable);
+            if let Some(table) = table {
+                (table.lost.at_most, report.lost.at_most) = (None, None);
             }
         }
     }
@@ -277,11 +356,10 @@ impl Reader {
         }
         if before == 0 && matches!(self.report().format, Format::Native { .. }) {
             // It was empty: only now can be seen what it is.
-            match recognise(&self.source) {
+            match recognise(&mut self.source) {
                 Ok(None) => {}
                 Ok(Some(layout)) => {
-                    let path = self.source.path().to_path_buf();
-                    let report = Report::new(path, Format::Original { layout }, len);
+                    let report = Report::new(&self.source, Format::Original { layout });
                     self.walk = Walk::Original(Box::new(Original::new(report, layout)));
                 }
                 Err(error) => {
@@ -311,7 +389,7 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Report, Error> {
 }
 
 /// Whose file it is: `None` of ours, else the rule by which a file of the original is to be read.
-fn recognise(source: &Source) -> Result<Option<Layout>, Error> {
+fn recognise(source: &mut Source) -> Result<Option<Layout>, Error> {
     let mut search = Search::default();
     if source.len() == 0 {
         return Ok(None);

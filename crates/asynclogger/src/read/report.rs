@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
+use super::source::Source;
 use crate::{Dropped, LogId};
 
 /// Damage beyond this many entries is only counted, so that a report stays small whatever the file is.
@@ -143,6 +144,12 @@ pub enum DamageKind {
     Gap,
     /// Nothing valid, and nothing valid after it: the file was cut, or is being written.
     TornTail,
+    /// In a compressed segment: a frame that cannot be decompressed, or not all of it. What that cost is told
+    /// by the other entries: bytes that could not be had count as zeros.
+    Frame,
+    /// In a compressed segment: the table at its end is damaged or missing. The rest was found without it;
+    /// but if it was cut, nothing tells whether frames were cut off with it.
+    SeekTable,
     /// In a file of the original: a record's length is impossible.
     BadLength,
     /// In a file of the original: a shard header is impossible.
@@ -159,6 +166,8 @@ impl fmt::Display for DamageKind {
             DamageKind::Foreign => "foreign",
             DamageKind::Gap => "gap",
             DamageKind::TornTail => "torn tail",
+            DamageKind::Frame => "frame",
+            DamageKind::SeekTable => "seek table",
             DamageKind::BadLength => "bad length",
             DamageKind::BadHeader => "bad header",
         })
@@ -208,9 +217,11 @@ pub struct SessionReport {
     pub payload_bytes: u64,
     /// Records that were written and are gone.
     pub lost: Loss,
+    /// Records that were not asked for: see [`ReadOptions::since`](super::ReadOptions::since).
+    pub skipped_records: u64,
     /// What the last note or end says. Of one file that ends the session or the segment,
-    /// `declared.segment_records = records + lost`; of a whole log, `declared.records = records + lost`,
-    /// but for records in segments that retention deleted from its beginning.
+    /// `declared.segment_records = records + skipped_records + lost`; of a whole log, the same holds of
+    /// `declared.records`, but for records in segments that retention deleted from its beginning.
     pub declared: Option<Declared>,
     /// Records that the logger refused and never wrote, as far as the file declares them.
     pub dropped: Dropped,
@@ -242,8 +253,14 @@ pub struct Report {
     pub records: u64,
     /// Their bytes.
     pub payload_bytes: u64,
-    /// Length of the file, in bytes.
+    /// Blocks that were not asked for; nothing is counted of them but their records, by their heads.
+    pub skipped_blocks: u64,
+    /// Records in them.
+    pub skipped_records: u64,
+    /// Length of the file, in bytes; of a compressed one, of what it was made from. All offsets are in that.
     pub file_bytes: u64,
+    /// Bytes that the file has on the medium: fewer than `file_bytes` if it is compressed.
+    pub stored_bytes: u64,
     /// Least time of sealing of its blocks, in nanoseconds since 1970-01-01T00:00:00Z; `None` without any.
     pub first_time: Option<i64>,
     /// Greatest time of sealing.
@@ -259,9 +276,9 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn new(path: PathBuf, format: Format, file_bytes: u64) -> Report {
+    pub(super) fn new(source: &Source, format: Format) -> Report {
         Report {
-            path,
+            path: source.path().to_path_buf(),
             format,
             log_id: None,
             segment: 0,
@@ -271,7 +288,10 @@ impl Report {
             blocks: 0,
             records: 0,
             payload_bytes: 0,
-            file_bytes,
+            skipped_blocks: 0,
+            skipped_records: 0,
+            file_bytes: source.len(),
+            stored_bytes: source.stored(),
             first_time: None,
             last_time: None,
             ending: Ending::Open,

@@ -59,7 +59,7 @@ impl Search {
     /// `verdict` names what is valid and does not.
     pub(super) fn run(
         &mut self,
-        source: &Source,
+        source: &mut Source,
         (from, to): (u64, u64),
         ids: Option<&Ids>,
         verdict: impl Fn(&Part) -> DamageKind,
@@ -146,12 +146,12 @@ mod tests {
             bytes[at + 4..at + 8].copy_from_slice(&(size - 8).to_le_bytes());
             bytes[at + 16..at + 24].copy_from_slice(b"ALOGHEAD");
         }
-        let source = Source::from_bytes(bytes);
+        let mut source = Source::from_bytes(bytes);
         let mut search = Search::default();
         let mut most = COST_IN_ADVANCE;
         for _ in 0..3 {
             let misplaced = |_: &Part| DamageKind::Misplaced;
-            let found = search.run(&source, (0, len as u64), None, misplaced)?;
+            let found = search.run(&mut source, (0, len as u64), None, misplaced)?;
             assert!(found.part.is_none());
             most += COST_PER_BYTE * len as u64;
             assert!(search.cost.looked_at <= most, "{}", search.cost.looked_at);

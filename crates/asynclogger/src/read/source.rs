@@ -1,4 +1,4 @@
-//! Bytes at offsets: an open file, or memory.
+//! Bytes at offsets: an open file, a compressed one, or memory.
 
 use std::{
     fs::{self, File},
@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, ErrorKind};
+#[cfg(feature = "zstd")]
+use super::compressed::{Compressed, Finding};
+use crate::{Error, ErrorKind, format::ZSTD_MAGIC};
 
 /// What is read. Its length is the one last looked at: a file may grow meanwhile.
 #[derive(Debug)]
@@ -14,34 +16,84 @@ pub(super) struct Source {
     path: PathBuf,
     bytes: Bytes,
     len: u64,
+    /// Bytes of the file that is decompressed.
+    stored: Option<u64>,
 }
 
 #[derive(Debug)]
 enum Bytes {
     File(File),
+    #[cfg(feature = "zstd")]
+    Compressed(Box<Compressed>),
     Memory(Vec<u8>),
 }
 
 impl Source {
     /// Opens a regular file for reading. The type is looked at first: opening a FIFO would wait for its
-    /// writer.
+    /// writer. A file that is compressed, by its name or its first bytes, is read as what it was.
     pub(super) fn open(path: &Path) -> Result<Source, Error> {
         let cannot_open = |error| Error::io("cannot open", error).at_path(path);
-        let not_a_file = || Error::new(ErrorKind::NotAFile, "not a regular file").at_path(path);
         if !fs::metadata(path).map_err(cannot_open)?.is_file() {
-            return Err(not_a_file());
+            return Err(Error::new(ErrorKind::NotAFile, "not a regular file").at_path(path));
         }
+        let source = Source::open_plain(path)?;
+        let Bytes::File(file) = &source.bytes else { return Ok(source) };
+        let mut magic = [0; ZSTD_MAGIC.len()];
+        let read = read_full(file, 0, &mut magic).map_err(cannot_open)?;
+        let is_compressed =
+            is_compressed_name(path) || (read == magic.len() && magic == ZSTD_MAGIC);
+        if is_compressed { source.decompressed() } else { Ok(source) }
+    }
+
+    /// Opens what a directory says is a regular file, and its name is compressed or not.
+    pub(super) fn open_listed(path: &Path) -> Result<Source, Error> {
+        let source = Source::open_plain(path)?;
+        if is_compressed_name(path) { source.decompressed() } else { Ok(source) }
+    }
+
+    fn open_plain(path: &Path) -> Result<Source, Error> {
+        let cannot_open = |error| Error::io("cannot open", error).at_path(path);
         let file = File::open(path).map_err(cannot_open)?;
         let metadata = file.metadata().map_err(cannot_open)?;
         if !metadata.is_file() {
-            return Err(not_a_file());
+            return Err(Error::new(ErrorKind::NotAFile, "not a regular file").at_path(path));
         }
-        Ok(Source { path: path.to_path_buf(), bytes: Bytes::File(file), len: metadata.len() })
+        Ok(Source {
+            path: path.to_path_buf(),
+            bytes: Bytes::File(file),
+            len: metadata.len(),
+            stored: None,
+        })
+    }
+
+    #[cfg(feature = "zstd")]
+    fn decompressed(self) -> Result<Source, Error> {
+        let Source { path, bytes, len: stored, .. } = self;
+        let Bytes::File(file) = bytes else {
+            return Ok(Source { path, bytes, len: stored, stored: None });
+        };
+        match Compressed::open(file, stored) {
+            Ok(Some(compressed)) => {
+                let (len, stored) = (compressed.len(), Some(stored));
+                Ok(Source { path, bytes: Bytes::Compressed(Box::new(compressed)), len, stored })
+            }
+            Ok(None) => {
+                let text = "not a compressed log: no zstd frames that say they hold at most 8 MiB";
+                Err(Error::new(ErrorKind::NotALog, text).at_path(&path))
+            }
+            Err(error) => Err(Error::io("cannot read", error).at_path(&path)),
+        }
+    }
+
+    #[cfg(not(feature = "zstd"))]
+    fn decompressed(self) -> Result<Source, Error> {
+        let text = "compressed, and this build of asynclogger is without its feature `zstd`";
+        Err(Error::new(ErrorKind::MissingFeature, text).at_path(&self.path))
     }
 
     pub(super) fn from_bytes(bytes: Vec<u8>) -> Source {
         let len = bytes.len() as u64;
-        Source { path: PathBuf::new(), bytes: Bytes::Memory(bytes), len }
+        Source { path: PathBuf::new(), bytes: Bytes::Memory(bytes), len, stored: None }
     }
 
     /// The path it was opened by; empty for memory.
@@ -49,14 +101,36 @@ impl Source {
         &self.path
     }
 
+    /// Of a compressed file, that of the file it was.
     pub(super) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Whether it is compressed: then nobody writes it any more.
+    pub(super) fn is_compressed(&self) -> bool {
+        self.stored.is_some()
+    }
+
+    /// Bytes on the medium.
+    pub(super) fn stored(&self) -> u64 {
+        self.stored.unwrap_or(self.len)
+    }
+
+    /// What was found wrong with a compressed file since the last call.
+    #[cfg(feature = "zstd")]
+    pub(super) fn take_findings(&mut self) -> Vec<Finding> {
+        match &mut self.bytes {
+            Bytes::Compressed(compressed) => compressed.take_findings(),
+            _ => Vec::new(),
+        }
     }
 
     /// Looks at the length again.
     pub(super) fn refresh(&mut self) -> Result<u64, Error> {
         self.len = match &self.bytes {
             Bytes::Memory(bytes) => bytes.len() as u64,
+            #[cfg(feature = "zstd")]
+            Bytes::Compressed(compressed) => compressed.len(),
             Bytes::File(file) => match file.metadata() {
                 Ok(metadata) => metadata.len(),
                 Err(error) => {
@@ -73,7 +147,7 @@ impl Source {
     }
 
     /// Fills `buffer` from `offset` on; returns less than its length only at the end of the file.
-    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
+    pub(super) fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             let at = offset.saturating_add(filled as u64);
@@ -90,9 +164,11 @@ impl Source {
         Ok(filled)
     }
 
-    fn read_some(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        match &self.bytes {
+    fn read_some(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.bytes {
             Bytes::File(file) => read_file(file, offset, buffer),
+            #[cfg(feature = "zstd")]
+            Bytes::Compressed(compressed) => compressed.read_at(offset, buffer),
             Bytes::Memory(bytes) => {
                 let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..));
                 let mut rest = rest.unwrap_or_default();
@@ -103,7 +179,12 @@ impl Source {
 
     /// Reads up to `len` bytes at `offset` into `buffer`, whose length is what there was. Memory is taken
     /// for no more than the file has.
-    pub(super) fn fill(&self, offset: u64, len: usize, buffer: &mut Vec<u8>) -> Result<(), Error> {
+    pub(super) fn fill(
+        &mut self,
+        offset: u64,
+        len: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), Error> {
         let there = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
         buffer.resize(len.min(there), 0);
         let read = self.read_at(offset, buffer)?;
@@ -124,6 +205,25 @@ impl Source {
             bytes.extend_from_slice(more);
         }
     }
+}
+
+/// Whether a file of this name is compressed. Without its first bytes it still is, only damaged.
+pub(super) fn is_compressed_name(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "zst")
+}
+
+/// Fills `buffer` from `offset` on; less than its length only at the end of the file.
+pub(super) fn read_full(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match read_file(file, offset.saturating_add(filled as u64), rest) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 #[cfg(unix)]

@@ -8,6 +8,9 @@ mod archive;
 )]
 mod buffer;
 mod calendar;
+#[cfg(feature = "zstd")]
+#[cfg_attr(not(test), expect(dead_code, reason = "called by retention, which is to come"))]
+pub(crate) mod compress;
 mod fault;
 mod files;
 mod flusher;

@@ -62,8 +62,8 @@ fn set_lengths(file: &mut [u8], valid: usize) {
 
 fn decode(file: &[u8]) {
     let decoded = metadata::decode(file);
-    let source = Source::from_bytes(file.to_vec());
-    let place = look(&source, 0, &mut Vec::new()).expect("no input or output");
+    let mut source = Source::from_bytes(file.to_vec());
+    let place = look(&mut source, 0, &mut Vec::new()).expect("no input or output");
     match decoded {
         Ok((prefix, body)) => {
             let Some((size, kind)) = metadata::peek(file) else { panic!("decoded, not seen") };

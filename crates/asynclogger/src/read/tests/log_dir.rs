@@ -173,6 +173,24 @@ fn blocks_written_again_in_the_next_segment_come_once() -> Result<(), Error> {
     Ok(())
 }
 
+/// Without the feature; with it, see `compressed`.
+#[cfg(not(feature = "zstd"))]
+#[test]
+fn a_compressed_file_is_refused_by_the_name_of_the_feature() {
+    let dir = tempfile::tempdir().expect("a directory");
+    write(dir.path(), "app_1.log.zst", &crate::format::ZSTD_MAGIC);
+    write(dir.path(), "app_1", &crate::format::ZSTD_MAGIC);
+    for error in [
+        super::super::Reader::open(dir.path().join("app_1.log.zst")).expect_err("compressed"),
+        super::super::Reader::open(dir.path().join("app_1")).expect_err("compressed"),
+        LogDir::scan(dir.path()).expect_err("compressed"),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::MissingFeature);
+        assert!(error.to_string().contains("`zstd`"), "{error}");
+        assert!(error.path().is_some());
+    }
+}
+
 #[test]
 fn an_empty_file_is_a_log_that_may_begin() -> Result<(), Error> {
     for read_before in [false, true] {

@@ -2,6 +2,8 @@
 #![expect(clippy::indexing_slicing, reason = "tests")]
 
 mod builder;
+#[cfg(all(feature = "zstd", target_os = "linux"))]
+mod compressed;
 mod damage;
 mod forged;
 mod fuzzed;
@@ -10,5 +12,6 @@ mod log_dir;
 mod original;
 mod round_trip;
 mod segments;
+mod selection;
 
 pub(crate) use self::segments::read_segments;

@@ -1,0 +1,97 @@
+//! The report on a whole log.
+
+use std::ops::RangeInclusive;
+
+use super::{
+    history::History,
+    report::{Loss, Report, SessionReport},
+};
+use crate::{Dropped, LogId};
+
+/// What reading a whole log found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogReport {
+    /// The log; `None` for a file of the original and an empty file.
+    pub log_id: Option<LogId>,
+    /// The reports of its segments, in order, each as if the file stood alone; without those of which
+    /// nothing was asked for.
+    pub segments: Vec<Report>,
+    /// See [`LogDir::missing`].
+    pub missing: Vec<RangeInclusive<u64>>,
+    /// The sessions over all segments.
+    pub sessions: Vec<SessionReport>,
+    /// Blocks, each counted once.
+    pub blocks: u64,
+    /// Records, each counted once.
+    pub records: u64,
+    /// Their bytes.
+    pub payload_bytes: u64,
+    /// Records that were not asked for, each counted once; see [`LogDir::since`].
+    pub skipped_records: u64,
+    /// Bytes of all files, as [`Report::file_bytes`].
+    pub file_bytes: u64,
+    /// Bytes of all files on the medium, as [`Report::stored_bytes`].
+    pub stored_bytes: u64,
+    /// All records that are gone: in the segments, and with segments that are missing in between.
+    pub lost: Loss,
+}
+
+impl LogReport {
+    pub(super) fn new(
+        log_id: Option<LogId>,
+        segments: Vec<Report>,
+        missing: Vec<RangeInclusive<u64>>,
+        history: Option<History>,
+    ) -> LogReport {
+        let sum = |of: fn(&Report) -> u64| segments.iter().map(of).fold(0, u64::saturating_add);
+        let file_bytes = sum(|report| report.file_bytes);
+        let stored_bytes = sum(|report| report.stored_bytes);
+        let (sessions, lost, blocks, records, payload_bytes, skipped_records) = match history {
+            Some(history) => {
+                let sessions = history.sessions();
+                let sum = |of: fn(&SessionReport) -> u64| {
+                    sessions.iter().map(of).fold(0, u64::saturating_add)
+                };
+                let blocks = sum(|session| session.blocks);
+                let records = sum(|session| session.records);
+                let payload = sum(|session| session.payload_bytes);
+                let skipped = sum(|session| session.skipped_records);
+                (sessions, history.lost(), blocks, records, payload, skipped)
+            }
+            None => (
+                Vec::new(),
+                segments.first().map_or(Loss::exact(0), |report| report.lost),
+                sum(|report| report.blocks),
+                sum(|report| report.records),
+                sum(|report| report.payload_bytes),
+                0,
+            ),
+        };
+        LogReport {
+            log_id,
+            segments,
+            missing,
+            sessions,
+            blocks,
+            records,
+            payload_bytes,
+            skipped_records,
+            file_bytes,
+            stored_bytes,
+            lost,
+        }
+    }
+
+    /// Whether no segment is damaged or missing, and nothing lost.
+    pub fn is_whole(&self) -> bool {
+        self.missing.is_empty() && self.lost.is_none() && self.segments.iter().all(Report::is_whole)
+    }
+
+    /// All drops that the sessions declare.
+    pub fn dropped(&self) -> Dropped {
+        self.sessions
+            .iter()
+            .fold(Dropped::default(), |sum, session| sum.zip(session.dropped, u64::saturating_add))
+    }
+}

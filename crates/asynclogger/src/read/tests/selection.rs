@@ -1,0 +1,209 @@
+//! Blocks by their times, and the last records of a log.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use super::{
+    super::{LogDir, Loss, OwnedRecord, ReadOptions, Reader},
+    builder::*,
+};
+use crate::Error;
+
+fn all(mut next: impl FnMut() -> Result<Option<OwnedRecord>, Error>) -> Vec<OwnedRecord> {
+    std::iter::from_fn(|| next().expect("read")).collect()
+}
+
+fn read_log(log: &mut LogDir) -> Vec<OwnedRecord> {
+    all(|| Ok(log.next_record()?.map(|record| record.to_owned())))
+}
+
+fn read_reader(reader: &mut Reader) -> Vec<OwnedRecord> {
+    all(|| Ok(reader.next_record()?.map(|record| record.to_owned())))
+}
+
+/// Three segments of two sessions, the last one active; their names say nothing of the order.
+fn log_in(dir: &Path) -> Builder {
+    let mut log = Builder::new();
+    log.session(0xE).block(0, &records(1, 4, 30)).block(1, &records(2, 3, 30));
+    fs::write(dir.join("c.log"), log.rotate()).expect("written");
+    log.block(0, &records(3, 5, 30)).block(0, &records(4, 3, 70_000));
+    fs::write(dir.join("a.log"), log.rotate()).expect("written");
+    log.block(1, &records(5, 2, 30)).end().session(0xF).block(1, &records(6, 2, 30));
+    fs::write(dir.join("b.log"), &log.bytes).expect("written");
+    log
+}
+
+/// Every time that parts two blocks, and times before and after all.
+fn bounds(records: &[OwnedRecord]) -> Vec<i64> {
+    let mut times: Vec<i64> = records.iter().flat_map(|it| [it.time, it.time + 1]).collect();
+    times.extend([i64::MIN, i64::MAX]);
+    times.sort_unstable();
+    times.dedup();
+    times
+}
+
+#[test]
+fn blocks_are_chosen_by_their_times() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("app.log");
+    let log = large_sample();
+    fs::write(&path, &log.bytes).expect("written");
+    let whole = read_reader(&mut Reader::open(&path)?);
+    for since in bounds(&whole) {
+        for until in bounds(&whole) {
+            let mut reader = ReadOptions::new().since(since).until(until).open(&path)?;
+            let found = read_reader(&mut reader);
+            let expected = whole.iter().filter(|it| since <= it.time && it.time < until);
+            assert!(found.iter().eq(expected), "{since} to {until}");
+            let report = reader.report();
+            assert!(report.is_whole(), "{report:#?}");
+            let skipped = (whole.len() - found.len()) as u64;
+            assert_eq!((report.records, report.skipped_records), (found.len() as u64, skipped));
+            assert_eq!(report.sessions[0].skipped_records, skipped);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn of_blocks_that_are_not_asked_for_only_the_head_is_read() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("app.log");
+    let log = large_sample();
+    let whole = read(log.bytes.clone())?;
+    let first = log.parts[1].clone();
+    let mut bad = log.bytes.clone();
+    // All of the first block but its head.
+    bad[first.start + 4096..first.end].fill(0xEE);
+    fs::write(&path, &bad).expect("written");
+    let second = read_reader(&mut Reader::open(&path)?)[0].time;
+    let mut reader = ReadOptions::new().since(second).open(&path)?;
+    assert_eq!(read_reader(&mut reader).len(), whole.records.len() - 90);
+    assert!(reader.report().is_whole(), "{:#?}", reader.report());
+    // Damage among those that are asked for is found.
+    let mut reader = ReadOptions::new().until(second).open(&path)?;
+    assert!(read_reader(&mut reader).is_empty());
+    assert_eq!(reader.report().lost, Loss::exact(90));
+    Ok(())
+}
+
+#[test]
+fn a_torn_block_that_is_not_asked_for_is_told_and_not_delivered() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("app.log");
+    let log = large_sample();
+    fs::write(&path, &log.bytes[..log.parts[3].end - 9000]).expect("written");
+    let whole = read_reader(&mut Reader::open(&path)?);
+    let last = whole.last().expect("a record").time;
+    let mut reader = ReadOptions::new().until(last).open(&path)?;
+    assert!(read_reader(&mut reader).iter().eq(whole.iter().filter(|it| it.time < last)));
+    assert_eq!(reader.report().lost, Reader::open(&path)?.read_to_end()?.lost);
+    Ok(())
+}
+
+#[test]
+fn of_a_log_whole_segments_are_passed_over() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a directory");
+    log_in(dir.path());
+    let open = || LogDir::open(dir.path().join("b.log"));
+    let whole = read_log(&mut open()?);
+    assert_eq!(whole.len(), 19);
+    let mut read_segments = BTreeMap::new();
+    for since in bounds(&whole) {
+        for until in bounds(&whole) {
+            let mut log = open()?.since(since).until(until);
+            let found = read_log(&mut log);
+            let expected = whole.iter().filter(|it| since <= it.time && it.time < until);
+            assert!(found.iter().eq(expected), "{since} to {until}");
+            let report = log.report();
+            assert!(report.is_whole(), "{since} to {until}: {report:#?}");
+            assert_eq!(report.records, found.len() as u64);
+            *read_segments.entry(report.segments.len()).or_insert(0) += 1;
+        }
+    }
+    // From none to all of them.
+    assert_eq!(read_segments.into_keys().collect::<Vec<_>>(), [0, 1, 2, 3]);
+    // What is not asked for is not even opened.
+    fs::remove_file(dir.path().join("a.log")).expect("removed");
+    let last = whole.last().expect("a record").time;
+    let mut log = open()?.since(last);
+    assert_eq!(read_log(&mut log).len(), 2);
+    Ok(())
+}
+
+#[test]
+fn the_last_records_are_found_from_behind() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a directory");
+    log_in(dir.path());
+    let open = || LogDir::open(dir.path().join("b.log"));
+    let whole = read_log(&mut open()?);
+    for count in 0..whole.len() + 3 {
+        let mut log = open()?;
+        // From wherever the reading has got to.
+        for _ in 0..count {
+            log.next_record()?;
+        }
+        log.seek_last(count as u64)?;
+        let found = read_log(&mut log);
+        assert_eq!(found, whole[whole.len() - count.min(whole.len())..], "{count}");
+        assert!(log.report().is_whole(), "{count}: {:#?}", log.report());
+        assert_eq!(
+            log.report().segments.len(),
+            match count {
+                0..=4 => 1,
+                5..=12 => 2,
+                _ => 3,
+            }
+        );
+    }
+    // One segment alone, and then those that come after it.
+    let mut log = open()?;
+    log.retain(|segment| segment.id <= 2);
+    log.seek_last(4)?;
+    assert_eq!(read_log(&mut log), whole[11..15]);
+    log.refresh()?;
+    assert_eq!(read_log(&mut log), whole[15..]);
+    Ok(())
+}
+
+#[test]
+fn the_last_records_of_a_growing_file_go_on() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("app.log");
+    let log = large_sample();
+    let written = |range: std::ops::Range<usize>| log.written[range].iter().map(|r| r.position);
+    // Two blocks, and the beginning of a third, which is being written.
+    let cut = log.parts[3].start + 4096 + 70_000;
+    fs::write(&path, &log.bytes[..cut]).expect("written");
+    let mut opened = LogDir::open(&path)?.follow(true);
+    opened.seek_last(40)?;
+    let mut found = read_log(&mut opened);
+    fs::write(&path, &log.bytes).expect("written");
+    found.extend(read_log(&mut opened));
+    let first = log.written.len() - found.len();
+    assert!(first < log.written.len() - 70, "it begins before the third block");
+    assert!(found.iter().map(|it| it.position).eq(written(first..log.written.len())));
+    assert!(opened.report().is_whole());
+    Ok(())
+}
+
+#[test]
+fn an_empty_file_is_followed_over_its_rotation() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("b.log");
+    fs::write(&path, []).expect("written");
+    let mut opened = LogDir::open(&path)?.follow(true);
+    opened.seek_last(10)?;
+    assert!(read_log(&mut opened).is_empty());
+    let mut log = Builder::new();
+    log.session(0xE).block(0, &records(1, 4, 30));
+    fs::write(&path, &log.bytes).expect("written");
+    assert_eq!(read_log(&mut opened).len(), 4);
+    fs::write(&path, log.rotate()).expect("written");
+    fs::rename(&path, dir.path().join("b_1.log")).expect("renamed");
+    log.block(0, &records(2, 3, 30));
+    fs::write(&path, &log.bytes).expect("written");
+    opened.refresh()?;
+    assert_eq!(read_log(&mut opened).len(), 3);
+    assert_eq!(opened.finished().len(), 1);
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! What damage is called, and where it lies.
+
+use super::{
+    block::BadStretch,
+    ledger::Ledger,
+    place::{Body, Ids, Part},
+    report::DamageKind,
+    resync::Skipped,
+};
+use crate::format::{BlockInfo, CHUNK};
+
+/// What a valid part is that does not belong where it stands; `from` is where the reading has got to.
+pub(super) fn verdict_of(part: &Part, from: u64, ids: Option<&Ids>, ledger: &Ledger) -> DamageKind {
+    if part.is_foreign(ids) {
+        return DamageKind::Foreign;
+    }
+    if part.prefix.offset == part.offset {
+        return DamageKind::Gap; // a tail whose block was passed
+    }
+    let was_read = match &part.body {
+        Body::Block { info, .. } => ledger.is_past(part.prefix.session, info.sequence),
+        Body::Start { .. } | Body::Totals { .. } => part.prefix.offset < from,
+    };
+    if was_read { DamageKind::Duplicate } else { DamageKind::Misplaced }
+}
+
+/// What stands in the place of a lost head.
+pub(super) fn kind_at(skipped: &[Skipped], offset: u64) -> DamageKind {
+    match skipped.iter().rev().find(|region| region.offset <= offset) {
+        Some(region) if region.kind != DamageKind::Gap => region.kind,
+        _ => DamageKind::Metadata,
+    }
+}
+
+/// Offset and length in the file of a stretch of bad chunks.
+pub(super) fn stretch_at(
+    bad: &BadStretch,
+    data_at: u64,
+    info: &BlockInfo,
+    file_len: u64,
+) -> (u64, u64) {
+    let begin = data_at.saturating_add((bad.first * CHUNK) as u64);
+    let len = (bad.count * CHUNK).min((info.data_len as usize).saturating_sub(bad.first * CHUNK));
+    let end = if bad.torn { file_len } else { begin.saturating_add(len as u64).min(file_len) };
+    (begin.min(file_len), end.saturating_sub(begin))
+}
