@@ -236,6 +236,14 @@ fn what_asks_for_too_much_memory_is_refused() {
     }
 }
 
+/// Every nine bytes a frame begins whose blocks are all that follows: no look may go to the end each time.
+#[test]
+fn lying_blocks_do_not_cost_the_square() {
+    let lie = [0x28, 0xB5, 0x2F, 0xFD, 0x20, 1, 6 << 3, 0, 0];
+    let error = read_as("a.log.zst", &lie.repeat(40_000)).expect_err("nothing in it");
+    assert_eq!(error.kind(), ErrorKind::NotALog);
+}
+
 /// Without checksums, the zeros of a damaged frame would be records.
 #[test]
 fn files_of_the_original_are_not_read_compressed() {
