@@ -9,7 +9,7 @@ use std::{
 };
 
 use asynclogger::{
-    Config, Durability, ErrorCounts, ErrorKind, Health, LogDir, Logger, Overflow, Position,
+    Config, Durability, Engine, ErrorCounts, ErrorKind, Health, LogDir, Logger, Overflow, Position,
 };
 
 use crate::{
@@ -154,55 +154,62 @@ fn a_small_log_takes_what_it_needs() {
 /// comes back: all segments together hold every record once.
 #[test]
 fn a_full_disk_is_left_for_the_other_directory() {
-    for durability in durabilities() {
-        for engine in engines() {
-            let Some(mounted) = or_skip(FileSystem::Tmpfs.mount_of_size(8)) else {
-                return;
-            };
-            let other = directory();
-            let filler = mounted.path().join("filler");
-            fs::write(&filler, vec![1; 5 << 20]).expect("the filler");
-            let path = mounted.path().join("app.log");
-            let config = Config::new(&path).durability(*durability).engine(*engine);
-            let config = config.overflow(Overflow::Block).failover_dir(other.path());
-            let logger = open(config.buffer_size(1 << 20).num_shards(2));
-            // 12 MB: more than there ever is on the full one.
-            let mut accepted = log_as(&logger, 0, 0..30_000);
-            assert_eq!(accepted, 30_000);
-            logger.flush().expect("flush");
-            assert_eq!(logger.health(), Health::Degraded);
-            let ErrorCounts { space, .. } = logger.stats().errors;
-            assert!(space > 0, "{:?}", logger.stats());
-            // Nothing is full any more: it comes back by itself.
-            fs::remove_file(&filler).expect("the filler");
-            wait_until("it is back", || {
-                accepted += log_as(&logger, 0, accepted..accepted + 1);
-                logger.flush().is_ok() && logger.health() == Health::Ok
-            });
-            let stats = logger.close().expect("close");
-            assert_balanced(&stats);
-            assert_eq!((stats.accepted, stats.lost, stats.dropped_logs), (accepted, 0, 0));
-            if *durability != Durability::None {
-                assert_eq!(stats.durable, accepted);
+    // The way back is tried every five seconds: all wait for that at the same time.
+    std::thread::scope(|scope| {
+        for durability in durabilities() {
+            for engine in engines() {
+                scope.spawn(|| leave_and_come_back(*durability, *engine));
             }
-            // Gathered in one directory, it is one log.
-            let all = directory();
-            for (at, from) in [mounted.path(), other.path()].into_iter().enumerate() {
-                for entry in fs::read_dir(from).expect("a directory") {
-                    let entry = entry.expect("an entry").path();
-                    if entry.extension().is_some_and(|extension| extension == "log") {
-                        let name = entry.file_name().expect("a name").to_string_lossy();
-                        fs::copy(&entry, all.path().join(format!("{at}-{name}"))).expect("copy");
-                    }
-                }
+        }
+    });
+}
+
+fn leave_and_come_back(durability: Durability, engine: Engine) {
+    let Some(mounted) = or_skip(FileSystem::Tmpfs.mount_of_size(8)) else {
+        return;
+    };
+    let other = directory();
+    let filler = mounted.path().join("filler");
+    fs::write(&filler, vec![1; 5 << 20]).expect("the filler");
+    let path = mounted.path().join("app.log");
+    let config = Config::new(&path).durability(durability).engine(engine);
+    let config = config.overflow(Overflow::Block).failover_dir(other.path());
+    let logger = open(config.buffer_size(1 << 20).num_shards(2));
+    // 12 MB: more than there ever is on the full one.
+    let mut accepted = log_as(&logger, 0, 0..30_000);
+    assert_eq!(accepted, 30_000);
+    logger.flush().expect("flush");
+    assert_eq!(logger.health(), Health::Degraded);
+    let ErrorCounts { space, .. } = logger.stats().errors;
+    assert!(space > 0, "{:?}", logger.stats());
+    // Nothing is full any more: it comes back by itself.
+    fs::remove_file(&filler).expect("the filler");
+    wait_until("it is back", || {
+        accepted += log_as(&logger, 0, accepted..accepted + 1);
+        logger.flush().is_ok() && logger.health() == Health::Ok
+    });
+    let stats = logger.close().expect("close");
+    assert_balanced(&stats);
+    assert_eq!((stats.accepted, stats.lost, stats.dropped_logs), (accepted, 0, 0));
+    if durability != Durability::None {
+        assert_eq!(stats.durable, accepted);
+    }
+    // Gathered in one directory, it is one log.
+    let all = directory();
+    for (at, from) in [mounted.path(), other.path()].into_iter().enumerate() {
+        for entry in fs::read_dir(from).expect("a directory") {
+            let entry = entry.expect("an entry").path();
+            if entry.extension().is_some_and(|extension| extension == "log") {
+                let name = entry.file_name().expect("a name").to_string_lossy();
+                fs::copy(&entry, all.path().join(format!("{at}-{name}"))).expect("copy");
             }
-            let mut logs = LogDir::scan(all.path()).expect("logs");
-            assert_eq!(logs.len(), 1, "one log id");
-            let mut count = 0;
-            while logs[0].next_record().expect("a record").is_some() {
-                count += 1;
-            }
-            assert_eq!(count, accepted, "each once");
         }
     }
+    let mut logs = LogDir::scan(all.path()).expect("logs");
+    assert_eq!(logs.len(), 1, "one log id");
+    let mut count = 0;
+    while logs[0].next_record().expect("a record").is_some() {
+        count += 1;
+    }
+    assert_eq!(count, accepted, "each once");
 }
