@@ -16,6 +16,8 @@ mod files;
 mod flusher;
 mod gate;
 mod home;
+#[cfg(feature = "zstd")]
+mod inflate;
 mod log;
 mod log_writer;
 mod outbox;
