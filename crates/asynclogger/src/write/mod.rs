@@ -1,6 +1,8 @@
 //! From a record to the file: shard, buffer, seal, flusher, segment.
 
 mod archive;
+#[cfg_attr(not(test), expect(dead_code, reason = "the flusher tells it when it has rotated"))]
+mod archivist;
 #[expect(
     unsafe_code,
     reason = "the bytes of a buffer have one owner at a time, by the swap protocol"
@@ -9,7 +11,6 @@ mod buffer;
 #[cfg_attr(not(test), expect(dead_code, reason = "the flusher asks for it when it rotates"))]
 mod calendar;
 #[cfg(feature = "zstd")]
-#[cfg_attr(not(test), expect(dead_code, reason = "called by retention, which is to come"))]
 pub(crate) mod compress;
 mod fault;
 mod files;
@@ -27,7 +28,6 @@ mod pass;
 mod pool;
 mod progress;
 mod reaction;
-#[cfg_attr(not(test), expect(dead_code, reason = "the flusher asks for it when it has rotated"))]
 mod retention;
 #[cfg_attr(not(test), expect(dead_code, reason = "the flusher asks for it when it rotates"))]
 mod schedule;
