@@ -35,6 +35,8 @@ pub enum ErrorKind {
     Closed,
     /// There is no such thing here.
     NotFound,
+    /// Somebody renamed, deleted, replaced or truncated the active file. The log goes on in a new one.
+    Moved,
     /// The logger was made by the parent of this process: a forked child cannot use it.
     Forked,
     /// The logger's own thread panicked, was caught, and went on: a bug to report.

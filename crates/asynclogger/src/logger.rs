@@ -12,7 +12,8 @@ use crate::{
     io::Driver,
     sync::{Arc, Mutex, PoisonError, lock},
     write::{
-        Bell, Ending, Flusher, Local, Log, LogFiles, LogParts, LogWriter, Pool, Sleep, new_session,
+        Bell, Ending, Flusher, Gate, Local, Log, LogFiles, LogParts, LogWriter, Pool, Sleep, Zone,
+        new_session,
     },
 };
 
@@ -72,6 +73,7 @@ impl Logger {
     pub fn new(config: Config) -> Result<Logger, Error> {
         let config = config.validate()?;
         let session = new_session()?;
+        let zone = Zone::of(&config.rotation)?;
         let capacity = config.shard_capacity();
         let bell = Arc::new(Bell::new()?);
         let driver = Driver::new(config.engine, bell.alarm())?;
@@ -97,7 +99,7 @@ impl Logger {
                 return Err(error);
             }
         };
-        flusher.adopt(LogWriter::new(log.clone(), segment, Box::new(files), &config));
+        flusher.adopt(LogWriter::new(log.clone(), segment, Box::new(files), &config, zone));
         let flusher = Mutex::new(flusher);
         let handle = Handle { log: log.clone(), config, flusher, opened };
         Ok(Logger { log, handle: Arc::new(handle) })
@@ -230,6 +232,26 @@ impl Logger {
         stats.collect()
     }
 
+    /// Goes on in a new file: the active one is ended and gets its archived name, with everything in it that
+    /// was accepted before this call, durable. Without a record in it nothing happens. Callers of any
+    /// thread go on logging meanwhile.
+    ///
+    /// # Errors
+    /// As [`flush`](Logger::flush); those of making the next file, and then the log goes on in the old one.
+    pub fn rotate(&self) -> Result<(), Error> {
+        self.handle.flush_by(None, Gate::request_rotation)
+    }
+
+    /// Looks whether the active file is still at its path, and goes on in a new one if somebody has renamed
+    /// or deleted it: for `logrotate` and the like, on `SIGHUP`. What was logged before is in the old one,
+    /// durable. (Each [`flush`](Logger::flush), and each interval, does the same.)
+    ///
+    /// # Errors
+    /// As [`flush`](Logger::flush).
+    pub fn reopen(&self) -> Result<(), Error> {
+        self.handle.flush(None)
+    }
+
     /// Whether a record is durable now: whether it survives a power cut. Never waits. Of another logger's
     /// position, or one of an earlier session, it is not said to be.
     ///
@@ -284,11 +306,19 @@ impl Logger {
 
 impl Handle {
     fn flush(&self, deadline: Option<Instant>) -> Result<(), Error> {
+        self.flush_by(deadline, Gate::request)
+    }
+
+    fn flush_by(
+        &self,
+        deadline: Option<Instant>,
+        request: impl Fn(&Gate) -> u64,
+    ) -> Result<(), Error> {
         if self.log.is_forked() {
             return Err(self.forked());
         }
         self.not_on_the_flusher()?;
-        let ticket = self.log.gate().request();
+        let ticket = request(self.log.gate());
         self.log.bell().ring(Sleep::Timed);
         self.log.gate().wait(ticket, deadline)
     }

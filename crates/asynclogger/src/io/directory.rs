@@ -167,8 +167,20 @@ impl Directory {
         unlinkat(&self.file, from, AtFlags::empty())
     }
 
-    /// Removes a name if it is still that of `file`, which this process has just made.
-    pub(super) fn remove(&self, name: &OsStr, file: &File) {
+    /// Which file has a name; `None`: none has. Of a link, the link.
+    ///
+    /// # Errors
+    /// Those of the system, with the path.
+    pub(crate) fn identity_of(&self, name: &OsStr) -> Result<Option<(u64, u64)>, Error> {
+        match statat(&self.file, name, NO_LINKS) {
+            Ok(stat) => Ok(Some((stat.st_dev, stat.st_ino))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(Error::io("cannot stat", errno).at_path(&self.path.join(name))),
+        }
+    }
+
+    /// Removes a name if it is still that of `file`, which is provably ours to remove.
+    pub(crate) fn remove(&self, name: &OsStr, file: &File) {
         let (Ok(ours), Ok(named)) = (fstat(file), statat(&self.file, name, NO_LINKS)) else {
             return;
         };

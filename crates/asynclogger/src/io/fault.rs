@@ -98,10 +98,25 @@ impl SharedDisk {
         Ok(FaultFile { disk: self.clone(), file })
     }
 
-    /// The last file again.
+    /// Changes a name, if the disk is in the mood for it.
+    ///
+    /// # Errors
+    /// As told.
+    pub(crate) fn rename(&self) -> io::Result<()> {
+        self.lock().refusal().map_or(Ok(()), Err)
+    }
+
+    /// Removes what is in the last file.
+    pub(crate) fn remove_last(&self) {
+        if let Some(image) = self.lock().images.last_mut() {
+            *image = Image::default();
+        }
+    }
+
+    /// The last file that has something in it, again.
     pub(crate) fn last(&self) -> Option<(FaultFile, u64)> {
         let disk = self.lock();
-        let file = disk.images.len().checked_sub(1)?;
+        let file = disk.images.iter().rposition(|image| !image.live.is_empty())?;
         let len = disk.images[file].live.len() as u64;
         Some((FaultFile { disk: self.clone(), file }, len))
     }

@@ -30,6 +30,14 @@ pub(crate) struct LogName {
     base: OsString,
 }
 
+/// The second of the archived name that was given last, and its number: a thousand rotations in a second
+/// each begin where the one before ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LastName {
+    second: u64,
+    number: u32,
+}
+
 impl LogName {
     /// # Errors
     /// [`ErrorKind::InvalidConfig`] if there is no name, or one too long for archived names.
@@ -55,6 +63,14 @@ impl LogName {
     /// The name without `.log`.
     pub(crate) fn base(&self) -> &OsStr {
         &self.base
+    }
+
+    /// Name of the next segment's file while it is prepared.
+    pub(crate) fn prepared(&self) -> OsString {
+        let mut name = OsString::from(".");
+        name.push(&self.base);
+        name.push(".next");
+        name
     }
 
     /// `{base}_{YYYY-MM-DD_HH-MM-SS}[.N].log`, in UTC; no `.N` for 0.
@@ -149,6 +165,8 @@ pub(crate) enum Existing {
         previous: u64,
         align: usize,
         size: u64,
+        /// Wall time of its start.
+        started: i64,
     },
     /// To be set aside.
     Other {
@@ -188,7 +206,8 @@ pub(crate) fn inspect(path: &Path) -> Result<Existing, Error> {
     let clean = match start {
         Ok((start, previous)) => ends_cleanly(&file, size, &start).map_err(failed)?.map(|()| {
             let align = start.align as usize;
-            Existing::Clean { lineage: self::lineage(&start), previous, align, size }
+            let (lineage, started) = (self::lineage(&start), start.time);
+            Existing::Clean { lineage, previous, align, size, started }
         }),
         Err(reason) => Err(reason),
     };
@@ -290,17 +309,62 @@ pub(super) fn read_up_to(file: &File, bytes: &mut [u8], offset: u64) -> io::Resu
 /// # Errors
 /// Those of the system.
 pub(crate) fn set_aside(directory: &Directory, name: &LogName) -> Result<PathBuf, Error> {
+    rename_to_archived(directory, name, name.file(), &mut LastName::default())
+}
+
+/// Renames a file of the directory to an archived name that is free, and makes that durable.
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn rename_to_archived(
+    directory: &Directory,
+    name: &LogName,
+    file: &OsStr,
+    last: &mut LastName,
+) -> Result<PathBuf, Error> {
     let now = SystemTime::now();
-    for number in 0..u32::MAX {
+    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let first = if last.second == second { last.number.saturating_add(1) } else { 0 };
+    for number in first..u32::MAX {
         let archived = name.archived(now, number);
-        if directory.rename_to_new(name.file(), &archived)? {
+        if directory.rename_to_new(file, &archived)? {
+            *last = LastName { second, number };
             directory.sync()?;
             return Ok(directory.path().join(archived));
         }
     }
     let every = io::Error::from(io::ErrorKind::AlreadyExists);
-    Err(Error::io("cannot find a free archived name", every)
-        .at_path(&directory.path().join(name.file())))
+    Err(Error::io("cannot find a free archived name", every).at_path(&directory.path().join(file)))
+}
+
+/// Removes what was prepared for a rotation that never came. It holds no record: those come after it has
+/// its name. Anything else under this name is renamed.
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn discard_prepared(directory: &Directory, name: &LogName) -> Result<(), Error> {
+    let hidden = name.prepared();
+    let path = directory.path().join(&hidden);
+    let is_file = match fs::symlink_metadata(&path) {
+        Ok(metadata) => metadata.is_file(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("cannot look at the file", error).at_path(&path)),
+    };
+    if is_file {
+        let failed = |error| Error::io("cannot look at the file", error).at_path(&path);
+        let file = File::open(&path).map_err(failed)?;
+        let len = file.metadata().map_err(failed)?.len();
+        let only_a_start = match read_start(&file).map_err(failed)? {
+            Ok((start, _)) => len <= u64::from(start.align),
+            // Torn, or not begun: nothing else was ever written to it.
+            Err(_) => len <= MIN_ALIGN as u64,
+        };
+        if only_a_start {
+            directory.remove(&hidden, &file);
+            return Ok(());
+        }
+    }
+    rename_to_archived(directory, name, &hidden, &mut LastName::default()).map(|_| ())
 }
 
 /// The last archived segment of the log: where the numbering goes on when the active file does not say.

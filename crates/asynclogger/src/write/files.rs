@@ -1,10 +1,15 @@
 //! The files of a log: the first one is opened without destroying anything, and each later one takes the
 //! place of the one before.
 
-use std::path::Path;
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 use super::{
-    archive::{self, Existing, Lineage, LogName},
+    active::Standing,
+    archive::{self, Existing, LastName, Lineage, LogName},
+    fault,
     segment::{Segment, wall_clock},
 };
 use crate::{
@@ -16,26 +21,44 @@ use crate::{
 
 /// Where a log's next segment comes from.
 pub(crate) trait NextSegment: Send {
+    /// Makes a segment to follow `old`, under a hidden name.
+    ///
+    /// # Errors
+    /// Those of the system; then nothing has changed.
+    fn prepare(&mut self, old: &Segment) -> Result<Segment, Error>;
+
+    /// Gives `next`, which was prepared, the place of `old`, and `old` an archived name, which is returned
+    /// if it was still where it should be. The first block of `next` will be `first_sequence`.
+    ///
+    /// # Errors
+    /// Those of the system; then a part of it may be done, and it can be tried again.
+    fn promote(
+        &mut self,
+        old: &Segment,
+        next: &mut Segment,
+        first_sequence: u64,
+    ) -> Result<Option<PathBuf>, Error>;
+
     /// Whether there is another directory to go to, and the log is not in it.
     fn has_elsewhere(&self) -> bool;
 
-    /// Makes a segment that takes the place of `old`, which keeps its bytes under an archived name; in
-    /// the other directory if `elsewhere`. Its first block will be `first_sequence`.
+    /// Makes a segment in the other directory to go on with after `old`, which stays as it is.
     ///
     /// # Errors
-    /// Those of the system; then `old` may have its archived name already, and this can be tried again.
-    fn next(
-        &mut self,
-        old: &Segment,
-        first_sequence: u64,
-        elsewhere: bool,
-    ) -> Result<Segment, Error>;
+    /// Those of the system; then the log stays where it is.
+    fn elsewhere(&mut self, old: &Segment, first_sequence: u64) -> Result<Segment, Error>;
 
     /// Makes a segment in the log's own directory to go on with after `away`.
     ///
     /// # Errors
-    /// Those of the system; then the log stays where it is, and this can be tried again.
+    /// As [`elsewhere`](NextSegment::elsewhere).
     fn home(&mut self, away: &Segment, first_sequence: u64) -> Result<Segment, Error>;
+
+    /// What was prepared is not needed any more.
+    fn discard(&mut self);
+
+    /// Looks for the active file, of which so many bytes are written, where it should be.
+    fn standing(&self, active: &Segment, written: u64) -> Standing;
 }
 
 /// A directory and the name of the log in it. No other logger writes the log there while this lives.
@@ -54,6 +77,9 @@ pub(crate) struct LogFiles {
     /// Where it goes if home fails, once it did.
     away: Option<Place>,
     is_away: bool,
+    /// The archived name of a segment whose successor is not in its place yet.
+    archived: Option<PathBuf>,
+    last_name: LastName,
 }
 
 /// Where and as what a session begins in a file.
@@ -89,9 +115,19 @@ impl LogFiles {
         let path = config.path();
         let home = Place::of(path)?;
         let config = config.clone();
-        let files = LogFiles { config, driver, session, home, away: None, is_away: false };
+        let files = LogFiles {
+            config,
+            driver,
+            session,
+            home,
+            away: None,
+            is_away: false,
+            archived: None,
+            last_name: LastName::default(),
+        };
+        archive::discard_prepared(&files.home.directory, &files.home.name)?;
         let (segment, opened) = match archive::inspect(files.config.path())? {
-            Existing::Clean { lineage, previous, align, size } => {
+            Existing::Clean { lineage, previous, align, size, started } => {
                 let beginning = Beginning {
                     lineage,
                     previous,
@@ -100,8 +136,14 @@ impl LogFiles {
                     create: false,
                     alignment: Alignment::File(align),
                 };
-                match files.begin(&files.home, beginning)? {
-                    Ok(segment) => (segment, Opened::Continued),
+                match files.begin(&files.home, files.home.name.file(), beginning)? {
+                    Ok(mut segment) => {
+                        // More than a start and an end.
+                        if size > 2 * align as u64 {
+                            segment.set_filled_since(started);
+                        }
+                        (segment, Opened::Continued)
+                    }
                     // The file came from a device with another alignment.
                     Err(asked) => {
                         let reason =
@@ -114,7 +156,7 @@ impl LogFiles {
             existing @ (Existing::Nothing | Existing::Empty) => {
                 let last = archive::last_archived(&files.home.directory, &files.home.name);
                 let beginning = Beginning::of_log(last, existing == Existing::Nothing)?;
-                (files.begin_new(&files.home, beginning)?, Opened::Created)
+                (files.begin_new(&files.home, files.home.name.file(), beginning)?, Opened::Created)
             }
         };
         Ok((files, segment, opened))
@@ -128,13 +170,18 @@ impl LogFiles {
         let Place { directory, name, .. } = &self.home;
         let lineage = lineage.or_else(|| archive::last_archived(directory, name));
         let to = archive::set_aside(directory, name)?;
-        let segment = self.begin_new(&self.home, Beginning::of_log(lineage, true)?)?;
+        let segment = self.begin_new(&self.home, name.file(), Beginning::of_log(lineage, true)?)?;
         Ok((segment, Opened::SetAside { to, reason }))
     }
 
     /// Begins in a file that has no alignment yet to keep to.
-    fn begin_new(&self, place: &Place, beginning: Beginning) -> Result<Segment, Error> {
-        self.begin(place, beginning)?.map_err(|asked| {
+    fn begin_new(
+        &self,
+        place: &Place,
+        file: &OsStr,
+        beginning: Beginning,
+    ) -> Result<Segment, Error> {
+        self.begin(place, file, beginning)?.map_err(|asked| {
             let what = format!("the device asks for an alignment of {asked}");
             Error::new(ErrorKind::DirectIo, what).at_path(place.directory.path())
         })
@@ -142,8 +189,13 @@ impl LogFiles {
 
     /// Opens the file and writes the session's start. The inner error: the file asks for this alignment,
     /// which is more than it was written with.
-    fn begin(&self, place: &Place, beginning: Beginning) -> Result<Result<Segment, usize>, Error> {
-        let Place { directory, name, .. } = place;
+    fn begin(
+        &self,
+        place: &Place,
+        file_name: &OsStr,
+        beginning: Beginning,
+    ) -> Result<Result<Segment, usize>, Error> {
+        let Place { directory, .. } = place;
         let Beginning { lineage, previous, first_sequence, offset, create, alignment } = beginning;
         let mut prefix = Prefix {
             align: 0,
@@ -155,7 +207,7 @@ impl LogFiles {
         };
         let request = OpenRequest {
             directory,
-            name: name.file(),
+            name: file_name,
             create,
             durability: self.config.durability,
             direct: self.config.direct_io,
@@ -178,8 +230,10 @@ impl LogFiles {
         if create {
             directory.sync()?;
         }
-        let path = directory.path().join(name.file());
-        Ok(Ok(Segment::new(file, path, prefix, offset + align as u64, first_sequence)))
+        let path = directory.path().join(file_name);
+        let mut segment = Segment::new(file, path, prefix, offset + align as u64, first_sequence);
+        segment.set_max_size(self.config.rotation.max_size.unwrap_or(u64::MAX));
+        Ok(Ok(segment))
     }
 
     /// Begins the segment after `old` at the log's path in `place`. What stands there is set aside.
@@ -198,43 +252,69 @@ impl LogFiles {
                 true
             }
         };
-        let Lineage { log_id, segment } = old.lineage();
-        let beginning = Beginning {
-            lineage: Lineage { log_id, segment: segment.saturating_add(1) },
-            previous: segment,
-            first_sequence,
-            offset: 0,
-            create,
-            alignment: Alignment::Buffers(old.align()),
-        };
-        self.begin_new(place, beginning)
+        self.begin_new(place, place.name.file(), Beginning::following(old, first_sequence, create))
+    }
+
+    /// Where the log is now.
+    fn place(&self) -> &Place {
+        self.away.as_ref().filter(|_| self.is_away).unwrap_or(&self.home)
     }
 }
 
 impl NextSegment for LogFiles {
+    fn prepare(&mut self, old: &Segment) -> Result<Segment, Error> {
+        let Place { directory, name, .. } = self.place();
+        archive::discard_prepared(directory, name)?;
+        let hidden = name.prepared();
+        self.begin_new(self.place(), &hidden, Beginning::following(old, 0, true))
+    }
+
+    fn promote(
+        &mut self,
+        old: &Segment,
+        next: &mut Segment,
+        first_sequence: u64,
+    ) -> Result<Option<PathBuf>, Error> {
+        let previous = old.lineage().segment;
+        next.begin_with(previous, first_sequence, self.home.name.base().as_encoded_bytes())?;
+        let Place { directory, name, .. } = self.place();
+        fault::kill_point("promote");
+        let at_path = directory.identity_of(name.file())?;
+        let is_done = at_path.is_some() && at_path == next.identity();
+        if at_path.is_some() && !is_done {
+            let mut last = self.last_name;
+            let path = archive::rename_to_archived(directory, name, name.file(), &mut last)?;
+            self.last_name = last;
+            // Whatever it was that stood there: nothing is written through it, and nothing over it.
+            if at_path == old.identity() {
+                self.archived = Some(path);
+            }
+        }
+        fault::kill_point("archived");
+        let Place { directory, name, .. } = self.place();
+        if !is_done && !directory.rename_to_new(&name.prepared(), name.file())? {
+            let what = "something took the place of the log while it was rotated";
+            return Err(Error::new(ErrorKind::InUse, what).at_path(next.path()));
+        }
+        fault::kill_point("promoted");
+        next.set_path(directory.path().join(name.file()));
+        directory.sync()?;
+        Ok(self.archived.take())
+    }
+
     fn has_elsewhere(&self) -> bool {
         self.config.failover_dir.is_some() && !self.is_away
     }
 
-    fn next(
-        &mut self,
-        old: &Segment,
-        first_sequence: u64,
-        elsewhere: bool,
-    ) -> Result<Segment, Error> {
-        let go_away = elsewhere && self.has_elsewhere();
-        if go_away
-            && self.away.is_none()
+    fn elsewhere(&mut self, old: &Segment, first_sequence: u64) -> Result<Segment, Error> {
+        if self.away.is_none()
             && let Some(directory) = &self.config.failover_dir
         {
             self.away = Some(Place::of(&directory.join(self.home.name.file()))?);
         }
-        let place = match &self.away {
-            Some(away) if go_away || self.is_away => away,
-            _ => &self.home,
-        };
-        let next = self.begin_after(place, old, first_sequence)?;
-        self.is_away |= go_away;
+        let away = self.away.as_ref().unwrap_or(&self.home);
+        let next = self.begin_after(away, old, first_sequence)?;
+        self.is_away = true;
         Ok(next)
     }
 
@@ -243,9 +323,44 @@ impl NextSegment for LogFiles {
         self.is_away = false;
         Ok(next)
     }
+
+    fn discard(&mut self) {
+        let Place { directory, name, .. } = self.place();
+        // Else the next start does it.
+        let _ = archive::discard_prepared(directory, name);
+    }
+
+    fn standing(&self, active: &Segment, written: u64) -> Standing {
+        let Place { directory, name, .. } = self.place();
+        let Some(state) = active.state() else {
+            // It does not say: the next write will.
+            return Standing::Here;
+        };
+        if state.links == 0 {
+            return Standing::Deleted;
+        }
+        match directory.identity_of(name.file()) {
+            Ok(named) if named != active.identity() => Standing::Renamed,
+            _ if state.len < written => Standing::Truncated,
+            _ => Standing::Here,
+        }
+    }
 }
 
 impl Beginning {
+    /// The segment after `old`.
+    fn following(old: &Segment, first_sequence: u64, create: bool) -> Beginning {
+        let Lineage { log_id, segment } = old.lineage();
+        Beginning {
+            lineage: Lineage { log_id, segment: segment.saturating_add(1) },
+            previous: segment,
+            first_sequence,
+            offset: 0,
+            create,
+            alignment: Alignment::Buffers(old.align()),
+        }
+    }
+
     /// A new segment after the last one known, or the first of a new log.
     fn of_log(last: Option<Lineage>, create: bool) -> Result<Beginning, Error> {
         let (lineage, previous) = match last {

@@ -18,6 +18,8 @@ pub(crate) struct Gate {
 struct State {
     /// The last ticket given out.
     requested: u64,
+    /// The last one that wants the next segment, too.
+    rotation: u64,
     /// All up to this one are durable.
     completed: u64,
     /// The last attempt that covered these failed.
@@ -28,6 +30,14 @@ struct State {
     /// Why not all that was accepted is durable although the log is closed, if so.
     doubt: Option<Error>,
     last_error: Option<Error>,
+}
+
+/// What somebody waits for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
+    pub(crate) ticket: u64,
+    /// Whether the log is to go on in the next segment.
+    pub(crate) rotate: bool,
 }
 
 /// How far a log is on its way to its end.
@@ -52,6 +62,14 @@ impl Gate {
     pub(crate) fn request(&self) -> u64 {
         let mut state = lock(&self.state);
         state.requested += 1;
+        state.requested
+    }
+
+    /// The same, and the log is to go on in the next segment behind it.
+    pub(crate) fn request_rotation(&self) -> u64 {
+        let mut state = lock(&self.state);
+        state.requested += 1;
+        state.rotation = state.requested;
         state.requested
     }
 
@@ -80,9 +98,11 @@ impl Gate {
     }
 
     /// The last ticket, if it is not answered yet.
-    pub(crate) fn open_request(&self) -> Option<u64> {
+    pub(crate) fn open_request(&self) -> Option<Request> {
         let state = lock(&self.state);
-        (state.requested > state.completed.max(state.failed)).then_some(state.requested)
+        let answered = state.completed.max(state.failed);
+        let (ticket, rotate) = (state.requested, state.rotation > answered);
+        (ticket > answered).then_some(Request { ticket, rotate })
     }
 
     /// Everything up to `ticket` is durable.

@@ -7,13 +7,17 @@ use std::{
 };
 
 use super::{
+    active::{Over, Standing},
+    archive::Lineage,
     buffer::SealedBuffer,
+    calendar::Zone,
     fault,
     files::NextSegment,
     gate::Ending,
     log::Log,
     outbox::{Outbox, Told},
     pass::Pass,
+    rotator::Rotator,
     segment::{Segment, wall_clock},
     shard::SealAttempt,
     word::BufferIndex,
@@ -27,6 +31,9 @@ use crate::{
 
 /// The last drop gives up a device that takes nothing for so long.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
+
+/// Between flushes, how often the active file is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What is known of a shard: of its buffers that are on their way.
 #[derive(Clone, Default)]
@@ -72,7 +79,13 @@ pub(crate) struct LogWriter {
     held: bool,
     /// The ending that `advance` knows of.
     ending: Ending,
+    rotator: Rotator,
+    /// The segment that the rotator knows of.
+    lineage: Lineage,
+    /// When the active file was looked for last.
+    looked: Instant,
     errors: Vec<Error>,
+    over: Vec<Over>,
 }
 
 impl LogWriter {
@@ -81,11 +94,15 @@ impl LogWriter {
         segment: Segment,
         files: Box<dyn NextSegment>,
         config: &Config,
+        zone: Zone,
     ) -> LogWriter {
         let shards = log.shards().len();
         let chunks = block::chunk_count(log.pool().capacity()) + 1;
         log.progress.set_io(segment.mode(), segment.engine());
         LogWriter {
+            rotator: Rotator::new(&config.rotation, zone, segment.filled_since()),
+            lineage: segment.lineage(),
+            looked: Instant::now(),
             outbox: Outbox::new(segment, files, config.durability, shards, chunks),
             durability: config.durability,
             flush_interval: config.flush_interval,
@@ -103,6 +120,7 @@ impl LogWriter {
             held: false,
             ending: Ending::Open,
             errors: Vec::new(),
+            over: Vec::new(),
             log,
         }
     }
@@ -145,6 +163,14 @@ impl LogWriter {
             }
             return;
         }
+        let valid = hand.buffer.valid();
+        if self.is_left_before(valid) {
+            return;
+        }
+        let Some(hand) = &mut self.hand else {
+            return;
+        };
+        let track = &mut self.tracks[shard as usize];
         fault::step("encode");
         let mut info = BlockInfo {
             sequence: self.next_sequence,
@@ -165,13 +191,102 @@ impl LogWriter {
             self.next_sequence += 1;
             self.records += u64::from(info.records);
             self.payload += info.payload();
+            self.rotator.written(taken);
+        }
+    }
+
+    /// Whether the active segment is being left before a block with so many bytes of records.
+    fn is_left_before(&mut self, valid: u32) -> bool {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.looked) >= LOOK_EVERY {
+            self.look_at_file(now);
+        }
+        let align = self.outbox.segment().align();
+        let mut info = BlockInfo::default();
+        info.set_lengths(valid, align);
+        self.rotate_if_due(info.block_len() + align as u64, now);
+        !self.outbox.has_room()
+    }
+
+    /// Begins to leave the active segment if `next` more bytes are too much for it.
+    fn rotate_if_due(&mut self, next: u64, now: Instant) -> bool {
+        if !self.outbox.has_room() || self.ended.is_some() {
+            return false;
+        }
+        let size = self.outbox.segment().offset();
+        if !self.rotator.is_due(size, next, now) {
+            return false;
+        }
+        if let Err(error) = self.rotate() {
+            self.rotator.hold(now);
+            self.log.gate.fail(None, &error);
+            self.tell(&error);
+        }
+        true
+    }
+
+    /// Ends the active segment; the log goes on in the next one.
+    fn rotate(&mut self) -> Result<(), Error> {
+        // First: without a next file the log goes on in this one.
+        self.outbox.prepare()?;
+        if self.put_end(false) {
+            self.outbox.begin_turn();
+        }
+        Ok(())
+    }
+
+    /// Makes the next file ready before it is needed.
+    fn prepare_ahead(&mut self, now: Instant) {
+        let segment = self.outbox.segment();
+        if !self.outbox.is_prepared()
+            && self.outbox.has_room()
+            && self.ended.is_none()
+            && segment.has_records()
+            && self.rotator.wants_prepared(segment.offset(), self.outbox.is_quiet(), now)
+            && self.outbox.prepare().is_err()
+        {
+            // It is said when it is needed.
+            self.rotator.hold(now);
+        }
+    }
+
+    /// Looks whether the active file is still there, and leaves it if it is not.
+    fn look_at_file(&mut self, now: Instant) {
+        self.looked = now;
+        if !self.outbox.has_room() || self.ended.is_some() {
+            return;
+        }
+        let standing = self.outbox.standing();
+        let what = match standing {
+            Standing::Here => return,
+            Standing::Renamed => "the log was renamed or replaced; it goes on in a new file",
+            Standing::Deleted => "the log was deleted; it goes on in a new file",
+            Standing::Truncated => "the log was truncated; it goes on in a new file",
+        };
+        let error = Error::new(ErrorKind::Moved, what).at_path(self.outbox.segment().path());
+        self.log.gate.fail(None, &error);
+        self.tell(&error);
+        match standing {
+            // Whole under its other name: it gets its end.
+            Standing::Renamed => {
+                if self.put_end(false) {
+                    self.outbox.begin_turn();
+                }
+            }
+            _ => self.outbox.abandon_segment(now),
         }
     }
 
     /// Lets the outbox do what it can; whether it did anything.
     fn work_outbox(&mut self, now: Instant) -> bool {
-        let told = Told { progress: &self.log.progress, errors: &mut self.errors };
+        let (errors, over) = (&mut self.errors, &mut self.over);
+        let told = Told { progress: &self.log.progress, errors, over };
         let busy = self.outbox.advance(now, told);
+        let lineage = self.outbox.segment().lineage();
+        if lineage != self.lineage {
+            self.lineage = lineage;
+            self.rotator.begin(now);
+        }
         for error in std::mem::take(&mut self.errors) {
             self.failed(&error);
         }
@@ -217,19 +332,25 @@ impl LogWriter {
             busy = true;
         }
         if self.pass.is_none() {
-            if let Some(ticket) = self.log.gate.open_request() {
+            if let Some(request) = self.log.gate.open_request() {
                 // Who asks gets an attempt, whatever the backoff says.
                 self.outbox.hurry(now);
-                self.pass = Some(Pass::begin(&self.log, Some(ticket)));
+                self.look_at_file(now);
+                self.pass = Some(Pass::begin(&self.log, Some(request)));
                 busy = true;
             } else if self.deadline.is_some_and(|deadline| now >= deadline) {
                 self.deadline = None;
+                self.look_at_file(now);
                 self.pass = Some(Pass::begin(&self.log, None));
                 busy = true;
             }
         }
         self.want_free_buffers();
         busy |= self.work_outbox(now);
+        if self.hand.is_none() {
+            busy |= self.rotate_if_due(0, now);
+        }
+        self.prepare_ahead(now);
         busy |= self.advance_pass();
         if self.outbox.may_go_home(now) {
             self.go_home(now);
@@ -284,8 +405,17 @@ impl LogWriter {
             return true;
         };
         // The note may hold nothing that a barrier has to cover: then there is none to wait for.
-        if self.outbox.durable() < goal {
+        if self.outbox.durable() < goal || self.outbox.is_turning() {
             return false;
+        }
+        if std::mem::take(&mut pass.rotate)
+            && self.outbox.segment().has_records()
+            && self.ended.is_none()
+        {
+            if let Err(error) = self.rotate() {
+                self.failed(&error);
+            }
+            return true;
         }
         self.pass = None;
         match self.outbox.doubt() {
@@ -325,7 +455,7 @@ impl LogWriter {
 
     /// Tries to leave the other directory.
     fn go_home(&mut self, now: Instant) {
-        if self.hand.is_none() && self.outbox.go_home(now, self.next_sequence) {
+        if self.hand.is_none() && self.outbox.go_home(now) {
             self.put_end(false);
         }
     }
@@ -378,7 +508,7 @@ impl LogWriter {
     }
 
     fn end(&mut self) {
-        self.outbox.trim();
+        self.outbox.tidy_up();
         self.ending = Ending::Closed;
         self.log.gate.set_closed(self.outbox.doubt().cloned());
     }
@@ -465,7 +595,10 @@ impl LogWriter {
     pub(crate) fn wake_at(&self, now: Instant) -> Option<Instant> {
         let look = self.pass.as_ref().and_then(Pass::look_again).map(|look| now + look);
         let give_up = (self.ending == Ending::Abandoned).then(|| now + GIVE_UP_AFTER / 10);
-        [look, self.outbox.wake_at(), self.deadline, give_up].into_iter().flatten().min()
+        let may_rotate = self.ended.is_none() && self.outbox.has_room();
+        let rotation = self.rotator.wake_at(now).filter(|_| may_rotate);
+        let others = [look, self.outbox.wake_at(), self.deadline, give_up, rotation];
+        others.into_iter().flatten().min()
     }
 
     /// Whether there is a request that `advance` has not seen.

@@ -14,6 +14,8 @@ use std::{
 };
 
 use super::{
+    active::Standing,
+    calendar::Zone,
     files::NextSegment,
     flusher::{Orders, Round, Worker},
     gate::Ending,
@@ -203,16 +205,30 @@ impl BlockFile for MemoryFile {
 struct NoOther;
 
 impl NextSegment for NoOther {
+    fn prepare(&mut self, _: &Segment) -> Result<Segment, Error> {
+        unreachable!("nothing rotates")
+    }
+
+    fn promote(&mut self, _: &Segment, _: &mut Segment, _: u64) -> Result<Option<PathBuf>, Error> {
+        unreachable!("nothing rotates")
+    }
+
     fn has_elsewhere(&self) -> bool {
         false
     }
 
-    fn next(&mut self, _: &Segment, _: u64, _: bool) -> Result<Segment, Error> {
+    fn elsewhere(&mut self, _: &Segment, _: u64) -> Result<Segment, Error> {
         unreachable!("nothing fails")
     }
 
     fn home(&mut self, _: &Segment, _: u64) -> Result<Segment, Error> {
         unreachable!("it is never away")
+    }
+
+    fn discard(&mut self) {}
+
+    fn standing(&self, _: &Segment, _: u64) -> Standing {
+        Standing::Here
     }
 }
 
@@ -254,7 +270,13 @@ impl Model {
         let segment = Segment::new(Box::new(file), PathBuf::new(), prefix, 0, 0);
         let config = Config::new("").flush_interval(interval).durability(Durability::None);
         let orders = Arc::new(Orders::default());
-        lock(&orders.new).push(LogWriter::new(log.clone(), segment, Box::new(NoOther), &config));
+        lock(&orders.new).push(LogWriter::new(
+            log.clone(),
+            segment,
+            Box::new(NoOther),
+            &config,
+            Zone::Utc,
+        ));
         // It ends when the log is closed.
         orders.stop.store(true, Ordering::Relaxed);
         Model { log, worker: Worker::new(pool, bell, orders, false), written }

@@ -1,5 +1,6 @@
 //! From a record to the file: shard, buffer, seal, flusher, segment.
 
+mod active;
 mod archive;
 #[cfg_attr(not(test), expect(dead_code, reason = "the flusher tells it when it has rotated"))]
 mod archivist;
@@ -8,7 +9,6 @@ mod archivist;
     reason = "the bytes of a buffer have one owner at a time, by the swap protocol"
 )]
 mod buffer;
-#[cfg_attr(not(test), expect(dead_code, reason = "the flusher asks for it when it rotates"))]
 mod calendar;
 #[cfg(feature = "zstd")]
 pub(crate) mod compress;
@@ -29,7 +29,7 @@ mod pool;
 mod progress;
 mod reaction;
 mod retention;
-#[cfg_attr(not(test), expect(dead_code, reason = "the flusher asks for it when it rotates"))]
+mod rotator;
 mod schedule;
 mod segment;
 #[expect(unsafe_code, reason = "the holder of a claim is alone above the tail")]
@@ -39,9 +39,10 @@ mod wait;
 mod word;
 
 pub(crate) use self::{
+    calendar::Zone,
     files::LogFiles,
     flusher::Flusher,
-    gate::Ending,
+    gate::{Ending, Gate},
     home::Local,
     log::{Log, LogParts},
     log_writer::LogWriter,

@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
+    active::{Active, Changed, Over, Standing},
     buffer::SealedBuffer,
     fault,
     files::NextSegment,
@@ -51,6 +52,8 @@ struct Doubt {
 pub(super) struct Told<'a> {
     pub(super) progress: &'a Progress,
     pub(super) errors: &'a mut Vec<Error>,
+    /// Segments that are over.
+    pub(super) over: &'a mut Vec<Over>,
 }
 
 impl Told<'_> {
@@ -64,10 +67,13 @@ impl Told<'_> {
 }
 
 pub(super) struct Outbox {
-    segment: Segment,
-    files: Box<dyn NextSegment>,
+    active: Active,
     durability: Durability,
     parts: Parts,
+    /// Sequence that the next block will have.
+    next_sequence: u64,
+    /// Where in the file the parts end that are written.
+    written_end: u64,
     /// All parts before this one are durable, unless they are in doubt.
     durable: u64,
     /// Up to which part a barrier is wanted.
@@ -77,8 +83,6 @@ pub(super) struct Outbox {
     reserving: bool,
     trouble: Trouble,
     doubt: Option<Doubt>,
-    /// Where the log goes on once this segment's end is durable.
-    turn: Option<Segment>,
     /// When the way back to the log's own directory is tried, if it is in the other.
     home_at: Option<Instant>,
     table: Vec<ChunkEntry>,
@@ -93,24 +97,24 @@ impl Outbox {
         chunks: usize,
     ) -> Outbox {
         Outbox {
-            segment,
-            files,
+            active: Active::new(segment, files),
             durability,
             parts: Parts::new(shards),
+            next_sequence: 0,
+            written_end: 0,
             durable: 0,
             wanted: 0,
             barrier: None,
             reserving: false,
             trouble: Trouble::default(),
             doubt: None,
-            turn: None,
             home_at: None,
             table: Vec::with_capacity(chunks),
         }
     }
 
     pub(super) fn segment(&self) -> &Segment {
-        &self.segment
+        self.active.segment()
     }
 
     /// Number that the next part will have.
@@ -135,7 +139,7 @@ impl Outbox {
 
     /// Whether a part that is put in now can be written at once.
     pub(super) fn has_room(&self) -> bool {
-        !self.trouble.is_there() && self.turn.is_none() && self.parts.has_room()
+        !self.trouble.is_there() && !self.active.is_turning() && self.parts.has_room()
     }
 
     /// Whether nothing is in flight.
@@ -145,7 +149,7 @@ impl Outbox {
 
     /// Completes a block in its buffer, for its place in the file. It can be done again.
     pub(super) fn encode(&mut self, buffer: &mut SealedBuffer, info: &mut BlockInfo, time: i64) {
-        self.segment.encode_block(buffer, info, time, &mut self.table);
+        self.active.segment().encode_block(buffer, info, time, &mut self.table);
     }
 
     /// Takes over a block that was just encoded.
@@ -156,8 +160,10 @@ impl Outbox {
         time: i64,
         taken: Instant,
     ) {
-        let offset = self.segment.offset();
-        self.segment.place_block(&info, time);
+        let segment = self.active.segment_mut();
+        let offset = segment.offset();
+        segment.place_block(&info, time);
+        self.next_sequence = info.sequence + 1;
         self.parts.push(Part::block(buffer, info, time, taken, offset));
     }
 
@@ -166,11 +172,11 @@ impl Outbox {
     /// # Errors
     /// If there is no memory for it.
     pub(super) fn push_totals(&mut self, kind: Kind, totals: Totals) -> Result<(), Error> {
-        let align = self.segment.align();
-        let mut bytes = AlignedBytes::new(align, align)?;
-        self.segment.encode_totals(kind, totals, &mut bytes);
-        let offset = self.segment.offset();
-        self.segment.place_totals();
+        let segment = self.active.segment_mut();
+        let mut bytes = AlignedBytes::new(segment.align(), segment.align())?;
+        segment.encode_totals(kind, totals, &mut bytes);
+        let offset = segment.offset();
+        segment.place_totals();
         self.parts.push(Part::totals(bytes, kind, totals, offset));
         Ok(())
     }
@@ -191,6 +197,7 @@ impl Outbox {
     /// Makes the next attempt now, whatever the backoff says.
     pub(super) fn hurry(&mut self, now: Instant) {
         self.trouble.hurry(now);
+        self.active.hurry();
     }
 
     /// When something is to be done though nothing completes.
@@ -198,19 +205,20 @@ impl Outbox {
         if self.trouble.is_there() {
             return self.trouble.next_try().filter(|_| self.is_quiet());
         }
-        self.home_at
+        self.active.turn_at().into_iter().chain(self.home_at).min()
     }
 
-    /// Gives back space that was taken ahead: nothing more comes.
-    pub(super) fn trim(&mut self) {
-        self.segment.trim();
+    /// Gives back what was taken ahead, space and the next file: nothing more comes.
+    pub(super) fn tidy_up(&mut self) {
+        self.active.discard_prepared();
+        self.active.segment_mut().trim();
     }
 
     /// Takes over what has completed, and begins what can be begun; whether anything was done.
     pub(super) fn advance(&mut self, now: Instant, mut told: Told<'_>) -> bool {
         let told = &mut told;
         let mut busy = false;
-        while let Some(Completion { tag, result }) = self.segment.reap() {
+        while let Some(Completion { tag, result }) = self.active.segment_mut().reap() {
             busy = true;
             match tag {
                 BARRIER => self.barrier_over(result, now, told),
@@ -218,14 +226,14 @@ impl Outbox {
                     self.reserving = false;
                     // Space that is not there ahead is not there yet: the writes will tell.
                     if result.is_err() {
-                        self.segment.stop_reserving();
+                        self.active.segment_mut().stop_reserving();
                     }
                 }
                 number => self.write_over(number, result, now, told),
             }
         }
         busy |= self.settle(told.progress);
-        busy |= self.take_the_turn(told.progress);
+        busy |= self.take_turn(now, told);
         busy |= self.try_again(now, told);
         busy |= self.submit_due(told.progress);
         busy |= self.submit_barrier(told.progress);
@@ -235,32 +243,90 @@ impl Outbox {
 
     /// Whether the way back to the log's own directory is to be tried now.
     pub(super) fn may_go_home(&self, now: Instant) -> bool {
-        self.home_at.is_some_and(|at| now >= at) && !self.trouble.is_there() && self.turn.is_none()
+        self.home_at.is_some_and(|at| now >= at)
+            && !self.trouble.is_there()
+            && !self.active.is_turning()
     }
 
     /// Opens a segment in the log's own directory again. If that succeeds, put this one's end in: the
     /// log goes on there once that is durable.
-    pub(super) fn go_home(&mut self, now: Instant, first_sequence: u64) -> bool {
+    pub(super) fn go_home(&mut self, now: Instant) -> bool {
         self.home_at = now.checked_add(HOME_EVERY);
-        let Ok(segment) = self.files.home(&self.segment, first_sequence) else {
-            return false;
-        };
-        (self.turn, self.home_at) = (Some(segment), None);
-        true
+        let begun = self.active.begin_turn_home(self.next_sequence).is_ok();
+        if begun {
+            self.home_at = None;
+        }
+        begun
     }
 
-    fn take_the_turn(&mut self, progress: &Progress) -> bool {
-        if self.parts.is_empty()
-            && self.is_quiet()
-            && self.durable == self.next()
-            && let Some(next) = self.turn.take()
-        {
-            let mut old = std::mem::replace(&mut self.segment, next);
-            old.trim();
-            progress.restore(Degraded::Away);
-            return true;
+    /// Whether the next file is ready.
+    pub(super) fn is_prepared(&self) -> bool {
+        self.active.is_prepared()
+    }
+
+    /// Makes the next file ready.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(super) fn prepare(&mut self) -> Result<(), Error> {
+        self.active.prepare()
+    }
+
+    /// The end of this segment was put in: the log goes on in the next one once that is durable.
+    pub(super) fn begin_turn(&mut self) {
+        self.active.begin_turn();
+    }
+
+    /// Whether a change of segments is going on.
+    pub(super) fn is_turning(&self) -> bool {
+        self.active.is_turning()
+    }
+
+    /// What has become of the active file.
+    pub(super) fn standing(&self) -> Standing {
+        self.active.standing(self.written_end)
+    }
+
+    /// Leaves this segment as it is, with all that is not as safe as it has to be.
+    pub(super) fn abandon_segment(&mut self, now: Instant) {
+        self.trouble.force(Reaction::NextSegment, now);
+    }
+
+    /// Goes on in the next segment, once all of this one is durable.
+    fn take_turn(&mut self, now: Instant, told: &mut Told<'_>) -> bool {
+        let over = self.parts.is_empty() && self.is_quiet() && self.durable == self.next();
+        if !over || !self.active.is_turning() {
+            return false;
         }
-        false
+        match self.active.take_turn(self.next_sequence, now) {
+            Ok(None) => false,
+            Ok(Some(changed)) => {
+                self.changed(changed, told);
+                true
+            }
+            Err(error) => {
+                told.error(error);
+                true
+            }
+        }
+    }
+
+    /// The log goes on in another segment.
+    fn changed(&mut self, changed: Changed, told: &mut Told<'_>) {
+        let Changed { mut old, over, home } = changed;
+        old.trim();
+        self.written_end = 0;
+        told.over.extend(over);
+        if home {
+            told.progress.restore(Degraded::Away);
+        }
+        // No later barrier covers what has left into the old file.
+        if self.durable < self.parts.first()
+            && let Err(error) = old.sync_now()
+        {
+            told.error(error.clone());
+            self.begin_to_doubt(told.progress, error);
+        }
     }
 
     fn write_over(
@@ -283,7 +349,7 @@ impl Outbox {
             }
             Err(error) => {
                 let error = Error::io("cannot write", error);
-                let cause = told.error(error.at_path(self.segment.path()).at_offset(offset));
+                let cause = told.error(error.at_path(self.segment().path()).at_offset(offset));
                 self.failed(Failed::Write, cause, now);
             }
         }
@@ -294,8 +360,8 @@ impl Outbox {
     fn failed(&mut self, failed: Failed, cause: Cause, now: Instant) {
         // With nothing to move, another segment is no help.
         let movable = !self.parts.is_empty();
-        let proven = movable && self.segment.is_proven();
-        let elsewhere = movable && self.files.has_elsewhere();
+        let proven = movable && self.segment().is_proven();
+        let elsewhere = movable && self.active.has_elsewhere();
         self.trouble.failed(failed, now, |failures| Situation {
             failed,
             cause,
@@ -316,7 +382,7 @@ impl Outbox {
         match reaction {
             Reaction::Again => {}
             Reaction::Buffered => {
-                if self.segment.leave_direct() {
+                if self.active.segment_mut().leave_direct() {
                     told.progress.degrade(Degraded::Buffered);
                 }
             }
@@ -343,27 +409,14 @@ impl Outbox {
 
     /// Moves all that is here to a new segment: same records, same numbers, other places.
     fn relocate(&mut self, elsewhere: bool, told: &mut Told<'_>) -> Result<(), Error> {
-        let next = match self.turn.take() {
+        let first_sequence = self.parts.first_sequence().unwrap_or(self.next_sequence);
+        if self.active.is_turning() {
             // The end of this segment is of no use any more.
-            Some(next) => {
-                self.parts.withdraw_end();
-                next
-            }
-            None => {
-                let first_sequence = self.parts.first_sequence().unwrap_or_default();
-                self.files.next(&self.segment, first_sequence, elsewhere)?
-            }
-        };
-        let mut old = std::mem::replace(&mut self.segment, next);
-        old.trim();
-        self.parts.move_to(&mut self.segment, &mut self.table);
-        // No later barrier covers what has left into the old file.
-        if self.durable < self.parts.first()
-            && let Err(error) = old.sync_now()
-        {
-            told.error(error.clone());
-            self.begin_to_doubt(told.progress, error);
+            self.parts.withdraw_end();
         }
+        let changed = self.active.leave(first_sequence, elsewhere)?;
+        self.parts.move_to(self.active.segment_mut(), &mut self.table);
+        self.changed(changed, told);
         Ok(())
     }
 
@@ -381,16 +434,16 @@ impl Outbox {
             };
             // An engine that waits for the device is in there meanwhile.
             progress.begin_wait(now);
-            self.segment.submit(number, operation);
+            self.active.segment_mut().submit(number, operation);
             busy = true;
         }
         if busy
             && !self.reserving
             && !self.trouble.is_there()
-            && let Some(operation) = self.segment.due_reservation()
+            && let Some(operation) = self.active.segment_mut().due_reservation()
         {
             self.reserving = true;
-            self.segment.submit(RESERVE, operation);
+            self.active.segment_mut().submit(RESERVE, operation);
         }
         busy
     }
@@ -409,7 +462,7 @@ impl Outbox {
         let submitted = Instant::now();
         self.barrier = Some(Barrier { before, records, submitted });
         progress.begin_wait(submitted);
-        self.segment.submit(BARRIER, Operation::Barrier);
+        self.active.segment_mut().submit(BARRIER, Operation::Barrier);
         true
     }
 
@@ -421,7 +474,7 @@ impl Outbox {
         match result {
             Ok(()) => {
                 self.trouble.synced();
-                self.segment.prove();
+                self.active.segment_mut().prove();
                 self.durable = self.durable.max(before);
                 self.tell_durable(progress, &records);
                 while self.parts.first() < before {
@@ -429,7 +482,7 @@ impl Outbox {
                 }
             }
             Err(error) => {
-                let error = Error::io("cannot sync", error).at_path(self.segment.path());
+                let error = Error::io("cannot sync", error).at_path(self.segment().path());
                 // What is still here is written again; of what is not, nobody can vouch.
                 self.parts.take_back();
                 self.begin_to_doubt(progress, error.clone());
@@ -463,6 +516,7 @@ impl Outbox {
         let mut busy = false;
         while let Some((part, is_new)) = self.parts.pass_written() {
             busy = true;
+            self.written_end = part.offset() + part.len();
             if is_new {
                 progress.bytes.add(part.len());
                 if let Some(info) = part.info() {
@@ -480,7 +534,7 @@ impl Outbox {
         }
         while self.parts.first() < self.written() {
             fault::step("leave");
-            self.segment.prove();
+            self.active.segment_mut().prove();
             self.leave(progress);
         }
         busy
@@ -498,6 +552,6 @@ impl Outbox {
         let barrier = self.barrier.as_ref().map(|barrier| barrier.submitted);
         progress.set_wait(self.parts.oldest().into_iter().chain(barrier).min());
         progress.set_trouble(self.trouble.is_there());
-        progress.set_io(self.segment.mode(), self.segment.engine());
+        progress.set_io(self.segment().mode(), self.segment().engine());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{log::Log, shard::SealAttempt};
+use super::{gate::Request, log::Log, shard::SealAttempt};
 
 /// The first wait before a claimed shard is looked at again, while a flush is pending; doubled each time.
 const LOOK_MIN: Duration = Duration::from_micros(50);
@@ -19,13 +19,17 @@ pub(super) struct Pass {
     look_again: Duration,
     /// Once they are: the part before which all has to be safe.
     pub(super) goal: Option<u64>,
+    /// Whether the log is to go on in the next segment then.
+    pub(super) rotate: bool,
 }
 
 impl Pass {
     /// Seals what can be sealed.
-    pub(super) fn begin(log: &Log, ticket: Option<u64>) -> Pass {
+    pub(super) fn begin(log: &Log, request: Option<Request>) -> Pass {
+        let ticket = request.map(|request| request.ticket);
+        let rotate = request.is_some_and(|request| request.rotate);
         let (targets, claimed) = (Vec::new(), Vec::new());
-        let mut pass = Pass { ticket, targets, claimed, look_again: LOOK_MIN, goal: None };
+        let mut pass = Pass { ticket, targets, claimed, look_again: LOOK_MIN, goal: None, rotate };
         for (number, shard) in log.shards().iter().enumerate() {
             // Read before the attempt: the buffer that is active now is below the next generation.
             let active = shard.word().generation();

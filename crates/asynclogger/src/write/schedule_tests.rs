@@ -14,7 +14,9 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
+    active::Standing,
     archive::Lineage,
+    calendar::Zone,
     fault,
     files::NextSegment,
     flusher::{Orders, Round, Worker},
@@ -27,7 +29,7 @@ use super::{
     wait::Bell,
 };
 use crate::{
-    Config, Durability, Error, ErrorKind, LogError, Overflow,
+    Config, Durability, Error, ErrorKind, LogError, Overflow, Rotation,
     format::{LogId, MIN_ALIGN, Prefix, Start},
     io::{
         BlockFile,
@@ -41,6 +43,8 @@ use crate::{
 const SHARDS: usize = 3;
 const CAPACITY: usize = 300;
 const MAX_RECORD: usize = CAPACITY - 12;
+/// Some blocks.
+const ROTATE_AT: u64 = 60_000;
 
 /// Where the next segment comes from: the disk of the model.
 struct FaultFiles {
@@ -66,18 +70,42 @@ fn begin(
 }
 
 impl NextSegment for FaultFiles {
+    fn prepare(&mut self, old: &Segment) -> Result<Segment, Error> {
+        let file = self.disk.create().map_err(|error| Error::io("cannot create", error))?;
+        let Lineage { segment, .. } = old.lineage();
+        begin(file, self.session, (segment + 1, 0, 0), old.align())
+    }
+
+    fn promote(
+        &mut self,
+        old: &Segment,
+        next: &mut Segment,
+        first_sequence: u64,
+    ) -> Result<Option<PathBuf>, Error> {
+        next.begin_with(old.lineage().segment, first_sequence, b"schedule")?;
+        // A rename that may fail.
+        self.disk.rename().map_err(|error| Error::io("cannot rename", error))?;
+        Ok(Some(PathBuf::new()))
+    }
+
     fn has_elsewhere(&self) -> bool {
         false
     }
 
-    fn next(&mut self, old: &Segment, first_sequence: u64, _: bool) -> Result<Segment, Error> {
-        let file = self.disk.create().map_err(|error| Error::io("cannot create", error))?;
-        let Lineage { segment, .. } = old.lineage();
-        begin(file, self.session, (segment + 1, 0, first_sequence), old.align())
+    fn elsewhere(&mut self, _: &Segment, _: u64) -> Result<Segment, Error> {
+        unreachable!("there is no other place")
     }
 
     fn home(&mut self, _: &Segment, _: u64) -> Result<Segment, Error> {
         unreachable!("it is never away")
+    }
+
+    fn discard(&mut self) {
+        self.disk.remove_last();
+    }
+
+    fn standing(&self, _: &Segment, _: u64) -> Standing {
+        Standing::Here
     }
 }
 
@@ -99,6 +127,8 @@ enum Step {
     Panic(u64),
     /// What is said to be durable is.
     Look,
+    /// Somebody wants the next segment.
+    Rotate,
     /// A thread stops inside a claim of this shard, or goes on.
     Stop { shard: usize },
     /// Close, go on until it is closed, and open a session on the same file.
@@ -124,6 +154,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (0_usize..9).prop_map(Step::Land),
         1 => (0_u64..12).prop_map(Step::Panic),
         1 => Just(Step::Look),
+        1 => Just(Step::Rotate),
         1 => Just(Step::Reopen),
     ];
     prop::collection::vec(step, 1..120)
@@ -158,6 +189,7 @@ struct Session {
 struct World {
     disk: SharedDisk,
     durability: Durability,
+    rotates: bool,
     sessions: u64,
     segments: u64,
     accepted: Records,
@@ -165,17 +197,18 @@ struct World {
 }
 
 impl World {
-    fn new(durability: Durability) -> World {
-        World::with_align(durability, MIN_ALIGN)
-    }
-
-    fn with_align(durability: Durability, align: usize) -> World {
+    fn with(durability: Durability, align: usize, rotates: bool) -> World {
         let disk = SharedDisk::new(durability == Durability::Dsync, align);
-        let now = World::open(&disk, durability, 1, 1);
-        World { disk, durability, sessions: 1, segments: 1, accepted: Records::new(), now }
+        let now = World::open(&disk, durability, rotates, (1, 1));
+        World { disk, durability, rotates, sessions: 1, segments: 1, accepted: Records::new(), now }
     }
 
-    fn open(disk: &SharedDisk, durability: Durability, session: u64, segment: u64) -> Session {
+    fn open(
+        disk: &SharedDisk,
+        durability: Durability,
+        rotates: bool,
+        (session, segment): (u64, u64),
+    ) -> Session {
         let align = disk.lock().align;
         let pool = Arc::new(Pool::new(2 * SHARDS, CAPACITY, align).expect("pool"));
         let bell = Arc::new(Bell::new().expect("bell"));
@@ -197,10 +230,13 @@ impl World {
         };
         let segment = begin(file, session, (segment, end, 0), align).expect("a disk that is well");
         let interval = Duration::from_secs(3600);
+        let rotation = Rotation::new().max_size(ROTATE_AT);
         let config = Config::new("").flush_interval(interval).durability(durability);
+        let config = if rotates { config.rotation(rotation) } else { config };
+        let zone = Zone::of(&config.rotation).expect("UTC");
         let orders = Arc::new(Orders::default());
         let files = Box::new(FaultFiles { disk: disk.clone(), session });
-        lock(&orders.new).push(LogWriter::new(log.clone(), segment, files, &config));
+        lock(&orders.new).push(LogWriter::new(log.clone(), segment, files, &config, zone));
         orders.stop.store(true, Ordering::Relaxed);
         Session {
             log,
@@ -237,8 +273,12 @@ impl World {
             Step::Round => {
                 self.round();
             }
-            Step::Flush => {
-                let ticket = self.now.log.gate().request();
+            Step::Flush | Step::Rotate => {
+                let gate = self.now.log.gate();
+                let ticket = match step {
+                    Step::Rotate => gate.request_rotation(),
+                    _ => gate.request(),
+                };
                 let ours = |at: &&At| at.0 == self.sessions;
                 let covered = self.accepted.keys().filter(ours).copied().collect();
                 self.now.flushes.push((ticket, covered));
@@ -258,7 +298,8 @@ impl World {
                 let mut disk = self.disk.lock();
                 (disk.moody, disk.fails_at) = (0, None);
                 drop(disk);
-                self.now = World::open(&self.disk, self.durability, self.sessions, self.segments);
+                let ids = (self.sessions, self.segments);
+                self.now = World::open(&self.disk, self.durability, self.rotates, ids);
             }
         }
         self.answer_flushes();
@@ -383,8 +424,9 @@ proptest! {
             Just(Durability::Dsync), Just(Durability::OnFlush), Just(Durability::None)
         ],
         align in prop_oneof![Just(MIN_ALIGN), Just(MIN_ALIGN), Just(65536)],
+        rotates in any::<bool>(),
     ) {
-        let mut world = World::with_align(durability, align);
+        let mut world = World::with(durability, align, rotates);
         for step in &steps {
             world.take(step);
         }
@@ -408,6 +450,9 @@ fn fixed_schedule(world: &mut World) {
         world.take(&Step::Flush);
         (0..12).for_each(|_| world.take(&Step::Round));
     }
+    if world.rotates {
+        world.take(&Step::Rotate);
+    }
     world.close();
 }
 
@@ -430,16 +475,18 @@ fn the_nth_operation_fails_for_every_n() {
         Mood::SyncFails,
     ];
     let mut tried = 0;
-    for durability in LEVELS {
+    for (durability, rotates) in
+        LEVELS.into_iter().flat_map(|level| [(level, false), (level, true)])
+    {
         for (mood, times) in moods.iter().flat_map(|mood| [1, 2, 4].map(|times| (*mood, times))) {
             // The first two are the file and the start of the session, which it cannot do without.
             for nth in 3.. {
-                let mut world = World::new(durability);
+                let mut world = World::with(durability, MIN_ALIGN, rotates);
                 {
                     let mut disk = world.disk.lock();
                     (disk.mood, disk.fails_at, disk.fails_for) = (mood, Some(nth), times);
                 }
-                println!("{durability:?}: {mood:?} x {times} from operation {nth} on");
+                println!("{durability:?}, {rotates}: {mood:?} x {times} from operation {nth} on");
                 fixed_schedule(&mut world);
                 if world.disk.lock().operations < nth {
                     break;
@@ -457,7 +504,7 @@ fn the_flusher_panics_at_every_step() {
     let mut tried = 0;
     for durability in LEVELS {
         for nth in 0.. {
-            let mut world = World::new(durability);
+            let mut world = World::with(durability, MIN_ALIGN, true);
             fault::panic_at(nth);
             let log = world.now.log.clone();
             fixed_schedule(&mut world);

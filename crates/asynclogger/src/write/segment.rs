@@ -5,11 +5,11 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::{archive::Lineage, buffer::SealedBuffer};
+use super::{active::Over, archive::Lineage, buffer::SealedBuffer};
 use crate::{
     EngineKind, Error, IoMode,
-    format::{BlockInfo, ChunkEntry, Kind, Prefix, Totals, block},
-    io::{BlockFile, Completion, Operation, random},
+    format::{BlockInfo, ChunkEntry, Kind, Prefix, Start, Totals, block},
+    io::{BlockFile, Completion, FileState, Operation, random},
     mem::AlignedBytes,
 };
 
@@ -30,8 +30,14 @@ pub(crate) struct Segment {
     /// The session's part of this file.
     first_sequence: u64,
     records: u64,
+    payload: u64,
     first_time: i64,
     last_time: i64,
+    filled_since: Option<i64>,
+    /// The longest it is to become.
+    max_size: u64,
+    /// Which file it is.
+    identity: Option<(u64, u64)>,
     /// Space was taken, or is being taken, up to here; `None`: the file system does not let us.
     reserved: Option<u64>,
     /// Whether anything in it has become durable since it was opened.
@@ -58,6 +64,7 @@ impl Segment {
         offset: u64,
         first_sequence: u64,
     ) -> Segment {
+        let identity = file.state().ok().map(|state| state.identity);
         Segment {
             file,
             path,
@@ -65,6 +72,10 @@ impl Segment {
             prefix,
             first_sequence,
             records: 0,
+            payload: 0,
+            filled_since: None,
+            max_size: u64::MAX,
+            identity,
             first_time: 0,
             last_time: 0,
             reserved: Some(0),
@@ -78,6 +89,75 @@ impl Segment {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// It has this path from now on.
+    pub(super) fn set_path(&mut self, path: PathBuf) {
+        self.path = path;
+    }
+
+    /// No space is taken ahead beyond this length.
+    pub(super) fn set_max_size(&mut self, bytes: u64) {
+        self.max_size = bytes;
+    }
+
+    /// Which file it is: device and inode.
+    pub(super) fn identity(&self) -> Option<(u64, u64)> {
+        self.identity
+    }
+
+    /// The file as the system sees it now; `None` if it does not say.
+    pub(super) fn state(&self) -> Option<FileState> {
+        self.file.state().ok()
+    }
+
+    /// It holds records of earlier sessions, since then.
+    pub(super) fn set_filled_since(&mut self, time: i64) {
+        self.filled_since = Some(time);
+    }
+
+    /// Since when it holds records of earlier sessions, if it does.
+    pub(super) fn filled_since(&self) -> Option<i64> {
+        self.filled_since
+    }
+
+    /// Whether it holds a record.
+    pub(super) fn has_records(&self) -> bool {
+        self.records > 0 || self.filled_since.is_some()
+    }
+
+    /// What is told of it once it is over, and has this path.
+    pub(super) fn over(&self, path: PathBuf) -> Over {
+        Over {
+            path,
+            lineage: self.lineage(),
+            records: self.records,
+            payload: self.payload,
+            file_bytes: self.offset,
+            first_time: self.first_time,
+            last_time: self.last_time,
+        }
+    }
+
+    /// Writes its start again, before its first block, which is known only now.
+    ///
+    /// # Errors
+    /// Those of the system, with the path.
+    pub(super) fn begin_with(
+        &mut self,
+        previous: u64,
+        first_sequence: u64,
+        name: &[u8],
+    ) -> Result<(), Error> {
+        if first_sequence == self.first_sequence {
+            return Ok(());
+        }
+        let mut bytes = AlignedBytes::new(self.align(), self.align())?;
+        Start { previous, first_sequence, name }.encode(&self.prefix, &mut bytes);
+        let written = self.file.write_now(&bytes, self.prefix.offset);
+        written.map_err(|error| Error::io("cannot write", error).at_path(&self.path))?;
+        self.first_sequence = first_sequence;
+        Ok(())
     }
 
     pub(crate) fn mode(&self) -> IoMode {
@@ -141,6 +221,7 @@ impl Segment {
         }
         self.last_time = time;
         self.records += u64::from(info.records);
+        self.payload += info.payload();
         self.offset += info.block_len();
     }
 
@@ -182,8 +263,9 @@ impl Segment {
             return None;
         }
         let offset = reserved.max(self.offset);
+        let len = step.min(self.max_size.saturating_sub(offset));
         self.reserved = Some(offset + step);
-        Some(Operation::Reserve { offset, len: step })
+        (len > 0).then_some(Operation::Reserve { offset, len })
     }
 
     /// Takes no more space ahead, since that failed.

@@ -64,6 +64,11 @@ impl Trouble {
         self.now = Some(Ongoing { reaction, failures, at, trying: false });
     }
 
+    /// This is to be done before anything else.
+    pub(super) fn force(&mut self, reaction: Reaction, now: Instant) {
+        self.now = Some(Ongoing { reaction, failures: 0, at: now, trying: false });
+    }
+
     /// The move to another segment failed. The old file may have another name by then: there is no way
     /// back to it. But when it was another directory that failed, there is.
     pub(super) fn could_not_move(&mut self, tried: Reaction, now: Instant) {
