@@ -1,11 +1,11 @@
 //! Work that must not be felt by anybody else: the thread's priority, and the page cache.
 
+#[cfg(feature = "zstd")]
 use std::{fs::File, num::NonZeroU64};
 
-use rustix::{
-    fs::{Advice, fadvise},
-    process::setpriority_process,
-};
+#[cfg(feature = "zstd")]
+use rustix::fs::{Advice, fadvise};
+use rustix::process::setpriority_process;
 
 /// The lowest priority.
 const NICE: i32 = 19;
@@ -21,6 +21,7 @@ pub(crate) fn yield_to_all_others() {
 }
 
 /// The first `len` bytes of the file will not be read again soon: others need the memory more.
+#[cfg(feature = "zstd")]
 pub(crate) fn forget_cached(file: &File, len: u64) {
     if let Some(len) = NonZeroU64::new(len) {
         // Advice; a file system may take none.

@@ -9,8 +9,8 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat, fchmod, fstat, linkat,
-        openat, renameat_with, statat, unlinkat,
+        AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat, fstat, linkat, openat,
+        renameat_with, statat, unlinkat,
     },
     io::Errno,
 };
@@ -119,13 +119,14 @@ impl Directory {
     ///
     /// # Errors
     /// Those of the system, with the path.
+    #[cfg(feature = "zstd")]
     pub(crate) fn create_new(&self, name: &OsStr, mode: u32) -> Result<File, Error> {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         // Not more than the owner's until the mode is set.
         let file = File::from(self.open_at(Path::new(name), flags, Mode::from_raw_mode(0o600))?);
         // A file system without modes has no reason to complain about.
-        let _ = fchmod(&file, Mode::from_raw_mode(mode & 0o777));
+        let _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o777));
         Ok(file)
     }
 

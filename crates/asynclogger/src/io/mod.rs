@@ -27,11 +27,13 @@ mod uring;
 
 use std::io;
 
+#[cfg(feature = "zstd")]
+pub(crate) use self::background::forget_cached;
 #[cfg(test)]
 pub(crate) use self::kill::kill_this_process;
 pub(crate) use self::{
     alarm::Alarm,
-    background::{forget_cached, yield_to_all_others},
+    background::yield_to_all_others,
     cause::Cause,
     direct::{Alignment, OpenRequest, OpenedFile, open_file},
     directory::Directory,

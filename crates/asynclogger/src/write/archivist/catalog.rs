@@ -56,6 +56,7 @@ pub(super) fn compressed_name(name: &OsStr) -> OsString {
 }
 
 /// Under which name the compressed form of a file is made: hidden, so that nobody takes it for done.
+#[cfg(feature = "zstd")]
 pub(super) fn part_name(name: &OsStr) -> OsString {
     let mut part = OsString::from(".");
     part.push(compressed_name(name));

@@ -37,7 +37,7 @@ use crate::{
 pub(crate) use self::settings::ArchiveSettings;
 
 thread_local! {
-    /// The address of the queue that this thread works off; 0: it is not an archivist.
+    // The address of the queue that this thread works off; 0: it is not an archivist.
     static WORKS_OFF: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -114,18 +114,27 @@ impl Archivist {
 
     fn hand_over(&self, work: Work) {
         let settings = work.settings().clone();
-        if !self.queue.push(work) {
-            return;
-        }
+        // First: `stop` finds the thread of everything that was taken.
         let mut thread = lock(&self.thread);
-        if thread.is_some() {
+        if !self.queue.push(work) || thread.is_some() {
             return;
         }
-        match start(self.queue.clone()) {
+        let started = start(self.queue.clone());
+        match started {
             Ok(started) => *thread = Some(started),
-            // The next work tries again, and does this one, too.
-            Err(error) => settings.tell(&error),
+            Err(error) => {
+                // The next work tries again, and has this one done, too. A callback may come back here.
+                drop(thread);
+                settings.tell(&error);
+            }
         }
+    }
+}
+
+impl Drop for Archivist {
+    /// Without `stop` before it, everything is done, and nobody waits for that.
+    fn drop(&mut self) {
+        self.queue.close();
     }
 }
 

@@ -25,6 +25,7 @@ impl Work {
 }
 
 /// How a long piece of work goes on.
+#[cfg(feature = "zstd")]
 pub(super) enum Pause {
     Over,
     Go,
@@ -119,6 +120,12 @@ impl Queue {
 
     pub(super) fn stop(&self, deadline: Option<Instant>) {
         lock(&self.state).stop = Some(Stop { deadline });
+        self.changed.notify_all();
+    }
+
+    /// Ends the thread when all is done, unless it was told to end before.
+    pub(super) fn close(&self) {
+        lock(&self.state).stop.get_or_insert(Stop { deadline: None });
         self.changed.notify_all();
     }
 

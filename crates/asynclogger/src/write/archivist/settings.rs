@@ -21,6 +21,7 @@ pub(crate) struct ArchiveSettings {
     pub(super) retention: Retention,
     pub(super) compression: Compression,
     /// Bytes that are compressed in a second.
+    #[cfg(feature = "zstd")]
     pub(super) rate: u64,
     on_archived: Option<ArchivedCallback>,
     on_error: Option<ErrorCallback>,
@@ -40,6 +41,7 @@ impl ArchiveSettings {
             name,
             retention: config.retention.clone(),
             compression: config.compression,
+            #[cfg(feature = "zstd")]
             rate: config.compression_rate.max(1),
             on_archived: config.on_archived.clone(),
             on_error: config.on_error.clone(),

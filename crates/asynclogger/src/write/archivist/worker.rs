@@ -42,10 +42,8 @@ struct Open {
 enum Final {
     /// It has the form that it is to have.
     Done { name: OsString, bytes: u64, compressed: bool },
-    /// It was left as it is, for the next sweep.
+    /// It was left as it is, for the next sweep; or it is not there any more.
     Left,
-    /// It is not there any more.
-    Gone,
 }
 
 impl<'a> Worker<'a> {
@@ -120,11 +118,11 @@ impl<'a> Worker<'a> {
         let (pairs, rest): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| {
             file.form == Form::Plain && compressed.contains(&compressed_name(&file.name))
         });
-        for file in self.of_log(settings, &pairs, active) {
+        for (name, lineage) in self.of_log(settings, &pairs, active) {
             if self.queue.is_stopping() {
                 break;
             }
-            let Some(open) = tell_or(settings, open(settings, &file.0, file.1), None) else {
+            let Some(open) = tell_or(settings, open(settings, &name, lineage), None) else {
                 continue;
             };
             let content = content(settings, &open);
@@ -132,7 +130,7 @@ impl<'a> Worker<'a> {
                 Ok(Final::Done { name, bytes, compressed }) => {
                     tell_archived(settings, &open, content, (&name, bytes, compressed));
                 }
-                Ok(Final::Left | Final::Gone) => {}
+                Ok(Final::Left) => {}
                 Err(error) => settings.tell(&error),
             }
         }
@@ -151,9 +149,12 @@ impl<'a> Worker<'a> {
             .filter(|file| !compressed.contains(&compressed_name(&file.name)))
             .cloned()
             .collect();
-        for (name, lineage) in self.of_log(settings, &plain, active) {
-            // There is a next opening for this.
-            if self.queue.is_stopping() {
+        for (index, (name, lineage)) in
+            self.of_log(settings, &plain, active).into_iter().enumerate()
+        {
+            // There is a next opening for the rest. One is done even in a process that ends at once: else
+            // a log that only such processes write would never get to it.
+            if index > 0 && self.queue.is_stopping() {
                 return;
             }
             let Some(open) = tell_or(settings, open(settings, &name, lineage), None) else {
@@ -196,7 +197,7 @@ impl<'a> Worker<'a> {
                 tell_archived(settings, open, content, (&name, bytes, compressed));
                 Ok(())
             }
-            Ok(Final::Left | Final::Gone) => Ok(()),
+            Ok(Final::Left) => Ok(()),
             Err(error) => {
                 settings.tell(&error);
                 Err(error.io_error().map_or(Cause::Other, Cause::of))
@@ -259,8 +260,7 @@ impl From<super::compressing::Became> for Final {
         use super::compressing::Became;
         match became {
             Became::Compressed { name, bytes } => Final::Done { name, bytes, compressed: true },
-            Became::Stopped => Final::Left,
-            Became::Gone => Final::Gone,
+            Became::Stopped | Became::Gone => Final::Left,
         }
     }
 }
