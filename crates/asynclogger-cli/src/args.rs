@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     rotation_args::RotationArgs,
-    units::{parse_duration, parse_seconds, parse_size},
+    units::{parse_duration, parse_seconds, parse_size, parse_time},
 };
 
 const EXIT_CODES: &str = "\
@@ -42,12 +42,28 @@ pub(crate) enum Command {
     ///
     /// Each record that does not end in a newline is ended with one. Damage is reported on standard error,
     /// everything that survived it is printed.
+    ///
+    /// A TIME is RFC 3339 (2026-07-01T10:00:00Z) or how long ago (90s, 15m, 2h, 7d). Records have no time of their own:
+    /// what is chosen are whole blocks, by the time when they were sealed. A record is sealed after it was logged, by
+    /// its logger's flush interval at most (10s unless set): --until has to be so much later to have all that was logged
+    /// before. The other blocks are neither read nor checked. Files of the original have no times: they are printed
+    /// whole.
     #[command(after_help = EXIT_CODES)]
     Cat(CatArgs),
+    /// Print the last records of a log, and those that come
+    ///
+    /// Those of the log that PATH is a segment of, up to the end of PATH; or of the one log in the directory PATH.
+    /// Earlier segments are looked at where PATH has not enough. Only the end of the log is read, and only there
+    /// damage is found. With -f, the log is followed from segment to segment, whatever their files are called, until
+    /// SIGINT or SIGTERM; a record is there when its block is, which takes its logger's flush interval at most.
+    #[command(after_help = EXIT_CODES)]
+    Tail(TailArgs),
     /// Check every byte, and say exactly what is damaged or missing
     #[command(after_help = EXIT_CODES)]
     Verify(VerifyArgs),
     /// Show what is in files, directories or logs
+    ///
+    /// Of a directory, or with --all, each log is shown as a whole, too, with its segments and its times.
     #[command(after_help = EXIT_CODES)]
     Stat(StatArgs),
     /// Measure calls and throughput here, then read every record back
@@ -179,19 +195,46 @@ pub(crate) struct InputArgs {
     pub(crate) paths: Vec<PathBuf>,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct CatArgs {
+/// How records are printed.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct PrintArgs {
     /// How a record is printed
     #[arg(long, value_enum, default_value_t = Format::Raw)]
     pub(crate) format: Format,
     /// End each record with a NUL byte instead of a newline
     #[arg(short = '0', long = "null")]
     pub(crate) null: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CatArgs {
+    #[command(flatten)]
+    pub(crate) print: PrintArgs,
+    /// Leave out blocks that were sealed before this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) since: Option<i64>,
+    /// Leave out blocks that were sealed at this time or later
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) until: Option<i64>,
     /// How the files of the original logger are laid out; files of this one say it themselves
     #[arg(long, value_enum, default_value_t = LayoutArg::Auto)]
     pub(crate) layout: LayoutArg,
     #[command(flatten)]
     pub(crate) input: InputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TailArgs {
+    /// How many records
+    #[arg(short = 'n', long = "records", value_name = "N", default_value_t = 10)]
+    pub(crate) records: u64,
+    /// Go on with what is written after
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    #[command(flatten)]
+    pub(crate) print: PrintArgs,
+    /// A file of the log, or a directory with one log
+    pub(crate) path: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

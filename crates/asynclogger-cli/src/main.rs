@@ -9,6 +9,7 @@ mod errors;
 mod lines;
 mod outcome;
 mod output;
+mod printer;
 mod progress;
 mod report;
 mod rotation_args;
@@ -23,7 +24,7 @@ use clap::Parser;
 
 use crate::{
     args::{Command, CommandLine},
-    commands::{bench, cat, stat, verify, write},
+    commands::{bench, cat, stat, tail, verify, write},
     outcome::{Answer, Failure},
     output::say,
 };
@@ -44,6 +45,7 @@ fn run(line: CommandLine) -> Result<Answer, Failure> {
     match line.command {
         Command::Write(args) => write::run(args),
         Command::Cat(args) => cat::run(args),
+        Command::Tail(args) => tail::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Stat(args) => stat::run(args),
         Command::Bench(args) => bench::run(args),

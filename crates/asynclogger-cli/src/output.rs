@@ -4,7 +4,7 @@ use std::{
     fmt,
     fs::File,
     io::{self, BufWriter, IsTerminal, Write},
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
 };
 
 /// Enough that a write call costs nothing beside the records in it.
@@ -26,6 +26,12 @@ impl Output {
 
     pub(crate) fn is_terminal(&self) -> bool {
         self.is_terminal
+    }
+}
+
+impl AsFd for Output {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.out.get_ref().as_fd()
     }
 }
 

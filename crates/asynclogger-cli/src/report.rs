@@ -6,11 +6,11 @@ use asynclogger::{
     Dropped,
     read::{Damage, Format, LogReport, Loss, Report},
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{
     output::say,
-    units::{show_count, show_mb, show_number_of},
+    units::{show_count, show_mb, show_number_of, show_time},
 };
 
 /// The keys are a promise to scripts.
@@ -27,6 +27,7 @@ pub(crate) struct FileJson {
     records: u64,
     payload_bytes: u64,
     file_bytes: u64,
+    stored_bytes: u64,
     dropped: DroppedJson,
     lost: LossJson,
     damage: Vec<DamageJson>,
@@ -102,6 +103,7 @@ impl From<&Report> for FileJson {
             records: report.records,
             payload_bytes: report.payload_bytes,
             file_bytes: report.file_bytes,
+            stored_bytes: report.stored_bytes,
             dropped: report.dropped().into(),
             lost: report.lost.into(),
             damage: report.damage.iter().map(DamageJson::from).collect(),
@@ -116,12 +118,16 @@ pub(crate) fn write_text(out: &mut impl Write, report: &Report) -> io::Result<()
     writeln!(out, "  format    {}", show_format(report))?;
     writeln!(
         out,
-        "  contents  {}, {} of payload, in {} and {}; file {}",
+        "  contents  {}, {} of payload, in {} and {}; file {}{}",
         show_number_of(report.records, "record"),
         show_mb(report.payload_bytes),
         show_number_of(report.blocks, "block"),
         show_number_of(report.sessions.len() as u64, "session"),
-        show_mb(report.file_bytes)
+        show_mb(report.file_bytes),
+        match report.stored_bytes {
+            stored if stored == report.file_bytes => String::new(),
+            stored => format!(", compressed to {}", show_mb(stored)),
+        }
     )?;
     writeln!(out, "  dropped   {}", show_dropped(&report.dropped()))?;
     writeln!(out, "  ending    {}", report.ending)?;
@@ -209,17 +215,65 @@ pub(crate) struct Totals {
     pub(crate) records: u64,
     pub(crate) payload_bytes: u64,
     pub(crate) file_bytes: u64,
+    pub(crate) stored_bytes: u64,
     pub(crate) dropped: Dropped,
     pub(crate) lost_min: u64,
     /// `None`: unknown for one of them.
     pub(crate) lost_max: Option<u64>,
     /// What was named and could not be read, or is no log.
     pub(crate) unread: u64,
+    /// The logs that were read as a whole.
+    pub(crate) logs: Vec<LogSummary>,
+}
+
+/// A log over all its segments.
+#[derive(Serialize)]
+pub(crate) struct LogSummary {
+    /// The last segment's file: of a log that is being written, the one with its name.
+    pub(crate) file: String,
+    log_id: Option<String>,
+    pub(crate) segments: u64,
+    pub(crate) missing_segments: u64,
+    pub(crate) records: u64,
+    pub(crate) payload_bytes: u64,
+    file_bytes: u64,
+    pub(crate) stored_bytes: u64,
+    /// Nanoseconds since 1970.
+    #[serde(serialize_with = "time_json")]
+    pub(crate) first_time: Option<i64>,
+    #[serde(serialize_with = "time_json")]
+    pub(crate) last_time: Option<i64>,
+}
+
+fn time_json<S: Serializer>(time: &Option<i64>, to: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| show_time(time, 9)).serialize(to)
+}
+
+impl From<&LogReport> for LogSummary {
+    fn from(log: &LogReport) -> LogSummary {
+        let last = log.segments.last();
+        LogSummary {
+            file: last.map_or(String::new(), |report| report.path.display().to_string()),
+            log_id: log.log_id.map(|id| id.to_string()),
+            segments: log.segments.len() as u64,
+            missing_segments: count_missing(log),
+            records: log.records,
+            payload_bytes: log.payload_bytes,
+            file_bytes: log.file_bytes,
+            stored_bytes: log.stored_bytes,
+            first_time: log.segments.iter().filter_map(|report| report.first_time).min(),
+            last_time: log.segments.iter().filter_map(|report| report.last_time).max(),
+        }
+    }
+}
+
+fn count_missing(log: &LogReport) -> u64 {
+    log.missing.iter().map(|range| range.end() - range.start() + 1).sum()
 }
 
 /// The keys are a promise to scripts. No file's object has `files`.
 #[derive(Serialize)]
-struct TotalsJson {
+struct TotalsJson<'a> {
     files: u64,
     damaged_files: u64,
     damage: u64,
@@ -228,10 +282,12 @@ struct TotalsJson {
     records: u64,
     payload_bytes: u64,
     file_bytes: u64,
+    stored_bytes: u64,
     dropped: DroppedJson,
     lost: LossJson,
     unread: u64,
     whole: bool,
+    logs: &'a [LogSummary],
 }
 
 impl Totals {
@@ -247,6 +303,7 @@ impl Totals {
         self.records += report.records;
         self.payload_bytes += report.payload_bytes;
         self.file_bytes += report.file_bytes;
+        self.stored_bytes += report.stored_bytes;
         self.add_dropped(report.dropped());
         self.add_lost(report.lost);
     }
@@ -257,12 +314,13 @@ impl Totals {
         for report in &log.segments {
             self.add_damage(report);
         }
-        let missing = log.missing.iter().map(|range| range.end() - range.start() + 1);
-        self.missing_segments += missing.sum::<u64>();
+        self.missing_segments += count_missing(log);
+        self.logs.push(log.into());
         self.blocks += log.blocks;
         self.records += log.records;
         self.payload_bytes += log.payload_bytes;
         self.file_bytes += log.file_bytes;
+        self.stored_bytes += log.stored_bytes;
         self.add_dropped(log.dropped());
         self.add_lost(log.lost);
     }
@@ -339,10 +397,12 @@ impl Totals {
             records: self.records,
             payload_bytes: self.payload_bytes,
             file_bytes: self.file_bytes,
+            stored_bytes: self.stored_bytes,
             dropped: self.dropped.into(),
             lost: LossJson { min: self.lost_min, max: self.lost_max },
             unread: self.unread,
             whole: self.is_whole(),
+            logs: &self.logs,
         };
         serde_json::to_writer(out, &object)
     }

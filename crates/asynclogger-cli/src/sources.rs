@@ -83,7 +83,8 @@ pub(crate) enum Problem {
 }
 
 impl Problem {
-    fn say(self) -> Result<Answer, Failure> {
+    /// Says what is wrong with a source; its answer.
+    pub(crate) fn say(self) -> Result<Answer, Failure> {
         match self {
             Problem::Output(failure) => Err(failure),
             Problem::Source(error) => {

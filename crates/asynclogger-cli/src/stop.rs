@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
 };
 use signal_hook::{
@@ -27,6 +27,17 @@ pub(crate) enum Ready {
     Input,
     /// The wish to end.
     Stop,
+}
+
+/// Why a pause was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// The time was over.
+    Over,
+    /// The wish to end.
+    Stop,
+    /// Nobody reads the output any more.
+    Closed,
 }
 
 /// The wish is granted by whoever waits with [`StopSignal::wait`]. If it is not within this time, because a log call
@@ -67,6 +78,26 @@ impl StopSignal {
             }
         })?;
         Ok(StopSignal { readable })
+    }
+
+    /// Waits for `time`, or until a signal came or nobody reads `output` any more.
+    pub(crate) fn pause(&self, time: Duration, output: impl AsFd) -> io::Result<Pause> {
+        let timeout =
+            Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
+        // Of the output nothing is asked: what went wrong with it is told in any case.
+        let mut fds =
+            [PollFd::new(&self.readable, PollFlags::IN), PollFd::new(&output, PollFlags::empty())];
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(if !fds[0].revents().is_empty() {
+            Pause::Stop
+        } else if !fds[1].revents().is_empty() {
+            Pause::Closed
+        } else {
+            Pause::Over
+        })
     }
 
     /// Waits until `input` can be read without waiting, or a signal came. The signal wins.

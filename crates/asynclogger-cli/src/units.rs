@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 /// Parses `64M`: a whole number of bytes, or of K, M or G (powers of 1024).
 pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
@@ -43,6 +45,19 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Parses `2026-07-01T10:00:00Z`, or `2h` for so long ago; in nanoseconds since 1970.
+pub(crate) fn parse_time(text: &str) -> Result<i64, String> {
+    let time: Timestamp = match parse_duration(text) {
+        Ok(ago) => Timestamp::now()
+            .checked_sub(ago)
+            .map_err(|_| "longer ago than a calendar can count".to_owned())?,
+        Err(_) => text.parse().map_err(|_| {
+            "a time is RFC 3339, 2026-07-01T10:00:00Z, or a duration: so long ago".to_owned()
+        })?,
+    };
+    i64::try_from(time.as_nanosecond()).map_err(|_| "no log has such a time".into())
+}
+
 /// Parses `--seconds 2.5`.
 pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = parse_number(text).ok_or("not a number of seconds")?;
@@ -67,6 +82,14 @@ pub(crate) fn show_seconds(duration: Duration) -> String {
         s if s < 1.0 => format!("{:.1} ms", s * 1e3),
         s if s < 100.0 => format!("{s:.2} s"),
         s => format!("{s:.0} s"),
+    }
+}
+
+/// RFC 3339, UTC. A damaged file can hold any number, but jiff holds every `i64` of nanoseconds.
+pub(crate) fn show_time(nanoseconds: i64, decimals: usize) -> String {
+    match Timestamp::from_nanosecond(i128::from(nanoseconds)) {
+        Ok(time) => format!("{time:.decimals$}"),
+        Err(_) => nanoseconds.to_string(),
     }
 }
 
@@ -126,6 +149,18 @@ mod tests {
             assert!(parse_duration(bad).is_err(), "{bad:?}");
         }
         assert!(parse_duration(&format!("{}d", "9".repeat(40))).is_err());
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!(parse_time("1970-01-01T00:00:01.5Z"), Ok(1_500_000_000));
+        assert_eq!(parse_time("2026-07-01T10:00:00+02:00"), Ok(1_782_892_800_000_000_000));
+        let hour = parse_time("1h").unwrap() / 1_000_000_000;
+        let now = Timestamp::now().as_second();
+        assert!((now - 3660..=now - 3599).contains(&hour), "{hour}");
+        for bad in ["", "now", "2026-07-01", "10", "-1h", "9999999d", "-001000-01-01T00:00:00Z"] {
+            assert!(parse_time(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -3,5 +3,6 @@
 pub(crate) mod bench;
 pub(crate) mod cat;
 pub(crate) mod stat;
+pub(crate) mod tail;
 pub(crate) mod verify;
 pub(crate) mod write;

@@ -3,16 +3,15 @@
 use std::io::{self, Write};
 
 use asynclogger::read::{Report, verify};
-use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
     args::StatArgs,
     outcome::{Answer, Failure},
     output::{Output, say},
-    report::{FileJson, Totals},
+    report::{FileJson, LogSummary, Totals},
     sources::{Source, for_each_source},
-    units::{show_count, show_mb},
+    units::{show_count, show_mb, show_time},
 };
 
 pub(crate) fn run(args: StatArgs) -> Result<Answer, Failure> {
@@ -43,7 +42,11 @@ pub(crate) fn run(args: StatArgs) -> Result<Answer, Failure> {
         totals.write_json(&mut out)?;
         out.write_all(b"\n")?;
     } else if !reports.is_empty() {
-        write_table(&mut out, &reports, &totals)?;
+        write_files(&mut out, &reports, &totals)?;
+        if !totals.logs.is_empty() {
+            writeln!(out)?;
+            write_logs(&mut out, &totals.logs)?;
+        }
     }
     out.flush()?;
     if !totals.is_whole() {
@@ -77,14 +80,18 @@ impl From<&Report> for StatJson {
     }
 }
 
-const HEADINGS: [&str; 10] = [
-    "FILE", "SEGMENT", "SESSIONS", "RECORDS", "PAYLOAD", "OVERHEAD", "DROPPED", "FIRST", "LAST",
-    "ENDING",
+const HEADINGS: [&str; 11] = [
+    "FILE", "SEGMENT", "SESSIONS", "RECORDS", "PAYLOAD", "OVERHEAD", "STORED", "DROPPED", "FIRST",
+    "LAST", "ENDING",
 ];
 /// Words are aligned left, numbers right.
-const RIGHT: [bool; 10] = [false, true, true, true, true, true, true, false, false, false];
+const RIGHT: [bool; 11] = [false, true, true, true, true, true, true, true, false, false, false];
 
-fn write_table(out: &mut impl Write, reports: &[Report], totals: &Totals) -> io::Result<()> {
+const LOG_HEADINGS: [&str; 8] =
+    ["LOG", "SEGMENTS", "MISSING", "RECORDS", "PAYLOAD", "STORED", "FIRST", "LAST"];
+const LOG_RIGHT: [bool; 8] = [false, true, true, true, true, true, false, false];
+
+fn write_files(out: &mut impl Write, reports: &[Report], totals: &Totals) -> io::Result<()> {
     let mut rows = vec![HEADINGS.map(String::from)];
     rows.extend(reports.iter().map(row));
     if reports.len() > 1 {
@@ -95,18 +102,44 @@ fn write_table(out: &mut impl Write, reports: &[Report], totals: &Totals) -> io:
             show_count(totals.records),
             show_mb(totals.payload_bytes),
             show_mb(totals.file_bytes.saturating_sub(totals.payload_bytes)),
+            show_mb(totals.stored_bytes),
             show_count(totals.dropped.total()),
             String::new(),
             String::new(),
             String::new(),
         ]);
     }
-    let widths: [usize; 10] = std::array::from_fn(|column| {
+    write_table(out, &rows, RIGHT)
+}
+
+fn write_logs(out: &mut impl Write, logs: &[LogSummary]) -> io::Result<()> {
+    let mut rows = vec![LOG_HEADINGS.map(String::from)];
+    rows.extend(logs.iter().map(|log| {
+        [
+            log.file.clone(),
+            show_count(log.segments),
+            show_count(log.missing_segments),
+            show_count(log.records),
+            show_mb(log.payload_bytes),
+            show_mb(log.stored_bytes),
+            log.first_time.map_or("-".into(), |time| show_time(time, 3)),
+            log.last_time.map_or("-".into(), |time| show_time(time, 3)),
+        ]
+    }));
+    write_table(out, &rows, LOG_RIGHT)
+}
+
+fn write_table<const N: usize>(
+    out: &mut impl Write,
+    rows: &[[String; N]],
+    is_right: [bool; N],
+) -> io::Result<()> {
+    let widths: [usize; N] = std::array::from_fn(|column| {
         rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
     });
-    for row in &rows {
+    for row in rows {
         let mut line = String::new();
-        for ((cell, width), right) in row.iter().zip(widths).zip(RIGHT) {
+        for ((cell, width), right) in row.iter().zip(widths).zip(is_right) {
             line += &if right { format!("{cell:>width$}  ") } else { format!("{cell:<width$}  ") };
         }
         writeln!(out, "{}", line.trim_end())?;
@@ -114,7 +147,7 @@ fn write_table(out: &mut impl Write, reports: &[Report], totals: &Totals) -> io:
     Ok(())
 }
 
-fn row(report: &Report) -> [String; 10] {
+fn row(report: &Report) -> [String; 11] {
     let damaged = if report.is_whole() { "" } else { ", damaged" };
     [
         report.path.display().to_string(),
@@ -123,17 +156,10 @@ fn row(report: &Report) -> [String; 10] {
         show_count(report.records),
         show_mb(report.payload_bytes),
         show_mb(report.overhead_bytes()),
+        show_mb(report.stored_bytes),
         show_count(report.dropped().total()),
         report.first_time.map_or("-".into(), |time| show_time(time, 3)),
         report.last_time.map_or("-".into(), |time| show_time(time, 3)),
         format!("{}{damaged}", report.ending),
     ]
-}
-
-/// RFC 3339, UTC. A damaged file can hold any number, but jiff holds every `i64` of nanoseconds.
-fn show_time(nanoseconds: i64, decimals: usize) -> String {
-    match Timestamp::from_nanosecond(i128::from(nanoseconds)) {
-        Ok(time) => format!("{time:.decimals$}"),
-        Err(_) => nanoseconds.to_string(),
-    }
 }

@@ -10,6 +10,10 @@ mod cat;
 mod damage;
 /// Files and directories that cannot be used.
 mod files;
+/// Logs of several files, some of them compressed or missing.
+mod segments;
+/// The end of a log, and how it goes on.
+mod tail;
 /// Help, and what cannot be meant.
 mod usage;
 /// Standard input becomes a log, and comes back.

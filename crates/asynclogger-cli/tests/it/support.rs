@@ -66,6 +66,41 @@ impl Place {
         path
     }
 
+    /// Name of the archived segment with this number.
+    pub(crate) fn archived(&self, number: u32) -> String {
+        format!("app_2026-01-01_00-00-{number:02}.log")
+    }
+
+    /// Gives `app.log` an archived name: whoever writes to `app.log` next begins the next segment.
+    pub(crate) fn archive(&self, number: u32) {
+        fs::rename(self.file("app.log"), self.file(&self.archived(number))).expect("renamed");
+    }
+
+    /// Compresses a file as docs/format.md has it, section 8; the original goes.
+    pub(crate) fn compress(&self, name: &str) {
+        let source = fs::read(self.file(name)).expect("a file");
+        let mut compressor = zstd::bulk::Compressor::new(3).expect("zstd");
+        let checksum = zstd::zstd_safe::CParameter::ChecksumFlag(true);
+        compressor.set_parameter(checksum).expect("set");
+        let (mut file, mut entries) = (Vec::new(), Vec::new());
+        for content in source.chunks(2 << 20) {
+            let frame = compressor.compress(content).expect("compressed");
+            entries.extend((frame.len() as u32).to_le_bytes());
+            entries.extend((content.len() as u32).to_le_bytes());
+            file.extend(frame);
+        }
+        file.extend(0x184D_2A5E_u32.to_le_bytes());
+        file.extend((entries.len() as u32 + 9).to_le_bytes());
+        file.extend(&entries);
+        file.extend((entries.len() as u32 / 8).to_le_bytes());
+        file.push(0);
+        file.extend(0x8F92_EAB1_u32.to_le_bytes());
+        self.put(&format!(".{name}.zst"), &file);
+        let hidden = self.file(&format!(".{name}.zst"));
+        fs::rename(hidden, self.file(&format!("{name}.zst"))).expect("renamed");
+        fs::remove_file(self.file(name)).expect("removed");
+    }
+
     /// Runs `asynclogger` here with `args`, separated by blanks, and `input`.
     pub(crate) fn run(&self, args: &str, input: impl Into<Vec<u8>>) -> Run {
         let output = assert_cmd::Command::new(env!("CARGO_BIN_EXE_asynclogger"))

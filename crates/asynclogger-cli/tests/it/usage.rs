@@ -1,6 +1,6 @@
 use crate::support::Place;
 
-const COMMANDS: [&str; 5] = ["write", "cat", "verify", "stat", "bench"];
+const COMMANDS: [&str; 6] = ["write", "cat", "tail", "verify", "stat", "bench"];
 
 #[test]
 fn help_is_data_and_says_the_exit_codes() {
@@ -39,6 +39,9 @@ fn what_cannot_be_meant_is_a_usage_error() {
         "write",
         "write a b",
         "cat",
+        "tail",
+        "tail a b",
+        "tail -n many a",
         "verify",
         "stat",
         "bench",
@@ -82,7 +85,6 @@ fn what_cannot_be_meant_is_a_usage_error() {
 fn options_of_features_to_come_are_not_accepted() {
     let place = Place::new();
     let later = [
-        "tail a",
         "repair a --output b",
         "salvage a",
         "write --durability on-flush a",

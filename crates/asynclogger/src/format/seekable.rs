@@ -14,8 +14,8 @@ pub(crate) const FRAME_LEN: usize = 2 << 20;
 pub(crate) const MAX_CONTENT: usize = 8 << 20;
 /// A frame of [`MAX_CONTENT`] that zstd could not compress is not longer than this.
 pub(crate) const MAX_STORED: usize = MAX_CONTENT + MAX_CONTENT / 128;
-/// More frames than this (64 TiB of ours) are not believed.
-pub(crate) const MAX_FRAMES: usize = 1 << 25;
+/// No more frames than this (2 TiB, as we write them) are read: it bounds the memory for their places.
+pub(crate) const MAX_FRAMES: usize = 1 << 20;
 
 /// Bytes in front of the entries of the seek table.
 pub(crate) const TABLE_HEADER: usize = 8;

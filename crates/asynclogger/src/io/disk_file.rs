@@ -119,6 +119,10 @@ impl BlockFile for DiskFile {
         if self.rides { EngineKind::IoUring } else { EngineKind::Pwritev2 }
     }
 
+    fn room(&self) -> Option<u64> {
+        pwrite::room(&self.file)
+    }
+
     fn state(&self) -> io::Result<FileState> {
         pwrite::state(&self.file)
     }

@@ -297,6 +297,10 @@ impl BlockFile for FaultFile {
         EngineKind::Pwritev2
     }
 
+    fn room(&self) -> Option<u64> {
+        None
+    }
+
     fn state(&self) -> io::Result<FileState> {
         let len = self.disk.lock().images[self.file].live.len() as u64;
         Ok(FileState { identity: (0, self.file as u64), links: 1, len })

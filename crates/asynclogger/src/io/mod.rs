@@ -117,6 +117,9 @@ pub(crate) trait BlockFile: Send {
     /// The engine in effect; it may change while running.
     fn engine(&self) -> EngineKind;
 
+    /// Bytes that are free where the file is; `None` if the system does not say.
+    fn room(&self) -> Option<u64>;
+
     /// The file as the system sees it now.
     ///
     /// # Errors

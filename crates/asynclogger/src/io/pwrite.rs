@@ -6,7 +6,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FallocateFlags, fallocate, fstat, ftruncate},
+    fs::{FallocateFlags, fallocate, fstat, fstatvfs, ftruncate},
     io::{Errno, ReadWriteFlags, pwritev2},
 };
 
@@ -88,6 +88,12 @@ fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
 pub(super) fn trim(file: &File) -> io::Result<()> {
     let len = state(file)?.len;
     Ok(ftruncate(file, len)?)
+}
+
+/// Bytes that are free where the file is.
+pub(super) fn room(file: &File) -> Option<u64> {
+    let system = fstatvfs(file).ok()?;
+    system.f_bavail.checked_mul(system.f_frsize)
 }
 
 /// # Errors

@@ -19,6 +19,10 @@ use super::{
 };
 use crate::{Error, ErrorKind, LogId};
 
+/// A new gap is looked at so often before it is believed: a file that is renamed or compressed while the
+/// directory is read may be seen under neither name.
+const LOOKS: usize = 3;
+
 /// All segments of one log, in the order of their numbers.
 ///
 /// What belongs together is told by the log id in the files, not by their names. Opening reads the start of
@@ -258,17 +262,29 @@ impl LogDir {
     fn list_again(&mut self) -> Result<(), Error> {
         self.learn_log();
         let Some(log_id) = self.log_id else { return Ok(()) };
-        let mut listing = segments::list(&self.dir)?;
-        let mut last = self.segments.last().map_or(0, |segment| segment.id);
-        for fresh in listing.logs.remove(&log_id).unwrap_or_default() {
-            if fresh.id > last {
-                last = fresh.id;
-                self.segments.push(fresh);
-            } else if let Some(known) = self.segments.iter_mut().find(|old| old.id == fresh.id) {
-                *known = fresh;
+        let missing = self.missing();
+        for _ in 0..LOOKS {
+            let mut listing = segments::list(&self.dir)?;
+            self.merge(listing.logs.remove(&log_id).unwrap_or_default());
+            if self.missing() == missing {
+                break;
             }
         }
         Ok(())
+    }
+
+    /// Adds what is new, unless something behind it is read already, and takes over new paths.
+    fn merge(&mut self, mut found: Vec<Segment>) {
+        // Of several copies the first is the best.
+        found.dedup_by_key(|segment| segment.id);
+        for fresh in found {
+            let index = self.segments.partition_point(|known| known.id < fresh.id);
+            match self.segments.get_mut(index).filter(|known| known.id == fresh.id) {
+                Some(known) => *known = fresh,
+                None if index >= self.next => self.segments.insert(index, fresh),
+                None => {}
+            }
+        }
     }
 
     /// A file that was empty may have got a start meanwhile.

@@ -17,7 +17,7 @@ pub struct LogReport {
     /// The reports of its segments, in order, each as if the file stood alone; without those of which
     /// nothing was asked for.
     pub segments: Vec<Report>,
-    /// See [`LogDir::missing`].
+    /// See [`LogDir::missing`](super::LogDir::missing).
     pub missing: Vec<RangeInclusive<u64>>,
     /// The sessions over all segments.
     pub sessions: Vec<SessionReport>,
@@ -27,7 +27,7 @@ pub struct LogReport {
     pub records: u64,
     /// Their bytes.
     pub payload_bytes: u64,
-    /// Records that were not asked for, each counted once; see [`LogDir::since`].
+    /// Records that were not asked for, each counted once; see [`LogDir::since`](super::LogDir::since).
     pub skipped_records: u64,
     /// Bytes of all files, as [`Report::file_bytes`].
     pub file_bytes: u64,

@@ -19,6 +19,10 @@ use crate::{Error, ErrorKind, LogId};
 /// A file whose start is damaged is searched so far for another sign of its log.
 const SIGN_WITHIN: u64 = 1 << 20;
 
+/// A directory is read so often if it changes meanwhile: a file that is renamed or compressed just then may
+/// be seen under neither name.
+const LISTINGS: usize = 3;
+
 /// One file of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -134,6 +138,20 @@ pub(super) struct Listing {
 /// Reads the start of every regular file `*.log` and `*.log.zst` in `dir`; hidden ones are left out, for
 /// they are being prepared. Files that vanish meanwhile are passed over.
 pub(super) fn list(dir: &Path) -> Result<Listing, Error> {
+    let modified = || fs::metadata(dir).and_then(|metadata| metadata.modified()).ok();
+    let mut before = modified();
+    for _ in 1..LISTINGS {
+        let listing = list_once(dir)?;
+        let after = modified();
+        if after == before {
+            return Ok(listing);
+        }
+        before = after;
+    }
+    list_once(dir)
+}
+
+fn list_once(dir: &Path) -> Result<Listing, Error> {
     let cannot_list = |error| Error::io("cannot list", error).at_path(dir);
     let (mut listing, mut search) = (Listing::default(), Search::default());
     for entry in fs::read_dir(dir).map_err(cannot_list)? {

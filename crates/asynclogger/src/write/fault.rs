@@ -17,7 +17,7 @@ pub(super) fn kill_point(_place: &'static str) {
     told::kill_point();
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 pub(super) use told::{panic_at, panic_no_more};
 
 #[cfg(test)]
@@ -36,11 +36,13 @@ mod told {
         static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
     }
 
+    #[cfg(not(loom))]
     /// The n-th step from now on, on this thread, panics; counted from 0.
     pub(in crate::write) fn panic_at(n: u64) {
         LEFT.with(|left| left.set(Some(n)));
     }
 
+    #[cfg(not(loom))]
     /// No step panics any more.
     pub(in crate::write) fn panic_no_more() {
         LEFT.with(|left| left.set(None));

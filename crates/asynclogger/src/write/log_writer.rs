@@ -15,7 +15,7 @@ use super::{
     files::NextSegment,
     gate::Ending,
     log::Log,
-    outbox::{Outbox, Told},
+    outbox::{Outbox, Told, cause_of},
     pass::Pass,
     rotator::Rotator,
     segment::{Segment, wall_clock},
@@ -69,6 +69,8 @@ pub(crate) struct LogWriter {
     noted: Dropped,
     hand: Option<Hand>,
     pass: Option<Pass>,
+    /// Who asked while there was trouble, up to this ticket.
+    asked: Option<u64>,
     /// When what is in the buffers has been there for an interval.
     deadline: Option<Instant>,
     /// The part after the end, once that was put in.
@@ -114,6 +116,7 @@ impl LogWriter {
             noted: Dropped::default(),
             hand: None,
             pass: None,
+            asked: None,
             deadline: None,
             ended: None,
             copies: None,
@@ -289,6 +292,8 @@ impl LogWriter {
         }
         for error in std::mem::take(&mut self.errors) {
             self.failed(&error);
+            // Behind that: who sees it counted finds it as the last one.
+            self.log.progress.count_error(cause_of(&error));
         }
         busy
     }
@@ -297,6 +302,7 @@ impl LogWriter {
     #[cold]
     fn failed(&mut self, error: &Error) {
         let ticket = self.pass.take().and_then(|pass| pass.ticket);
+        let ticket = ticket.max(std::mem::take(&mut self.asked));
         self.log.gate.fail(ticket, error);
         self.tell(error);
         if self.ending == Ending::Abandoned {
@@ -331,10 +337,17 @@ impl LogWriter {
             self.write_hand();
             busy = true;
         }
-        if self.pass.is_none() {
-            if let Some(request) = self.log.gate.open_request() {
-                // Who asks gets an attempt, whatever the backoff says.
+        if self.outbox.is_troubled() {
+            // Nothing is sealed for what cannot be written: each pass would take a buffer of each shard.
+            // But who asks gets an attempt, whatever the backoff says, and its error.
+            let ticket = self.log.gate.open_request().map(|request| request.ticket);
+            if ticket > self.asked {
+                self.asked = ticket;
                 self.outbox.hurry(now);
+                busy = true;
+            }
+        } else if self.pass.is_none() {
+            if let Some(request) = self.log.gate.open_request() {
                 self.look_at_file(now);
                 self.pass = Some(Pass::begin(&self.log, Some(request)));
                 busy = true;
@@ -597,13 +610,16 @@ impl LogWriter {
         let give_up = (self.ending == Ending::Abandoned).then(|| now + GIVE_UP_AFTER / 10);
         let may_rotate = self.ended.is_none() && self.outbox.has_room();
         let rotation = self.rotator.wake_at(now).filter(|_| may_rotate);
-        let others = [look, self.outbox.wake_at(), self.deadline, give_up, rotation];
+        // With trouble the interval has to wait for its end.
+        let deadline = self.deadline.filter(|_| !self.outbox.is_troubled());
+        let others = [look, self.outbox.wake_at(), deadline, give_up, rotation];
         others.into_iter().flatten().min()
     }
 
     /// Whether there is a request that `advance` has not seen.
     pub(crate) fn has_news(&self) -> bool {
-        let unseen = self.pass.is_none() && self.log.gate.open_request().is_some();
+        let request = self.log.gate.open_request().map(|request| request.ticket);
+        let unseen = self.pass.is_none() && request > self.asked;
         unseen || (!self.is_closed() && self.log.gate.ending() != self.ending)
     }
 

@@ -196,6 +196,10 @@ impl BlockFile for MemoryFile {
         EngineKind::Pwritev2
     }
 
+    fn room(&self) -> Option<u64> {
+        None
+    }
+
     fn state(&self) -> io::Result<FileState> {
         Ok(FileState { identity: (0, 0), links: 1, len: self.end })
     }

@@ -57,13 +57,16 @@ pub(super) struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// Counts an error, and keeps it for whoever asked; what it means.
+    /// Keeps an error for whoever asked; what it means.
     fn error(&mut self, error: Error) -> Cause {
-        let cause = error.io_error().map_or(Cause::Other, Cause::of);
-        self.progress.count_error(cause);
+        let cause = cause_of(&error);
         self.errors.push(error);
         cause
     }
+}
+
+pub(super) fn cause_of(error: &Error) -> Cause {
+    error.io_error().map_or(Cause::Other, Cause::of)
 }
 
 pub(super) struct Outbox {
@@ -81,6 +84,8 @@ pub(super) struct Outbox {
     barrier: Option<Barrier>,
     /// Space is being taken ahead.
     reserving: bool,
+    /// That failed. It may have taken a part, which is to be given back once nothing is in flight.
+    trims: bool,
     trouble: Trouble,
     doubt: Option<Doubt>,
     /// When the way back to the log's own directory is tried, if it is in the other.
@@ -106,6 +111,7 @@ impl Outbox {
             wanted: 0,
             barrier: None,
             reserving: false,
+            trims: false,
             trouble: Trouble::default(),
             doubt: None,
             home_at: None,
@@ -140,6 +146,11 @@ impl Outbox {
     /// Whether a part that is put in now can be written at once.
     pub(super) fn has_room(&self) -> bool {
         !self.trouble.is_there() && !self.active.is_turning() && self.parts.has_room()
+    }
+
+    /// Whether something failed and was not made good yet.
+    pub(super) fn is_troubled(&self) -> bool {
+        self.trouble.is_there() || self.active.turn_at().is_some()
     }
 
     /// Whether nothing is in flight.
@@ -227,10 +238,15 @@ impl Outbox {
                     // Space that is not there ahead is not there yet: the writes will tell.
                     if result.is_err() {
                         self.active.segment_mut().stop_reserving();
+                        self.trims = true;
                     }
                 }
                 number => self.write_over(number, result, now, told),
             }
+        }
+        if self.trims && self.is_quiet() {
+            self.trims = false;
+            self.active.segment_mut().trim();
         }
         busy |= self.settle(told.progress);
         busy |= self.take_turn(now, told);
@@ -423,7 +439,7 @@ impl Outbox {
     /// Submits what is due, in the order of the file; while there is trouble, one to try.
     fn submit_due(&mut self, progress: &Progress) -> bool {
         let mut busy = false;
-        while let Some(number) = self.parts.next_due() {
+        while let Some(number) = self.parts.next_due().filter(|_| !self.trims) {
             if self.trouble.holds() || (self.trouble.is_there() && !self.is_quiet()) {
                 break;
             }

@@ -265,7 +265,9 @@ impl Segment {
         let offset = reserved.max(self.offset);
         let len = step.min(self.max_size.saturating_sub(offset));
         self.reserved = Some(offset + step);
-        (len > 0).then_some(Operation::Reserve { offset, len })
+        // On a disk that is nearly full it would take from the writes in flight what they need.
+        let is_roomy = self.file.room().is_none_or(|room| room / 4 >= len);
+        (len > 0 && is_roomy).then_some(Operation::Reserve { offset, len })
     }
 
     /// Takes no more space ahead, since that failed.

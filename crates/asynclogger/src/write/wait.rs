@@ -54,6 +54,12 @@ impl Bell {
         &self.alarm
     }
 
+    /// Models have no files, and nobody that an engine could wake.
+    #[cfg(loom)]
+    pub(crate) fn alarm(&self) -> &crate::io::Alarm {
+        unreachable!("no model opens a file")
+    }
+
     /// Wakes the flusher if it sleeps at least as soundly as `sleep`; after the caller's news.
     pub(crate) fn ring(&self, sleep: Sleep) {
         // Pairs with the fence in `sleep`.

@@ -99,6 +99,7 @@ fn every_mode(mounted: &Mounted, does_direct: bool) {
                     let error = Logger::new(config).expect_err("there is no direct I/O here");
                     assert_eq!(error.kind(), ErrorKind::DirectIo, "{error}");
                     assert_eq!(error.path(), Some(&*path), "{error}");
+                    assert!(!std::fs::exists(&path).expect("a look"), "nothing is left behind");
                     continue;
                 }
                 let mode = match direct {

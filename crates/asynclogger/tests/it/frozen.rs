@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Of a millisecond each.
-const TICKS: u64 = 2_000;
+const TICKS: u64 = 5_000;
 const PER_TICK: u64 = 10;
 const LEN: usize = 200;
 

@@ -172,6 +172,9 @@ fn drop_counts_what_finds_no_room() {
             is_full.store(true, Ordering::Release);
             place.make_room();
             place.wait_until_written(&logger);
+            // With `OnFlush` buffers are free only after a barrier.
+            logger.flush().expect("flush");
+            has_room.store(true, Ordering::Release);
         });
         let accepted = accepted.into_inner();
         let stats = logger.close().expect("close");
@@ -248,6 +251,7 @@ fn opening_on_a_full_disk_is_an_error() {
         let config = Config::new(&place.path).durability(durability).engine(engine);
         let error = Logger::new(config.clone()).expect_err("the disk is full");
         place.is_told_of(&error);
+        assert!(!fs::exists(&place.path).expect("a look"), "nothing is left behind");
         fs::remove_file(rest).expect("the rest");
         place.make_room();
         let logger = open(config);
@@ -266,4 +270,40 @@ fn fill(directory: &Path) -> PathBuf {
         while file.write_all(&vec![1; piece]).is_ok() && file.sync_data().is_ok() {}
     }
     path
+}
+
+/// A failing disk costs no more memory than what is logged: buffers are not used up by the interval.
+#[test]
+fn a_few_records_on_a_full_disk_are_not_dropped() {
+    on_full_disks(|place, durability, engine| {
+        // 64 buffers, and one is enough for what comes.
+        let logger = place.logger(32, Overflow::Drop, durability, engine);
+        let mut full = vec![1; 100 << 10];
+        while logger.stats().flush_errors == 0 {
+            assert!(logger.try_log_bytes(&full).is_ok(), "there are more buffers than that");
+            full[0] = full[0].wrapping_add(1);
+            wait_until("it is written, or fails", || {
+                logger.stats().pending < 20 || logger.stats().flush_errors > 0
+            });
+        }
+        let logged = logger.stats().accepted;
+        let intervals = logger.stats().flush_errors + 3;
+        let mut number = 0_u64;
+        while logger.stats().flush_errors < intervals || number < 100 {
+            assert!(logger.try_log_bytes(&number.to_le_bytes()).is_ok(), "record {number}");
+            number += 1;
+            let begun = Instant::now();
+            wait_until("a part of an interval", || begun.elapsed() > Duration::from_millis(5));
+        }
+        place.make_room();
+        let mut closed = logger.close();
+        wait_until("close", || {
+            if closed.is_err() {
+                closed = logger.close();
+            }
+            closed.is_ok()
+        });
+        let stats = closed.expect("just seen");
+        assert_eq!((stats.accepted, stats.dropped_logs), (logged + number, 0));
+    });
 }

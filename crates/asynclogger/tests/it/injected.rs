@@ -18,7 +18,7 @@ use std::{
 };
 
 use asynclogger::{
-    Config, DirectIo, Durability, Engine, EngineKind, ErrorKind, Logger, Opened, Overflow,
+    Config, DirectIo, Durability, Engine, EngineKind, ErrorKind, Health, Logger, Opened, Overflow,
 };
 use tempfile::TempDir;
 
@@ -528,7 +528,44 @@ fn a_seccomp_filter_may_refuse_io_uring() {
     }
 }
 
-/// Refuses io_uring with `EPERM` to this thread and to those that it starts.
+/// It breaks while a logger runs: the same bytes go on by `pwritev2`, and nobody is told of an error.
+#[test]
+fn io_uring_may_be_taken_away() {
+    if child_role().is_none() {
+        in_child("injected::io_uring_may_be_taken_away", "");
+        return;
+    }
+    let loggers: Vec<_> = durabilities()
+        .iter()
+        .map(|durability| {
+            let directory = directory();
+            let path = log_path(&directory);
+            let config = Config::new(&path).overflow(Overflow::Block).durability(*durability);
+            (directory, path, open(config.engine(Engine::Auto)))
+        })
+        .collect();
+    for (_, _, logger) in &loggers {
+        if logger.stats().engine != EngineKind::IoUring {
+            return skipped("io_uring is refused here");
+        }
+        log_numbered(logger, THREADS, 0..EACH / 2);
+        logger.flush().expect("flush");
+        assert_eq!(logger.health(), Health::Ok);
+    }
+    if let Err(error) = refuse_io_uring() {
+        return skipped(&format!("seccomp: {error}"));
+    }
+    for (_, path, logger) in &loggers {
+        log_numbered(logger, THREADS, EACH / 2..EACH);
+        let stats = logger.close().expect("close");
+        assert_eq!(stats.engine, EngineKind::Pwritev2);
+        assert_eq!((stats.durable, stats.flush_errors), (u64::from(THREADS) * EACH, 0));
+        assert_eq!(logger.health(), Health::Degraded, "it was not meant to be so");
+        assert_holds_all(path, THREADS, EACH);
+    }
+}
+
+/// Refuses io_uring with `EPERM` to all threads of this process.
 fn refuse_io_uring() -> io::Result<()> {
     let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
     let calls = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
@@ -544,18 +581,17 @@ fn refuse_io_uring() -> io::Result<()> {
     let refuse = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
     program.push(statement(libc::BPF_RET | libc::BPF_K, refuse));
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    // SAFETY: the filter and its program live through the calls, which copy them; it concerns this thread
-    // and its future children, in a process of its own.
+    // SAFETY: the filter and its program live through the calls, which copy them; it concerns a process of
+    // its own.
     let result = unsafe {
         let none = 0_usize;
         match libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1_usize, none, none, none) {
-            0 => libc::prctl(
-                libc::PR_SET_SECCOMP,
-                libc::SECCOMP_MODE_FILTER as usize,
+            0 => libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_SET_MODE_FILTER as usize,
+                libc::SECCOMP_FILTER_FLAG_TSYNC as usize,
                 &raw const filter,
-                none,
-                none,
-            ),
+            ) as i32,
             refused => refused,
         }
     };

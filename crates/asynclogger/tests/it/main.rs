@@ -4,6 +4,7 @@
 mod accounting;
 mod bad_input;
 mod config;
+mod durability;
 mod failing_disk;
 mod files;
 mod filesystems;

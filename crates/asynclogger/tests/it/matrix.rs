@@ -8,12 +8,12 @@ use crate::support::{Found, Numbered};
 
 /// Every engine that is to hold what these tests ask for. A new one is added here, and nowhere else.
 pub fn engines() -> &'static [Engine] {
-    &[Engine::Pwrite, Engine::Auto]
+    &[Engine::Pwrite, Engine::Auto, Engine::Uring]
 }
 
 /// Every level of durability; likewise.
 pub fn durabilities() -> &'static [Durability] {
-    &[Durability::Dsync, Durability::None]
+    &[Durability::Dsync, Durability::OnFlush, Durability::None]
 }
 
 /// Logs the records `numbers` of a thread, of all kinds of lengths; returns how many were accepted.

@@ -1,6 +1,6 @@
 //! The frames of a compressed segment whose table cannot be used: by their headers, one after the other.
 
-use std::{fs::File, io};
+use std::{fs::File, io, ops::RangeInclusive};
 
 use super::{super::source::read_full, Found};
 use crate::format::seekable::{
@@ -8,8 +8,8 @@ use crate::format::seekable::{
     TABLE_FOOTER, TABLE_HEADER, block_header,
 };
 
-/// How much is searched in one piece behind damage.
-const WINDOW: usize = 64 << 10;
+/// How much is searched in one piece behind damage: little first, for the next frame may be near.
+const WINDOWS: RangeInclusive<usize> = 512..=64 << 10;
 
 /// What stands at an offset.
 enum Place {
@@ -100,12 +100,13 @@ fn look(file: &File, stored: u64, at: u64, budget: &mut u64) -> io::Result<Place
 
 /// Where behind `at` the next frame begins that can be read, or passed over; else the end of the file.
 fn next(file: &File, stored: u64, at: u64) -> io::Result<u64> {
-    let mut window = vec![0; WINDOW + MAX_FRAME_HEADER];
-    let mut from = at + 1;
+    let mut window = Vec::new();
+    let (mut from, mut len) = (at + 1, *WINDOWS.start());
     while from < stored {
+        window.resize(len + MAX_FRAME_HEADER, 0);
         let read = read_full(file, from, &mut window)?;
         let bytes = window.get(..read).unwrap_or_default();
-        for index in 0..bytes.len().min(WINDOW) {
+        for index in 0..bytes.len().min(len) {
             let candidate = bytes.get(index..).unwrap_or_default();
             let candidate = candidate.get(..MAX_FRAME_HEADER).unwrap_or(candidate);
             // Cheap to say no to: most bytes begin no magic.
@@ -124,7 +125,8 @@ fn next(file: &File, stored: u64, at: u64) -> io::Result<u64> {
                 return Ok(offset);
             }
         }
-        from += WINDOW as u64;
+        from += len as u64;
+        len = (4 * len).min(*WINDOWS.end());
     }
     Ok(stored)
 }

@@ -33,7 +33,8 @@ pub(super) struct Builder {
     session: u64,
     totals: Totals,
     shards: BTreeMap<u32, (u64, u64)>,
-    clock: i64,
+    /// Time of the last part.
+    pub(super) clock: i64,
 }
 
 impl Builder {

@@ -236,6 +236,34 @@ fn what_asks_for_too_much_memory_is_refused() {
     }
 }
 
+/// Nobody writes it any more: there is nothing to wait for.
+#[test]
+fn who_follows_does_not_wait_in_a_compressed_segment() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("a.log.zst");
+    let log = large_sample();
+    let end = log.parts[4].start;
+    // Two blocks and a hole before the third, and no end.
+    let mut bytes = log.bytes[..end].to_vec();
+    bytes[log.parts[2].clone()].fill(0);
+    fs::write(&path, compressed(&bytes, 1 << 16)).expect("written");
+    let mut opened = LogDir::open(&path)?.follow(true);
+    let mut found = 0;
+    while opened.next_record()?.is_some() {
+        found += 1;
+    }
+    assert_eq!(found, 90 + 70);
+    Ok(())
+}
+
+/// Every nine bytes a frame begins whose blocks are all that follows: no look may go to the end each time.
+#[test]
+fn lying_blocks_do_not_cost_the_square() {
+    let lie = [0x28, 0xB5, 0x2F, 0xFD, 0x20, 1, 6 << 3, 0, 0];
+    let error = read_as("a.log.zst", &lie.repeat(40_000)).expect_err("nothing in it");
+    assert_eq!(error.kind(), ErrorKind::NotALog);
+}
+
 /// Without checksums, the zeros of a damaged frame would be records.
 #[test]
 fn files_of_the_original_are_not_read_compressed() {

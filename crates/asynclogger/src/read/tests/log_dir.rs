@@ -173,6 +173,27 @@ fn blocks_written_again_in_the_next_segment_come_once() -> Result<(), Error> {
     Ok(())
 }
 
+#[test]
+fn a_segment_that_is_seen_late_comes_in_its_place() -> Result<(), Error> {
+    let (log, files) = segments();
+    for read_before in [false, true] {
+        let dir = tempfile::tempdir().expect("a directory");
+        write(dir.path(), "1.log", &files[0]);
+        write(dir.path(), "3.log", &files[2]);
+        let mut opened = LogDir::open(dir.path().join("3.log"))?;
+        let early = if read_before { drain(&mut opened)?.len() } else { 0 };
+        assert_eq!(early, if read_before { 11 } else { 0 });
+        write(dir.path(), "2.log", &files[1]);
+        write(dir.path(), "4.log", &files[3]);
+        opened.refresh()?;
+        // What would come before something that was read does not come any more, and is told.
+        let found = drain(&mut opened)?.len();
+        let (expected, missing) = if read_before { (1, 1) } else { (log.written.len(), 0) };
+        assert_eq!((found, opened.missing().len()), (expected, missing));
+    }
+    Ok(())
+}
+
 /// Without the feature; with it, see `compressed`.
 #[cfg(not(feature = "zstd"))]
 #[test]

@@ -11,7 +11,9 @@ mod live;
 mod log_dir;
 mod original;
 mod round_trip;
+#[cfg(not(loom))]
 mod segments;
 mod selection;
 
+#[cfg(not(loom))]
 pub(crate) use self::segments::read_segments;

@@ -122,11 +122,49 @@ fn of_a_log_whole_segments_are_passed_over() -> Result<(), Error> {
     }
     // From none to all of them.
     assert_eq!(read_segments.into_keys().collect::<Vec<_>>(), [0, 1, 2, 3]);
-    // What is not asked for is not even opened.
-    fs::remove_file(dir.path().join("a.log")).expect("removed");
     let last = whole.last().expect("a record").time;
     let mut log = open()?.since(last);
-    assert_eq!(read_log(&mut log).len(), 2);
+    assert_eq!((read_log(&mut log).len(), log.report().segments.len()), (2, 1));
+    Ok(())
+}
+
+/// Nothing is said to be lost because a clock was set back.
+#[test]
+fn the_reading_ends_at_the_first_segment_that_is_too_late() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut log = Builder::new();
+    log.session(0xE).block(0, &records(1, 4, 30));
+    fs::write(dir.path().join("1.log"), log.rotate()).expect("written");
+    let begin = log.clock;
+    log.block(0, &records(2, 3, 30));
+    fs::write(dir.path().join("2.log"), log.bytes.clone()).expect("written");
+    log.clock -= 1000;
+    log.abandon();
+    log.block(0, &records(3, 2, 30));
+    fs::write(dir.path().join("3.log"), &log.bytes).expect("written");
+    let mut opened = LogDir::open(dir.path().join("3.log"))?.until(begin);
+    assert_eq!(read_log(&mut opened).len(), 4);
+    assert!(opened.report().is_whole(), "{:#?}", opened.report());
+    Ok(())
+}
+
+#[test]
+fn damage_before_the_last_records_does_not_move_them() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("app.log");
+    let log = large_sample();
+    let mut bad = log.bytes.clone();
+    // The first chunk of the first block, which has 90 records.
+    bad[log.parts[1].start + 4096 + 100] ^= 1;
+    fs::write(&path, &bad).expect("written");
+    for count in [log.written.len() - 80, log.written.len() - 30, log.written.len() - 26] {
+        let mut opened = LogDir::open(&path)?;
+        opened.seek_last(count as u64)?;
+        let found = read_log(&mut opened);
+        assert!(found.len() <= count && found.len() + 5 > count, "{count}: {}", found.len());
+        let expected = log.written[log.written.len() - found.len()..].iter().map(|r| r.position);
+        assert!(found.iter().map(|it| it.position).eq(expected), "{count}");
+    }
     Ok(())
 }
 

@@ -1,0 +1,95 @@
+//! Records, one after the other, as the user wants them.
+
+use std::io::Write;
+
+use asynclogger::read::{LogDir, Reader, Record};
+
+use crate::{
+    args::{Format, PrintArgs},
+    output::Output,
+    show::{self, Shown},
+    sources::Problem,
+};
+
+/// A file or a log, as something that has records.
+pub(crate) enum Input {
+    File(Box<Reader>),
+    Log(Box<LogDir>),
+}
+
+impl Input {
+    #[inline]
+    fn next_record(&mut self) -> Result<Option<Record<'_>>, asynclogger::Error> {
+        match self {
+            Input::File(reader) => reader.next_record(),
+            Input::Log(log) => log.next_record(),
+        }
+    }
+
+    /// That of the last record.
+    fn segment(&self) -> u64 {
+        match self {
+            Input::File(reader) => reader.report().segment,
+            Input::Log(log) => log.reader().map_or(0, |reader| reader.report().segment),
+        }
+    }
+}
+
+/// Standard output, as the place for records.
+pub(crate) struct Printer {
+    pub(crate) out: Output,
+    format: Format,
+    null: bool,
+}
+
+impl Printer {
+    pub(crate) fn open(args: PrintArgs) -> std::io::Result<Printer> {
+        Ok(Printer { out: Output::open()?, format: args.format, null: args.null })
+    }
+
+    /// Prints up to `most` records; how many there were. What is said on standard error afterwards is about
+    /// what is out already.
+    pub(crate) fn print_up_to(&mut self, input: &mut Input, most: u64) -> Result<u64, Problem> {
+        let printed = self.print_each(input, most);
+        self.out.flush()?;
+        printed
+    }
+
+    fn print_each(&mut self, input: &mut Input, most: u64) -> Result<u64, Problem> {
+        for printed in 0..most {
+            if self.format == Format::Json {
+                // Only after the record is read can the reader say which segment it is from.
+                let record = input.next_record()?.map(|record| record.to_owned());
+                let Some(record) = record else { return Ok(printed) };
+                self.print(&Shown {
+                    bytes: &record.bytes,
+                    position: record.position,
+                    segment: input.segment(),
+                    time: record.time,
+                })?;
+            } else {
+                let Some(record) = input.next_record()? else { return Ok(printed) };
+                let (bytes, position, time) = (record.bytes(), record.position(), record.time());
+                self.print(&Shown { bytes, position, segment: 0, time })?;
+            }
+        }
+        Ok(most)
+    }
+
+    #[inline]
+    fn print(&mut self, record: &Shown<'_>) -> Result<(), Problem> {
+        let out = &mut self.out;
+        match self.format {
+            Format::Raw if out.is_terminal() => show::escaped(out, record.bytes)?,
+            Format::Raw => out.write_all(record.bytes)?,
+            Format::Json => show::json(out, record)?,
+            Format::Hex => show::hex(out, record)?,
+        }
+        if self.null {
+            out.write_all(b"\0")?;
+        } else if self.format != Format::Raw || record.bytes.last() != Some(&b'\n') {
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+}
