@@ -15,7 +15,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::FileState;
+use super::{FileState, pwrite};
 use crate::Error;
 
 const NO_LINKS: AtFlags = AtFlags::SYMLINK_NOFOLLOW;
@@ -203,9 +203,6 @@ impl Directory {
 }
 
 fn regular(stat: &Stat) -> Option<FileState> {
-    (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then(|| FileState {
-        identity: (stat.st_dev, stat.st_ino),
-        links: stat.st_nlink as u64,
-        len: u64::try_from(stat.st_size).unwrap_or_default(),
-    })
+    let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    is_regular.then(|| pwrite::state_of(stat))
 }

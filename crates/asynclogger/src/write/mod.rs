@@ -2,7 +2,10 @@
 
 mod active;
 mod archive;
-#[cfg_attr(not(test), expect(dead_code, reason = "the flusher tells it when it has rotated"))]
+#[cfg_attr(
+    any(not(test), loom),
+    expect(dead_code, reason = "the flusher tells it when it has rotated")
+)]
 mod archivist;
 #[expect(
     unsafe_code,

@@ -5,7 +5,7 @@ mod limits;
 mod thread;
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -89,7 +89,7 @@ fn archived_name(segment: u64) -> OsString {
 }
 
 #[cfg(feature = "zstd")]
-fn with_suffix(name: &OsStr, suffix: &str) -> OsString {
+fn with_suffix(name: &std::ffi::OsStr, suffix: &str) -> OsString {
     let mut name = name.to_owned();
     name.push(suffix);
     name
