@@ -16,7 +16,7 @@ use crate::{
     format::{MAX_CAPACITY, RECORD_HEADER, SHARD_HEADER},
 };
 
-use self::archived::ArchivedCallback;
+pub(crate) use self::archived::ArchivedCallback;
 pub use self::{
     archived::{Archived, Compression},
     retention::{Retention, WhenFull},
@@ -114,6 +114,7 @@ pub struct Config {
     pub(crate) rotation: Rotation,
     pub(crate) retention: Retention,
     pub(crate) compression: Compression,
+    pub(crate) compression_rate: u64,
     pub(crate) on_archived: Option<ArchivedCallback>,
 }
 
@@ -126,6 +127,8 @@ impl Config {
     pub const DEFAULT_FLUSH_INTERVAL: Duration = Duration::from_secs(10);
     /// Default of [`flush_timeout`](Config::flush_timeout).
     pub const DEFAULT_FLUSH_TIMEOUT: Duration = Duration::from_millis(10);
+    /// Default of [`compression_rate`](Config::compression_rate): 64 MiB in a second.
+    pub const DEFAULT_COMPRESSION_RATE: u64 = 64 << 20;
     /// The least a shard may have: `buffer_size / num_shards`.
     pub const MIN_SHARD_SIZE: usize = 64 << 10;
     /// The most a shard may have, and the most shards there may be times that.
@@ -151,6 +154,7 @@ impl Config {
             rotation: Rotation::default(),
             retention: Retention::default(),
             compression: Compression::default(),
+            compression_rate: 0,
             on_archived: None,
         }
     }
@@ -247,8 +251,16 @@ impl Config {
         self
     }
 
+    /// The most bytes of segments that are compressed in a second, so that reading and compressing them is
+    /// not felt. 0: the default, 64 MiB.
+    pub fn compression_rate(mut self, bytes_per_second: u64) -> Config {
+        self.compression_rate = bytes_per_second;
+        self
+    }
+
     /// Is called for each archived segment, after its file has its final name and is compressed, if it
-    /// is to be. Not on the thread that writes: it may take its time, and upload the file.
+    /// is to be. Not on the thread that writes: it may take its time, and upload the file. It may log,
+    /// never waiting.
     pub fn on_archived(mut self, callback: impl Fn(&Archived) + Send + Sync + 'static) -> Config {
         self.on_archived = Some(Arc::new(callback));
         self
@@ -273,6 +285,7 @@ impl Config {
         or_default(&mut self.num_shards, Config::DEFAULT_NUM_SHARDS);
         or_default(&mut self.flush_interval, Config::DEFAULT_FLUSH_INTERVAL);
         or_default(&mut self.flush_timeout, Config::DEFAULT_FLUSH_TIMEOUT);
+        or_default(&mut self.compression_rate, Config::DEFAULT_COMPRESSION_RATE);
 
         self.flush_interval = self.flush_interval.min(YEAR);
         self.flush_timeout = self.flush_timeout.min(YEAR);
@@ -358,6 +371,7 @@ impl fmt::Debug for Config {
             .field("rotation", &self.rotation)
             .field("retention", &self.retention)
             .field("compression", &self.compression)
+            .field("compression_rate", &self.compression_rate)
             .field("on_archived", &self.on_archived.is_some())
             .finish()
     }

@@ -9,7 +9,6 @@ mod model;
 
 // Reference counts are not part of the protocol; loom's have no `Weak`. A static outlives a model.
 pub(crate) use std::sync::{Arc, Mutex as GlobalMutex, PoisonError, Weak, atomic::compiler_fence};
-#[cfg(not(loom))]
 use std::time::Instant;
 
 #[cfg(not(loom))]
@@ -54,4 +53,19 @@ pub(crate) fn park_until(deadline: Option<Instant>) {
             thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
         }
     }
+}
+
+/// Waits for `changed`, at most until `deadline`; may return early. In a model no deadline is reached.
+pub(crate) fn wait_until<'a, T>(
+    changed: &Condvar,
+    guard: MutexGuard<'a, T>,
+    deadline: Option<Instant>,
+) -> MutexGuard<'a, T> {
+    #[cfg(not(loom))]
+    if let Some(deadline) = deadline {
+        let left = deadline.saturating_duration_since(Instant::now());
+        return changed.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
+    }
+    let _ = deadline;
+    changed.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }

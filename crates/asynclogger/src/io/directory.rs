@@ -1,20 +1,21 @@
 //! The directory of a log: names are opened in it, renamed in it, and made durable by it.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs::File,
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
 };
 
 use rustix::{
     fs::{
-        AtFlags, CWD, Mode, OFlags, RenameFlags, fstat, linkat, openat, renameat_with, statat,
-        unlinkat,
+        AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat, fstat, linkat, openat,
+        renameat_with, statat, unlinkat,
     },
     io::Errno,
 };
 
+use super::{FileState, pwrite};
 use crate::Error;
 
 const NO_LINKS: AtFlags = AtFlags::SYMLINK_NOFOLLOW;
@@ -56,6 +57,92 @@ impl Directory {
     pub(super) fn open_at(&self, name: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, Error> {
         openat(&self.file, name, flags, mode)
             .map_err(|errno| Error::io("cannot open", errno).at_path(&self.path.join(name)))
+    }
+
+    /// The names that are `wanted`, of what may be regular files.
+    ///
+    /// # Errors
+    /// Those of the system, with the path.
+    pub(crate) fn names(&self, wanted: impl Fn(&OsStr) -> bool) -> Result<Vec<OsString>, Error> {
+        let failed = |errno| Error::io("cannot list the directory", errno).at_path(&self.path);
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.file).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            // Some file systems do not say here what it is.
+            let may_be_file =
+                matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown);
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if may_be_file && wanted(name) {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// The regular file of this name; `None` if there is none, or something else. Follows no link.
+    ///
+    /// # Errors
+    /// Those of the system, with the path.
+    pub(crate) fn look_at(&self, name: &OsStr) -> Result<Option<FileState>, Error> {
+        match statat(&self.file, name, NO_LINKS) {
+            Ok(stat) => Ok(regular(&stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => {
+                Err(Error::io("cannot look at the file", errno).at_path(&self.path.join(name)))
+            }
+        }
+    }
+
+    /// Opens the regular file of this name for reading; `None` as for [`look_at`](Directory::look_at).
+    ///
+    /// # Errors
+    /// Those of the system, with the path.
+    pub(crate) fn open_regular(&self, name: &OsStr) -> Result<Option<(File, FileState)>, Error> {
+        if self.look_at(name)?.is_none() {
+            return Ok(None);
+        }
+        // Should it be a pipe by now, opening it must not wait.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = match openat(&self.file, name, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT | Errno::LOOP) => return Ok(None),
+            Err(errno) => {
+                return Err(Error::io("cannot open", errno).at_path(&self.path.join(name)));
+            }
+        };
+        let state = fstat(&file)
+            .map_err(|errno| Error::io("cannot stat", errno).at_path(&self.path.join(name)))?;
+        Ok(regular(&state).map(|state| (file, state)))
+    }
+
+    /// Makes a file that was not there, with these permissions, whatever the process's mask is.
+    ///
+    /// # Errors
+    /// Those of the system, with the path.
+    #[cfg(feature = "zstd")]
+    pub(crate) fn create_new(&self, name: &OsStr, mode: u32) -> Result<File, Error> {
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        // Not more than the owner's until the mode is set.
+        let file = File::from(self.open_at(Path::new(name), flags, Mode::from_raw_mode(0o600))?);
+        // A file system without modes has no reason to complain about.
+        let _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o777));
+        Ok(file)
+    }
+
+    /// Removes a name if it is still that of the file with this identity; whether it was.
+    ///
+    /// # Errors
+    /// Those of the system, with the path.
+    pub(crate) fn remove_if(&self, name: &OsStr, identity: (u64, u64)) -> Result<bool, Error> {
+        if self.look_at(name)?.is_none_or(|state| state.identity != identity) {
+            return Ok(false);
+        }
+        match unlinkat(&self.file, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(Error::io("cannot delete", errno).at_path(&self.path.join(name))),
+        }
     }
 
     /// Renames within the directory; `Ok(false)` if `to` exists. Nothing is ever overwritten.
@@ -113,4 +200,9 @@ impl Directory {
             .sync_all()
             .map_err(|error| Error::io("cannot sync the directory", error).at_path(&self.path))
     }
+}
+
+fn regular(stat: &Stat) -> Option<FileState> {
+    let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    is_regular.then(|| pwrite::state_of(stat))
 }

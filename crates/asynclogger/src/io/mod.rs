@@ -3,6 +3,7 @@
 //! All raw system calls on files are here. Nothing here knows what is in a block.
 
 mod alarm;
+mod background;
 mod cause;
 mod direct;
 mod directory;
@@ -10,6 +11,8 @@ mod disk_file;
 mod driver;
 #[cfg(all(test, not(loom)))]
 pub(crate) mod fault;
+#[cfg(test)]
+mod kill;
 mod lock;
 mod pwrite;
 mod random;
@@ -24,8 +27,13 @@ mod uring;
 
 use std::io;
 
+#[cfg(feature = "zstd")]
+pub(crate) use self::background::forget_cached;
+#[cfg(test)]
+pub(crate) use self::kill::kill_this_process;
 pub(crate) use self::{
     alarm::Alarm,
+    background::yield_to_all_others,
     cause::Cause,
     direct::{Alignment, OpenRequest, OpenedFile, open_file},
     directory::Directory,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FallocateFlags, fallocate, fstat, fstatvfs, ftruncate},
+    fs::{FallocateFlags, Stat, fallocate, fstat, fstatvfs, ftruncate},
     io::{Errno, ReadWriteFlags, pwritev2},
 };
 
@@ -99,9 +99,13 @@ pub(super) fn room(file: &File) -> Option<u64> {
 /// # Errors
 /// Those of the system.
 pub(super) fn state(file: &File) -> io::Result<FileState> {
-    let stat = fstat(file)?;
+    Ok(state_of(&fstat(file)?))
+}
+
+#[allow(clippy::unnecessary_cast, reason = "the count of links has fewer bits on other machines")]
+pub(super) fn state_of(stat: &Stat) -> FileState {
     let len = u64::try_from(stat.st_size).unwrap_or_default();
-    Ok(FileState { identity: (stat.st_dev, stat.st_ino), links: stat.st_nlink as u64, len })
+    FileState { identity: (stat.st_dev, stat.st_ino), links: stat.st_nlink as u64, len }
 }
 
 #[cfg(test)]

@@ -13,11 +13,13 @@ use std::{
 
 use crate::{
     Error, ErrorKind,
-    format::{LogId, MAX_ALIGN, MIN_ALIGN, Metadata, Prefix, is_valid_align, metadata},
+    format::{LogId, MAX_ALIGN, MIN_ALIGN, Metadata, Prefix, metadata},
     io::Directory,
 };
 
 const SUFFIX: &str = ".log";
+/// What a compressed segment has behind that.
+pub(super) const COMPRESSED_SUFFIX: &str = ".zst";
 /// Archived names add a time, a number and suffixes to the base; 255 bytes is the limit of file systems.
 const MAX_BASE: usize = 200;
 
@@ -82,17 +84,41 @@ impl LogName {
         name
     }
 
-    /// Whether a name is one that [`archived`](LogName::archived) could have made.
-    fn is_archived(&self, name: &OsStr) -> bool {
+    /// If a name is one that an archived segment of this log has: in which form the file is.
+    pub(super) fn archived_form(&self, name: &OsStr) -> Option<Form> {
         let (name, base) = (name.as_encoded_bytes(), self.base.as_encoded_bytes());
-        let Some(rest) = name.strip_prefix(base).and_then(|rest| rest.strip_prefix(b"_")) else {
-            return false;
+        let rest = name.strip_prefix(base)?.strip_prefix(b"_")?;
+        let (rest, form) = match rest.strip_suffix(COMPRESSED_SUFFIX.as_bytes()) {
+            Some(rest) => (rest, Form::Compressed),
+            None => (rest, Form::Plain),
         };
-        let Some(middle) = rest.strip_suffix(SUFFIX.as_bytes()) else {
-            return false;
-        };
-        middle.iter().all(|b| b.is_ascii_digit() || b"-_.".contains(b))
+        is_time_and_number(rest.strip_suffix(SUFFIX.as_bytes())?).then_some(form)
     }
+}
+
+/// How the bytes of a segment are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As they were written.
+    Plain,
+    /// With `.zst` behind the name.
+    Compressed,
+}
+
+/// Whether it is `YYYY-MM-DD_HH-MM-SS[.N]`. No more and no less: `app` must not take the files of a log
+/// `app_2024-01-01_00-00-00` for its own.
+fn is_time_and_number(text: &[u8]) -> bool {
+    let mut parts = text.splitn(2, |byte| *byte == b'.');
+    let (time, number) = (parts.next().unwrap_or_default(), parts.next());
+    let is_number =
+        |text: &[u8]| !text.is_empty() && text[0] != b'0' && text.iter().all(u8::is_ascii_digit);
+    const PATTERN: &[u8] = b"0000-00-00_00-00-00";
+    time.len() == PATTERN.len()
+        && time.iter().zip(PATTERN).all(|(byte, pattern)| match pattern {
+            b'0' => byte.is_ascii_digit(),
+            _ => byte == pattern,
+        })
+        && number.is_none_or(is_number)
 }
 
 /// `YYYY-MM-DD_HH-MM-SS` of a time, in UTC. Times before 1970 are shown as 1970.
@@ -188,15 +214,51 @@ pub(crate) fn inspect(path: &Path) -> Result<Existing, Error> {
     Ok(clean.unwrap_or_else(|reason| Existing::Other { lineage, reason }))
 }
 
-fn lineage(start: &Prefix) -> Lineage {
+pub(super) fn lineage(start: &Prefix) -> Lineage {
     Lineage { log_id: start.log_id, segment: start.segment }
+}
+
+/// The start of an archived segment; `None`: it has none that can be read.
+///
+/// # Errors
+/// Those of the system.
+pub(super) fn archived_start(file: &File, form: Form) -> io::Result<Option<Prefix>> {
+    match form {
+        Form::Plain => Ok(read_start(file)?.ok().map(|(start, _)| start)),
+        #[cfg(feature = "zstd")]
+        Form::Compressed => {
+            let mut content = super::inflate::Beginning::of(file)?;
+            let bytes = start_bytes(|_, bytes| content.read_up_to(bytes))?;
+            Ok(match metadata::decode(&bytes) {
+                Ok((prefix, Metadata::Start(_))) if prefix.offset == 0 => Some(prefix),
+                _ => None,
+            })
+        }
+        #[cfg(not(feature = "zstd"))]
+        Form::Compressed => Ok(None),
+    }
+}
+
+/// The bytes of the metadata block that a segment begins with, if it does: the file says how many, and
+/// most have few. `read` gives those from an offset on, one call behind the other.
+fn start_bytes(mut read: impl FnMut(u64, &mut [u8]) -> io::Result<usize>) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; MIN_ALIGN];
+    let mut len = read(0, &mut bytes)?;
+    if let Some((size, _)) = metadata::peek(&bytes).filter(|(size, _)| *size <= MAX_ALIGN)
+        && size > len
+        && len == MIN_ALIGN
+    {
+        bytes.resize(size, 0);
+        len += read(len as u64, &mut bytes[MIN_ALIGN..])?;
+    }
+    bytes.truncate(len);
+    Ok(bytes)
 }
 
 /// The start of a file, and the segment before it; or why it has none.
 fn read_start(file: &File) -> io::Result<Result<(Prefix, u64), String>> {
-    let mut bytes = vec![0; MAX_ALIGN];
-    let read = read_up_to(file, &mut bytes, 0)?;
-    let invalid = match metadata::decode(&bytes[..read]) {
+    let bytes = start_bytes(|offset, bytes| read_up_to(file, bytes, offset))?;
+    let invalid = match metadata::decode(&bytes) {
         Ok((prefix, Metadata::Start(start))) if prefix.offset == 0 => {
             return Ok(Ok((prefix, start.previous)));
         }
@@ -229,7 +291,7 @@ fn ends_cleanly(file: &File, size: u64, start: &Prefix) -> io::Result<Result<(),
     })
 }
 
-fn read_up_to(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(super) fn read_up_to(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut read = 0;
     while read < bytes.len() {
         match file.read_at(&mut bytes[read..], offset + read as u64) {
@@ -311,17 +373,10 @@ pub(crate) fn last_archived(directory: &Directory, name: &LogName) -> Option<Lin
     // A file that cannot be read takes no part; that is no reason not to log.
     let entries = fs::read_dir(directory.path()).ok()?;
     let starts = entries.filter_map(|entry| {
-        let entry = entry.ok().filter(|entry| name.is_archived(&entry.file_name()))?;
+        let entry = entry.ok()?;
+        let form = name.archived_form(&entry.file_name())?;
         entry.file_type().ok().filter(fs::FileType::is_file)?;
-        let mut bytes = vec![0; MIN_ALIGN];
-        let file = File::open(entry.path()).ok()?;
-        let read = read_up_to(&file, &mut bytes, 0).ok()?;
-        match metadata::decode(bytes.get(..read)?) {
-            Ok((prefix, Metadata::Start(_))) if is_valid_align(prefix.align as usize) => {
-                Some(prefix)
-            }
-            _ => None,
-        }
+        archived_start(&File::open(entry.path()).ok()?, form).ok()?
     });
     let last = starts.max_by_key(|prefix| (prefix.time, prefix.segment))?;
     Some(lineage(&last))
@@ -372,10 +427,27 @@ mod tests {
         let time = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         assert_eq!(name.archived(time, 0), "app_2023-11-14_22-13-20.log");
         assert_eq!(name.archived(time, 3), "app_2023-11-14_22-13-20.3.log");
-        assert!(name.is_archived(&name.archived(time, 0)));
-        assert!(name.is_archived(&name.archived(time, 12)));
-        for other in ["app.log", "app_x.log", "apple_2023-11-14_22-13-20.log", "app_2023.txt"] {
-            assert!(!name.is_archived(OsStr::new(other)), "{other}");
+        for number in [0, 1, 12, u32::MAX] {
+            let mut archived = name.archived(time, number);
+            assert_eq!(name.archived_form(&archived), Some(Form::Plain));
+            archived.push(COMPRESSED_SUFFIX);
+            assert_eq!(name.archived_form(&archived), Some(Form::Compressed));
+        }
+        for other in [
+            "app.log",
+            "app_x.log",
+            "apple_2023-11-14_22-13-20.log",
+            "app_x_2023-11-14_22-13-20.log",
+            "app_2023-11-14_22-13-20_2024-11-14_22-13-20.log",
+            "app_2023-11-14_22-13-20.log.gz",
+            "app_2023-11-14_22-13-20.log.zst.zst",
+            "app_2023-11-14_22-13-20..log",
+            "app_2023-11-14_22-13-20.01.log",
+            "app_2023-11-14_22-13-20.1.2.log",
+            "app_2023-11-14 22-13-20.log",
+            "app_2023.txt",
+        ] {
+            assert_eq!(name.archived_form(OsStr::new(other)), None, "{other}");
         }
         assert_eq!(LogName::of(Path::new("plain")).expect("name").base(), "plain");
         assert!(LogName::of(Path::new("/")).is_err());

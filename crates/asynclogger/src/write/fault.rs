@@ -1,4 +1,4 @@
-//! Places where the flusher may be made to panic, by tests.
+//! Places where the flusher may be made to panic, and the process to end, by tests.
 
 /// A place on the flusher's way. Costs nothing but in tests.
 #[inline]
@@ -7,10 +7,15 @@ pub(super) fn step(_place: &'static str) {
     told::step(_place);
 }
 
-/// A place where the process may be killed, by tests: between two changes of names. Costs nothing but in
-/// tests.
+/// A place between two changes to the files of a log. Costs nothing but in tests.
+///
+/// A test that runs itself again as a child, with `ASYNCLOGGER_KILL_AT` set to `n`, finds it killed by
+/// SIGKILL at the n-th such place, counted from 0 over all threads.
 #[inline]
-pub(super) fn kill_point(_place: &'static str) {}
+pub(super) fn kill_point(_place: &'static str) {
+    #[cfg(test)]
+    told::kill_point();
+}
 
 #[cfg(all(test, not(loom)))]
 pub(super) use told::{panic_at, panic_no_more};
@@ -19,7 +24,13 @@ pub(super) use told::{panic_at, panic_no_more};
 mod told {
     use std::cell::Cell;
 
-    use crate::sync::thread_local;
+    use crate::{
+        io::kill_this_process,
+        sync::{GlobalMutex, PoisonError, thread_local},
+    };
+
+    /// How many places of [`kill_point`] were passed by.
+    static PASSED: GlobalMutex<u64> = GlobalMutex::new(0);
 
     thread_local! {
         static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
@@ -44,5 +55,16 @@ mod told {
             before == Some(0)
         });
         assert!(!is_now, "as told, at {place}");
+    }
+
+    pub(super) fn kill_point() {
+        let at = std::env::var("ASYNCLOGGER_KILL_AT").ok().and_then(|at| at.parse().ok());
+        if let Some(at) = at {
+            let mut passed = PASSED.lock().unwrap_or_else(PoisonError::into_inner);
+            if *passed == at {
+                kill_this_process();
+            }
+            *passed += 1;
+        }
     }
 }

@@ -2,6 +2,11 @@
 
 mod active;
 mod archive;
+#[cfg_attr(
+    any(not(test), loom),
+    expect(dead_code, reason = "the flusher tells it when it has rotated")
+)]
+mod archivist;
 #[expect(
     unsafe_code,
     reason = "the bytes of a buffer have one owner at a time, by the swap protocol"
@@ -9,13 +14,14 @@ mod archive;
 mod buffer;
 mod calendar;
 #[cfg(feature = "zstd")]
-#[cfg_attr(not(test), expect(dead_code, reason = "called by retention, which is to come"))]
 pub(crate) mod compress;
 mod fault;
 mod files;
 mod flusher;
 mod gate;
 mod home;
+#[cfg(feature = "zstd")]
+mod inflate;
 mod log;
 mod log_writer;
 mod outbox;
@@ -25,7 +31,6 @@ mod pass;
 mod pool;
 mod progress;
 mod reaction;
-#[cfg_attr(not(test), expect(dead_code, reason = "the flusher asks for it when it has rotated"))]
 mod retention;
 mod rotator;
 mod schedule;

@@ -3,8 +3,11 @@
 use super::super::{Layout, Reader, Report, history::History, report::Loss, source::Source};
 use crate::Position;
 
+/// A record and where it was logged.
+type Logged = (Position, Vec<u8>);
+
 /// The records of all segments, their reports, and what is lost of them all.
-pub(crate) fn read_segments(images: Vec<Vec<u8>>) -> (Vec<(Position, Vec<u8>)>, Vec<Report>, Loss) {
+pub(crate) fn read_segments(images: Vec<Vec<u8>>) -> (Vec<Logged>, Vec<Report>, Loss) {
     let (mut records, mut reports, mut history) = (Vec::new(), Vec::new(), History::default());
     for image in images.into_iter().filter(|image| !image.is_empty()) {
         let mut reader = Reader::new(Source::from_bytes(image), Layout::Auto).expect("a log");

@@ -1,0 +1,95 @@
+//! What the archivist has to know of a log.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use super::catalog::Catalog;
+use crate::{
+    Archived, Compression, Config, Error, ErrorKind, Retention,
+    config::{ArchivedCallback, ErrorCallback},
+    io::Directory,
+    sync::{Arc, Mutex},
+    write::archive::LogName,
+};
+
+/// The settings of one log for its files in one directory, and what is known of these.
+pub(crate) struct ArchiveSettings {
+    pub(super) directory: Arc<Directory>,
+    pub(super) name: LogName,
+    pub(super) retention: Retention,
+    pub(super) compression: Compression,
+    /// Bytes that are compressed in a second.
+    #[cfg(feature = "zstd")]
+    pub(super) rate: u64,
+    on_archived: Option<ArchivedCallback>,
+    on_error: Option<ErrorCallback>,
+    /// Touched by the archivist alone, and locked only while a directory is looked through.
+    pub(super) catalog: Mutex<Catalog>,
+}
+
+impl ArchiveSettings {
+    /// Of a log with this validated config, for its files of this name in this directory.
+    pub(crate) fn new(
+        config: &Config,
+        directory: Arc<Directory>,
+        name: LogName,
+    ) -> ArchiveSettings {
+        ArchiveSettings {
+            directory,
+            name,
+            retention: config.retention.clone(),
+            compression: config.compression,
+            #[cfg(feature = "zstd")]
+            rate: config.compression_rate.max(1),
+            on_archived: config.on_archived.clone(),
+            on_error: config.on_error.clone(),
+            catalog: Mutex::default(),
+        }
+    }
+
+    /// Whether anything is to be done with an archived segment.
+    pub(super) fn wants_archived(&self) -> bool {
+        self.wants_sweep() || self.on_archived.is_some()
+    }
+
+    /// Whether anything can have been left undone.
+    pub(super) fn wants_sweep(&self) -> bool {
+        self.compression != Compression::Off || self.has_limits()
+    }
+
+    /// Whether segments are deleted without need.
+    pub(super) fn has_limits(&self) -> bool {
+        let Retention { keep, max_age, max_total, .. } = self.retention;
+        keep.is_some() || max_age.is_some() || max_total.is_some()
+    }
+
+    pub(super) fn has_on_archived(&self) -> bool {
+        self.on_archived.is_some()
+    }
+
+    /// Tells the user of an error. The callback's panics are its own.
+    pub(super) fn tell(&self, error: &Error) {
+        if let Some(callback) = &self.on_error {
+            let _ = catch_unwind(AssertUnwindSafe(|| callback(error)));
+        }
+    }
+
+    /// Tells the user of an archived segment.
+    pub(super) fn tell_archived(&self, archived: &Archived) {
+        let Some(callback) = &self.on_archived else {
+            return;
+        };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| callback(archived))) {
+            let what = format!("Config::on_archived panicked: {}", text_of(&*panic));
+            self.tell(&Error::new(ErrorKind::Panic, what).at_path(&archived.path));
+        }
+    }
+}
+
+/// What a panic says.
+pub(super) fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
