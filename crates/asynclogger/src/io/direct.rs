@@ -82,6 +82,34 @@ pub(crate) fn open_file(
     }))
 }
 
+/// How a file that was closed for a while is written.
+#[derive(Clone, Copy)]
+pub(crate) struct ReopenForm {
+    pub(crate) align: usize,
+    pub(crate) durability: Durability,
+    pub(crate) mode: IoMode,
+}
+
+/// Opens a file again, to be written as before.
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn reopen_file(
+    directory: &Directory,
+    name: &OsStr,
+    form: ReopenForm,
+    driver: &Driver,
+) -> Result<Box<dyn BlockFile>, Error> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = File::from(directory.open_at(Path::new(name), flags, Mode::empty())?);
+    let mut mode = form.mode;
+    if mode == IoMode::Direct && set_direct(&file, true).is_err() {
+        mode = IoMode::Buffered;
+    }
+    let form = Form { align: form.align, synced: form.durability == Durability::Dsync };
+    Ok(Box::new(DiskFile::new(file, form, mode, driver)))
+}
+
 /// Decides how the file is written, and shows that it works.
 fn prepare(
     request: OpenRequest<'_>,

@@ -1,10 +1,16 @@
-//! One writer a log: a registry in the process, and a lock file between processes.
+//! One writer a log: a registry in the process, and lock files between processes.
 //!
 //! The lock is POSIX (`fcntl`): a forked child does not inherit it. It has a file of its own that nobody
 //! else opens, since *any* close of a file gives up a process's POSIX locks on it; and the registry,
 //! asked first, sees to it that we do not open it twice ourselves.
+//!
+//! A manager of events has one lock for its directory instead of one for each event, which would cost a
+//! descriptor each: within the process the registry tells them apart, and another process finds the whole
+//! directory in use. Both sides take their own lock first and look for the other's then, so of two that
+//! come together at most one goes on.
 
 use std::{
+    collections::BTreeSet,
     ffi::{OsStr, OsString},
     fs::File,
     path::Path,
@@ -13,6 +19,7 @@ use std::{
 use rustix::{
     fs::{FlockOperation, Mode, OFlags, fcntl_lock},
     io::Errno,
+    process::{Flock, FlockType, fcntl_getlk},
 };
 
 use super::Directory;
@@ -21,7 +28,10 @@ use crate::{
     sync::{GlobalMutex, PoisonError},
 };
 
-#[derive(PartialEq, Eq)]
+/// Of a manager of events. No lock of a log has such a name: those end in `.lock`.
+const EVENTS: &str = ".asynclogger-events";
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     directory: (u64, u64),
     name: OsString,
@@ -30,13 +40,34 @@ struct Entry {
 }
 
 /// What this process writes. The one piece of global state, and only opening and closing touch it.
-static REGISTRY: GlobalMutex<Vec<Entry>> = GlobalMutex::new(Vec::new());
+static REGISTRY: GlobalMutex<BTreeSet<Entry>> = GlobalMutex::new(BTreeSet::new());
+
+impl Entry {
+    fn of(directory: &Directory, name: &OsStr) -> Result<Entry, Error> {
+        let process = std::process::id();
+        Ok(Entry { directory: directory.identity()?, name: name.to_owned(), process })
+    }
+
+    /// Puts it into the registry; whether it was not there.
+    fn enter(&self) -> bool {
+        REGISTRY.lock().unwrap_or_else(PoisonError::into_inner).insert(self.clone())
+    }
+}
+
+fn in_use(who: &str, path: &Path) -> Error {
+    Error::new(ErrorKind::InUse, format!("{who} writes this log")).at_path(path)
+}
 
 /// The right to write a log; given up on drop.
+#[derive(Debug)]
 pub(crate) struct WriterLock {
     entry: Entry,
     _file: Option<File>,
 }
+
+/// The right to write logs of events in a directory; given up on drop.
+#[derive(Debug)]
+pub(crate) struct EventsLock(#[expect(dead_code, reason = "held for its drop")] WriterLock);
 
 impl WriterLock {
     /// Locks the log `base` of `directory`. `path` is for messages.
@@ -48,32 +79,31 @@ impl WriterLock {
         base: &OsStr,
         path: &Path,
     ) -> Result<WriterLock, Error> {
-        let in_use = |who: &str| {
-            Error::new(ErrorKind::InUse, format!("{who} writes this log")).at_path(path)
-        };
-        let process = std::process::id();
-        let entry = Entry { directory: directory.identity()?, name: base.to_owned(), process };
-        {
-            let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
-            if registry.contains(&entry) {
-                return Err(in_use("another logger of this process"));
-            }
-            let Entry { directory, ref name, process } = entry;
-            registry.push(Entry { directory, name: name.clone(), process });
+        let taken = WriterLock::take_file(directory, base, &lock_name(base), path)?;
+        no_events_elsewhere(directory, path)?;
+        Ok(taken)
+    }
+
+    fn take_file(
+        directory: &Directory,
+        base: &OsStr,
+        name: &OsStr,
+        path: &Path,
+    ) -> Result<WriterLock, Error> {
+        let entry = Entry::of(directory, base)?;
+        if !entry.enter() {
+            return Err(in_use("another logger of this process", path));
         }
         // From here on the entry is given up with the lock.
         let mut taken = WriterLock { entry, _file: None };
-        let mut name = OsString::from(".");
-        name.push(base);
-        name.push(".lock");
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file =
-            File::from(directory.open_at(Path::new(&name), flags, Mode::from_raw_mode(0o644))?);
+            File::from(directory.open_at(Path::new(name), flags, Mode::from_raw_mode(0o644))?);
         match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(Errno::AGAIN | Errno::ACCESS) => return Err(in_use("another process")),
+            Err(Errno::AGAIN | Errno::ACCESS) => return Err(in_use("another process", path)),
             Err(errno) => {
-                let path = directory.path().join(&name);
+                let path = directory.path().join(name);
                 return Err(Error::io("cannot lock", errno).at_path(&path));
             }
         }
@@ -82,13 +112,73 @@ impl WriterLock {
     }
 }
 
+impl EventsLock {
+    /// Locks `directory` for one manager of events. `path` is for messages.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`] if there is another, in this process or another; those of the system.
+    pub(crate) fn take(directory: &Directory, path: &Path) -> Result<EventsLock, Error> {
+        let name = OsStr::new(EVENTS);
+        Ok(EventsLock(WriterLock::take_file(directory, name, name, path)?))
+    }
+
+    /// Locks the log `base` of an event in the directory, at the cost of no descriptor.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`] if a logger writes it, in this process or another; those of the system.
+    pub(crate) fn take_event(
+        &self,
+        directory: &Directory,
+        base: &OsStr,
+        path: &Path,
+    ) -> Result<WriterLock, Error> {
+        let entry = Entry::of(directory, base)?;
+        if !entry.enter() {
+            return Err(in_use("another logger of this process", path));
+        }
+        let taken = WriterLock { entry, _file: None };
+        // Nobody of this process has it open: they would be in the registry.
+        if is_locked(directory, &lock_name(base)) {
+            return Err(in_use("a logger of another process", path));
+        }
+        Ok(taken)
+    }
+}
+
+fn lock_name(base: &OsStr) -> OsString {
+    let mut name = OsString::from(".");
+    name.push(base);
+    name.push(".lock");
+    name
+}
+
+/// # Errors
+/// [`ErrorKind::InUse`] if a manager of another process has the directory.
+fn no_events_elsewhere(directory: &Directory, path: &Path) -> Result<(), Error> {
+    let manager = Entry::of(directory, OsStr::new(EVENTS))?;
+    // Held meanwhile: a manager of ours that comes now must find its lock file closed, or we would give
+    // its lock up for it.
+    let registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    if !registry.contains(&manager) && is_locked(directory, OsStr::new(EVENTS)) {
+        return Err(in_use("a manager of another process, which has this directory,", path));
+    }
+    Ok(())
+}
+
+/// Whether another process holds the lock of this name. A file that is not there, or not to be opened, is
+/// nobody's.
+fn is_locked(directory: &Directory, name: &OsStr) -> bool {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let Ok(file) = directory.open_at(Path::new(name), flags, Mode::empty()) else {
+        return false;
+    };
+    fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).is_ok_and(|holder| holder.is_some())
+}
+
 impl Drop for WriterLock {
     fn drop(&mut self) {
         // The file first: who finds the entry gone may open it at once.
         self._file = None;
-        REGISTRY
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|entry| *entry != self.entry);
+        REGISTRY.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.entry);
     }
 }

@@ -5,6 +5,7 @@
 mod alarm;
 mod background;
 mod cause;
+mod closed_file;
 mod direct;
 mod directory;
 mod disk_file;
@@ -35,10 +36,11 @@ pub(crate) use self::{
     alarm::Alarm,
     background::yield_to_all_others,
     cause::Cause,
-    direct::{Alignment, OpenRequest, OpenedFile, open_file},
+    closed_file::ClosedFile,
+    direct::{Alignment, OpenRequest, OpenedFile, ReopenForm, open_file, reopen_file},
     directory::Directory,
     driver::Driver,
-    lock::WriterLock,
+    lock::{EventsLock, WriterLock},
     random::random,
     signals::with_signals_blocked,
 };

@@ -71,6 +71,23 @@ impl Region {
         self.advise(range, Advice::LinuxPopulateWrite)
     }
 
+    /// Gives the whole pages within `range` back: they are zero, and not resident, when they are touched next.
+    /// What cannot be given back stays as it is.
+    ///
+    /// # Safety
+    /// Nobody may use the bytes of the range meanwhile, nor expect them to be what they were.
+    pub(crate) unsafe fn discard(&self, range: Range<usize>) {
+        let start = range.start.next_multiple_of(PAGE);
+        let end = range.end.min(self.len) & !(PAGE - 1);
+        if start < end {
+            // SAFETY: within our mapping; what becomes of the bytes is the caller's promise.
+            let _ = unsafe {
+                let start_at = self.start.as_ptr().add(start).cast();
+                madvise(start_at, end - start, Advice::LinuxDontNeed)
+            };
+        }
+    }
+
     fn advise(&self, range: Range<usize>, advice: Advice) -> io::Result<()> {
         let start = range.start & !(PAGE - 1);
         let end = range.end.next_multiple_of(PAGE).min(self.len.next_multiple_of(PAGE));
@@ -125,6 +142,21 @@ mod tests {
         }
         // SAFETY: the byte is within the region and nobody else uses it.
         assert_eq!(unsafe { start.add((4 << 20) - 1).read() }, 0);
+    }
+
+    #[test]
+    fn what_is_discarded_is_not_resident_and_zero() {
+        let region = Region::anonymous(1 << 20, 4096, 4096).expect("map");
+        let start = region.as_ptr();
+        // SAFETY: within the region, and nobody else uses it.
+        unsafe { start.write_bytes(7, 1 << 20) };
+        assert_eq!(resident(start.addr()), 1 << 20);
+        // SAFETY: as above. Whole pages only: from 8192 up to 65536.
+        unsafe { region.discard(4097..65537) };
+        assert_eq!(resident(start.addr()), (1 << 20) - (65536 - 8192));
+        // SAFETY: as above.
+        let bytes = unsafe { [8191, 8192, 65535, 65536].map(|at| start.add(at).read()) };
+        assert_eq!(bytes, [7, 0, 0, 7]);
     }
 
     #[test]

@@ -203,6 +203,25 @@ impl Active {
         }
     }
 
+    /// Closes the active file, to save its descriptor; nothing may be in flight.
+    pub(super) fn suspend(&mut self) {
+        self.discard_prepared();
+        self.segment.suspend();
+    }
+
+    /// Opens it again; whether it is still the same file.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(super) fn resume(&mut self) -> Result<bool, Error> {
+        let reopened = self.files.reopen(&self.segment)?;
+        let is_same = reopened.is_some();
+        if let Some(file) = reopened {
+            self.segment.resume(file);
+        }
+        Ok(is_same)
+    }
+
     /// Looks for the active file where it should be.
     pub(super) fn standing(&self, written: u64) -> Standing {
         self.files.standing(&self.segment, written)

@@ -214,6 +214,18 @@ pub(crate) fn inspect(path: &Path) -> Result<Existing, Error> {
     Ok(clean.unwrap_or_else(|reason| Existing::Other { lineage, reason }))
 }
 
+/// The full name in the start block of a file; `None`: it is no log of ours, or is not there.
+pub(super) fn name_in(path: &Path) -> Option<Vec<u8>> {
+    // Not through a link, and not into a pipe.
+    fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
+    let file = File::open(path).ok()?;
+    let bytes = start_bytes(|offset, bytes| read_up_to(&file, bytes, offset)).ok()?;
+    match metadata::decode(&bytes) {
+        Ok((prefix, Metadata::Start(start))) if prefix.offset == 0 => Some(start.name.to_vec()),
+        _ => None,
+    }
+}
+
 pub(super) fn lineage(start: &Prefix) -> Lineage {
     Lineage { log_id: start.log_id, segment: start.segment }
 }

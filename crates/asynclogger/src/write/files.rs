@@ -15,8 +15,12 @@ use super::{
 use crate::{
     Config, Error, ErrorKind, Opened,
     format::{LogId, MAX_ALIGN, Prefix, Start},
-    io::{Alignment, Directory, Driver, OpenRequest, OpenedFile, WriterLock, open_file, random},
+    io::{
+        Alignment, BlockFile, Directory, Driver, EventsLock, OpenRequest, OpenedFile, WriterLock, open_file,
+        random, reopen_file,
+    },
     mem::AlignedBytes,
+    sync::Arc,
 };
 
 /// Where a log's next segment comes from.
@@ -57,13 +61,20 @@ pub(crate) trait NextSegment: Send {
     /// What was prepared is not needed any more.
     fn discard(&mut self);
 
+    /// Opens the file of a segment again, which was closed to save a descriptor. `None`: it is not where it
+    /// was.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn reopen(&mut self, segment: &Segment) -> Result<Option<Box<dyn BlockFile>>, Error>;
+
     /// Looks for the active file, of which so many bytes are written, where it should be.
     fn standing(&self, active: &Segment, written: u64) -> Standing;
 }
 
 /// A directory and the name of the log in it. No other logger writes the log there while this lives.
 struct Place {
-    directory: Directory,
+    directory: Arc<Directory>,
     name: LogName,
     _lock: WriterLock,
 }
@@ -73,6 +84,8 @@ pub(crate) struct LogFiles {
     config: Config,
     driver: Driver,
     session: u64,
+    /// What start blocks say whose they are.
+    full_name: Vec<u8>,
     home: Place,
     /// Where it goes if home fails, once it did.
     away: Option<Place>,
@@ -80,6 +93,16 @@ pub(crate) struct LogFiles {
     /// The archived name of a segment whose successor is not in its place yet.
     archived: Option<PathBuf>,
     last_name: LastName,
+}
+
+/// What opening the log of an event takes beside its config.
+pub(crate) struct EventOpening<'a> {
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) lock: &'a EventsLock,
+    /// The name of the event, as it was given.
+    pub(crate) full_name: &'a str,
+    /// Whether there may be archived segments of this name: looking for them reads the directory.
+    pub(crate) has_past: bool,
 }
 
 /// Where and as what a session begins in a file.
@@ -95,7 +118,8 @@ struct Beginning {
 impl Place {
     fn of(path: &Path) -> Result<Place, Error> {
         let name = LogName::of(path)?;
-        let directory = Directory::open_or_create(path.parent().unwrap_or(Path::new("")))?;
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let directory = Arc::new(Directory::open_or_create(parent)?);
         let lock = WriterLock::take(&directory, name.base(), path)?;
         Ok(Place { directory, name, _lock: lock })
     }
@@ -112,13 +136,44 @@ impl LogFiles {
         driver: Driver,
         session: u64,
     ) -> Result<(LogFiles, Segment, Opened), Error> {
-        let path = config.path();
-        let home = Place::of(path)?;
+        let home = Place::of(config.path())?;
+        let full_name = home.name.base().as_encoded_bytes().to_vec();
+        LogFiles::open_in(home, full_name, true, config, driver, session)
+    }
+
+    /// Opens the log of an event, in a directory that is locked as a whole. `has_past`: there may be
+    /// archived segments of this name.
+    ///
+    /// # Errors
+    /// As [`open`](LogFiles::open).
+    pub(crate) fn open_event(
+        opening: EventOpening<'_>,
+        config: &Config,
+        driver: Driver,
+        session: u64,
+    ) -> Result<(LogFiles, Segment, Opened), Error> {
+        let EventOpening { directory, lock, full_name, has_past } = opening;
+        let name = LogName::of(config.path())?;
+        let lock = lock.take_event(&directory, name.base(), config.path())?;
+        let home = Place { directory, name, _lock: lock };
+        let full_name = full_name.as_bytes().to_vec();
+        LogFiles::open_in(home, full_name, has_past, config, driver, session)
+    }
+
+    fn open_in(
+        home: Place,
+        full_name: Vec<u8>,
+        has_past: bool,
+        config: &Config,
+        driver: Driver,
+        session: u64,
+    ) -> Result<(LogFiles, Segment, Opened), Error> {
         let config = config.clone();
         let files = LogFiles {
             config,
             driver,
             session,
+            full_name,
             home,
             away: None,
             is_away: false,
@@ -154,7 +209,9 @@ impl LogFiles {
             }
             Existing::Other { lineage, reason } => files.set_aside(lineage, reason)?,
             existing @ (Existing::Nothing | Existing::Empty) => {
-                let last = archive::last_archived(&files.home.directory, &files.home.name);
+                let last = has_past
+                    .then(|| archive::last_archived(&files.home.directory, &files.home.name))
+                    .flatten();
                 let beginning = Beginning::of_log(last, existing == Existing::Nothing)?;
                 (files.begin_new(&files.home, files.home.name.file(), beginning)?, Opened::Created)
             }
@@ -218,8 +275,8 @@ impl LogFiles {
         let opened = open_file(request, |align| {
             prefix.align = align as u32;
             let mut bytes = AlignedBytes::new(align, align)?;
-            let full_name = self.home.name.base().as_encoded_bytes();
-            Start { previous, first_sequence, name: full_name }.encode(&prefix, &mut bytes);
+            let name = self.full_name.as_slice();
+            Start { previous, first_sequence, name }.encode(&prefix, &mut bytes);
             Ok(bytes)
         })?;
         let OpenedFile { file, align } = match opened {
@@ -276,7 +333,7 @@ impl NextSegment for LogFiles {
         first_sequence: u64,
     ) -> Result<Option<PathBuf>, Error> {
         let previous = old.lineage().segment;
-        next.begin_with(previous, first_sequence, self.home.name.base().as_encoded_bytes())?;
+        next.begin_with(previous, first_sequence, &self.full_name)?;
         let Place { directory, name, .. } = self.place();
         fault::kill_point("promote");
         let at_path = directory.identity_of(name.file())?;
@@ -328,6 +385,19 @@ impl NextSegment for LogFiles {
         let Place { directory, name, .. } = self.place();
         // Else the next start does it.
         let _ = archive::discard_prepared(directory, name);
+    }
+
+    fn reopen(&mut self, segment: &Segment) -> Result<Option<Box<dyn BlockFile>>, Error> {
+        let Place { directory, name, .. } = self.place();
+        let named = directory.identity_of(name.file())?;
+        if named.is_none() || named != segment.identity() {
+            return Ok(None);
+        }
+        let synced = self.config.durability;
+        let file = reopen_file(directory, name.file(), segment.form(synced), &self.driver)?;
+        // Between the look and the opening it may have been replaced.
+        let is_same = file.state().is_ok_and(|state| Some(state.identity) == segment.identity());
+        Ok(is_same.then_some(file))
     }
 
     fn standing(&self, active: &Segment, written: u64) -> Standing {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
+    buffer::HEADER,
     gate::Gate,
     home::{Inside, Local, Slots},
     pool::Pool,
@@ -12,6 +13,7 @@ use super::{
 };
 use crate::{
     Dropped, EngineKind, Error, ErrorCounts, Health, IoMode, LogError, Overflow, Position,
+    format::RECORD_HEADER,
     mem::ForkCleared,
     sync::{Arc, AtomicU64, Ordering, hint, is_over, thread},
 };
@@ -187,18 +189,19 @@ impl Log {
         mut fill: F,
     ) -> Result<(usize, u64), LogError> {
         let key = wait_key(self.index, shard as u32);
+        let needed = HEADER + RECORD_HEADER + len;
         let mut deadline = None;
         loop {
             // Sealed even when there is no successor: what is in it must not wait for one.
             let sealed = claim.seal(shard as u32);
-            let next = self.pool.take();
+            let next = self.pool.take_for(needed);
             if let Some(index) = next {
                 claim.install(index, self.index, shard as u32);
             }
             // The interval begins with the first buffer that is taken: an idle flusher has to know.
             self.bell.ring(if sealed { Sleep::Timed } else { Sleep::Idle });
             if next.is_some() {
-                match claim.append(len, fill) {
+                match claim.append_first(len, fill) {
                     Ok(number) => {
                         // The others that wait here have room now.
                         self.pass_room_on(inside, key);
@@ -213,7 +216,7 @@ impl Log {
             }
             drop(claim);
             self.blocked_swaps.fetch_add(1, Ordering::Relaxed);
-            if !self.wait_for_buffer(inside, shard, &mut deadline) {
+            if !self.wait_for_buffer(inside, shard, needed, &mut deadline) {
                 return self.drop_record(shard, Reason::Full);
             }
             claim = match self.claim_waiting(shard, deadline) {
@@ -249,6 +252,7 @@ impl Log {
         &self,
         inside: &Inside<'_>,
         shard: usize,
+        needed: usize,
         deadline: &mut Option<Instant>,
     ) -> bool {
         if inside.is_nested() {
@@ -264,7 +268,7 @@ impl Log {
         }
         let ready = || {
             let word = self.shards[shard].word();
-            self.pool.has_free() || word.buffer().is_some() || !word.is_open()
+            self.pool.has_room_for(needed) || word.buffer().is_some() || !word.is_open()
         };
         let key = wait_key(self.index, shard as u32);
         self.pool.waiters.wait(key, *deadline, ready) == Waited::Woken
@@ -420,7 +424,7 @@ impl Log {
     /// Bytes in the active buffer of a shard, its header included; 0 without one.
     pub(crate) fn bytes_used(&self, shard: usize) -> usize {
         let buffer = self.shards[shard].word().buffer();
-        buffer.map_or(0, |index| super::buffer::HEADER + self.pool.buffer(index).valid() as usize)
+        buffer.map_or(0, |index| HEADER + self.pool.buffer(index).valid() as usize)
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod ending;
 mod leaving;
+mod resting;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -369,18 +370,23 @@ impl LogWriter {
 
     /// Puts in a note if there are drops that no block and no note has told of.
     fn declare_drops(&mut self) -> Result<(), Error> {
-        let declared = self
-            .tracks
-            .iter()
-            .fold(Dropped::default(), |sum, track| sum.zip(track.declared, u64::wrapping_add));
-        let dropped = self.log.dropped();
-        if dropped == declared.zip(self.noted, u64::max) {
+        if !self.has_undeclared_drops() {
             return Ok(());
         }
+        let dropped = self.log.dropped();
         let totals = self.totals(dropped, false);
         self.outbox.push_totals(Kind::Note, totals)?;
         self.noted = dropped;
         Ok(())
+    }
+
+    /// Whether there are drops that no block and no note has told of.
+    fn has_undeclared_drops(&self) -> bool {
+        let declared = self
+            .tracks
+            .iter()
+            .fold(Dropped::default(), |sum, track| sum.zip(track.declared, u64::wrapping_add));
+        self.log.dropped() != declared.zip(self.noted, u64::max)
     }
 
     fn totals(&self, dropped: Dropped, session_over: bool) -> Totals {

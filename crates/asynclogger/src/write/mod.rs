@@ -15,6 +15,7 @@ mod buffer;
 mod calendar;
 #[cfg(feature = "zstd")]
 pub(crate) mod compress;
+mod events;
 mod fault;
 mod files;
 mod flusher;

@@ -1,6 +1,6 @@
 //! The pool: all buffers of one or many logs, their states, and the stack of the free ones.
 
-use std::{io, ptr::NonNull, sync::Arc};
+use std::{io, ops::Range, ptr::NonNull, sync::Arc};
 
 #[cfg(loom)]
 use super::buffer::Watched;
@@ -13,7 +13,7 @@ use crate::{
     Error, ErrorKind,
     format::block,
     mem::Region,
-    sync::{AtomicU32, AtomicU64, Ordering},
+    sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 
 /// `next` of the last free buffer.
@@ -28,6 +28,19 @@ struct Slot {
     owner: AtomicU32,
     /// The free buffer below this one in the stack.
     next: AtomicU32,
+    /// Bytes beyond the limit that were granted for the record in it.
+    granted: AtomicUsize,
+}
+
+/// Buffers that have room for the longest record, and memory only for what is in them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Elastic {
+    /// Up to here, header included, a buffer takes what comes; beyond it, one record that is longer.
+    pub(crate) limit: usize,
+    /// What longer records may have beyond that in all buffers together, in bytes.
+    pub(crate) beyond: usize,
+    /// Of a buffer that is given back, so much stays resident, header included.
+    pub(crate) keep: usize,
 }
 
 /// Buffers of one size, for one or many logs.
@@ -43,6 +56,10 @@ pub(crate) struct Pool {
     stride: usize,
     head_room: usize,
     capacity: usize,
+    limit: usize,
+    keep: usize,
+    /// What is left of [`Elastic::beyond`].
+    beyond: AtomicUsize,
     pub(super) waiters: Waiters,
 }
 
@@ -50,6 +67,25 @@ impl Pool {
     /// `count` buffers whose header and records together have `capacity` bytes, for files of alignment
     /// `align`. None of their memory is resident yet.
     pub(crate) fn new(count: usize, capacity: usize, align: usize) -> Result<Pool, Error> {
+        Pool::with(count, capacity, align, None)
+    }
+
+    /// The same, with memory only for what is in the buffers.
+    pub(crate) fn elastic(
+        count: usize,
+        capacity: usize,
+        align: usize,
+        elastic: Elastic,
+    ) -> Result<Pool, Error> {
+        Pool::with(count, capacity, align, Some(elastic))
+    }
+
+    fn with(
+        count: usize,
+        capacity: usize,
+        align: usize,
+        elastic: Option<Elastic>,
+    ) -> Result<Pool, Error> {
         let too_many =
             || Error::new(ErrorKind::InvalidConfig, format!("{count} buffers of {capacity} bytes"));
         if count == 0 || count > MAX_BUFFERS || capacity <= HEADER {
@@ -59,12 +95,17 @@ impl Pool {
         let head_room = block::head_len(data_len, align);
         let stride = head_room + data_len + block::tail_len(data_len, align);
         let bytes = stride.checked_mul(count).ok_or_else(too_many)?;
-        let region = Region::anonymous(bytes, align, stride)?;
+        // Huge pages would cost an elastic buffer 2 MiB for its first byte.
+        let part = if elastic.is_some() { align } else { stride };
+        let region = Region::anonymous(bytes, align, part)?;
+        let whole = Elastic { limit: capacity, beyond: 0, keep: usize::MAX };
+        let Elastic { limit, beyond, keep } = elastic.unwrap_or(whole);
         let slots = (0..count as u32)
             .map(|index| Slot {
                 state: AtomicU64::new(BufferState::Free.bits()),
                 owner: AtomicU32::new(0),
                 next: AtomicU32::new(if index + 1 == count as u32 { END } else { index + 1 }),
+                granted: AtomicUsize::new(0),
             })
             .collect();
         let (top, waiters) = (AtomicU64::new(0), Waiters::new());
@@ -80,6 +121,9 @@ impl Pool {
             stride,
             head_room,
             capacity,
+            limit: limit.min(capacity),
+            keep,
+            beyond: AtomicUsize::new(beyond),
             waiters,
         })
     }
@@ -92,6 +136,12 @@ impl Pool {
     #[inline]
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// Bytes of header and records beyond which nothing is appended but to an empty buffer.
+    #[inline]
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
     }
 
     pub(super) fn head_room(&self) -> usize {
@@ -161,6 +211,45 @@ impl Pool {
         }
     }
 
+    /// [`take`](Pool::take), for a record that needs so many bytes with the header. One that is longer than
+    /// the limit needs a grant, too.
+    pub(crate) fn take_for(&self, needed: usize) -> Option<BufferIndex> {
+        let more = needed.saturating_sub(self.limit);
+        if more == 0 {
+            return self.take();
+        }
+        if !self.grant(more) {
+            return None;
+        }
+        let taken = self.take();
+        match taken {
+            Some(index) => self.slots[index as usize].granted.store(more, Ordering::Relaxed),
+            None => {
+                self.beyond.fetch_add(more, Ordering::Relaxed);
+            }
+        }
+        taken
+    }
+
+    /// Takes so much of what longer records may have. Relaxed: a count, no data.
+    fn grant(&self, more: usize) -> bool {
+        let mut left = self.beyond.load(Ordering::Relaxed);
+        while left >= more {
+            let relaxed = Ordering::Relaxed;
+            match self.beyond.compare_exchange_weak(left, left - more, relaxed, relaxed) {
+                Ok(_) => return true,
+                Err(current) => left = current,
+            }
+        }
+        false
+    }
+
+    /// Whether [`take_for`](Pool::take_for) would find a buffer now.
+    pub(crate) fn has_room_for(&self, needed: usize) -> bool {
+        let more = needed.saturating_sub(self.limit);
+        self.has_free() && (more == 0 || self.beyond.load(Ordering::Relaxed) >= more)
+    }
+
     fn push(&self, index: BufferIndex) {
         let mut top = self.top.load(Ordering::Relaxed);
         loop {
@@ -220,9 +309,33 @@ impl Pool {
 
     /// Gives a buffer back and wakes a waiting writer, if there is one.
     pub(super) fn free(&self, index: BufferIndex) {
+        self.shrink(index);
+        let granted = self.slots[index as usize].granted.swap(0, Ordering::Relaxed);
         self.set_state(index, BufferState::Free);
         self.push(index);
-        self.waiters.buffer_freed();
+        if granted == 0 {
+            self.waiters.buffer_freed();
+        } else {
+            // Who waits for a grant and who waits for a buffer are in the same queues.
+            self.beyond.fetch_add(granted, Ordering::Relaxed);
+            self.waiters.look_again();
+        }
+    }
+
+    /// Gives the memory of a buffer back that it does not keep. It is still the caller's alone.
+    fn shrink(&self, index: BufferIndex) {
+        if self.keep == usize::MAX {
+            return;
+        }
+        let end = self.head_room + HEADER + self.buffer(index).valid() as usize + self.align * 2;
+        let kept = self.head_room + self.keep;
+        if end > kept {
+            let start = index as usize * self.stride;
+            let end = end.min(self.stride);
+            // SAFETY: whoever frees a buffer is the last one to have it, and the next one begins with
+            // `activate`, which expects nothing of its bytes.
+            unsafe { self.region.discard(start + kept..start + end) };
+        }
     }
 
     /// Wakes all writers that wait for a buffer of this log: it is closed.
@@ -244,7 +357,16 @@ impl Pool {
     /// Makes a buffer's memory resident, without changing it.
     pub(crate) fn populate(&self, index: BufferIndex) -> io::Result<()> {
         let start = index as usize * self.stride;
-        self.region.populate(start..start + self.stride)
+        // Of an elastic buffer, what it takes without a grant.
+        let end = if self.limit < self.capacity { self.head_room + self.limit } else { self.stride };
+        self.region.populate(start..start + end)
+    }
+
+    /// The same, of the bytes from `range.start` up to `range.end`, counted from the header.
+    pub(crate) fn populate_range(&self, index: BufferIndex, range: Range<usize>) {
+        let start = index as usize * self.stride + self.head_room;
+        // Refused by old kernels: then its writer pays for each page.
+        let _ = self.region.populate(start + range.start..start + range.end.min(self.capacity));
     }
 }
 

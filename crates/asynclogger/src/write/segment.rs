@@ -7,9 +7,9 @@ use std::{
 
 use super::{active::Over, archive::Lineage, buffer::SealedBuffer};
 use crate::{
-    EngineKind, Error, IoMode,
+    Durability, EngineKind, Error, IoMode,
     format::{BlockInfo, ChunkEntry, Kind, Prefix, Start, Totals, block},
-    io::{BlockFile, Completion, FileState, Operation, random},
+    io::{BlockFile, ClosedFile, Completion, FileState, Operation, ReopenForm, random},
     mem::AlignedBytes,
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct Segment {
     reserved: Option<u64>,
     /// Whether anything in it has become durable since it was opened.
     proven: bool,
+    /// Whether the file is closed for now.
+    suspended: bool,
 }
 
 /// Nanoseconds since the epoch, for labels; not for order.
@@ -80,6 +82,7 @@ impl Segment {
             last_time: 0,
             reserved: Some(0),
             proven: false,
+            suspended: false,
         }
     }
 
@@ -273,6 +276,32 @@ impl Segment {
     /// Takes no more space ahead, since that failed.
     pub(super) fn stop_reserving(&mut self) {
         self.reserved = None;
+    }
+
+    /// How its file is to be opened again.
+    pub(super) fn form(&self, durability: Durability) -> ReopenForm {
+        ReopenForm { align: self.align(), durability, mode: self.mode() }
+    }
+
+    /// Closes the file, to save its descriptor: [`resume`](Segment::resume) it before the next operation.
+    /// Nothing may be in flight.
+    pub(super) fn suspend(&mut self) {
+        self.trim();
+        if self.reserved.is_some() {
+            self.reserved = Some(0);
+        }
+        self.file = Box::new(ClosedFile::new(self.mode(), self.engine()));
+        self.suspended = true;
+    }
+
+    /// Goes on with the file, opened again.
+    pub(super) fn resume(&mut self, file: Box<dyn BlockFile>) {
+        (self.file, self.suspended) = (file, false);
+    }
+
+    /// Whether the file is closed for now.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.suspended
     }
 
     /// A barrier, waited for. Nothing may be in flight.

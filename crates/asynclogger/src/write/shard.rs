@@ -193,15 +193,33 @@ impl<'a> Claim<'a> {
     where
         F: FnOnce(&mut [u8]),
     {
+        let limit = self.pool.limit();
+        self.append_up_to(limit, len, fill)
+    }
+
+    /// The same, to a buffer that was just installed: it takes the longest record.
+    pub(crate) fn append_first<F>(self, len: usize, fill: F) -> Result<u64, (Claim<'a>, F)>
+    where
+        F: FnOnce(&mut [u8]),
+    {
+        let capacity = self.pool.capacity();
+        self.append_up_to(capacity, len, fill)
+    }
+
+    #[inline]
+    fn append_up_to<F>(self, limit: usize, len: usize, fill: F) -> Result<u64, (Claim<'a>, F)>
+    where
+        F: FnOnce(&mut [u8]),
+    {
         let Some((buffer, tail)) = self.active else {
             return Err((self, fill));
         };
         // No overflow: `len` is at most the longest record, the tail at most the capacity.
         let end = tail + RECORD_HEADER + len;
-        if end > self.pool.capacity() {
+        if end > limit {
             return Err((self, fill));
         }
-        // SAFETY: above the published tail and within the capacity, as just checked; we hold the claim
+        // SAFETY: above the published tail and within the limit, which is within the capacity; we hold the claim
         // of the shard whose active buffer this is, so nobody else uses these bytes.
         let record = unsafe { buffer.slice_mut(tail, RECORD_HEADER + len) };
         let (length, bytes) = record.split_at_mut(RECORD_HEADER);

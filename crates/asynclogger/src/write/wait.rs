@@ -241,11 +241,22 @@ impl Waiters {
     /// Passes deferred news on, on the flusher's thread: the first waiter of every shard looks again.
     pub(crate) fn pass_on(&self) {
         if self.has_deferred() && self.deferred.swap(false, Ordering::Acquire) && self.any() {
-            let mut queues = lock(&self.queues);
-            let keys: Vec<_> = queues.by_shard.keys().copied().collect();
-            for key in keys {
-                self.wake_first(&mut queues, key);
-            }
+            self.wake_each();
+        }
+    }
+
+    /// Has the first waiter of every shard look again: what they wait for differs.
+    pub(crate) fn look_again(&self) {
+        if self.any() {
+            self.wake_each();
+        }
+    }
+
+    fn wake_each(&self) {
+        let mut queues = lock(&self.queues);
+        let keys: Vec<_> = queues.by_shard.keys().copied().collect();
+        for key in keys {
+            self.wake_first(&mut queues, key);
         }
     }
 

@@ -54,6 +54,34 @@ impl Outbox {
         self.active.is_turning()
     }
 
+    /// Whether nothing is here, and nothing is to come.
+    pub(in crate::write) fn is_at_rest(&self) -> bool {
+        self.parts.is_empty()
+            && self.is_quiet()
+            && self.durable >= self.next()
+            && self.home_at.is_none()
+            && !self.trims
+            && !self.is_troubled()
+            && !self.is_turning()
+    }
+
+    /// Closes the active file for now; only [at rest](Outbox::is_at_rest).
+    pub(in crate::write) fn suspend(&mut self) {
+        self.active.suspend();
+    }
+
+    /// Goes on with the file that was closed for a while, or without it in the next segment.
+    ///
+    /// # Errors
+    /// Those of the system; it can be tried again.
+    pub(in crate::write) fn resume(&mut self, now: Instant) -> Result<Standing, Error> {
+        if self.active.resume()? {
+            return Ok(Standing::Here);
+        }
+        self.trouble.force(Reaction::NextSegment, now);
+        Ok(Standing::Renamed)
+    }
+
     /// What has become of the active file.
     pub(in crate::write) fn standing(&self) -> Standing {
         self.active.standing(self.written_end)

@@ -1,0 +1,27 @@
+//! Many logs, one for each event, behind one set of shards.
+//!
+//! A record goes into the buffers that all events share, tagged with its event's number. The flusher sorts
+//! what is sealed: it appends each record to the log of its event, an ordinary log of one shard whose only
+//! writer it is, and gives the shared buffer back at once. So the memory of an event is what is staged for
+//! it, and its blocks are as large as the budget of all allows.
+
+mod budget;
+mod event;
+mod handle;
+mod name;
+mod opener;
+mod places;
+mod shared;
+mod sorter;
+mod staged;
+mod table;
+mod worker;
+
+pub(crate) use self::{
+    budget::Shares,
+    handle::EventHandle,
+    name::EventName,
+    opener::{NewEvent, Opener},
+    shared::{Shared, Totals},
+    worker::EventsFlusher,
+};

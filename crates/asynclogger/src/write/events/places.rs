@@ -1,0 +1,93 @@
+//! Which file an event has: its plain name, unless that is another's.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    path::Path,
+};
+
+use super::name::{EventName, archived_base, fnv1a, folded};
+use crate::{Error, ErrorKind, sync::Arc, io::Directory, write::archive};
+
+/// A name for a file, without `.log`.
+pub(super) struct Chosen {
+    pub(super) base: String,
+    /// Whether there may be archived segments of this name.
+    pub(super) has_past: bool,
+}
+
+/// What is known of the names in a directory. Hashes of names, so that what was ever used costs little.
+pub(super) struct Places {
+    directory: Arc<Directory>,
+    /// From a name without upper and lower case to the one name that has its file.
+    taken: HashMap<u64, u64>,
+    /// Names with archived segments, or files that were there before.
+    past: HashSet<u64>,
+}
+
+impl Places {
+    /// Looks through the directory once.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(super) fn read(directory: Arc<Directory>) -> Result<Places, Error> {
+        let failed =
+            |error| Error::io("cannot read the directory", error).at_path(directory.path());
+        let (mut taken, mut past) = (HashMap::new(), HashSet::new());
+        for entry in fs::read_dir(directory.path()).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let plain = name.strip_suffix(".zst").unwrap_or(name);
+            let Some(base) = plain.strip_suffix(".log").filter(|base| !base.starts_with('.'))
+            else {
+                continue;
+            };
+            let base = archived_base(base).unwrap_or(base);
+            past.insert(fnv1a(base.as_bytes()));
+            taken.entry(fnv1a(folded(base).as_bytes())).or_insert(fnv1a(base.as_bytes()));
+        }
+        Ok(Places { directory, taken, past })
+    }
+
+    /// Chooses the name of an event's file: the same after every restart, since files say whose they are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`] if the hashed name, too, is another event's.
+    pub(super) fn choose(&mut self, name: &EventName) -> Result<Chosen, Error> {
+        let owner = |base: &str| self.owner(base);
+        let hashed = name.hashed();
+        let full = name.full().as_bytes();
+        let base = match name.plain() {
+            // It had to have this name once: it keeps it.
+            Some(_) if owner(hashed).is_some_and(|owner| owner == full) => hashed,
+            Some(plain) if self.is_free(plain) && owner(plain).is_none_or(|of| of == full) => plain,
+            _ if owner(hashed).is_none_or(|owner| owner == full) => hashed,
+            _ => {
+                let what = format!("the file of the event {:?} is another event's", name.full());
+                let path = self.directory.path().join(format!("{hashed}.log"));
+                return Err(Error::new(ErrorKind::InUse, what).at_path(&path));
+            }
+        };
+        let id = fnv1a(base.as_bytes());
+        self.taken.entry(fnv1a(folded(base).as_bytes())).or_insert(id);
+        // From now on it may have archived segments.
+        let has_past = !self.past.insert(id);
+        Ok(Chosen { base: base.to_owned(), has_past })
+    }
+
+    /// Whether no name has it that differs in upper and lower case only.
+    fn is_free(&self, base: &str) -> bool {
+        let id = fnv1a(base.as_bytes());
+        self.taken.get(&fnv1a(folded(base).as_bytes())).is_none_or(|other| *other == id)
+    }
+
+    /// Whose the file of this name is, by its start, or by that of the last archived segment.
+    fn owner(&self, base: &str) -> Option<Vec<u8>> {
+        let path = self.directory.path().join(format!("{base}.log"));
+        let named = archive::name_in(&path);
+        if named.is_some() || !self.past.contains(&fnv1a(base.as_bytes())) {
+            return named;
+        }
+        archive::last_archived_name(&self.directory, Path::new(&path))
+    }
+}
