@@ -12,6 +12,7 @@ use std::{
 use super::{
     active::Over,
     archive::Lineage,
+    archivist::{ArchiveSettings, ArchivedSegment, Archivist},
     buffer::SealedBuffer,
     calendar::Zone,
     fault,
@@ -25,9 +26,10 @@ use super::{
     word::BufferIndex,
 };
 use crate::{
-    Config, Dropped, Durability, Error,
+    Config, Dropped, Durability, Error, WhenFull,
     config::ErrorCallback,
     format::{BlockInfo, Kind, Totals, block},
+    io::Cause,
     sync::Arc,
 };
 
@@ -54,6 +56,13 @@ struct Hand {
     shard: u32,
     generation: u64,
     taken: Instant,
+}
+
+/// Who looks after archived segments, and what has to be known of the log for that.
+#[derive(Clone)]
+pub(crate) struct Archiving {
+    pub(crate) archivist: Arc<Archivist>,
+    pub(crate) settings: Arc<ArchiveSettings>,
 }
 
 pub(crate) struct LogWriter {
@@ -89,6 +98,10 @@ pub(crate) struct LogWriter {
     lineage: Lineage,
     /// When the active file was looked for last.
     looked: Instant,
+    /// `None` in models.
+    archiving: Option<Archiving>,
+    /// Whether the oldest archived segment is deleted when the disk is full.
+    makes_room: bool,
     errors: Vec<Error>,
     over: Vec<Over>,
 }
@@ -100,6 +113,7 @@ impl LogWriter {
         files: Box<dyn NextSegment>,
         config: &Config,
         zone: Zone,
+        archiving: Option<Archiving>,
     ) -> LogWriter {
         let shards = log.shards().len();
         let chunks = block::chunk_count(log.pool().capacity()) + 1;
@@ -125,6 +139,8 @@ impl LogWriter {
             copies: None,
             held: Vec::new(),
             ending: Ending::Open,
+            archiving,
+            makes_room: config.retention.when_full == WhenFull::DeleteOldest,
             errors: Vec::new(),
             over: Vec::new(),
             log,
@@ -218,12 +234,35 @@ impl LogWriter {
             self.lineage = lineage;
             self.rotator.begin(now);
         }
+        self.hand_over();
         for error in std::mem::take(&mut self.errors) {
             self.failed(&error);
+            self.make_room(&error);
             // Behind that: who sees it counted finds it as the last one.
             self.log.progress.count_error(cause_of(&error));
         }
         busy
+    }
+
+    /// Hands segments that are over to the archivist.
+    fn hand_over(&mut self) {
+        let active = self.lineage;
+        for Over { settings, file, lineage } in self.over.drain(..) {
+            if let Some(Archiving { archivist, .. }) = &self.archiving {
+                archivist.archived(ArchivedSegment { settings, file, lineage, active });
+            }
+        }
+    }
+
+    /// Has the oldest archived segment deleted if the disk is full and that is wanted. The next attempt,
+    /// within a second, finds the room.
+    fn make_room(&self, error: &Error) {
+        if self.makes_room
+            && cause_of(error) == Cause::Space
+            && let Some(Archiving { archivist, settings }) = &self.archiving
+        {
+            archivist.make_room(settings.clone(), self.lineage, Box::new(|_| {}));
+        }
     }
 
     /// Keeps an error, answers the flush that it belongs to, and tells the callback.
