@@ -116,6 +116,8 @@ pub struct Config {
     pub(crate) compression: Compression,
     pub(crate) compression_rate: u64,
     pub(crate) on_archived: Option<ArchivedCallback>,
+    pub(crate) event_quota: Option<usize>,
+    pub(crate) event_files: Option<usize>,
 }
 
 impl Config {
@@ -156,6 +158,8 @@ impl Config {
             compression: Compression::default(),
             compression_rate: 0,
             on_archived: None,
+            event_quota: None,
+            event_files: None,
         }
     }
 
@@ -266,6 +270,24 @@ impl Config {
         self
     }
 
+    /// Of a [`LoggerManager`](crate::LoggerManager): the most memory, in bytes, that the records of one event
+    /// may take which are on their way to its file. What comes beyond that, while its device is behind, is
+    /// dropped and counted for this event ([`Overflow::Drop`]), or waits. At least one of the longest records.
+    /// Default: a quarter of the manager's memory, that is, half of [`buffer_size`](Config::buffer_size).
+    pub fn event_quota(mut self, bytes: usize) -> Config {
+        self.event_quota = Some(bytes);
+        self
+    }
+
+    /// Of a [`LoggerManager`](crate::LoggerManager): of so many events the files are open at a time; those that
+    /// were not written to for the longest time are closed first, and continued when there is something to
+    /// write. At least 1. Default: a quarter of the descriptors that the process may have (`RLIMIT_NOFILE`), at
+    /// most 1024.
+    pub fn event_files(mut self, files: usize) -> Config {
+        self.event_files = Some(files);
+        self
+    }
+
     /// The path of the active file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -373,6 +395,8 @@ impl fmt::Debug for Config {
             .field("compression", &self.compression)
             .field("compression_rate", &self.compression_rate)
             .field("on_archived", &self.on_archived.is_some())
+            .field("event_quota", &self.event_quota)
+            .field("event_files", &self.event_files)
             .finish()
     }
 }

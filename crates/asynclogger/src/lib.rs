@@ -42,6 +42,8 @@ mod io;
 #[cfg(target_os = "linux")]
 mod logger;
 #[cfg(target_os = "linux")]
+mod manager;
+#[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "mapped memory")]
 mod mem;
 pub mod read;
@@ -52,7 +54,10 @@ mod sync;
 mod write;
 
 #[cfg(target_os = "linux")]
-pub use crate::logger::Logger;
+pub use crate::{
+    logger::Logger,
+    manager::{EventLogger, LoggerManager},
+};
 pub use crate::{
     config::{
         Archived, Boundary, Compression, Config, DirectIo, Durability, Engine, Overflow, Retention,
@@ -62,7 +67,7 @@ pub use crate::{
     format::LogId,
     read::{LogDir, LogReport, ReadOptions, Reader, Record, Report, verify},
     stats::{
-        Dropped, EngineKind, ErrorCounts, FlushMetrics, Health, IoMode, Opened, Position,
+        Dropped, EngineKind, ErrorCounts, FlushMetrics, Health, IoMode, ManagerStats, Opened, Position,
         ShardStats, Stats,
     },
 };

@@ -12,8 +12,8 @@ use crate::{
     io::Driver,
     sync::{Arc, Mutex, PoisonError, lock},
     write::{
-        Bell, Ending, Flusher, Gate, Local, Log, LogFiles, LogParts, LogWriter, Pool, Sleep, Zone,
-        new_session,
+        Archiving, Archivist, Bell, Ending, Flusher, Gate, Local, Log, LogFiles, LogParts,
+        LogWriter, Pool, Sleep, Zone, new_session,
     },
 };
 
@@ -22,6 +22,9 @@ use crate::{
 const STALL: Duration = Duration::from_secs(1);
 /// The last drop waits so long for one that makes no progress: what it gives up is lost.
 const LAST_STALL: Duration = Duration::from_secs(15);
+
+/// `close` waits so long for archived segments to be compressed and told of.
+const ARCHIVING: Duration = Duration::from_secs(30);
 
 /// A logger: takes records on any thread and writes them, by a thread of its own, to one file.
 ///
@@ -56,6 +59,7 @@ struct Handle {
     log: Arc<Log>,
     config: Config,
     flusher: Mutex<Flusher>,
+    archivist: Arc<Archivist>,
     opened: Opened,
 }
 
@@ -99,9 +103,14 @@ impl Logger {
                 return Err(error);
             }
         };
-        flusher.adopt(LogWriter::new(log.clone(), segment, Box::new(files), &config, zone));
+        let archivist = Arc::new(Archivist::new());
+        let settings = files.archive_settings();
+        archivist.sweep(settings.clone(), segment.lineage());
+        let archiving = Some(Archiving { archivist: archivist.clone(), settings });
+        let files = Box::new(files);
+        flusher.adopt(LogWriter::new(log.clone(), segment, files, &config, zone, archiving));
         let flusher = Mutex::new(flusher);
-        let handle = Handle { log: log.clone(), config, flusher, opened };
+        let handle = Handle { log: log.clone(), config, flusher, archivist, opened };
         Ok(Logger { log, handle: Arc::new(handle) })
     }
 
@@ -196,23 +205,7 @@ impl Logger {
 
     /// How long flushes took.
     pub fn flush_metrics(&self) -> FlushMetrics {
-        let ((flush_total, flush_max), (write_total, write_max)) = self.log.flush_times();
-        let flushes = self.log.flushes();
-        let mean = |total: Duration| {
-            total.checked_div(u32::try_from(flushes).unwrap_or(u32::MAX)).unwrap_or_default()
-        };
-        let percent = 100.0 * write_total.as_secs_f64() / flush_total.as_secs_f64();
-        FlushMetrics {
-            total_flushes: flushes,
-            total_flush_duration: flush_total,
-            avg_flush_duration: mean(flush_total),
-            max_flush_duration: flush_max,
-            avg_write_duration: mean(write_total),
-            max_write_duration: write_max,
-            write_percent: if percent.is_finite() { percent } else { 0.0 },
-            flush_queue_depth: self.log.pool().sealed_count(),
-            blocked_swaps: self.log.blocked_swaps(),
-        }
+        self.log.flush_metrics()
     }
 
     /// Each shard, now.
@@ -349,6 +342,9 @@ impl Handle {
         self.log.bell().ring(Sleep::Timed);
         self.wait_until_closed()?;
         flusher.stop(true);
+        drop(flusher);
+        // What it does not manage is done at the next opening.
+        self.archivist.stop(Instant::now().checked_add(ARCHIVING));
         Ok(())
     }
 
@@ -417,29 +413,7 @@ impl Handle {
     }
 
     fn stats(&self) -> Stats {
-        // What was written first: then it is never more than what was accepted.
-        let counts = self.log.written();
-        let (accepted, dropped) = (self.log.accepted(), self.log.dropped());
-        let dropped_logs = dropped.total();
-        let (direct, engine) = self.log.io();
-        Stats {
-            total_logs: accepted + dropped_logs,
-            dropped_logs,
-            bytes_written: self.log.bytes_written(),
-            flushes: self.log.flushes(),
-            flush_errors: self.log.errors(),
-            set_swaps: self.log.shards().iter().map(|shard| shard.word().generation()).sum(),
-            accepted,
-            dropped,
-            pending: accepted.saturating_sub(counts.written + counts.lost),
-            written: counts.written,
-            durable: counts.durable,
-            lost: counts.lost,
-            payload_bytes: counts.payload,
-            direct,
-            engine,
-            errors: self.log.error_counts(),
-        }
+        self.log.stats()
     }
 }
 
@@ -449,7 +423,7 @@ impl Drop for Handle {
             // The thread is the parent's alone. The buffers are not mapped here, and something else may
             // be by now, so they must not be unmapped.
             self.flusher.get_mut().unwrap_or_else(PoisonError::into_inner).forget();
-            std::mem::forget(self.log.clone());
+            std::mem::forget((self.log.clone(), self.archivist.clone()));
             return;
         }
         let on_flusher = Local::with(Local::is_flusher);
@@ -462,6 +436,7 @@ impl Drop for Handle {
         // A thread that a dead device holds is left to itself.
         let over = !on_flusher && self.wait_while_it_moves(LAST_STALL);
         lock(&self.flusher).stop(over);
+        self.archivist.stop(Some(Instant::now()));
     }
 }
 

@@ -84,6 +84,21 @@ pub struct Stats {
     pub errors: ErrorCounts,
 }
 
+/// A snapshot of a manager's counters since it was made.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ManagerStats {
+    /// Sums over all events, those that were closed too. Records of events that could not be opened are not
+    /// among them.
+    pub total: Stats,
+    /// Records of events that could not be opened: each is dropped, and counted here.
+    pub unopened: u64,
+    /// Events that are open.
+    pub events: usize,
+    /// Files that are open: idle events give theirs back.
+    pub open_files: usize,
+}
+
 /// Failed operations, by what the system's error means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

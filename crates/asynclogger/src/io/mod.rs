@@ -14,6 +14,7 @@ mod driver;
 pub(crate) mod fault;
 #[cfg(test)]
 mod kill;
+mod limits;
 mod lock;
 mod pwrite;
 mod random;
@@ -40,6 +41,7 @@ pub(crate) use self::{
     direct::{Alignment, OpenRequest, OpenedFile, ReopenForm, open_file, reopen_file},
     directory::Directory,
     driver::Driver,
+    limits::descriptor_limit,
     lock::{EventsLock, WriterLock},
     random::random,
     signals::with_signals_blocked,

@@ -394,6 +394,19 @@ pub(crate) fn last_archived(directory: &Directory, name: &LogName) -> Option<Lin
     Some(lineage(&last))
 }
 
+/// The full name of the log in the last archived segment at the name of this active file; `None`: there is
+/// none, or none that says so.
+pub(super) fn last_archived_name(directory: &Directory, path: &Path) -> Option<Vec<u8>> {
+    let name = LogName::of(path).ok()?;
+    let entries = fs::read_dir(directory.path()).ok()?;
+    let archived = entries.filter_map(|entry| {
+        let entry = entry.ok()?;
+        let form = name.archived_form(&entry.file_name())?;
+        (form == Form::Plain).then(|| entry.path())
+    });
+    name_in(&archived.max()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

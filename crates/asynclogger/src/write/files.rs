@@ -1,14 +1,12 @@
 //! The files of a log: the first one is opened without destroying anything, and each later one takes the
 //! place of the one before.
 
-use std::{
-    ffi::OsStr,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsStr, path::Path};
 
 use super::{
-    active::Standing,
+    active::{Over, Standing},
     archive::{self, Existing, LastName, Lineage, LogName},
+    archivist::ArchiveSettings,
     fault,
     segment::{Segment, wall_clock},
 };
@@ -31,8 +29,8 @@ pub(crate) trait NextSegment: Send {
     /// Those of the system; then nothing has changed.
     fn prepare(&mut self, old: &Segment) -> Result<Segment, Error>;
 
-    /// Gives `next`, which was prepared, the place of `old`, and `old` an archived name, which is returned
-    /// if it was still where it should be. The first block of `next` will be `first_sequence`.
+    /// Gives `next`, which was prepared, the place of `old`, and `old` an archived name: returned is what
+    /// is over now, if it was still where it should be. The first block of `next` will be `first_sequence`.
     ///
     /// # Errors
     /// Those of the system; then a part of it may be done, and it can be tried again.
@@ -41,7 +39,7 @@ pub(crate) trait NextSegment: Send {
         old: &Segment,
         next: &mut Segment,
         first_sequence: u64,
-    ) -> Result<Option<PathBuf>, Error>;
+    ) -> Result<Option<Over>, Error>;
 
     /// Whether there is another directory to go to, and the log is not in it.
     fn has_elsewhere(&self) -> bool;
@@ -76,6 +74,7 @@ pub(crate) trait NextSegment: Send {
 struct Place {
     directory: Arc<Directory>,
     name: LogName,
+    archive: Arc<ArchiveSettings>,
     _lock: WriterLock,
 }
 
@@ -90,8 +89,8 @@ pub(crate) struct LogFiles {
     /// Where it goes if home fails, once it did.
     away: Option<Place>,
     is_away: bool,
-    /// The archived name of a segment whose successor is not in its place yet.
-    archived: Option<PathBuf>,
+    /// A segment that has its archived name, and whose successor is not in its place yet.
+    over: Option<Over>,
     last_name: LastName,
 }
 
@@ -116,12 +115,13 @@ struct Beginning {
 }
 
 impl Place {
-    fn of(path: &Path) -> Result<Place, Error> {
+    fn of(path: &Path, config: &Config) -> Result<Place, Error> {
         let name = LogName::of(path)?;
         let parent = path.parent().unwrap_or(Path::new(""));
         let directory = Arc::new(Directory::open_or_create(parent)?);
         let lock = WriterLock::take(&directory, name.base(), path)?;
-        Ok(Place { directory, name, _lock: lock })
+        let archive = ArchiveSettings::new(config, directory.clone(), name.clone());
+        Ok(Place { directory, name, archive: Arc::new(archive), _lock: lock })
     }
 }
 
@@ -136,7 +136,7 @@ impl LogFiles {
         driver: Driver,
         session: u64,
     ) -> Result<(LogFiles, Segment, Opened), Error> {
-        let home = Place::of(config.path())?;
+        let home = Place::of(config.path(), config)?;
         let full_name = home.name.base().as_encoded_bytes().to_vec();
         LogFiles::open_in(home, full_name, true, config, driver, session)
     }
@@ -155,7 +155,8 @@ impl LogFiles {
         let EventOpening { directory, lock, full_name, has_past } = opening;
         let name = LogName::of(config.path())?;
         let lock = lock.take_event(&directory, name.base(), config.path())?;
-        let home = Place { directory, name, _lock: lock };
+        let archive = ArchiveSettings::new(config, directory.clone(), name.clone());
+        let home = Place { directory, name, archive: Arc::new(archive), _lock: lock };
         let full_name = full_name.as_bytes().to_vec();
         LogFiles::open_in(home, full_name, has_past, config, driver, session)
     }
@@ -177,7 +178,7 @@ impl LogFiles {
             home,
             away: None,
             is_away: false,
-            archived: None,
+            over: None,
             last_name: LastName::default(),
         };
         archive::discard_prepared(&files.home.directory, &files.home.name)?;
@@ -217,6 +218,11 @@ impl LogFiles {
             }
         };
         Ok((files, segment, opened))
+    }
+
+    /// What the archivist has to know of the log in its own directory.
+    pub(crate) fn archive_settings(&self) -> Arc<ArchiveSettings> {
+        self.home.archive.clone()
     }
 
     fn set_aside(
@@ -331,7 +337,7 @@ impl NextSegment for LogFiles {
         old: &Segment,
         next: &mut Segment,
         first_sequence: u64,
-    ) -> Result<Option<PathBuf>, Error> {
+    ) -> Result<Option<Over>, Error> {
         let previous = old.lineage().segment;
         next.begin_with(previous, first_sequence, &self.full_name)?;
         let Place { directory, name, .. } = self.place();
@@ -344,7 +350,9 @@ impl NextSegment for LogFiles {
             self.last_name = last;
             // Whatever it was that stood there: nothing is written through it, and nothing over it.
             if at_path == old.identity() {
-                self.archived = Some(path);
+                let (settings, lineage) = (self.place().archive.clone(), old.lineage());
+                let file = path.file_name().unwrap_or_default().to_owned();
+                self.over = Some(Over { settings, file, lineage });
             }
         }
         fault::kill_point("archived");
@@ -356,7 +364,7 @@ impl NextSegment for LogFiles {
         fault::kill_point("promoted");
         next.set_path(directory.path().join(name.file()));
         directory.sync()?;
-        Ok(self.archived.take())
+        Ok(self.over.take())
     }
 
     fn has_elsewhere(&self) -> bool {
@@ -367,7 +375,7 @@ impl NextSegment for LogFiles {
         if self.away.is_none()
             && let Some(directory) = &self.config.failover_dir
         {
-            self.away = Some(Place::of(&directory.join(self.home.name.file()))?);
+            self.away = Some(Place::of(&directory.join(self.home.name.file()), &self.config)?);
         }
         let away = self.away.as_ref().unwrap_or(&self.home);
         let next = self.begin_after(away, old, first_sequence)?;

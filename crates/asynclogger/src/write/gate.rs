@@ -41,7 +41,7 @@ pub(crate) struct Request {
 }
 
 /// How far a log is on its way to its end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ending {
     #[default]
     Open,

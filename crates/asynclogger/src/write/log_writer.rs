@@ -13,6 +13,7 @@ use std::{
 use super::{
     active::Over,
     archive::Lineage,
+    archivist::{ArchiveSettings, ArchivedSegment, Archivist},
     buffer::SealedBuffer,
     calendar::Zone,
     fault,
@@ -26,9 +27,10 @@ use super::{
     word::BufferIndex,
 };
 use crate::{
-    Config, Dropped, Durability, Error,
+    Config, Dropped, Durability, Error, WhenFull,
     config::ErrorCallback,
     format::{BlockInfo, Kind, Totals, block},
+    io::Cause,
     sync::Arc,
 };
 
@@ -55,6 +57,13 @@ struct Hand {
     shard: u32,
     generation: u64,
     taken: Instant,
+}
+
+/// Who looks after archived segments, and what has to be known of the log for that.
+#[derive(Clone)]
+pub(crate) struct Archiving {
+    pub(crate) archivist: Arc<Archivist>,
+    pub(crate) settings: Arc<ArchiveSettings>,
 }
 
 pub(crate) struct LogWriter {
@@ -90,6 +99,10 @@ pub(crate) struct LogWriter {
     lineage: Lineage,
     /// When the active file was looked for last.
     looked: Instant,
+    /// `None` in models.
+    archiving: Option<Archiving>,
+    /// Whether the oldest archived segment is deleted when the disk is full.
+    makes_room: bool,
     errors: Vec<Error>,
     over: Vec<Over>,
 }
@@ -101,6 +114,7 @@ impl LogWriter {
         files: Box<dyn NextSegment>,
         config: &Config,
         zone: Zone,
+        archiving: Option<Archiving>,
     ) -> LogWriter {
         let shards = log.shards().len();
         let chunks = block::chunk_count(log.pool().capacity()) + 1;
@@ -126,6 +140,8 @@ impl LogWriter {
             copies: None,
             held: Vec::new(),
             ending: Ending::Open,
+            archiving,
+            makes_room: config.retention.when_full == WhenFull::DeleteOldest,
             errors: Vec::new(),
             over: Vec::new(),
             log,
@@ -219,12 +235,37 @@ impl LogWriter {
             self.lineage = lineage;
             self.rotator.begin(now);
         }
+        self.hand_over();
         for error in std::mem::take(&mut self.errors) {
             self.failed(&error);
+            self.make_room(&error);
             // Behind that: who sees it counted finds it as the last one.
             self.log.progress.count_error(cause_of(&error));
         }
         busy
+    }
+
+    /// Hands segments that are over to the archivist.
+    fn hand_over(&mut self) {
+        let active = self.lineage;
+        for Over { settings, file, lineage } in self.over.drain(..) {
+            if let Some(Archiving { archivist, .. }) = &self.archiving {
+                archivist.archived(ArchivedSegment { settings, file, lineage, active });
+            }
+        }
+    }
+
+    /// Has the oldest archived segment deleted if the disk is full and that is wanted; the next attempt
+    /// is made as soon as that is done.
+    fn make_room(&self, error: &Error) {
+        if self.makes_room
+            && cause_of(error) == Cause::Space
+            && let Some(Archiving { archivist, settings }) = &self.archiving
+        {
+            let log = self.log.clone();
+            let made = move |_| log.tell_of_room();
+            archivist.make_room(settings.clone(), self.lineage, Box::new(made));
+        }
     }
 
     /// Keeps an error, answers the flush that it belongs to, and tells the callback.
@@ -265,6 +306,9 @@ impl LogWriter {
         if self.hand.is_some() && self.outbox.has_room() {
             self.write_hand();
             busy = true;
+        }
+        if self.log.has_new_room() {
+            self.outbox.hurry(now);
         }
         if self.outbox.is_troubled() {
             // Nothing is sealed for what cannot be written: each pass would take a buffer of each shard.
@@ -445,7 +489,9 @@ impl LogWriter {
     pub(crate) fn has_news(&self) -> bool {
         let request = self.log.gate.open_request().map(|request| request.ticket);
         let unseen = self.pass.is_none() && request > self.asked;
-        unseen || (!self.is_closed() && self.log.gate.ending() != self.ending)
+        unseen
+            || self.log.is_told_of_room()
+            || (!self.is_closed() && self.log.gate.ending() != self.ending)
     }
 
     /// Whether the file is ended.

@@ -2,10 +2,6 @@
 
 mod active;
 mod archive;
-#[cfg_attr(
-    any(not(test), loom),
-    expect(dead_code, reason = "the flusher tells it when it has rotated")
-)]
 mod archivist;
 #[expect(
     unsafe_code,
@@ -24,6 +20,7 @@ mod home;
 #[cfg(feature = "zstd")]
 mod inflate;
 mod log;
+mod log_stats;
 mod log_writer;
 mod outbox;
 mod parts;
@@ -43,13 +40,15 @@ mod wait;
 mod word;
 
 pub(crate) use self::{
+    archivist::Archivist,
     calendar::Zone,
+    events::{EventHandle, EventsFlusher, Opener, Shared, Shares, Totals},
     files::LogFiles,
     flusher::Flusher,
     gate::{Ending, Gate},
     home::Local,
     log::{Log, LogParts},
-    log_writer::LogWriter,
+    log_writer::{Archiving, LogWriter},
     pool::Pool,
     segment::new_session,
     wait::Bell,

@@ -2,6 +2,7 @@
 #![expect(unreachable_pub, reason = "the modules of one binary")]
 
 mod accounting;
+mod archiving;
 mod bad_input;
 mod config;
 mod durability;
@@ -13,6 +14,7 @@ mod frozen;
 mod full_disk;
 mod injected;
 mod logging;
+mod manager;
 mod matrix;
 mod mounts;
 mod reentrancy;

@@ -99,6 +99,11 @@ impl Budget {
         self.used -= cost;
     }
 
+    /// Whether anything is staged that is not sealed.
+    pub(super) fn has_staged(&self) -> bool {
+        self.active > 0
+    }
+
     pub(super) fn is_used_up(&self) -> bool {
         self.used >= self.limit
     }

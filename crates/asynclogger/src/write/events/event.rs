@@ -84,6 +84,16 @@ impl Unplaced {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A record of an event that could not be opened.
+    pub(crate) fn count_unopened(&self) {
+        Unplaced::count(&self.unopened);
+    }
+
+    /// A record of an event that is closed, or is being closed.
+    pub(crate) fn count_closed(&self) {
+        Unplaced::count(&self.closed);
+    }
+
     /// Records of events that could not be opened.
     pub(crate) fn unopened(&self) -> u64 {
         self.unopened.load(Ordering::Relaxed)

@@ -20,8 +20,7 @@ mod worker;
 pub(crate) use self::{
     budget::Shares,
     handle::EventHandle,
-    name::EventName,
-    opener::{NewEvent, Opener},
+    opener::Opener,
     shared::{Shared, Totals},
     worker::EventsFlusher,
 };

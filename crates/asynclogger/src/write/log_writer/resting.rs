@@ -68,6 +68,7 @@ impl LogWriter {
                 Ok(())
             }
             Err(error) => {
+                self.ending = self.ending.max(self.log.gate.ending());
                 self.failed(&error);
                 self.log.progress.count_error(super::cause_of(&error));
                 Err(error)

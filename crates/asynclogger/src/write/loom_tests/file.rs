@@ -17,7 +17,11 @@ use crate::{
     },
     io::{BlockFile, Completion, FileState, Operation},
     sync::{Arc, GlobalMutex},
-    write::{active::Standing, files::NextSegment, segment::Segment},
+    write::{
+        active::{Over, Standing},
+        files::NextSegment,
+        segment::Segment,
+    },
 };
 
 /// What the file got.
@@ -170,7 +174,7 @@ impl NextSegment for NoOther {
         unreachable!("nothing rotates")
     }
 
-    fn promote(&mut self, _: &Segment, _: &mut Segment, _: u64) -> Result<Option<PathBuf>, Error> {
+    fn promote(&mut self, _: &Segment, _: &mut Segment, _: u64) -> Result<Option<Over>, Error> {
         unreachable!("nothing rotates")
     }
 

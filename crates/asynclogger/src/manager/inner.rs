@@ -1,0 +1,361 @@
+//! What the clones of a manager share.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Config, Error, ErrorKind, FlushMetrics, Health, ManagerStats, Stats,
+    io::{Driver, descriptor_limit},
+    sync::{Arc, Mutex, Ordering, PoisonError, lock},
+    write::{
+        Archivist, Bell, Ending, EventHandle, EventsFlusher, Gate, Local, Log, LogParts, Opener,
+        Pool, Shared, Shares, Sleep, Totals, new_session,
+    },
+};
+
+/// As of a single logger.
+const STALL: Duration = Duration::from_secs(1);
+const LAST_STALL: Duration = Duration::from_secs(15);
+const ARCHIVING: Duration = Duration::from_secs(30);
+/// Statistics wait so long for what was logged to be sorted.
+const SORTING: Duration = Duration::from_millis(100);
+/// The files that are open at most, unless told.
+const MOST_FILES: u64 = 1024;
+
+pub(super) struct Inner {
+    shared: Arc<Shared>,
+    /// `None` once the manager is closed.
+    opener: Mutex<Opening>,
+    flusher: Mutex<EventsFlusher>,
+    archivist: Arc<Archivist>,
+}
+
+struct Opening {
+    /// Gives up the directory when it is dropped.
+    opener: Option<Opener>,
+    is_over: bool,
+}
+
+impl Inner {
+    pub(super) fn new(config: Config) -> Result<Inner, Error> {
+        let config = config.validate()?;
+        let shares = Shares::of(&config);
+        let descriptors = descriptor_limit().map_or(MOST_FILES, |limit| limit / 4);
+        let max_open = config.event_files.unwrap_or(descriptors.clamp(1, MOST_FILES) as usize);
+        let bell = Arc::new(Bell::new()?);
+        let driver = Driver::new(config.engine, bell.alarm())?;
+        let archivist = Arc::new(Archivist::new());
+        let opener = Opener::new(&config, driver, shares, archivist.clone(), max_open)?;
+        // Nothing of these buffers is written as it is, so any alignment does.
+        let align = crate::format::MIN_ALIGN;
+        let pool = Pool::elastic(shares.buffers, shares.capacity, align, shares.elastic)?;
+        let ingest = Log::new(LogParts {
+            pool: Arc::new(pool),
+            bell: bell.clone(),
+            index: 0,
+            num_shards: config.num_shards,
+            max_record: shares.max_record(),
+            overflow: config.overflow,
+            session: new_session()?,
+        })?;
+        let shared = Arc::new(Shared::new(config, Arc::new(ingest), bell));
+        let flusher = Mutex::new(EventsFlusher::start(shared.clone(), shares, max_open)?);
+        let opener = Mutex::new(Opening { opener: Some(opener), is_over: false });
+        Ok(Inner { shared, opener, flusher, archivist })
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        match self.config().path().parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        }
+    }
+
+    #[inline]
+    pub(super) fn log(&self, name: &str, record: &[u8]) {
+        // Refusals are counted.
+        if self.shared.with(name, |handle| handle.append(record).is_ok()).is_none() {
+            self.log_first(name, record);
+        }
+    }
+
+    /// The event is not open.
+    #[cold]
+    fn log_first(&self, name: &str, record: &[u8]) {
+        let is_over = self.shared.ingest.gate().ending() != Ending::Open;
+        if is_over || self.shared.is_closing(name) {
+            self.shared.unplaced.count_closed();
+            return;
+        }
+        // A call that interrupted another, or is the flusher's own, must neither wait nor lock.
+        let is_nested = Local::with(|local| local.enter().is_nested());
+        let opened = if is_nested { None } else { self.open(name).ok() };
+        match opened {
+            // Refusals are counted.
+            Some(handle) => drop(handle.append(record)),
+            None => self.shared.unplaced.count_unopened(),
+        }
+    }
+
+    /// Opens an event, unless somebody else just did.
+    fn open(&self, name: &str) -> Result<EventHandle, Error> {
+        if self.shared.ingest.is_forked() {
+            return Err(self.forked());
+        }
+        Local::with(|local| {
+            // A signal handler that logs here must not lock what we hold.
+            let _inside = local.enter();
+            let mut opening = lock(&self.opener);
+            if let Some(handle) = self.shared.with(name, EventHandle::clone) {
+                return Ok(handle);
+            }
+            let Opening { opener: Some(opener), is_over: false } = &mut *opening else {
+                let what = "the manager is closed";
+                return Err(Error::new(ErrorKind::Closed, what).at_path(self.directory()));
+            };
+            if self.shared.is_closing(name) {
+                let what = format!("the event {name:?} is being closed");
+                return Err(Error::new(ErrorKind::Closed, what).at_path(self.directory()));
+            }
+            opener.open(&self.shared, name)
+        })
+    }
+
+    pub(super) fn event(&self, name: &str) -> Result<EventHandle, Error> {
+        if let Some(handle) = self.shared.with(name, EventHandle::clone) {
+            return Ok(handle);
+        }
+        self.not_on_the_flusher()?;
+        let deadline = Instant::now().checked_add(self.config().flush_timeout.max(STALL));
+        loop {
+            if !self.shared.wait_closed(name, deadline) {
+                let what =
+                    format!("the event {name:?} is being closed, and its device does not answer");
+                return Err(Error::new(ErrorKind::Timeout, what).at_path(self.directory()));
+            }
+            match self.open(name) {
+                // Somebody opened and closed it meanwhile.
+                Err(_) if self.shared.is_closing(name) => {}
+                opened => return opened,
+            }
+        }
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.shared.with(name, |handle| handle.event().is_open()).unwrap_or(false)
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        let all = self.shared.all();
+        let open = all.iter().map(|handle| handle.event()).filter(|event| event.is_open());
+        let mut names: Vec<_> = open.map(|event| event.name().to_owned()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    pub(super) fn close_event(&self, name: &str) -> Result<Stats, Error> {
+        self.not_forked()?;
+        self.not_on_the_flusher()?;
+        let begun = Local::with(|local| {
+            let _inside = local.enter();
+            self.shared.begin_close(name)
+        });
+        let event = begun.ok_or_else(|| self.no_event(name))?;
+        let log = event.log();
+        let moved = || (log.bytes_written(), log.errors());
+        self.wait_while_it_moves(moved, |deadline| self.shared.wait_closed(name, deadline))
+            .map_err(|kind| self.not_closed(kind, &log.stats(), log.last_error()))?;
+        Ok(log.stats())
+    }
+
+    fn no_event(&self, name: &str) -> Error {
+        let what = format!("there is no event {name:?}");
+        Error::new(ErrorKind::NotFound, what).at_path(self.directory())
+    }
+
+    /// Waits for an end as long as the device makes progress: with errors for the flush timeout, without an
+    /// answer for a second.
+    fn wait_while_it_moves(
+        &self,
+        moved: impl Fn() -> (u64, u64),
+        wait: impl Fn(Option<Instant>) -> bool,
+    ) -> Result<(), ErrorKind> {
+        let timeout = self.config().flush_timeout;
+        let (mut bytes, errors_before) = moved();
+        let mut since = Instant::now();
+        while !wait(Instant::now().checked_add(timeout)) {
+            let (bytes_now, errors) = moved();
+            if bytes_now != bytes {
+                (bytes, since) = (bytes_now, Instant::now());
+            } else if errors > errors_before && since.elapsed() >= timeout {
+                return Err(ErrorKind::Io);
+            } else if since.elapsed() >= timeout.max(STALL) {
+                return Err(ErrorKind::Timeout);
+            }
+        }
+        Ok(())
+    }
+
+    fn not_closed(&self, kind: ErrorKind, stats: &Stats, last: Option<Error>) -> Error {
+        let why = match last {
+            Some(error) if kind == ErrorKind::Io => error.to_string(),
+            _ => "the device does not answer".into(),
+        };
+        let (pending, accepted) = (stats.pending, stats.accepted);
+        let what =
+            format!("not closed yet, {pending} of {accepted} accepted records pending: {why}");
+        Error::new(kind, what).at_path(self.directory())
+    }
+
+    pub(super) fn flush(&self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.not_forked()?;
+        self.not_on_the_flusher()?;
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        self.ask(self.shared.ingest.gate(), deadline)
+    }
+
+    fn ask(&self, gate: &Gate, deadline: Option<Instant>) -> Result<(), Error> {
+        let ticket = gate.request();
+        self.shared.bell.ring(Sleep::Timed);
+        gate.wait(ticket, deadline)
+    }
+
+    pub(super) fn close(&self) -> Result<(), Error> {
+        self.not_forked()?;
+        self.not_on_the_flusher()?;
+        // One closer at a time; a second one finds the work done.
+        let mut flusher = lock(&self.flusher);
+        let (ingest, gate) = (&self.shared.ingest, self.shared.ingest.gate());
+        if gate.ending() == Ending::Closed {
+            return Ok(());
+        }
+        let stuck = Local::with(|local| {
+            let _inside = local.enter();
+            // Who opens an event now is done before, or refused.
+            lock(&self.opener).is_over = true;
+            let stuck = ingest.close_shards(Instant::now() + self.config().flush_timeout);
+            self.shared.bell.ring(Sleep::Timed);
+            ingest.pool().wake_writers(ingest.index());
+            stuck
+        });
+        if stuck > 0 {
+            let what = format!("{stuck} shards are claimed by threads that do not go on");
+            return Err(Error::new(ErrorKind::Timeout, what).at_path(self.directory()));
+        }
+        gate.set_ending(Ending::Closing);
+        self.shared.bell.ring(Sleep::Timed);
+        let moved = || {
+            let stats = self.shared.totals().stats;
+            (stats.bytes_written, stats.flush_errors)
+        };
+        let closed = |deadline: Option<Instant>| {
+            gate.wait_closed(deadline.unwrap_or_else(Instant::now))
+        };
+        self.wait_while_it_moves(moved, closed).map_err(|kind| {
+            let failing = self.shared.all().into_iter().find_map(|handle| {
+                let log = handle.event().log();
+                (log.health() >= Health::Failing).then(|| log.last_error()).flatten()
+            });
+            self.not_closed(kind, &self.shared.totals().stats, failing)
+        })?;
+        flusher.stop(true);
+        drop(flusher);
+        // What it does not manage is done at the next opening.
+        self.archivist.stop(Instant::now().checked_add(ARCHIVING));
+        lock(&self.opener).opener = None;
+        Ok(())
+    }
+
+    fn totals(&self) -> Totals {
+        self.shared.totals()
+    }
+
+    pub(super) fn stats(&self) -> ManagerStats {
+        let Totals { stats, events, .. } = self.totals();
+        ManagerStats {
+            total: stats,
+            unopened: self.shared.unplaced.unopened(),
+            events,
+            open_files: self.shared.open_files.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn flush_metrics(&self) -> FlushMetrics {
+        self.totals().metrics
+    }
+
+    pub(super) fn health(&self) -> Health {
+        self.totals().health
+    }
+
+    pub(super) fn event_stats(&self, name: &str) -> Result<Stats, Error> {
+        if self.not_forked().is_ok() && self.not_on_the_flusher().is_ok() {
+            // If that takes too long, what is known is told.
+            let _ = self.ask(&self.shared.sorted, Instant::now().checked_add(SORTING));
+        }
+        self.of_event(name, Log::stats)
+    }
+
+    pub(super) fn of_event<T>(
+        &self,
+        name: &str,
+        tell: impl FnOnce(&Log) -> T,
+    ) -> Result<T, Error> {
+        let told = self.shared.with(name, |handle| tell(handle.event().log()));
+        told.ok_or_else(|| self.no_event(name))
+    }
+
+    fn not_on_the_flusher(&self) -> Result<(), Error> {
+        if !Local::with(Local::is_flusher) {
+            return Ok(());
+        }
+        let what = "on the manager's own thread this would wait for itself";
+        Err(Error::new(ErrorKind::Timeout, what).at_path(self.directory()))
+    }
+
+    fn not_forked(&self) -> Result<(), Error> {
+        if self.shared.ingest.is_forked() { Err(self.forked()) } else { Ok(()) }
+    }
+
+    fn forked(&self) -> Error {
+        let what = "this manager belongs to the parent of this process";
+        Error::new(ErrorKind::Forked, what).at_path(self.directory())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.shared.ingest.is_forked() {
+            // As of a logger: neither its thread nor its memory is ours.
+            self.flusher.get_mut().unwrap_or_else(PoisonError::into_inner).forget();
+            std::mem::forget((self.shared.clone(), self.archivist.clone()));
+            return;
+        }
+        let on_flusher = Local::with(Local::is_flusher);
+        if !on_flusher && self.close().is_ok() {
+            return;
+        }
+        self.shared.ingest.close_shards(Instant::now());
+        self.shared.ingest.gate().set_ending(Ending::Abandoned);
+        self.shared.bell.ring(Sleep::Timed);
+        let written = || self.shared.totals().stats.bytes_written;
+        let mut moved = (Instant::now(), written());
+        let mut over = !on_flusher;
+        while over && !self.shared.ingest.gate().wait_closed(Instant::now() + LAST_STALL / 10) {
+            let bytes = written();
+            if bytes != moved.1 {
+                moved = (Instant::now(), bytes);
+            }
+            // A thread that a dead device holds is left to itself.
+            over = moved.0.elapsed() < LAST_STALL;
+        }
+        lock(&self.flusher).stop(over);
+        self.archivist.stop(Some(Instant::now()));
+    }
+}

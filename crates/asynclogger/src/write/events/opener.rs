@@ -1,0 +1,184 @@
+//! Opens the logs of events.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use super::{
+    budget::Shares,
+    event::Event,
+    handle::EventHandle,
+    name::EventName,
+    places::{Chosen, Places},
+    shared::Shared,
+    staged::BUFFERS,
+};
+use crate::{
+    Config, Error, Opened, Overflow,
+    io::{Directory, Driver, EventsLock},
+    sync::{Arc, Ordering},
+    write::{
+        archivist::Archivist,
+        calendar::Zone,
+        files::{EventOpening, LogFiles},
+        log::{Log, LogParts},
+        log_writer::{Archiving, LogWriter},
+        pool::{Elastic, Pool},
+        segment::{Segment, new_session},
+    },
+};
+
+/// An event that could not be opened is not tried again before this is over: its records would each cost
+/// their callers an attempt.
+const HOLD: Duration = Duration::from_secs(1);
+/// Names of such events that are remembered.
+const HELD: usize = 1024;
+
+/// What opening an event takes.
+pub(crate) struct Opener {
+    directory: Arc<Directory>,
+    lock: EventsLock,
+    driver: Driver,
+    zone: Zone,
+    shares: Shares,
+    places: Places,
+    archivist: Arc<Archivist>,
+    held: HashMap<Box<str>, (Instant, Error)>,
+    max_open: usize,
+}
+
+/// An event that was opened, and the flusher's side of it.
+pub(crate) struct NewEvent {
+    event: Arc<Event>,
+    writer: LogWriter,
+}
+
+impl Opener {
+    /// Locks the directory that the config's path is in, making it if it is missing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another manager has it; those of the system.
+    pub(crate) fn new(
+        config: &Config,
+        driver: Driver,
+        shares: Shares,
+        archivist: Arc<Archivist>,
+        max_open: usize,
+    ) -> Result<Opener, Error> {
+        let parent = config.path().parent().unwrap_or(Path::new(""));
+        let directory = Arc::new(Directory::open_or_create(parent)?);
+        let lock = EventsLock::take(&directory, directory.path())?;
+        Ok(Opener {
+            zone: Zone::of(&config.rotation)?,
+            places: Places::read(directory.clone())?,
+            directory,
+            lock,
+            driver,
+            shares,
+            archivist,
+            held: HashMap::new(),
+            max_open,
+        })
+    }
+
+    /// Opens an event and makes it known.
+    ///
+    /// # Errors
+    /// As of a logger; the same again for a while, without another attempt.
+    pub(crate) fn open(&mut self, shared: &Shared, name: &str) -> Result<EventHandle, Error> {
+        let now = Instant::now();
+        if let Some((until, error)) = self.held.get(name) {
+            if now < *until {
+                return Err(error.clone());
+            }
+            self.held.remove(name);
+        }
+        let opened = EventName::of(name).and_then(|name| {
+            let number = shared.take_number()?;
+            self.open_now(shared, &name, number).inspect_err(|_| shared.return_number(number))
+        });
+        match opened {
+            Ok(NewEvent { event, writer }) => Ok(shared.publish(event, writer)),
+            Err(error) => {
+                if self.held.len() >= HELD {
+                    self.held.retain(|_, (until, _)| now < *until);
+                }
+                // Without memory for it the next call tries again.
+                if self.held.len() < HELD && name.len() <= super::name::MAX_EVENT_NAME {
+                    self.held.insert(name.into(), (now + HOLD, error.clone()));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn open_now(
+        &mut self,
+        shared: &Shared,
+        name: &EventName,
+        number: u32,
+    ) -> Result<NewEvent, Error> {
+        let Chosen { base, has_past } = self.places.choose(name)?;
+        let mut config = shared.config.clone();
+        config.path = self.directory.path().join(format!("{base}.log"));
+        let session = new_session()?;
+        let opening = EventOpening {
+            directory: self.directory.clone(),
+            lock: &self.lock,
+            full_name: name.full(),
+            has_past,
+        };
+        let (files, mut segment, opened) =
+            LogFiles::open_event(opening, &config, self.driver.clone(), session)?;
+        match self.make_log(shared, &config, &segment, number, session) {
+            Ok(log) => {
+                let event = Event::new(name.full(), number, opened, log.clone());
+                let event = Arc::new(event);
+                let settings = files.archive_settings();
+                if has_past || *event.opened() != Opened::Created {
+                    self.archivist.sweep(settings.clone(), segment.lineage());
+                }
+                if shared.open_files.load(Ordering::Relaxed) >= self.max_open {
+                    segment.suspend();
+                } else {
+                    shared.open_files.fetch_add(1, Ordering::Relaxed);
+                }
+                let archiving = Some(Archiving { archivist: self.archivist.clone(), settings });
+                let files = Box::new(files);
+                let zone = self.zone.clone();
+                let writer = LogWriter::new(log, segment, files, &config, zone, archiving);
+                Ok(NewEvent { event, writer })
+            }
+            Err(error) => {
+                // The session is over before it began, and its file is clean.
+                let _ = segment.end_unused();
+                Err(error)
+            }
+        }
+    }
+
+    fn make_log(
+        &self,
+        shared: &Shared,
+        config: &Config,
+        segment: &Segment,
+        number: u32,
+        session: u64,
+    ) -> Result<Arc<Log>, Error> {
+        let capacity = config.shard_capacity();
+        // The flusher sees to it that there is never more in it than the budget allows.
+        let elastic = Elastic { limit: capacity, beyond: 0, keep: 0 };
+        let pool = Arc::new(Pool::elastic(BUFFERS, capacity, segment.align(), elastic)?);
+        Ok(Arc::new(Log::new(LogParts {
+            pool,
+            bell: shared.bell.clone(),
+            index: number,
+            num_shards: 1,
+            max_record: config.max_record(),
+            overflow: Overflow::Drop,
+            session,
+        })?))
+    }
+}

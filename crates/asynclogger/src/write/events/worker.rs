@@ -1,0 +1,391 @@
+//! The flusher of a manager: sorts what is sealed, writes the logs of the events, answers requests.
+
+mod endings;
+mod requests;
+
+use std::{
+    any::Any,
+    collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+use self::requests::Flush;
+use super::{
+    budget::Shares,
+    shared::Shared,
+    sorter::{Hand, Sorter},
+};
+use crate::{
+    Error, ErrorKind,
+    io::with_signals_blocked,
+    sync::{
+        Arc, Ordering,
+        thread::{self, JoinHandle},
+    },
+    write::{
+        home::Local,
+        pass::Pass,
+        pool::Pool,
+        wait::Sleep,
+        word::BufferState,
+    },
+};
+
+/// Shared buffers that are sorted before the files are looked after again.
+const SORTED_AT_ONCE: usize = 4;
+/// After a panic.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A handle to the flusher's thread.
+pub(crate) struct EventsFlusher {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl EventsFlusher {
+    /// Starts the thread. `max_open`: of so many events the files are open at a time.
+    ///
+    /// # Errors
+    /// If the system does not give us one.
+    pub(crate) fn start(
+        shared: Arc<Shared>,
+        shares: Shares,
+        max_open: usize,
+    ) -> Result<EventsFlusher, Error> {
+        let worker = Worker::new(shared.clone(), shares, max_open);
+        let thread = thread::Builder::new().name("asynclogger".into());
+        let thread = with_signals_blocked(|| thread.spawn(move || worker.run()))
+            .map_err(|error| Error::io("cannot start the flusher's thread", error))?;
+        Ok(EventsFlusher { shared, thread: Some(thread) })
+    }
+
+    /// Ends the thread once the manager is closed. `wait`: until it has ended.
+    pub(crate) fn stop(&mut self, wait: bool) {
+        // Release pairs with the Acquire in `Worker::round`; the bell has the fence.
+        self.shared.stop.store(true, Ordering::Release);
+        self.shared.bell.ring(Sleep::Timed);
+        if let Some(thread) = self.thread.take()
+            && wait
+        {
+            // Its panic would be a bug; there is nothing to hand it to.
+            let _ = thread.join();
+        }
+    }
+
+    /// Forgets the thread: this is a forked child, which does not have it.
+    pub(crate) fn forget(&mut self) {
+        std::mem::forget(self.thread.take());
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    Busy,
+    Idle,
+    Over,
+}
+
+/// What is done when a pass over the shared buffers is over: all that was logged before is sorted then.
+#[derive(Default)]
+struct After {
+    /// The interval is over.
+    interval: bool,
+    flush: Option<u64>,
+    sorted: Option<u64>,
+    close: Vec<u32>,
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    pool: Arc<Pool>,
+    sorter: Sorter,
+    /// Of each shard, the generation that is sorted next.
+    generations: Vec<u64>,
+    hand: Option<Hand>,
+    pass: Option<(Pass, After)>,
+    /// When what is in memory has been there for an interval.
+    deadline: Option<Instant>,
+    flushes: Vec<Flush>,
+    /// When quiet events have something to do: a rotation that is due.
+    wakes: BTreeSet<(Instant, u32)>,
+    max_open: usize,
+    round: u64,
+    /// The last handle is gone.
+    is_abandoned: bool,
+    /// And what stopped threads had published is sorted.
+    is_held_sorted: bool,
+}
+
+impl Worker {
+    fn new(shared: Arc<Shared>, shares: Shares, max_open: usize) -> Worker {
+        let ingest = &shared.ingest;
+        Worker {
+            pool: ingest.pool().clone(),
+            sorter: Sorter::new(shared.clone(), shares.staging, shares.quota),
+            generations: vec![0; ingest.shards().len()],
+            hand: None,
+            pass: None,
+            deadline: None,
+            flushes: Vec::new(),
+            wakes: BTreeSet::new(),
+            max_open: max_open.max(1),
+            round: 0,
+            is_abandoned: false,
+            is_held_sorted: false,
+            shared,
+        }
+    }
+
+    fn run(mut self) {
+        Local::with(|local| {
+            local.become_flusher();
+            let _inside = local.enter();
+            loop {
+                match catch_unwind(AssertUnwindSafe(|| self.turn())) {
+                    Ok(Round::Over) => return,
+                    Ok(Round::Busy | Round::Idle) => {}
+                    // A bug of ours. What it was about is still there, so the work goes on.
+                    Err(panic) => {
+                        self.panicked(&*panic);
+                        let until = Instant::now().checked_add(PAUSE);
+                        self.shared.bell.sleep(until, || false);
+                    }
+                }
+            }
+        });
+    }
+
+    #[cold]
+    fn panicked(&mut self, panic: &(dyn Any + Send)) {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        let what = format!("the flusher panicked: {}", text.unwrap_or_default());
+        let error = Error::new(ErrorKind::Panic, what);
+        for staged in self.sorter.events.iter_mut().flatten().filter(|staged| staged.is_hot) {
+            staged.writer.panicked(&error);
+        }
+    }
+
+    fn turn(&mut self) -> Round {
+        let round = self.round();
+        if round == Round::Idle {
+            self.sleep();
+        }
+        round
+    }
+
+    fn round(&mut self) -> Round {
+        self.round += 1;
+        let mut busy = self.shared.has_orders() && self.sorter.adopt();
+        self.pool.waiters.pass_on();
+        busy |= self.sort();
+        let now = Instant::now();
+        self.arm(now);
+        busy |= self.begin_pass(now);
+        busy |= self.advance_pass(now);
+        busy |= self.pump(now);
+        busy |= self.answer_flushes();
+        busy |= self.end_if_asked();
+        if busy {
+            return Round::Busy;
+        }
+        // Acquire pairs with the Release in `stop`.
+        let stop = self.is_closed() && self.shared.stop.load(Ordering::Acquire);
+        if stop { Round::Over } else { Round::Idle }
+    }
+
+    /// Sorts sealed buffers, each shard's in their order; whether there was anything to sort.
+    fn sort(&mut self) -> bool {
+        let mut busy = false;
+        for _ in 0..SORTED_AT_ONCE {
+            if self.hand.is_none() {
+                self.hand = self.next_sealed();
+            }
+            let Some(hand) = &mut self.hand else {
+                break;
+            };
+            let before = hand.at;
+            let is_sorted = self.sorter.sort(hand);
+            busy |= is_sorted || hand.at > before;
+            if !is_sorted {
+                // It waits for a device.
+                break;
+            }
+            if let Some(Hand { buffer, shard, .. }) = self.hand.take() {
+                self.generations[shard as usize] += 1;
+                buffer.free();
+            }
+        }
+        busy
+    }
+
+    fn next_sealed(&self) -> Option<Hand> {
+        (0..self.pool.len() as u32).find_map(|index| {
+            let BufferState::Sealed { shard, generation } = self.pool.state(index) else {
+                return None;
+            };
+            if self.generations[shard as usize] != generation {
+                return None;
+            }
+            let buffer = self.pool.take_sealed(index)?;
+            Some(Hand { buffer, shard, at: crate::write::buffer::HEADER })
+        })
+    }
+
+    /// Looks after the events that have something to do; whether anything was done.
+    fn pump(&mut self, now: Instant) -> bool {
+        while let Some((at, number)) = self.wakes.first().copied().filter(|(at, _)| *at <= now) {
+            self.wakes.remove(&(at, number));
+            self.sorter.heat(number);
+        }
+        let mut busy = false;
+        let mut at = 0;
+        while let Some(number) = self.sorter.hot.get(at).copied() {
+            let Pumped { did, rests } = self.pump_event(number, now);
+            busy |= did;
+            if rests {
+                self.sorter.hot.swap_remove(at);
+            } else {
+                at += 1;
+            }
+        }
+        busy
+    }
+
+    fn pump_event(&mut self, number: u32, now: Instant) -> Pumped {
+        let waits = Pumped { did: false, rests: false };
+        let is_suspended = match self.sorter.get(number) {
+            None => return Pumped { did: false, rests: true },
+            Some(staged) if staged.retry_at.is_some_and(|at| now < at) => return waits,
+            Some(staged) => staged.writer.is_suspended(),
+        };
+        if is_suspended && !self.make_room_for_a_file() {
+            return waits;
+        }
+        let round = self.round;
+        let Sorter { events, budget, .. } = &mut self.sorter;
+        let Some(staged) = events.get_mut(number as usize).and_then(Option::as_deref_mut) else {
+            return Pumped { did: false, rests: true };
+        };
+        staged.last_round = round;
+        let pumped = staged.pump(now, budget);
+        if is_suspended && !staged.writer.is_suspended() {
+            self.shared.open_files.fetch_add(1, Ordering::Relaxed);
+        }
+        if staged.writer.is_closed() {
+            self.let_go(number);
+            return Pumped { did: true, rests: true };
+        }
+        let did = pumped.unwrap_or(false);
+        let rests = !did && staged.writer.is_at_rest();
+        if rests {
+            staged.is_hot = false;
+            if let Some(at) = staged.writer.wake_at(now) {
+                self.wakes.insert((at, number));
+            }
+        } else if self.sorter.budget.is_used_up()
+            && let Some(staged) = self.sorter.get(number)
+        {
+            staged.writer.want_memory();
+        }
+        Pumped { did, rests }
+    }
+
+    /// An event is closed: its file, and the right to it, are given up.
+    fn let_go(&mut self, number: u32) {
+        let Some(slot) = self.sorter.events.get_mut(number as usize) else {
+            return;
+        };
+        if let Some(mut staged) = slot.take() {
+            staged.give_up(&mut self.sorter.budget);
+            if !staged.writer.is_suspended() {
+                self.shared.open_files.fetch_sub(1, Ordering::Relaxed);
+            }
+            let event = staged.event().clone();
+            drop(staged);
+            self.shared.closed(event);
+        }
+    }
+
+    /// Sees to it that one more file can be opened: those that were not used for the longest time give
+    /// their descriptors back, some at a time. Whether it can.
+    fn make_room_for_a_file(&mut self) -> bool {
+        if self.shared.open_files.load(Ordering::Relaxed) < self.max_open {
+            return true;
+        }
+        let events = self.sorter.events.iter_mut().flatten();
+        let mut resting: Vec<_> = events
+            .filter(|staged| !staged.writer.is_suspended() && staged.writer.is_at_rest())
+            .collect();
+        resting.sort_unstable_by_key(|staged| staged.last_round);
+        for staged in resting.into_iter().take((self.max_open / 4).max(1)) {
+            staged.writer.suspend();
+            self.shared.open_files.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.shared.open_files.load(Ordering::Relaxed) < self.max_open
+    }
+
+    /// Begins the interval, if there is anything in memory and it has not begun.
+    fn arm(&mut self, now: Instant) {
+        if self.deadline.is_none() && self.holds_something() {
+            let interval = self.shared.config.flush_interval;
+            self.deadline = Some(now.checked_add(interval).unwrap_or(now));
+        }
+    }
+
+    fn holds_something(&self) -> bool {
+        let is_active =
+            |index: u32| matches!(self.pool.state(index), BufferState::Active { .. });
+        self.sorter.budget.has_staged() || (0..self.pool.len() as u32).any(is_active)
+    }
+
+    fn sleep(&mut self) {
+        let now = Instant::now();
+        self.arm(now);
+        let look = self.pass.as_ref().and_then(|(pass, _)| pass.look_again());
+        let hot = self.sorter.hot.iter().filter_map(|number| {
+            let staged = self.sorter.events.get(*number as usize)?.as_deref()?;
+            staged.retry_at.or_else(|| staged.writer.wake_at(now))
+        });
+        let wake = self.wakes.first().map(|(at, _)| *at);
+        let deadline = self.deadline.filter(|_| self.pass.is_none());
+        let all = [look.map(|look| now + look), wake, deadline];
+        let wake_at = all.into_iter().flatten().chain(hot).min();
+        self.shared.bell.sleep(wake_at, || self.has_news());
+    }
+
+    /// Looked at between the announcement of a sleep and the sleep.
+    fn has_news(&self) -> bool {
+        let sealed = (0..self.pool.len() as u32).any(|index| match self.pool.state(index) {
+            BufferState::Sealed { shard, generation } => {
+                self.hand.is_none() && self.generations[shard as usize] == generation
+            }
+            BufferState::Active { .. } => self.deadline.is_none(),
+            _ => false,
+        });
+        let hot = &self.sorter.hot;
+        let of_events = hot.iter().any(|number| {
+            let staged = self.sorter.events.get(*number as usize).and_then(Option::as_deref);
+            staged.is_some_and(|staged| {
+                staged.retry_at.is_none()
+                    && !staged.writer.is_suspended()
+                    && staged.writer.has_news()
+            })
+        });
+        sealed
+            || self.pool.waiters.has_deferred()
+            || self.shared.has_orders()
+            || of_events
+            || self.has_requests()
+            || self.has_ending_to_do()
+            || (self.is_closed() && self.shared.stop.load(Ordering::Acquire))
+    }
+}
+
+/// How looking after an event went.
+struct Pumped {
+    did: bool,
+    /// Whether it has nothing to do until somebody says so.
+    rests: bool,
+}

@@ -1,0 +1,104 @@
+//! The end of an event, and of all.
+
+use super::Worker;
+use crate::write::{
+    buffer::HEADER,
+    events::sorter::Hand,
+    gate::Ending,
+    shard::SealAttempt,
+};
+
+impl Worker {
+    /// Ends an event's file, once all of it is written.
+    pub(super) fn begin_end(&mut self, number: u32) {
+        if let Some(staged) = self.sorter.get(number) {
+            staged.end(Ending::Closing);
+            self.sorter.heat(number);
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.shared.ingest.gate().ending() == Ending::Closed
+    }
+
+    /// Whether there is an end to bring about that could go on now.
+    pub(super) fn has_ending_to_do(&self) -> bool {
+        match self.shared.ingest.gate().ending() {
+            Ending::Open | Ending::Closed => false,
+            Ending::Closing => self.is_sorted() && self.is_any_open(),
+            Ending::Abandoned => !self.is_abandoned || (self.is_sorted() && self.is_any_open()),
+        }
+    }
+
+    fn is_any_open(&self) -> bool {
+        let mut events = self.sorter.events.iter().flatten().peekable();
+        events.peek().is_none() || events.any(|staged| staged.event().is_open())
+    }
+
+    /// Whether every record that was accepted is with its event, and no other can come.
+    fn is_sorted(&self) -> bool {
+        let shards = self.shared.ingest.shards().iter().zip(&self.generations);
+        self.hand.is_none()
+            && !self.shared.has_orders()
+            && shards.into_iter().all(|(shard, next)| {
+                let word = shard.word();
+                let is_over = !word.is_open() || (self.is_abandoned && word.is_claimed());
+                is_over && *next >= word.generation()
+            })
+    }
+
+    /// Ends all events, and then the manager, if that is asked for.
+    pub(super) fn end_if_asked(&mut self) -> bool {
+        let ending = self.shared.ingest.gate().ending();
+        if ending == Ending::Open || ending == Ending::Closed {
+            return false;
+        }
+        if ending == Ending::Abandoned && !self.is_abandoned {
+            self.is_abandoned = true;
+            self.sorter.drop_from_now_on();
+            return true;
+        }
+        if !self.is_sorted() {
+            return false;
+        }
+        let mut busy = false;
+        if self.is_abandoned && !std::mem::replace(&mut self.is_held_sorted, true) {
+            self.sort_held();
+        }
+        for number in 0..self.sorter.events.len() as u32 {
+            let Some(staged) = self.sorter.get(number) else { continue };
+            if staged.event().log().gate().ending() < ending {
+                staged.end(ending);
+                self.sorter.heat(number);
+                busy = true;
+            }
+        }
+        if self.sorter.events.iter().all(Option::is_none) {
+            self.shared.ingest.gate().set_closed(None);
+            busy = true;
+        }
+        busy
+    }
+
+    /// The last handle is gone: what threads have published that stopped inside a call is sorted from
+    /// copies, and their buffers are leaked, since they may yet store into them.
+    fn sort_held(&mut self) {
+        let ingest = self.shared.ingest.clone();
+        let mut is_held = false;
+        for (number, shard) in ingest.shards().iter().enumerate() {
+            if shard.seal_and_close(&self.pool, number as u32) != SealAttempt::Claimed {
+                continue;
+            }
+            is_held = true;
+            let copy = shard.word().buffer().and_then(|index| self.pool.copy_published(index));
+            if let Some(buffer) = copy {
+                let mut hand = Hand { buffer, shard: number as u32, at: HEADER };
+                // Once: there is nobody to wait for.
+                let _ = self.sorter.sort(&mut hand);
+            }
+        }
+        if is_held {
+            std::mem::forget((ingest, self.pool.clone()));
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What somebody, or the interval, waits for: first that all is sorted, then that it is written.
+
+use std::time::Instant;
+
+use super::{After, Worker};
+use crate::{
+    Error,
+    sync::Arc,
+    write::{events::event::Event, gate::Request, pass::Pass},
+};
+
+/// A flush that waits for those of the events.
+pub(super) struct Flush {
+    ticket: u64,
+    /// Who was asked, and what. While they are here, no other event gets their numbers.
+    waits: Vec<(Arc<Event>, u64)>,
+    failure: Option<Error>,
+}
+
+impl Worker {
+    /// Whether there is a request that no pass covers yet.
+    pub(super) fn has_requests(&self) -> bool {
+        self.pass.is_none()
+            && (self.flush_request().is_some() || self.shared.sorted.open_request().is_some())
+    }
+
+    /// The last flush that was asked for, if it is not being worked on.
+    fn flush_request(&self) -> Option<u64> {
+        let ticket = self.shared.ingest.gate().open_request()?.ticket;
+        let is_new = self.flushes.last().is_none_or(|flush| ticket > flush.ticket);
+        is_new.then_some(ticket)
+    }
+
+    /// Seals all shared buffers for whoever asks, or at the end of the interval.
+    pub(super) fn begin_pass(&mut self, now: Instant) -> bool {
+        if self.pass.is_some() {
+            return false;
+        }
+        let close = if self.shared.has_orders() { self.shared.take_closes() } else { Vec::new() };
+        let flush = self.flush_request();
+        let sorted = self.shared.sorted.open_request().map(|request| request.ticket);
+        let interval = self.deadline.is_some_and(|deadline| now >= deadline);
+        let is_asked = flush.is_some() || sorted.is_some() || !close.is_empty();
+        if !is_asked && !interval {
+            return false;
+        }
+        // A claimed shard is waited for if anybody waits for us.
+        let request = is_asked.then_some(Request { ticket: 0, rotate: false });
+        if interval {
+            self.deadline = None;
+        }
+        let pass = Pass::begin(&self.shared.ingest, request);
+        self.pass = Some((pass, After { interval, flush, sorted, close }));
+        true
+    }
+
+    /// Once all that was logged before the pass is sorted: goes on with what was asked for.
+    pub(super) fn advance_pass(&mut self, now: Instant) -> bool {
+        let Some((pass, _)) = &mut self.pass else {
+            return false;
+        };
+        if !pass.look(&self.shared.ingest, self.generations.iter().copied()) {
+            return false;
+        }
+        let Some((_, After { interval, flush, sorted, close })) = self.pass.take() else {
+            return false;
+        };
+        if interval {
+            self.write_all_staged(now);
+        }
+        if let Some(ticket) = flush {
+            self.begin_flush(ticket);
+        }
+        if let Some(ticket) = sorted {
+            self.shared.sorted.complete(ticket);
+        }
+        for number in close {
+            self.begin_end(number);
+        }
+        self.shared.recycle();
+        true
+    }
+
+    /// The interval is over for what is staged.
+    fn write_all_staged(&mut self, now: Instant) {
+        for number in 0..self.sorter.events.len() as u32 {
+            let Some(staged) = self.sorter.get(number) else { continue };
+            if staged.filled() > 0 {
+                staged.writer.expire(now);
+                self.sorter.seal(number);
+            }
+        }
+    }
+
+    /// Asks each event that owes something.
+    fn begin_flush(&mut self, ticket: u64) {
+        let mut waits = Vec::new();
+        for number in 0..self.sorter.events.len() as u32 {
+            let Some(staged) = self.sorter.get(number) else { continue };
+            if staged.filled() > 0 || staged.writer.owes() {
+                let event = staged.event().clone();
+                let asked = event.log().gate().request();
+                waits.push((event, asked));
+                self.sorter.heat(number);
+            }
+        }
+        self.flushes.push(Flush { ticket, waits, failure: None });
+    }
+
+    /// Answers flushes, in their order, that all events have answered.
+    pub(super) fn answer_flushes(&mut self) -> bool {
+        let mut busy = false;
+        while let Some(flush) = self.flushes.first_mut() {
+            let failure = &mut flush.failure;
+            flush.waits.retain(|(event, ticket)| {
+                match event.log().gate().answer(*ticket) {
+                    None => true,
+                    Some(Ok(())) => false,
+                    Some(Err(error)) => {
+                        failure.get_or_insert(error);
+                        false
+                    }
+                }
+            });
+            if !flush.waits.is_empty() {
+                break;
+            }
+            let flush = self.flushes.remove(0);
+            let gate = self.shared.ingest.gate();
+            match flush.failure {
+                None => gate.complete(flush.ticket),
+                Some(error) => gate.fail(Some(flush.ticket), &error),
+            }
+            busy = true;
+        }
+        busy
+    }
+}
