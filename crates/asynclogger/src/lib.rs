@@ -53,11 +53,6 @@ mod sync;
 #[cfg(target_os = "linux")]
 mod write;
 
-#[cfg(target_os = "linux")]
-pub use crate::{
-    logger::Logger,
-    manager::{EventLogger, LoggerManager},
-};
 pub use crate::{
     config::{
         Archived, Boundary, Compression, Config, DirectIo, Durability, Engine, Overflow, Retention,
@@ -67,9 +62,14 @@ pub use crate::{
     format::LogId,
     read::{LogDir, LogReport, ReadOptions, Reader, Record, Report, verify},
     stats::{
-        Dropped, EngineKind, ErrorCounts, FlushMetrics, Health, IoMode, ManagerStats, Opened, Position,
-        ShardStats, Stats,
+        Dropped, EngineKind, ErrorCounts, FlushMetrics, Health, IoMode, ManagerStats, Opened,
+        Position, ShardStats, Stats,
     },
+};
+#[cfg(target_os = "linux")]
+pub use crate::{
+    logger::Logger,
+    manager::{EventLogger, LoggerManager},
 };
 
 /// The example in the README, compiled.

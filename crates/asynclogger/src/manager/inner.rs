@@ -47,7 +47,7 @@ impl Inner {
         let bell = Arc::new(Bell::new()?);
         let driver = Driver::new(config.engine, bell.alarm())?;
         let archivist = Arc::new(Archivist::new());
-        let opener = Opener::new(&config, driver, shares, archivist.clone(), max_open)?;
+        let opener = Opener::new(&config, driver, archivist.clone(), max_open)?;
         // Nothing of these buffers is written as it is, so any alignment does.
         let align = crate::format::MIN_ALIGN;
         let pool = Pool::elastic(shares.buffers, shares.capacity, align, shares.elastic)?;
@@ -95,11 +95,14 @@ impl Inner {
         }
         // A call that interrupted another, or is the flusher's own, must neither wait nor lock.
         let is_nested = Local::with(|local| local.enter().is_nested());
-        let opened = if is_nested { None } else { self.open(name).ok() };
-        match opened {
+        match if is_nested { None } else { Some(self.open(name)) } {
             // Refusals are counted.
-            Some(handle) => drop(handle.append(record)),
-            None => self.shared.unplaced.count_unopened(),
+            Some(Ok(handle)) => drop(handle.append(record)),
+            // Since the look above.
+            Some(Err(error)) if error.kind() == ErrorKind::Closed => {
+                self.shared.unplaced.count_closed();
+            }
+            Some(Err(_)) | None => self.shared.unplaced.count_unopened(),
         }
     }
 
@@ -254,9 +257,8 @@ impl Inner {
             let stats = self.shared.totals().stats;
             (stats.bytes_written, stats.flush_errors)
         };
-        let closed = |deadline: Option<Instant>| {
-            gate.wait_closed(deadline.unwrap_or_else(Instant::now))
-        };
+        let closed =
+            |deadline: Option<Instant>| gate.wait_closed(deadline.unwrap_or_else(Instant::now));
         self.wait_while_it_moves(moved, closed).map_err(|kind| {
             let failing = self.shared.all().into_iter().find_map(|handle| {
                 let log = handle.event().log();
@@ -302,11 +304,7 @@ impl Inner {
         self.of_event(name, Log::stats)
     }
 
-    pub(super) fn of_event<T>(
-        &self,
-        name: &str,
-        tell: impl FnOnce(&Log) -> T,
-    ) -> Result<T, Error> {
+    pub(super) fn of_event<T>(&self, name: &str, tell: impl FnOnce(&Log) -> T) -> Result<T, Error> {
         let told = self.shared.with(name, |handle| tell(handle.event().log()));
         told.ok_or_else(|| self.no_event(name))
     }

@@ -358,7 +358,8 @@ impl Pool {
     pub(crate) fn populate(&self, index: BufferIndex) -> io::Result<()> {
         let start = index as usize * self.stride;
         // Of an elastic buffer, what it takes without a grant.
-        let end = if self.limit < self.capacity { self.head_room + self.limit } else { self.stride };
+        let end =
+            if self.limit < self.capacity { self.head_room + self.limit } else { self.stride };
         self.region.populate(start..start + end)
     }
 

@@ -17,7 +17,9 @@ use asynclogger::{
 };
 use tempfile::TempDir;
 
-use crate::support::{Found, Numbered, assert_balanced, child_role, directory, in_child, wait_until};
+use crate::support::{
+    Found, Numbered, assert_balanced, child_role, directory, in_child, wait_until,
+};
 
 fn config(directory: &TempDir) -> Config {
     Config::new(directory.path().join("base.log")).buffer_size(8 << 20)
@@ -298,7 +300,7 @@ fn logger_manager_event_name_sanitization_in_file_names() {
     }
     manager.close().expect("close");
     let expected =
-        ["___up.log", "__.log", "_x.log", "login_event.log", "order_test.log", "payment_event.log"];
+        ["__.log", "___up.log", "_x.log", "login_event.log", "order_test.log", "payment_event.log"];
     assert_eq!(logs_in(&directory), expected);
     let report = verify(file(&directory, "payment_event")).expect("a report");
     assert_eq!(report.name, b"payment/event");
@@ -429,10 +431,14 @@ fn close_against_log_and_create_loses_nothing() {
     std::thread::scope(|scope| {
         let writers: Vec<_> = (0..THREADS)
             .map(|thread| {
-                let manager = &manager;
+                let (manager, closed) = (&manager, &closed);
                 scope.spawn(move || {
                     let mut record = Numbered::new();
                     for number in 0..EACH {
+                        // Not faster than files are closed: twenty times at least.
+                        while number > (closed.load(Ordering::SeqCst) + 1) * (EACH / 20) {
+                            std::thread::yield_now();
+                        }
                         let bytes = record.make(thread, number, 40);
                         if number % 16 == 0 {
                             manager.event("event").expect("an event").log_bytes(bytes);
@@ -461,7 +467,7 @@ fn close_against_log_and_create_loses_nothing() {
     assert_eq!(stats.total.dropped.total(), stats.total.dropped.closed);
     assert_eq!(stats.unopened, 0);
     assert_eq!(stats.total.durable, stats.total.accepted);
-    assert!(closed.load(Ordering::SeqCst) > 1);
+    assert!(closed.load(Ordering::SeqCst) >= 19);
     let path = file(&directory, "event");
     let found = Found::read(&path, THREADS as usize);
     assert_eq!(found.count, stats.total.accepted);
@@ -490,8 +496,10 @@ fn a_noisy_event_does_not_take_the_room_of_others() {
     });
     let stats = manager.close().expect("close");
     assert_balanced(&stats.total);
-    let (of_noisy, of_quiet) =
-        (manager.event_stats("noisy").expect("stats"), manager.event_stats("quiet").expect("stats"));
+    let (of_noisy, of_quiet) = (
+        manager.event_stats("noisy").expect("stats"),
+        manager.event_stats("quiet").expect("stats"),
+    );
     assert_eq!(of_noisy.total_logs, 20_000);
     assert_eq!(of_quiet.total_logs, 200);
     assert_eq!(of_quiet.lost + of_noisy.lost, 0);

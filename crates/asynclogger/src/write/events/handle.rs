@@ -19,11 +19,7 @@ pub(crate) struct EventHandle {
 }
 
 impl EventHandle {
-    pub(super) fn new(
-        ingest: Arc<Log>,
-        event: Arc<Event>,
-        unplaced: Arc<Unplaced>,
-    ) -> EventHandle {
+    pub(super) fn new(ingest: Arc<Log>, event: Arc<Event>, unplaced: Arc<Unplaced>) -> EventHandle {
         EventHandle { ingest, event, unplaced }
     }
 

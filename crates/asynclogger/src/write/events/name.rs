@@ -66,11 +66,10 @@ fn sanitized(name: &str) -> String {
     let mut in_front = true;
     name.chars()
         .map(|letter| {
-            let is_bad = matches!(
-                letter,
-                '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' | ' '
-            ) || letter.is_control()
-                || (in_front && matches!(letter, '.' | '-'));
+            let is_bad =
+                matches!(letter, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' | ' ')
+                    || letter.is_control()
+                    || (in_front && matches!(letter, '.' | '-'));
             in_front &= matches!(letter, '.' | '-');
             if is_bad { '_' } else { letter }
         })

@@ -7,7 +7,6 @@ use std::{
 };
 
 use super::{
-    budget::Shares,
     event::Event,
     handle::EventHandle,
     name::EventName,
@@ -42,7 +41,6 @@ pub(crate) struct Opener {
     lock: EventsLock,
     driver: Driver,
     zone: Zone,
-    shares: Shares,
     places: Places,
     archivist: Arc<Archivist>,
     held: HashMap<Box<str>, (Instant, Error)>,
@@ -63,7 +61,6 @@ impl Opener {
     pub(crate) fn new(
         config: &Config,
         driver: Driver,
-        shares: Shares,
         archivist: Arc<Archivist>,
         max_open: usize,
     ) -> Result<Opener, Error> {
@@ -76,7 +73,6 @@ impl Opener {
             directory,
             lock,
             driver,
-            shares,
             archivist,
             held: HashMap::new(),
             max_open,

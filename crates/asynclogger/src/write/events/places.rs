@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::name::{EventName, archived_base, fnv1a, folded};
-use crate::{Error, ErrorKind, sync::Arc, io::Directory, write::archive};
+use crate::{Error, ErrorKind, io::Directory, sync::Arc, write::archive};
 
 /// A name for a file, without `.log`.
 pub(super) struct Chosen {

@@ -9,9 +9,7 @@ use super::{
 };
 use crate::{
     Config, Error, ErrorKind, FlushMetrics, Health, Stats,
-    sync::{
-        Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until,
-    },
+    sync::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until},
     write::{
         gate::Gate,
         log::Log,
@@ -123,8 +121,7 @@ impl Shared {
 
     /// Hands an event over to the flusher, and makes it known.
     pub(super) fn publish(&self, event: Arc<Event>, writer: LogWriter) -> EventHandle {
-        let handle =
-            EventHandle::new(self.ingest.clone(), event.clone(), self.unplaced.clone());
+        let handle = EventHandle::new(self.ingest.clone(), event.clone(), self.unplaced.clone());
         // First: the flusher finds the event when it finds a record of it.
         lock(&self.orders).new.push((event, writer));
         self.order();
@@ -236,7 +233,8 @@ impl Shared {
             add(&mut stats, &mut metrics, event.log());
         }
         drop(state);
-        let (direct, engine) = open.first().map(|handle| handle.event().log().io()).unwrap_or_default();
+        let (direct, engine) =
+            open.first().map(|handle| handle.event().log().io()).unwrap_or_default();
         (stats.direct, stats.engine) = (direct, engine);
         let unplaced = &self.unplaced;
         stats.dropped.closed += unplaced.closed();
@@ -246,7 +244,9 @@ impl Shared {
         stats.pending = stats.accepted.saturating_sub(stats.written + stats.lost);
         stats.total_logs = stats.accepted + stats.dropped_logs;
         let per_flush = |total: std::time::Duration| {
-            total.checked_div(metrics.total_flushes.try_into().unwrap_or(u32::MAX)).unwrap_or_default()
+            total
+                .checked_div(metrics.total_flushes.try_into().unwrap_or(u32::MAX))
+                .unwrap_or_default()
         };
         metrics.avg_flush_duration = per_flush(metrics.total_flush_duration);
         Totals { stats, metrics, health, events: open.len() }

@@ -118,12 +118,16 @@ impl Sorter {
             return self.place_unknown(number, record);
         };
         match staged.append(record, budget) {
-            Ok(()) if staged.filled() >= budget.seal_at() => {
-                staged.seal(budget);
-                self.heat(number);
+            Ok(was_sealed) => {
+                let is_large = staged.filled() >= budget.seal_at();
+                if is_large {
+                    staged.seal(budget);
+                }
+                if is_large || was_sealed {
+                    self.heat(number);
+                }
                 Placed::Done
             }
-            Ok(()) => Placed::Done,
             Err(_) => self.place_again(number, record),
         }
     }

@@ -80,12 +80,12 @@ impl Staged {
         self.filled
     }
 
-    /// Appends a record.
+    /// Appends a record; whether the buffer was sealed that had no room for it.
     ///
     /// # Errors
     /// Every buffer is on its way to the file, or the quota is used up.
     #[inline]
-    pub(super) fn append(&mut self, record: &[u8], budget: &mut Budget) -> Result<(), Full> {
+    pub(super) fn append(&mut self, record: &[u8], budget: &mut Budget) -> Result<bool, Full> {
         let log = self.event.log();
         // Nobody else claims it, so it is not busy; and it is closed only when there is nothing to come.
         let claim = log.shards()[0].claim(log.pool()).map_err(|_| Full)?;
@@ -96,11 +96,12 @@ impl Staged {
         if self.filled > self.room {
             self.grow(budget);
         }
-        Ok(())
+        Ok(false)
     }
 
     #[cold]
-    fn append_to_next(&mut self, record: &[u8], budget: &mut Budget) -> Result<(), Full> {
+    fn append_to_next(&mut self, record: &[u8], budget: &mut Budget) -> Result<bool, Full> {
+        let had_one = self.active.is_some();
         self.seal(budget);
         let on_their_way: usize = self.costs.iter().sum();
         if on_their_way >= self.quota {
@@ -120,7 +121,7 @@ impl Staged {
         self.filled += RECORD_HEADER + record.len();
         self.grow(budget);
         // Not with a length that the event takes, into an empty buffer.
-        appended.map(|_| ()).map_err(|_| Full)
+        appended.map(|_| had_one).map_err(|_| Full)
     }
 
     /// Counts the memory that the active buffer has grown into.

@@ -23,13 +23,7 @@ use crate::{
         Arc, Ordering,
         thread::{self, JoinHandle},
     },
-    write::{
-        home::Local,
-        pass::Pass,
-        pool::Pool,
-        wait::Sleep,
-        word::BufferState,
-    },
+    write::{home::Local, pass::Pass, pool::Pool, wait::Sleep, word::BufferState},
 };
 
 /// Shared buffers that are sorted before the files are looked after again.
@@ -335,8 +329,7 @@ impl Worker {
     }
 
     fn holds_something(&self) -> bool {
-        let is_active =
-            |index: u32| matches!(self.pool.state(index), BufferState::Active { .. });
+        let is_active = |index: u32| matches!(self.pool.state(index), BufferState::Active { .. });
         self.sorter.budget.has_staged() || (0..self.pool.len() as u32).any(is_active)
     }
 

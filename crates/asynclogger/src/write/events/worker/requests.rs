@@ -112,14 +112,12 @@ impl Worker {
         let mut busy = false;
         while let Some(flush) = self.flushes.first_mut() {
             let failure = &mut flush.failure;
-            flush.waits.retain(|(event, ticket)| {
-                match event.log().gate().answer(*ticket) {
-                    None => true,
-                    Some(Ok(())) => false,
-                    Some(Err(error)) => {
-                        failure.get_or_insert(error);
-                        false
-                    }
+            flush.waits.retain(|(event, ticket)| match event.log().gate().answer(*ticket) {
+                None => true,
+                Some(Ok(())) => false,
+                Some(Err(error)) => {
+                    failure.get_or_insert(error);
+                    false
                 }
             });
             if !flush.waits.is_empty() {
