@@ -6,7 +6,7 @@ use std::{
 };
 
 /// A module, and the top-level modules it may import. Lower never imports higher.
-const MAY_IMPORT: [(&str, &[&str]); 11] = [
+const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("error", &[]),
     ("sync", &["error"]),
     ("format", &["error"]),
@@ -17,11 +17,12 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("write", &["config", "error", "format", "io", "mem", "stats", "sync"]),
     ("read", &["error", "format", "stats"]),
     ("logger", &["config", "error", "io", "stats", "sync", "write"]),
-    ("lib", &["config", "error", "format", "logger", "read", "stats"]),
+    ("manager", &["config", "error", "format", "io", "stats", "sync", "write"]),
+    ("lib", &["config", "error", "format", "logger", "manager", "read", "stats"]),
 ];
 
 /// What the crate's root exports, by the module it comes from.
-const EXPORTED: [(&str, &[&str]); 6] = [
+const EXPORTED: [(&str, &[&str]); 7] = [
     (
         "config",
         &[
@@ -41,6 +42,7 @@ const EXPORTED: [(&str, &[&str]); 6] = [
     ("error", &["Error", "ErrorKind", "LogError"]),
     ("format", &["LogId"]),
     ("logger", &["Logger"]),
+    ("manager", &["EventLogger", "LoggerManager"]),
     (
         "stats",
         &[
@@ -50,6 +52,7 @@ const EXPORTED: [(&str, &[&str]); 6] = [
             "FlushMetrics",
             "Health",
             "IoMode",
+            "ManagerStats",
             "Opened",
             "Position",
             "ShardStats",

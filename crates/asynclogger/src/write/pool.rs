@@ -328,10 +328,12 @@ impl Pool {
             return;
         }
         let end = self.head_room + HEADER + self.buffer(index).valid() as usize + self.align * 2;
-        let kept = self.head_room + self.keep;
+        // Of one that keeps nothing, the head goes too.
+        let kept = if self.keep == 0 { 0 } else { self.head_room + self.keep };
         if end > kept {
+            // All of the rest: more than was written may have been made resident.
             let start = index as usize * self.stride;
-            let end = end.min(self.stride);
+            let end = self.stride;
             // SAFETY: whoever frees a buffer is the last one to have it, and the next one begins with
             // `activate`, which expects nothing of its bytes.
             unsafe { self.region.discard(start + kept..start + end) };

@@ -16,8 +16,9 @@ const OVERHEAD: usize = 3 * PAGE;
 const LARGE: usize = 64 << 10;
 const LARGE_STEP: usize = 128 << 10;
 
-/// How the budget, `2 x buffer_size`, is shared out: half of it for the buffers that callers write to, half
-/// of it for what is staged for events or on its way to their files.
+/// How the budget, `2 x buffer_size`, is shared out: a quarter of it for the buffers that callers write to,
+/// which are emptied at the speed of memory; the rest for what is staged for events or on its way to their
+/// files, since the more there is of that, the larger are the blocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shares {
     /// Count of the shared buffers.
@@ -37,17 +38,18 @@ impl Shares {
         // Four for each shard: swaps are cheap here, since the flusher empties a buffer at the speed of memory.
         let buffers = 4 * config.num_shards;
         let capacity = config.shard_capacity() + TAG;
-        let half = config.buffer_size;
-        // A quarter of the half is for records that are longer than such a buffer; one of them at least has
+        let ingest = config.buffer_size / 2;
+        let staging = 2 * config.buffer_size - ingest;
+        // A quarter of the quarter is for records that are longer than such a buffer; one of them at least has
         // to find room at all times.
-        let limit = (half / 4 * 3 / buffers).clamp(4 * PAGE, capacity.max(4 * PAGE));
-        let beyond = (half / 4).max(capacity);
-        let quota = config.event_quota.unwrap_or(half / 2).max(capacity);
+        let limit = (ingest / 4 * 3 / buffers).clamp(4 * PAGE, capacity.max(4 * PAGE));
+        let beyond = (ingest / 4).max(capacity);
+        let quota = config.event_quota.unwrap_or(staging / 3).max(capacity);
         Shares {
             buffers,
             capacity,
             elastic: Elastic { limit, beyond, keep: limit },
-            staging: half,
+            staging,
             quota,
         }
     }
@@ -108,14 +110,14 @@ impl Budget {
         self.used >= self.limit
     }
 
-    /// Whether so much is staged that the largest are to be written: half is for what is in flight.
+    /// Whether so much is staged that the largest are to be written: the rest is for what is in flight.
     pub(super) fn is_full(&self) -> bool {
-        self.active > self.limit / 2
+        self.active > self.limit / 4 * 3
     }
 
     /// Whether enough of it was sealed.
     pub(super) fn is_eased(&self) -> bool {
-        self.active <= self.limit / 8 * 3
+        self.active <= self.limit / 16 * 11
     }
 
     /// From this fill on a buffer is written, however much room there is: a device has no use for more, and
@@ -140,7 +142,10 @@ mod tests {
             assert!(shares.elastic.beyond >= shares.capacity);
             if shards > 1 {
                 let all = shares.buffers * shares.elastic.limit + shares.elastic.beyond;
-                assert!(all <= buffer_size.max(shares.buffers * (64 << 10)), "{shares:?}");
+                assert!(
+                    all <= (buffer_size / 2 + shares.capacity).max(shares.buffers * (64 << 10)),
+                    "{shares:?}"
+                );
             }
         }
     }

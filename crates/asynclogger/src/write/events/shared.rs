@@ -243,12 +243,9 @@ impl Shared {
         stats.accepted = self.ingest.accepted() - unplaced.sorted_out();
         stats.pending = stats.accepted.saturating_sub(stats.written + stats.lost);
         stats.total_logs = stats.accepted + stats.dropped_logs;
-        let per_flush = |total: std::time::Duration| {
-            total
-                .checked_div(metrics.total_flushes.try_into().unwrap_or(u32::MAX))
-                .unwrap_or_default()
-        };
-        metrics.avg_flush_duration = per_flush(metrics.total_flush_duration);
+        let flushes = u32::try_from(metrics.total_flushes).unwrap_or(u32::MAX);
+        metrics.avg_flush_duration =
+            metrics.total_flush_duration.checked_div(flushes).unwrap_or_default();
         Totals { stats, metrics, health, events: open.len() }
     }
 }

@@ -164,6 +164,15 @@ impl Staged {
         log.gate().set_ending(ending);
     }
 
+    /// Whether its file is closed, and there is nothing to open it for.
+    pub(super) fn is_asleep(&self, now: Instant) -> bool {
+        let is_sealed = |index: u32| matches!(self.pool().state(index), BufferState::Sealed { .. });
+        self.writer.is_suspended()
+            && self.writer.is_at_rest()
+            && !(0..BUFFERS as u32).any(is_sealed)
+            && self.writer.wake_at(now).is_none_or(|at| now < at)
+    }
+
     /// Counts a record that finds no room.
     pub(super) fn count_drop(&self) {
         self.event.count_drop(Reason::Full);

@@ -251,6 +251,10 @@ impl Worker {
         let waits = Pumped { did: false, rests: false };
         let is_suspended = match self.sorter.get(number) {
             None => return Pumped { did: false, rests: true },
+            Some(staged) if staged.is_asleep(now) => {
+                staged.is_hot = false;
+                return Pumped { did: false, rests: true };
+            }
             Some(staged) if staged.retry_at.is_some_and(|at| now < at) => return waits,
             Some(staged) => staged.writer.is_suspended(),
         };
