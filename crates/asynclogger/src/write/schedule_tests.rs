@@ -100,10 +100,6 @@ impl NextSegment for FaultFiles {
         unreachable!("it is never away")
     }
 
-    fn reopen(&mut self, _: &Segment) -> Result<Option<Box<dyn BlockFile>>, Error> {
-        Ok(None)
-    }
-
     fn discard(&mut self) {
         self.disk.remove_last();
     }

@@ -160,7 +160,7 @@ mod tests {
         for (name, expected) in [
             (".", "_"),
             ("..", "__"),
-            ("../../etc/passwd", "______etc_passwd"),
+            ("../../etc/passwd", "___.._etc_passwd"),
             (".hidden", "_hidden"),
             ("--help", "__help"),
             ("-.-x-.", "___x-."),

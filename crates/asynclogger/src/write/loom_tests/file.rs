@@ -190,10 +190,6 @@ impl NextSegment for NoOther {
         unreachable!("it is never away")
     }
 
-    fn reopen(&mut self, _: &Segment) -> Result<Option<Box<dyn BlockFile>>, Error> {
-        Ok(None)
-    }
-
     fn discard(&mut self) {}
 
     fn standing(&self, _: &Segment, _: u64) -> Standing {
