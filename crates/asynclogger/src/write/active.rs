@@ -120,6 +120,8 @@ impl Active {
     /// # Errors
     /// Those of the system; then nothing has changed.
     pub(super) fn begin_turn_home(&mut self, first_sequence: u64) -> Result<(), Error> {
+        // What is prepared is in the directory that is left, and has the number of the segment to come.
+        self.discard_prepared();
         let next = Next::Home(Box::new(self.files.home(&self.segment, first_sequence)?));
         self.turn = Some(Turn { next, at: None, failures: 0 });
         Ok(())
