@@ -18,6 +18,7 @@ mod matrix;
 mod mounts;
 mod reentrancy;
 mod resources;
+mod rotation;
 mod seed_readers;
 mod stress;
 mod support;
