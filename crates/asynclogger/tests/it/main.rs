@@ -13,6 +13,7 @@ mod format;
 mod frozen;
 mod full_disk;
 mod injected;
+mod killed;
 mod logging;
 mod matrix;
 mod mounts;
