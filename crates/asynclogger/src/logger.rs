@@ -12,8 +12,8 @@ use crate::{
     io::Driver,
     sync::{Arc, Mutex, PoisonError, lock},
     write::{
-        Bell, Ending, Flusher, Gate, Local, Log, LogFiles, LogParts, LogWriter, Pool, Sleep, Zone,
-        new_session,
+        Archiving, Archivist, Bell, Ending, Flusher, Gate, Local, Log, LogFiles, LogParts,
+        LogWriter, Pool, Sleep, Zone, new_session,
     },
 };
 
@@ -22,6 +22,9 @@ use crate::{
 const STALL: Duration = Duration::from_secs(1);
 /// The last drop waits so long for one that makes no progress: what it gives up is lost.
 const LAST_STALL: Duration = Duration::from_secs(15);
+
+/// `close` waits so long for archived segments to be compressed and told of.
+const ARCHIVING: Duration = Duration::from_secs(30);
 
 /// A logger: takes records on any thread and writes them, by a thread of its own, to one file.
 ///
@@ -56,6 +59,7 @@ struct Handle {
     log: Arc<Log>,
     config: Config,
     flusher: Mutex<Flusher>,
+    archivist: Arc<Archivist>,
     opened: Opened,
 }
 
@@ -99,9 +103,14 @@ impl Logger {
                 return Err(error);
             }
         };
-        flusher.adopt(LogWriter::new(log.clone(), segment, Box::new(files), &config, zone));
+        let archivist = Arc::new(Archivist::new());
+        let settings = files.archive_settings();
+        archivist.sweep(settings.clone(), segment.lineage());
+        let archiving = Some(Archiving { archivist: archivist.clone(), settings });
+        let files = Box::new(files);
+        flusher.adopt(LogWriter::new(log.clone(), segment, files, &config, zone, archiving));
         let flusher = Mutex::new(flusher);
-        let handle = Handle { log: log.clone(), config, flusher, opened };
+        let handle = Handle { log: log.clone(), config, flusher, archivist, opened };
         Ok(Logger { log, handle: Arc::new(handle) })
     }
 
@@ -349,6 +358,9 @@ impl Handle {
         self.log.bell().ring(Sleep::Timed);
         self.wait_until_closed()?;
         flusher.stop(true);
+        drop(flusher);
+        // What it does not manage is done at the next opening.
+        self.archivist.stop(Instant::now().checked_add(ARCHIVING));
         Ok(())
     }
 
@@ -449,7 +461,7 @@ impl Drop for Handle {
             // The thread is the parent's alone. The buffers are not mapped here, and something else may
             // be by now, so they must not be unmapped.
             self.flusher.get_mut().unwrap_or_else(PoisonError::into_inner).forget();
-            std::mem::forget(self.log.clone());
+            std::mem::forget((self.log.clone(), self.archivist.clone()));
             return;
         }
         let on_flusher = Local::with(Local::is_flusher);
@@ -462,6 +474,7 @@ impl Drop for Handle {
         // A thread that a dead device holds is left to itself.
         let over = !on_flusher && self.wait_while_it_moves(LAST_STALL);
         lock(&self.flusher).stop(over);
+        self.archivist.stop(Some(Instant::now()));
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 /// A module, and the top-level modules it may import. Lower never imports higher.
 const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("error", &[]),
-    ("sync", &[]),
+    ("sync", &["error"]),
     ("format", &["error"]),
     ("stats", &["format"]),
     ("config", &["error", "format"]),

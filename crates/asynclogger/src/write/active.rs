@@ -1,28 +1,25 @@
 //! The active segment, the one that is prepared to follow it, and how one takes the place of the other.
 
 use std::{
-    path::PathBuf,
+    ffi::OsString,
     time::{Duration, Instant},
 };
 
-use super::{archive::Lineage, files::NextSegment, reaction::backoff, segment::Segment};
-use crate::Error;
+use super::{
+    archive::Lineage, archivist::ArchiveSettings, files::NextSegment, reaction::backoff,
+    segment::Segment,
+};
+use crate::{Error, sync::Arc};
 
 /// The first wait before a change that failed is tried again.
 const BACKOFF_TURN: Duration = Duration::from_millis(50);
 
 /// A segment that is over: complete, durable, and under its archived name.
-#[derive(Debug)]
 pub(crate) struct Over {
-    pub(crate) path: PathBuf,
+    pub(crate) settings: Arc<ArchiveSettings>,
+    /// Its name in the directory of the settings.
+    pub(crate) file: OsString,
     pub(crate) lineage: Lineage,
-    /// Of this session.
-    pub(crate) records: u64,
-    pub(crate) payload: u64,
-    pub(crate) file_bytes: u64,
-    /// Nanoseconds since the epoch; 0 without records.
-    pub(crate) first_time: i64,
-    pub(crate) last_time: i64,
 }
 
 /// What has become of the active file, as its directory sees it.
@@ -43,7 +40,7 @@ enum Next {
     /// In the file that is prepared, or in a new one.
     Here,
     /// In the log's own directory again.
-    Home(Segment),
+    Home(Box<Segment>),
 }
 
 /// A change of segments that waits for the end of the old one to be durable.
@@ -121,7 +118,7 @@ impl Active {
     /// # Errors
     /// Those of the system; then nothing has changed.
     pub(super) fn begin_turn_home(&mut self, first_sequence: u64) -> Result<(), Error> {
-        let next = Next::Home(self.files.home(&self.segment, first_sequence)?);
+        let next = Next::Home(Box::new(self.files.home(&self.segment, first_sequence)?));
         self.turn = Some(Turn { next, at: None, failures: 0 });
         Ok(())
     }
@@ -143,7 +140,7 @@ impl Active {
             return Ok(None);
         }
         if let Next::Home(next) = next {
-            let old = std::mem::replace(&mut self.segment, next);
+            let old = std::mem::replace(&mut self.segment, *next);
             return Ok(Some(Changed { old, over: None, home: true }));
         }
         match self.replace(first_sequence, false) {
@@ -165,7 +162,7 @@ impl Active {
     pub(super) fn leave(&mut self, first_sequence: u64, elsewhere: bool) -> Result<Changed, Error> {
         match self.turn.take() {
             Some(Turn { next: Next::Home(next), .. }) => {
-                let old = std::mem::replace(&mut self.segment, next);
+                let old = std::mem::replace(&mut self.segment, *next);
                 Ok(Changed { old, over: None, home: true })
             }
             _ => self.replace(first_sequence, elsewhere),
@@ -184,15 +181,14 @@ impl Active {
             Some(next) => next,
             None => self.files.prepare(&self.segment)?,
         };
-        let path = match self.files.promote(&self.segment, &mut next, first_sequence) {
-            Ok(path) => path,
+        let over = match self.files.promote(&self.segment, &mut next, first_sequence) {
+            Ok(over) => over,
             Err(error) => {
                 self.prepared = Some(next);
                 return Err(error);
             }
         };
         let old = std::mem::replace(&mut self.segment, next);
-        let over = path.map(|path| old.over(path));
         Ok(Changed { old, over, home: false })
     }
 

@@ -1,14 +1,12 @@
 //! The files of a log: the first one is opened without destroying anything, and each later one takes the
 //! place of the one before.
 
-use std::{
-    ffi::OsStr,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsStr, path::Path};
 
 use super::{
-    active::Standing,
+    active::{Over, Standing},
     archive::{self, Existing, LastName, Lineage, LogName},
+    archivist::ArchiveSettings,
     fault,
     segment::{Segment, wall_clock},
 };
@@ -17,6 +15,7 @@ use crate::{
     format::{LogId, MAX_ALIGN, Prefix, Start},
     io::{Alignment, Directory, Driver, OpenRequest, OpenedFile, WriterLock, open_file, random},
     mem::AlignedBytes,
+    sync::Arc,
 };
 
 /// Where a log's next segment comes from.
@@ -27,8 +26,8 @@ pub(crate) trait NextSegment: Send {
     /// Those of the system; then nothing has changed.
     fn prepare(&mut self, old: &Segment) -> Result<Segment, Error>;
 
-    /// Gives `next`, which was prepared, the place of `old`, and `old` an archived name, which is returned
-    /// if it was still where it should be. The first block of `next` will be `first_sequence`.
+    /// Gives `next`, which was prepared, the place of `old`, and `old` an archived name: returned is what
+    /// is over now, if it was still where it should be. The first block of `next` will be `first_sequence`.
     ///
     /// # Errors
     /// Those of the system; then a part of it may be done, and it can be tried again.
@@ -37,7 +36,7 @@ pub(crate) trait NextSegment: Send {
         old: &Segment,
         next: &mut Segment,
         first_sequence: u64,
-    ) -> Result<Option<PathBuf>, Error>;
+    ) -> Result<Option<Over>, Error>;
 
     /// Whether there is another directory to go to, and the log is not in it.
     fn has_elsewhere(&self) -> bool;
@@ -63,8 +62,9 @@ pub(crate) trait NextSegment: Send {
 
 /// A directory and the name of the log in it. No other logger writes the log there while this lives.
 struct Place {
-    directory: Directory,
+    directory: Arc<Directory>,
     name: LogName,
+    archive: Arc<ArchiveSettings>,
     _lock: WriterLock,
 }
 
@@ -77,8 +77,8 @@ pub(crate) struct LogFiles {
     /// Where it goes if home fails, once it did.
     away: Option<Place>,
     is_away: bool,
-    /// The archived name of a segment whose successor is not in its place yet.
-    archived: Option<PathBuf>,
+    /// A segment that has its archived name, and whose successor is not in its place yet.
+    over: Option<Over>,
     last_name: LastName,
 }
 
@@ -93,11 +93,13 @@ struct Beginning {
 }
 
 impl Place {
-    fn of(path: &Path) -> Result<Place, Error> {
+    fn of(path: &Path, config: &Config) -> Result<Place, Error> {
         let name = LogName::of(path)?;
-        let directory = Directory::open_or_create(path.parent().unwrap_or(Path::new("")))?;
+        let directory =
+            Arc::new(Directory::open_or_create(path.parent().unwrap_or(Path::new("")))?);
         let lock = WriterLock::take(&directory, name.base(), path)?;
-        Ok(Place { directory, name, _lock: lock })
+        let archive = ArchiveSettings::new(config, directory.clone(), name.clone());
+        Ok(Place { directory, name, archive: Arc::new(archive), _lock: lock })
     }
 }
 
@@ -113,7 +115,7 @@ impl LogFiles {
         session: u64,
     ) -> Result<(LogFiles, Segment, Opened), Error> {
         let path = config.path();
-        let home = Place::of(path)?;
+        let home = Place::of(path, config)?;
         let config = config.clone();
         let files = LogFiles {
             config,
@@ -122,7 +124,7 @@ impl LogFiles {
             home,
             away: None,
             is_away: false,
-            archived: None,
+            over: None,
             last_name: LastName::default(),
         };
         archive::discard_prepared(&files.home.directory, &files.home.name)?;
@@ -160,6 +162,11 @@ impl LogFiles {
             }
         };
         Ok((files, segment, opened))
+    }
+
+    /// What the archivist has to know of the log in its own directory.
+    pub(crate) fn archive_settings(&self) -> Arc<ArchiveSettings> {
+        self.home.archive.clone()
     }
 
     fn set_aside(
@@ -274,7 +281,7 @@ impl NextSegment for LogFiles {
         old: &Segment,
         next: &mut Segment,
         first_sequence: u64,
-    ) -> Result<Option<PathBuf>, Error> {
+    ) -> Result<Option<Over>, Error> {
         let previous = old.lineage().segment;
         next.begin_with(previous, first_sequence, self.home.name.base().as_encoded_bytes())?;
         let Place { directory, name, .. } = self.place();
@@ -287,7 +294,9 @@ impl NextSegment for LogFiles {
             self.last_name = last;
             // Whatever it was that stood there: nothing is written through it, and nothing over it.
             if at_path == old.identity() {
-                self.archived = Some(path);
+                let (settings, lineage) = (self.place().archive.clone(), old.lineage());
+                let file = path.file_name().unwrap_or_default().to_owned();
+                self.over = Some(Over { settings, file, lineage });
             }
         }
         fault::kill_point("archived");
@@ -299,7 +308,7 @@ impl NextSegment for LogFiles {
         fault::kill_point("promoted");
         next.set_path(directory.path().join(name.file()));
         directory.sync()?;
-        Ok(self.archived.take())
+        Ok(self.over.take())
     }
 
     fn has_elsewhere(&self) -> bool {
@@ -310,7 +319,7 @@ impl NextSegment for LogFiles {
         if self.away.is_none()
             && let Some(directory) = &self.config.failover_dir
         {
-            self.away = Some(Place::of(&directory.join(self.home.name.file()))?);
+            self.away = Some(Place::of(&directory.join(self.home.name.file()), &self.config)?);
         }
         let away = self.away.as_ref().unwrap_or(&self.home);
         let next = self.begin_after(away, old, first_sequence)?;

@@ -1,14 +1,18 @@
 //! The flusher's side of one log: sealed buffers become blocks, in the order of each shard; requests are
 //! answered, and the file is ended.
 
+mod ending;
+mod leaving;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
 
 use super::{
-    active::{Over, Standing},
+    active::Over,
     archive::Lineage,
+    archivist::{ArchiveSettings, ArchivedSegment, Archivist},
     buffer::SealedBuffer,
     calendar::Zone,
     fault,
@@ -19,13 +23,13 @@ use super::{
     pass::Pass,
     rotator::Rotator,
     segment::{Segment, wall_clock},
-    shard::SealAttempt,
     word::BufferIndex,
 };
 use crate::{
-    Config, Dropped, Durability, Error, ErrorKind,
+    Config, Dropped, Durability, Error, WhenFull,
     config::ErrorCallback,
     format::{BlockInfo, Kind, Totals, block},
+    io::Cause,
     sync::Arc,
 };
 
@@ -54,6 +58,13 @@ struct Hand {
     taken: Instant,
 }
 
+/// Who looks after archived segments, and what has to be known of the log for that.
+#[derive(Clone)]
+pub(crate) struct Archiving {
+    pub(crate) archivist: Arc<Archivist>,
+    pub(crate) settings: Arc<ArchiveSettings>,
+}
+
 pub(crate) struct LogWriter {
     log: Arc<Log>,
     outbox: Outbox,
@@ -77,8 +88,9 @@ pub(crate) struct LogWriter {
     ended: Option<u64>,
     /// Copies of what stopped threads had published, for the last drop.
     copies: Option<Vec<(SealedBuffer, u32, u64)>>,
-    /// Whether threads that do not go on may yet store into the buffers.
-    held: bool,
+    /// Shards that were claimed at the last drop, and the generation that their claimants were at: threads
+    /// that do not go on, but may yet store into the buffers.
+    held: Vec<(usize, u64)>,
     /// The ending that `advance` knows of.
     ending: Ending,
     rotator: Rotator,
@@ -86,6 +98,10 @@ pub(crate) struct LogWriter {
     lineage: Lineage,
     /// When the active file was looked for last.
     looked: Instant,
+    /// `None` in models.
+    archiving: Option<Archiving>,
+    /// Whether the oldest archived segment is deleted when the disk is full.
+    makes_room: bool,
     errors: Vec<Error>,
     over: Vec<Over>,
 }
@@ -97,6 +113,7 @@ impl LogWriter {
         files: Box<dyn NextSegment>,
         config: &Config,
         zone: Zone,
+        archiving: Option<Archiving>,
     ) -> LogWriter {
         let shards = log.shards().len();
         let chunks = block::chunk_count(log.pool().capacity()) + 1;
@@ -120,8 +137,10 @@ impl LogWriter {
             deadline: None,
             ended: None,
             copies: None,
-            held: false,
+            held: Vec::new(),
             ending: Ending::Open,
+            archiving,
+            makes_room: config.retention.when_full == WhenFull::DeleteOldest,
             errors: Vec::new(),
             over: Vec::new(),
             log,
@@ -198,104 +217,52 @@ impl LogWriter {
         }
     }
 
-    /// Whether the active segment is being left before a block with so many bytes of records.
-    fn is_left_before(&mut self, valid: u32) -> bool {
-        let now = Instant::now();
-        if now.saturating_duration_since(self.looked) >= LOOK_EVERY {
-            self.look_at_file(now);
-        }
-        let align = self.outbox.segment().align();
-        let mut info = BlockInfo::default();
-        info.set_lengths(valid, align);
-        self.rotate_if_due(info.block_len() + align as u64, now);
-        !self.outbox.has_room()
-    }
-
-    /// Begins to leave the active segment if `next` more bytes are too much for it.
-    fn rotate_if_due(&mut self, next: u64, now: Instant) -> bool {
-        if !self.outbox.has_room() || self.ended.is_some() {
-            return false;
-        }
-        let size = self.outbox.segment().offset();
-        if !self.rotator.is_due(size, next, now) {
-            return false;
-        }
-        if let Err(error) = self.rotate() {
-            self.rotator.hold(now);
-            self.log.gate.fail(None, &error);
-            self.tell(&error);
-        }
-        true
-    }
-
-    /// Ends the active segment; the log goes on in the next one.
-    fn rotate(&mut self) -> Result<(), Error> {
-        // First: without a next file the log goes on in this one.
-        self.outbox.prepare()?;
-        if self.put_end(false) {
-            self.outbox.begin_turn();
-        }
-        Ok(())
-    }
-
-    /// Makes the next file ready before it is needed.
-    fn prepare_ahead(&mut self, now: Instant) {
-        let segment = self.outbox.segment();
-        if !self.outbox.is_prepared()
-            && self.outbox.has_room()
-            && self.ended.is_none()
-            && segment.has_records()
-            && self.rotator.wants_prepared(segment.offset(), self.outbox.is_quiet(), now)
-            && self.outbox.prepare().is_err()
-        {
-            // It is said when it is needed.
-            self.rotator.hold(now);
-        }
-    }
-
-    /// Looks whether the active file is still there, and leaves it if it is not.
-    fn look_at_file(&mut self, now: Instant) {
-        self.looked = now;
-        if !self.outbox.has_room() || self.ended.is_some() {
-            return;
-        }
-        let standing = self.outbox.standing();
-        let what = match standing {
-            Standing::Here => return,
-            Standing::Renamed => "the log was renamed or replaced; it goes on in a new file",
-            Standing::Deleted => "the log was deleted; it goes on in a new file",
-            Standing::Truncated => "the log was truncated; it goes on in a new file",
-        };
-        let error = Error::new(ErrorKind::Moved, what).at_path(self.outbox.segment().path());
-        self.log.gate.fail(None, &error);
-        self.tell(&error);
-        match standing {
-            // Whole under its other name: it gets its end.
-            Standing::Renamed => {
-                if self.put_end(false) {
-                    self.outbox.begin_turn();
-                }
-            }
-            _ => self.outbox.abandon_segment(now),
-        }
-    }
-
     /// Lets the outbox do what it can; whether it did anything.
     fn work_outbox(&mut self, now: Instant) -> bool {
-        let (errors, over) = (&mut self.errors, &mut self.over);
-        let told = Told { progress: &self.log.progress, errors, over };
-        let busy = self.outbox.advance(now, told);
+        let mut busy = false;
+        // Again, since an engine that waits has completed what it was just given: its buffer is free now.
+        for _ in 0..2 {
+            let (errors, over) = (&mut self.errors, &mut self.over);
+            let told = Told { progress: &self.log.progress, errors, over };
+            if !self.outbox.advance(now, told) {
+                break;
+            }
+            busy = true;
+        }
         let lineage = self.outbox.segment().lineage();
         if lineage != self.lineage {
             self.lineage = lineage;
             self.rotator.begin(now);
         }
+        self.hand_over();
         for error in std::mem::take(&mut self.errors) {
             self.failed(&error);
+            self.make_room(&error);
             // Behind that: who sees it counted finds it as the last one.
             self.log.progress.count_error(cause_of(&error));
         }
         busy
+    }
+
+    /// Hands segments that are over to the archivist.
+    fn hand_over(&mut self) {
+        let active = self.lineage;
+        for Over { settings, file, lineage } in self.over.drain(..) {
+            if let Some(Archiving { archivist, .. }) = &self.archiving {
+                archivist.archived(ArchivedSegment { settings, file, lineage, active });
+            }
+        }
+    }
+
+    /// Has the oldest archived segment deleted if the disk is full and that is wanted. The next attempt,
+    /// within a second, finds the room.
+    fn make_room(&self, error: &Error) {
+        if self.makes_room
+            && cause_of(error) == Cause::Space
+            && let Some(Archiving { archivist, settings }) = &self.archiving
+        {
+            archivist.make_room(settings.clone(), self.lineage, Box::new(|_| {}));
+        }
     }
 
     /// Keeps an error, answers the flush that it belongs to, and tells the callback.
@@ -466,13 +433,6 @@ impl LogWriter {
         }
     }
 
-    /// Tries to leave the other directory.
-    fn go_home(&mut self, now: Instant) {
-        if self.hand.is_none() && self.outbox.go_home(now) {
-            self.put_end(false);
-        }
-    }
-
     /// Puts an end in; whether there was memory for it.
     fn put_end(&mut self, session_over: bool) -> bool {
         let dropped = self.log.dropped();
@@ -488,108 +448,6 @@ impl LogWriter {
                 false
             }
         }
-    }
-
-    /// Ends the file once every shard is closed and all their buffers are on their way.
-    fn try_to_end(&mut self) -> bool {
-        if let Some(goal) = self.ended {
-            if self.outbox.durable() < goal || !self.outbox.is_quiet() {
-                return false;
-            }
-            self.end();
-            return true;
-        }
-        // Of a claim that will not be given back, a copy is written.
-        let abandoned = self.ending == Ending::Abandoned;
-        let drained = self.hand.is_none()
-            && self.outbox.has_room()
-            && self.copies.as_ref().is_none_or(Vec::is_empty)
-            && self.log.shards().iter().zip(&self.tracks).all(|(shard, track)| {
-                let word = shard.word();
-                let is_over = !word.is_open() || (abandoned && word.is_claimed());
-                is_over && track.next_generation >= word.generation()
-            });
-        if !drained {
-            return false;
-        }
-        // 0, unless somebody wrote over the lengths in a buffer's memory.
-        self.log.progress.lost.set(self.log.accepted().saturating_sub(self.records));
-        if self.put_end(true) {
-            self.ended = Some(self.outbox.next());
-        }
-        true
-    }
-
-    fn end(&mut self) {
-        self.outbox.tidy_up();
-        self.ending = Ending::Closed;
-        self.log.gate.set_closed(self.outbox.doubt().cloned());
-    }
-
-    /// The last handle is gone: nobody can hold a borrow any more, so a claim that is still held is a
-    /// thread's that will not return. What is published is copied out and written, each thing is tried
-    /// once, and what the device does not take is counted as lost.
-    fn abandon(&mut self) -> bool {
-        let mut busy = false;
-        if self.copies.is_none() {
-            self.copies = Some(self.copy_held());
-            self.outbox.hurry(Instant::now());
-            busy = true;
-        }
-        if self.hand.is_none()
-            && self.outbox.has_room()
-            && let Some(copies) = &mut self.copies
-        {
-            let tracks = &self.tracks;
-            let next = |(_, shard, generation): &(SealedBuffer, u32, u64)| {
-                tracks[*shard as usize].next_generation == *generation
-            };
-            if let Some(at) = copies.iter().position(next) {
-                let (buffer, shard, generation) = copies.swap_remove(at);
-                self.hand = Some(Hand { buffer, shard, generation, taken: Instant::now() });
-                self.write_hand();
-                busy = true;
-            }
-        }
-        busy |= self.try_to_end();
-        if !self.is_closed() && self.log.progress.waiting() > GIVE_UP_AFTER {
-            self.give_up();
-            busy = true;
-        }
-        busy
-    }
-
-    fn copy_held(&mut self) -> Vec<(SealedBuffer, u32, u64)> {
-        let pool = self.log.pool().clone();
-        let mut copies = Vec::new();
-        for (number, shard) in self.log.shards().iter().enumerate() {
-            let number = number as u32;
-            if shard.seal_and_close(&pool, number) == SealAttempt::Claimed {
-                self.held = true;
-                let word = shard.word();
-                if let Some(copy) = word.buffer().and_then(|index| pool.copy_published(index)) {
-                    copies.push((copy, number, word.generation()));
-                }
-            }
-        }
-        if self.held {
-            // The stopped thread may yet store into these.
-            std::mem::forget((self.log.clone(), pool));
-        }
-        copies
-    }
-
-    /// Ends the log though not everything is written: what is not is lost.
-    fn give_up(&mut self) {
-        if self.is_closed() {
-            return;
-        }
-        let lost = self.log.accepted().saturating_sub(self.log.progress.written.get());
-        self.log.progress.lost.set(lost);
-        let what = format!("the logger was dropped; {lost} records could not be written");
-        self.tell(&Error::new(ErrorKind::Io, what).at_path(self.outbox.segment().path()));
-        self.ending = Ending::Closed;
-        self.log.gate.set_closed(None);
     }
 
     /// Begins the interval, if this log has an active buffer and it has not begun.

@@ -2,10 +2,6 @@
 
 mod active;
 mod archive;
-#[cfg_attr(
-    any(not(test), loom),
-    expect(dead_code, reason = "the flusher tells it when it has rotated")
-)]
 mod archivist;
 #[expect(
     unsafe_code,
@@ -42,13 +38,14 @@ mod wait;
 mod word;
 
 pub(crate) use self::{
+    archivist::Archivist,
     calendar::Zone,
     files::LogFiles,
     flusher::Flusher,
     gate::{Ending, Gate},
     home::Local,
     log::{Log, LogParts},
-    log_writer::LogWriter,
+    log_writer::{Archiving, LogWriter},
     pool::Pool,
     segment::new_session,
     wait::Bell,

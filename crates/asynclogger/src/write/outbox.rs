@@ -5,10 +5,13 @@
 //! written again, same place, same bytes, or all that are here move to another segment. After a failed
 //! barrier that is all of them: the kernel forgets an error once it has told it.
 
+mod barrier;
+mod moving;
+
 use std::time::{Duration, Instant};
 
 use super::{
-    active::{Active, Changed, Over, Standing},
+    active::{Active, Over},
     buffer::SealedBuffer,
     fault,
     files::NextSegment,
@@ -19,9 +22,9 @@ use super::{
     trouble::Trouble,
 };
 use crate::{
-    Durability, Error,
+    Durability, EngineKind, Error, IoMode,
     format::{BlockInfo, ChunkEntry, Kind, Totals},
-    io::{Cause, Completion, Operation},
+    io::{Cause, Completion},
     mem::AlignedBytes,
 };
 
@@ -91,6 +94,7 @@ pub(super) struct Outbox {
     /// When the way back to the log's own directory is tried, if it is in the other.
     home_at: Option<Instant>,
     table: Vec<ChunkEntry>,
+    told: Option<Manner>,
 }
 
 impl Outbox {
@@ -116,6 +120,7 @@ impl Outbox {
             doubt: None,
             home_at: None,
             table: Vec::with_capacity(chunks),
+            told: None,
         }
     }
 
@@ -192,19 +197,6 @@ impl Outbox {
         Ok(())
     }
 
-    /// Wants all parts before this one to be durable, by a barrier if that is what it takes.
-    pub(super) fn want_durable(&mut self, before: u64) {
-        if self.durability == Durability::Dsync {
-            return;
-        }
-        self.wanted = self.wanted.max(before);
-    }
-
-    /// Parts that wait for nothing but a barrier, with none on its way.
-    pub(super) fn awaits_barrier(&self) -> bool {
-        self.written() > self.durable && self.wanted <= self.durable && self.barrier.is_none()
-    }
-
     /// Makes the next attempt now, whatever the backoff says.
     pub(super) fn hurry(&mut self, now: Instant) {
         self.trouble.hurry(now);
@@ -255,94 +247,6 @@ impl Outbox {
         busy |= self.submit_barrier(told.progress);
         self.tell(told.progress);
         busy
-    }
-
-    /// Whether the way back to the log's own directory is to be tried now.
-    pub(super) fn may_go_home(&self, now: Instant) -> bool {
-        self.home_at.is_some_and(|at| now >= at)
-            && !self.trouble.is_there()
-            && !self.active.is_turning()
-    }
-
-    /// Opens a segment in the log's own directory again. If that succeeds, put this one's end in: the
-    /// log goes on there once that is durable.
-    pub(super) fn go_home(&mut self, now: Instant) -> bool {
-        self.home_at = now.checked_add(HOME_EVERY);
-        let begun = self.active.begin_turn_home(self.next_sequence).is_ok();
-        if begun {
-            self.home_at = None;
-        }
-        begun
-    }
-
-    /// Whether the next file is ready.
-    pub(super) fn is_prepared(&self) -> bool {
-        self.active.is_prepared()
-    }
-
-    /// Makes the next file ready.
-    ///
-    /// # Errors
-    /// Those of the system.
-    pub(super) fn prepare(&mut self) -> Result<(), Error> {
-        self.active.prepare()
-    }
-
-    /// The end of this segment was put in: the log goes on in the next one once that is durable.
-    pub(super) fn begin_turn(&mut self) {
-        self.active.begin_turn();
-    }
-
-    /// Whether a change of segments is going on.
-    pub(super) fn is_turning(&self) -> bool {
-        self.active.is_turning()
-    }
-
-    /// What has become of the active file.
-    pub(super) fn standing(&self) -> Standing {
-        self.active.standing(self.written_end)
-    }
-
-    /// Leaves this segment as it is, with all that is not as safe as it has to be.
-    pub(super) fn abandon_segment(&mut self, now: Instant) {
-        self.trouble.force(Reaction::NextSegment, now);
-    }
-
-    /// Goes on in the next segment, once all of this one is durable.
-    fn take_turn(&mut self, now: Instant, told: &mut Told<'_>) -> bool {
-        let over = self.parts.is_empty() && self.is_quiet() && self.durable == self.next();
-        if !over || !self.active.is_turning() {
-            return false;
-        }
-        match self.active.take_turn(self.next_sequence, now) {
-            Ok(None) => false,
-            Ok(Some(changed)) => {
-                self.changed(changed, told);
-                true
-            }
-            Err(error) => {
-                told.error(error);
-                true
-            }
-        }
-    }
-
-    /// The log goes on in another segment.
-    fn changed(&mut self, changed: Changed, told: &mut Told<'_>) {
-        let Changed { mut old, over, home } = changed;
-        old.trim();
-        self.written_end = 0;
-        told.over.extend(over);
-        if home {
-            told.progress.restore(Degraded::Away);
-        }
-        // No later barrier covers what has left into the old file.
-        if self.durable < self.parts.first()
-            && let Err(error) = old.sync_now()
-        {
-            told.error(error.clone());
-            self.begin_to_doubt(told.progress, error);
-        }
     }
 
     fn write_over(
@@ -423,19 +327,6 @@ impl Outbox {
         true
     }
 
-    /// Moves all that is here to a new segment: same records, same numbers, other places.
-    fn relocate(&mut self, elsewhere: bool, told: &mut Told<'_>) -> Result<(), Error> {
-        let first_sequence = self.parts.first_sequence().unwrap_or(self.next_sequence);
-        if self.active.is_turning() {
-            // The end of this segment is of no use any more.
-            self.parts.withdraw_end();
-        }
-        let changed = self.active.leave(first_sequence, elsewhere)?;
-        self.parts.move_to(self.active.segment_mut(), &mut self.table);
-        self.changed(changed, told);
-        Ok(())
-    }
-
     /// Submits what is due, in the order of the file; while there is trouble, one to try.
     fn submit_due(&mut self, progress: &Progress) -> bool {
         let mut busy = false;
@@ -449,7 +340,7 @@ impl Outbox {
                 break;
             };
             // An engine that waits for the device is in there meanwhile.
-            progress.begin_wait(now);
+            self.begin_wait(progress, now);
             self.active.segment_mut().submit(number, operation);
             busy = true;
         }
@@ -464,67 +355,11 @@ impl Outbox {
         busy
     }
 
-    /// Submits a barrier if one is wanted and all that it is to cover is written.
-    fn submit_barrier(&mut self, progress: &Progress) -> bool {
-        if self.wanted <= self.durable
-            || self.written() < self.wanted
-            || self.barrier.is_some()
-            || self.trouble.holds()
-        {
-            return false;
+    fn begin_wait(&mut self, progress: &Progress, now: Instant) {
+        if self.told.is_none_or(|told| told.oldest.is_none()) {
+            progress.set_wait(Some(now));
+            self.told = None;
         }
-        fault::step("barrier");
-        let (before, records) = (self.written(), self.parts.records().to_vec());
-        let submitted = Instant::now();
-        self.barrier = Some(Barrier { before, records, submitted });
-        progress.begin_wait(submitted);
-        self.active.segment_mut().submit(BARRIER, Operation::Barrier);
-        true
-    }
-
-    fn barrier_over(&mut self, result: std::io::Result<()>, now: Instant, told: &mut Told<'_>) {
-        let Some(Barrier { before, records, .. }) = self.barrier.take() else {
-            return;
-        };
-        let progress = told.progress;
-        match result {
-            Ok(()) => {
-                self.trouble.synced();
-                self.active.segment_mut().prove();
-                self.durable = self.durable.max(before);
-                self.tell_durable(progress, &records);
-                while self.parts.first() < before {
-                    self.leave(progress);
-                }
-            }
-            Err(error) => {
-                let error = Error::io("cannot sync", error).at_path(self.segment().path());
-                // What is still here is written again; of what is not, nobody can vouch.
-                self.parts.take_back();
-                self.begin_to_doubt(progress, error.clone());
-                let cause = told.error(error);
-                self.failed(Failed::Barrier, cause, now);
-            }
-        }
-    }
-
-    fn tell_durable(&self, progress: &Progress, records: &[u64]) {
-        let doubtful = self.doubt.as_ref().map_or(0, |doubt| doubt.records);
-        if doubtful == 0 {
-            progress.set_durable(records);
-        }
-        progress.durable.set(records.iter().sum::<u64>() - doubtful);
-    }
-
-    /// Nobody can vouch for what has left and is not durable.
-    fn begin_to_doubt(&mut self, progress: &Progress, error: Error) {
-        let left: u64 = self.parts.records().iter().sum();
-        let records = left - progress.durable.get();
-        if records > 0 {
-            self.doubt = Some(Doubt { records, error });
-            progress.degrade(Degraded::Doubt);
-        }
-        self.durable = self.durable.max(self.parts.first());
     }
 
     /// Counts what is written in order, and lets go what needs no barrier.
@@ -563,11 +398,30 @@ impl Outbox {
         }
     }
 
-    /// Tells how it goes, for whoever asks.
-    fn tell(&self, progress: &Progress) {
+    /// Tells how it goes, for whoever asks, when that has changed.
+    fn tell(&mut self, progress: &Progress) {
         let barrier = self.barrier.as_ref().map(|barrier| barrier.submitted);
-        progress.set_wait(self.parts.oldest().into_iter().chain(barrier).min());
-        progress.set_trouble(self.trouble.is_there());
-        progress.set_io(self.segment().mode(), self.segment().engine());
+        let now = Manner {
+            oldest: self.parts.oldest().into_iter().chain(barrier).min(),
+            is_troubled: self.is_troubled(),
+            mode: self.segment().mode(),
+            engine: self.segment().engine(),
+        };
+        if self.told != Some(now) {
+            self.told = Some(now);
+            progress.set_wait(now.oldest);
+            progress.set_trouble(now.is_troubled);
+            progress.set_io(now.mode, now.engine);
+        }
     }
+}
+
+/// How it goes.
+#[derive(Clone, Copy, PartialEq)]
+struct Manner {
+    /// Since when the oldest operation is in flight.
+    oldest: Option<Instant>,
+    is_troubled: bool,
+    mode: IoMode,
+    engine: EngineKind,
 }

@@ -189,13 +189,6 @@ impl Progress {
         self.durable_of.get(shard).map_or(0, Counter::get)
     }
 
-    /// An operation begins that may take its time on this thread.
-    pub(super) fn begin_wait(&self, since: Instant) {
-        if self.waiting_since.get() == 0 {
-            self.set_wait(Some(since));
-        }
-    }
-
     /// Since when the oldest operation is in flight.
     pub(super) fn set_wait(&self, since: Option<Instant>) {
         let since = since.map(|since| nanos(since.saturating_duration_since(self.epoch)).max(1));

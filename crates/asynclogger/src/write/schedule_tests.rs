@@ -14,7 +14,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    active::Standing,
+    active::{Over, Standing},
     archive::Lineage,
     calendar::Zone,
     fault,
@@ -81,11 +81,11 @@ impl NextSegment for FaultFiles {
         old: &Segment,
         next: &mut Segment,
         first_sequence: u64,
-    ) -> Result<Option<PathBuf>, Error> {
+    ) -> Result<Option<Over>, Error> {
         next.begin_with(old.lineage().segment, first_sequence, b"schedule")?;
         // A rename that may fail.
         self.disk.rename().map_err(|error| Error::io("cannot rename", error))?;
-        Ok(Some(PathBuf::new()))
+        Ok(None)
     }
 
     fn has_elsewhere(&self) -> bool {
@@ -236,7 +236,7 @@ impl World {
         let zone = Zone::of(&config.rotation).expect("UTC");
         let orders = Arc::new(Orders::default());
         let files = Box::new(FaultFiles { disk: disk.clone(), session });
-        lock(&orders.new).push(LogWriter::new(log.clone(), segment, files, &config, zone));
+        lock(&orders.new).push(LogWriter::new(log.clone(), segment, files, &config, zone, None));
         orders.stop.store(true, Ordering::Relaxed);
         Session {
             log,

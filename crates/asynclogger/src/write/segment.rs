@@ -5,7 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::{active::Over, archive::Lineage, buffer::SealedBuffer};
+use super::{archive::Lineage, buffer::SealedBuffer};
 use crate::{
     EngineKind, Error, IoMode,
     format::{BlockInfo, ChunkEntry, Kind, Prefix, Start, Totals, block},
@@ -30,7 +30,6 @@ pub(crate) struct Segment {
     /// The session's part of this file.
     first_sequence: u64,
     records: u64,
-    payload: u64,
     first_time: i64,
     last_time: i64,
     filled_since: Option<i64>,
@@ -72,7 +71,6 @@ impl Segment {
             prefix,
             first_sequence,
             records: 0,
-            payload: 0,
             filled_since: None,
             max_size: u64::MAX,
             identity,
@@ -126,19 +124,6 @@ impl Segment {
         self.records > 0 || self.filled_since.is_some()
     }
 
-    /// What is told of it once it is over, and has this path.
-    pub(super) fn over(&self, path: PathBuf) -> Over {
-        Over {
-            path,
-            lineage: self.lineage(),
-            records: self.records,
-            payload: self.payload,
-            file_bytes: self.offset,
-            first_time: self.first_time,
-            last_time: self.last_time,
-        }
-    }
-
     /// Writes its start again, before its first block, which is known only now.
     ///
     /// # Errors
@@ -169,7 +154,7 @@ impl Segment {
     }
 
     /// Which log it is of, and its place in it.
-    pub(super) fn lineage(&self) -> Lineage {
+    pub(crate) fn lineage(&self) -> Lineage {
         Lineage { log_id: self.prefix.log_id, segment: self.prefix.segment }
     }
 
@@ -221,7 +206,6 @@ impl Segment {
         }
         self.last_time = time;
         self.records += u64::from(info.records);
-        self.payload += info.payload();
         self.offset += info.block_len();
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use asynclogger::{Config, Overflow};
+use asynclogger::{Config, Health, Overflow};
 
 use crate::{
     matrix::{assert_holds_all, durabilities, engines},
@@ -70,6 +70,7 @@ fn a_disk_that_hangs_delays_no_call() {
         let stats = logger.stats();
         assert_eq!((stats.written, stats.flush_errors), (1, 0), "{stats:?}");
         assert_eq!((stats.pending, stats.dropped_logs), (number - 1, 0), "{stats:?}");
+        assert_eq!(logger.health(), Health::Hung);
     }
     // The disk had not answered by then, and would not have.
     assert!(longest < Duration::from_millis(TICKS) / 2, "a call took {longest:?}");
@@ -90,6 +91,7 @@ fn a_disk_that_hangs_delays_no_call() {
         let stats = logger.close().expect("close");
         assert_balanced(&stats);
         assert_eq!((stats.accepted, stats.durable, stats.lost), (number, number, 0));
+        assert_eq!(logger.health(), Health::Ok);
         assert_holds_all(path, 1, number);
     }
 }
