@@ -93,6 +93,12 @@ pub(crate) trait BlockFile: Send {
     /// Those of the system.
     fn write_now(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
+    /// [`Operation::Reserve`], waited for; with nothing in flight.
+    ///
+    /// # Errors
+    /// Those of the system; a part may have been taken.
+    fn reserve_now(&mut self, offset: u64, len: u64) -> io::Result<()>;
+
     /// A barrier, waited for; with nothing in flight.
     ///
     /// # Errors

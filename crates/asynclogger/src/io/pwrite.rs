@@ -72,7 +72,7 @@ pub(super) fn go_on(align: usize, len: usize, done: usize, written: usize) -> io
 }
 
 /// Takes space without making the file longer.
-fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
+pub(super) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
     loop {
         match fallocate(file, FallocateFlags::KEEP_SIZE, offset, len) {
             Err(Errno::INTR) => {}

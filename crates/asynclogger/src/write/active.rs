@@ -86,7 +86,9 @@ impl Active {
     /// Those of the system.
     pub(super) fn prepare(&mut self) -> Result<(), Error> {
         if self.prepared.is_none() {
-            self.prepared = Some(self.files.prepare(&self.segment)?);
+            let mut next = self.files.prepare(&self.segment)?;
+            next.reserve_like(&self.segment);
+            self.prepared = Some(next);
         }
         Ok(())
     }

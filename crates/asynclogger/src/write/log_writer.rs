@@ -254,14 +254,16 @@ impl LogWriter {
         }
     }
 
-    /// Has the oldest archived segment deleted if the disk is full and that is wanted. The next attempt,
-    /// within a second, finds the room.
+    /// Has the oldest archived segment deleted if the disk is full and that is wanted; the next attempt
+    /// is made as soon as that is done.
     fn make_room(&self, error: &Error) {
         if self.makes_room
             && cause_of(error) == Cause::Space
             && let Some(Archiving { archivist, settings }) = &self.archiving
         {
-            archivist.make_room(settings.clone(), self.lineage, Box::new(|_| {}));
+            let log = self.log.clone();
+            let made = move |_| log.tell_of_room();
+            archivist.make_room(settings.clone(), self.lineage, Box::new(made));
         }
     }
 
@@ -303,6 +305,9 @@ impl LogWriter {
         if self.hand.is_some() && self.outbox.has_room() {
             self.write_hand();
             busy = true;
+        }
+        if self.log.has_new_room() {
+            self.outbox.hurry(now);
         }
         if self.outbox.is_troubled() {
             // Nothing is sealed for what cannot be written: each pass would take a buffer of each shard.
@@ -478,7 +483,9 @@ impl LogWriter {
     pub(crate) fn has_news(&self) -> bool {
         let request = self.log.gate.open_request().map(|request| request.ticket);
         let unseen = self.pass.is_none() && request > self.asked;
-        unseen || (!self.is_closed() && self.log.gate.ending() != self.ending)
+        unseen
+            || self.log.is_told_of_room()
+            || (!self.is_closed() && self.log.gate.ending() != self.ending)
     }
 
     /// Whether the file is ended.

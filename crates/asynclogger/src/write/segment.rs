@@ -239,6 +239,23 @@ impl Segment {
         self.file.reap()
     }
 
+    /// Takes space for a file that is to follow `old`, if that one came to need it: before it is needed.
+    pub(super) fn reserve_like(&mut self, old: &Segment) {
+        if old.offset < RESERVE_FROM {
+            return;
+        }
+        let len = RESERVE_MIN.min(self.max_size);
+        if self.file.room().is_none_or(|room| room / 4 >= len) {
+            match self.file.reserve_now(self.offset, len) {
+                Ok(()) => self.reserved = Some(self.offset + len),
+                Err(_) => {
+                    self.reserved = None;
+                    self.trim();
+                }
+            }
+        }
+    }
+
     /// The space to take now, ahead of the parts, if it is time: in steps that grow with the file.
     pub(super) fn due_reservation(&mut self) -> Option<Operation> {
         let reserved = self.reserved?;

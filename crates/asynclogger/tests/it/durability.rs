@@ -10,6 +10,7 @@ use std::{
 
 use asynclogger::{
     Config, Durability, Engine, ErrorCounts, ErrorKind, Health, LogDir, Logger, Overflow, Position,
+    Rotation,
 };
 
 use crate::{
@@ -212,4 +213,34 @@ fn leave_and_come_back(durability: Durability, engine: Engine) {
         count += 1;
     }
     assert_eq!(count, accepted, "each once");
+}
+
+/// The next file is there, with its space, before the log needs it; and gone if it never does.
+#[test]
+fn the_next_file_is_ready_before_it_is_needed() {
+    let Some(mounted) = or_skip(FileSystem::Ext4.mount_of_size(600)) else {
+        return;
+    };
+    let path = mounted.path().join("app.log");
+    let next = mounted.path().join(".app.next");
+    let rotation = Rotation::new().max_size(100 << 20);
+    let config = Config::new(&path).overflow(Overflow::Block).rotation(rotation);
+    let logger = open(config.buffer_size(8 << 20));
+    assert!(!next.exists(), "nothing is in the first one");
+    for _ in 0..300 {
+        logger.log_bytes(&[7; 64 << 10]);
+    }
+    logger.flush().expect("flush");
+    wait_until("the next file", || next.exists());
+    logger.rotate().expect("rotate");
+    assert!(!next.exists(), "it is the active one");
+    for _ in 0..300 {
+        logger.log_bytes(&[7; 64 << 10]);
+    }
+    logger.flush().expect("flush");
+    wait_until("its space", || {
+        fs::metadata(&next).is_ok_and(|meta| meta.blocks() * 512 >= 32 << 20)
+    });
+    logger.close().expect("close");
+    assert!(!next.exists(), "it is not needed any more");
 }

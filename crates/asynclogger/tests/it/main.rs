@@ -2,6 +2,7 @@
 #![expect(unreachable_pub, reason = "the modules of one binary")]
 
 mod accounting;
+mod archiving;
 mod bad_input;
 mod config;
 mod durability;
