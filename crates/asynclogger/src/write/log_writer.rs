@@ -386,8 +386,13 @@ impl LogWriter {
             return true;
         };
         let Some(ticket) = pass.ticket else {
-            self.pass = None;
-            return true;
+            // Only then may the next one begin: a device that hangs must not be given a buffer of each
+            // shard with each interval.
+            let is_over = self.outbox.written() >= goal;
+            if is_over {
+                self.pass = None;
+            }
+            return is_over;
         };
         // The note may hold nothing that a barrier has to cover: then there is none to wait for.
         if self.outbox.durable() < goal || self.outbox.is_turning() {

@@ -103,6 +103,7 @@ impl Model {
             Box::new(NoOther),
             &config,
             Zone::Utc,
+            None,
         ));
         // It ends when the log is closed.
         orders.stop.store(true, Ordering::Relaxed);
