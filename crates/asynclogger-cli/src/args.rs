@@ -307,6 +307,8 @@ pub(crate) struct BenchArgs {
     // Last, since its heading is also that of what follows.
     #[command(flatten)]
     pub(crate) logger: LoggerArgs,
+    #[command(flatten)]
+    pub(crate) rotation: RotationArgs,
 }
 
 fn parse_bench_record(text: &str) -> Result<usize, String> {

@@ -52,6 +52,16 @@ impl RotationArgs {
             .compression(self.compress.unwrap_or_default())
     }
 
+    /// Whether old files may be deleted.
+    pub(crate) fn deletes(&self) -> bool {
+        self.keep.is_some() || self.keep_for.is_some() || self.max_total.is_some()
+    }
+
+    /// Whether there may be more than one file.
+    pub(crate) fn rotates(&self) -> bool {
+        self.rotate_size.is_some() || self.rotate_every.is_some()
+    }
+
     fn rotation(&self) -> Rotation {
         let mut rotation = Rotation::new().local_time(self.local_time);
         if let Some(bytes) = self.rotate_size {

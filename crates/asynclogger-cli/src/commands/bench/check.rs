@@ -2,10 +2,13 @@
 
 use std::{fmt, path::Path};
 
-use asynclogger::read::Reader;
+use asynclogger::LogDir;
 
 use super::{load::Load, record::Record};
-use crate::{outcome::Failure, report::say_damage};
+use crate::{
+    outcome::Failure,
+    report::{say_damage, say_missing},
+};
 
 /// How the file differs from what was accepted.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -34,13 +37,16 @@ impl Check {
         let Some(session) = load.session() else {
             return Ok(tally.finish());
         };
-        let mut reader = Reader::open(path)?;
-        while let Some(record) = reader.next_record()? {
+        // The whole log: it may have been rotated.
+        let mut log = LogDir::open(path)?;
+        while let Some(record) = log.next_record()? {
             if record.position().session() == session {
                 tally.add(form.identify(record.bytes()));
             }
         }
-        say_damage(reader.report());
+        let report = log.report();
+        report.segments.iter().for_each(say_damage);
+        say_missing(&report);
         Ok(tally.finish())
     }
 }

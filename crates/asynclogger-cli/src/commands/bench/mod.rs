@@ -26,7 +26,12 @@ pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
         Some(_) => Overflow::Block,
         None => Overflow::Drop,
     });
-    let config = args.logger.config(args.path.clone(), policy);
+    if args.rotation.deletes() {
+        return Err(Failure::Usage(
+            "a bench reads everything back: nothing of it may be deleted".into(),
+        ));
+    }
+    let config = args.rotation.apply(args.logger.config(args.path.clone(), policy));
     if args.size > config.max_record() {
         return Err(Failure::Usage(format!(
             "a record of {} bytes does not fit: the longest with these settings has {}",
@@ -57,7 +62,11 @@ pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
         check: &check,
         stats: &stats,
         calibration: &calibration,
-        file_bytes: file_length(&args.path).saturating_sub(old_length),
+        // Of several files, what was written to them, their starts left out.
+        file_bytes: match args.rotation.rotates() {
+            true => stats.bytes_written,
+            false => file_length(&args.path).saturating_sub(old_length),
+        },
         seconds,
         cpu_seconds,
         threads: args.threads,
