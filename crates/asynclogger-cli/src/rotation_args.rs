@@ -54,12 +54,7 @@ impl RotationArgs {
 
     /// Whether old files may be deleted.
     pub(crate) fn deletes(&self) -> bool {
-        self.keep.is_some() || self.keep_for.is_some() || self.max_total.is_some()
-    }
-
-    /// Whether there may be more than one file.
-    pub(crate) fn rotates(&self) -> bool {
-        self.rotate_size.is_some() || self.rotate_every.is_some()
+        self.retention() != Retention::new()
     }
 
     fn rotation(&self) -> Rotation {
@@ -167,6 +162,13 @@ mod tests {
             .compression(Compression::Zstd { level: 9 });
         assert_eq!(shown(args.apply(Config::new("a.log"))), shown(expected));
         args.apply(Config::new("a.log")).validate().expect("valid");
+        assert!(args.deletes());
+        for keeps in ["", "--rotate-size 1G --rotate-every 1s --compress zstd"] {
+            assert!(!parse(keeps).deletes(), "{keeps}");
+        }
+        for deletes in ["--keep 1", "--keep-for 1s", "--max-total 1G"] {
+            assert!(parse(deletes).deletes(), "{deletes}");
+        }
     }
 
     #[test]

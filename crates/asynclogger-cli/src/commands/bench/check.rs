@@ -1,6 +1,6 @@
 //! Reads everything back and compares it with what the threads know to be accepted.
 
-use std::{fmt, path::Path};
+use std::fmt;
 
 use asynclogger::LogDir;
 
@@ -31,14 +31,12 @@ impl Check {
         self.lost == 0 && self.altered == 0 && self.duplicated == 0
     }
 
-    /// Only the records of this session count: the file may have older ones.
-    pub(super) fn read_back(path: &Path, form: &Record, load: &Load) -> Result<Check, Failure> {
+    /// Only the records of this session count: the first file may have older ones.
+    pub(super) fn read_back(mut log: LogDir, form: &Record, load: &Load) -> Result<Check, Failure> {
         let mut tally = Tally::new(load.threads.iter().map(|thread| thread.accepted));
         let Some(session) = load.session() else {
             return Ok(tally.finish());
         };
-        // The whole log: it may have been rotated.
-        let mut log = LogDir::open(path)?;
         while let Some(record) = log.next_record()? {
             if record.position().session() == session {
                 tally.add(form.identify(record.bytes()));
