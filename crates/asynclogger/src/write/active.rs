@@ -75,9 +75,9 @@ impl Active {
         self.files.has_elsewhere()
     }
 
-    /// Whether the next file is ready.
+    /// Whether the next file is ready, with its space if it will need any.
     pub(super) fn is_prepared(&self) -> bool {
-        self.prepared.is_some()
+        self.prepared.as_ref().is_some_and(|next| !next.lacks_space_after(&self.segment))
     }
 
     /// Makes the next file ready, under a hidden name.
@@ -86,9 +86,12 @@ impl Active {
     /// Those of the system.
     pub(super) fn prepare(&mut self) -> Result<(), Error> {
         if self.prepared.is_none() {
-            let mut next = self.files.prepare(&self.segment)?;
-            next.reserve_like(&self.segment);
-            self.prepared = Some(next);
+            self.prepared = Some(self.files.prepare(&self.segment)?);
+        }
+        if let Some(next) = &mut self.prepared
+            && next.lacks_space_after(&self.segment)
+        {
+            next.reserve_now();
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ use super::{
     word::BufferIndex,
 };
 use crate::{
-    Config, Dropped, Durability, Error, WhenFull,
+    Config, Dropped, Durability, Error, ErrorKind, WhenFull,
     config::ErrorCallback,
     format::{BlockInfo, Kind, Totals, block},
     io::Cause,
@@ -237,9 +237,6 @@ impl LogWriter {
         self.hand_over();
         for error in std::mem::take(&mut self.errors) {
             self.failed(&error);
-            self.make_room(&error);
-            // Behind that: who sees it counted finds it as the last one.
-            self.log.progress.count_error(cause_of(&error));
         }
         busy
     }
@@ -272,12 +269,22 @@ impl LogWriter {
     fn failed(&mut self, error: &Error) {
         let ticket = self.pass.take().and_then(|pass| pass.ticket);
         let ticket = ticket.max(std::mem::take(&mut self.asked));
-        self.log.gate.fail(ticket, error);
+        self.keep(ticket, error);
         self.tell(error);
         if self.ending == Ending::Abandoned {
             // Each thing is tried once.
             self.give_up();
         }
+    }
+
+    /// Keeps and counts an error, and has room made if that is what it is about. In this order: who sees it
+    /// counted finds it as the last one.
+    fn keep(&self, ticket: Option<u64>, error: &Error) {
+        self.log.gate.fail(ticket, error);
+        if error.kind() != ErrorKind::Panic {
+            self.log.progress.count_error(cause_of(error));
+        }
+        self.make_room(error);
     }
 
     /// Counts a panic of the flusher, which goes on.
@@ -308,6 +315,7 @@ impl LogWriter {
         }
         if self.log.has_new_room() {
             self.outbox.hurry(now);
+            self.rotator.release();
         }
         if self.outbox.is_troubled() {
             // Nothing is sealed for what cannot be written: each pass would take a buffer of each shard.

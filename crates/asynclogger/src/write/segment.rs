@@ -239,12 +239,16 @@ impl Segment {
         self.file.reap()
     }
 
-    /// Takes space for a file that is to follow `old`, if that one came to need it: before it is needed.
-    pub(super) fn reserve_like(&mut self, old: &Segment) {
-        if old.offset < RESERVE_FROM {
-            return;
-        }
+    /// Whether a file that is to follow `old` should have space by now, and was not given any.
+    pub(super) fn lacks_space_after(&self, old: &Segment) -> bool {
+        self.reserved == Some(0) && old.offset >= RESERVE_FROM
+    }
+
+    /// Takes space for a file that is to follow one which came to need it: before it is needed.
+    pub(super) fn reserve_now(&mut self) {
         let len = RESERVE_MIN.min(self.max_size);
+        // Asked once: later it takes its space as it grows.
+        self.reserved = Some(self.offset);
         if self.file.room().is_none_or(|room| room / 4 >= len) {
             match self.file.reserve_now(self.offset, len) {
                 Ok(()) => self.reserved = Some(self.offset + len),

@@ -30,7 +30,7 @@ impl LogWriter {
         }
         if let Err(error) = self.rotate() {
             self.rotator.hold(now);
-            self.log.gate.fail(None, &error);
+            self.keep(None, &error);
             self.tell(&error);
         }
         true
