@@ -15,6 +15,7 @@ mod full_disk;
 mod injected;
 mod killed;
 mod logging;
+mod logrotate;
 mod matrix;
 mod mounts;
 mod reentrancy;
