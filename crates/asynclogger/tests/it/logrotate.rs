@@ -66,8 +66,11 @@ impl Service {
     /// Waits until a line is in the file at the log's path.
     fn wait_for(&self, line: u64) {
         let line = line.to_string().into_bytes();
+        let seen = self.directory.path().join("seen");
         wait_until("the line is written", || {
-            self.path.exists() && seed_readers::records(&self.path, Step::Valid).contains(&line)
+            // There is a moment between the old file's new name and the new file's.
+            fs::copy(&self.path, &seen).is_ok()
+                && seed_readers::records(&seen, Step::Valid).contains(&line)
         });
     }
 
