@@ -8,7 +8,8 @@ use std::{
 };
 
 use crate::{
-    Config, Error, ErrorKind, FlushMetrics, Health, LogError, Opened, Position, ShardStats, Stats,
+    Config, Durability, Error, ErrorKind, FlushMetrics, Health, LogError, Opened, Position,
+    ShardStats, Stats,
     io::Driver,
     sync::{Arc, Mutex, PoisonError, lock},
     write::{
@@ -91,6 +92,7 @@ impl Logger {
                 num_shards: config.num_shards,
                 max_record: config.max_record(),
                 overflow: config.overflow,
+                shares_barriers: config.durability == Durability::OnFlush,
                 session,
             })?);
             Ok((log, Flusher::start(pool, bell, config.prefault)?))

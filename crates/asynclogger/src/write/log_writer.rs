@@ -359,12 +359,15 @@ impl LogWriter {
 
     /// With buffers that wait for nothing but a barrier, and few free ones, does not wait for the interval.
     fn want_free_buffers(&mut self) {
-        if self.durability == Durability::OnFlush && self.outbox.awaits_barrier() {
-            let pool = self.log.pool();
-            if pool.free_count() * 4 < pool.len() {
-                self.outbox.want_durable(self.outbox.written());
-            }
+        if self.lacks_free_buffers() {
+            self.outbox.want_durable(self.outbox.written());
         }
+    }
+
+    fn lacks_free_buffers(&self) -> bool {
+        self.durability == Durability::OnFlush
+            && self.outbox.awaits_barrier()
+            && self.log.pool().is_short()
     }
 
     /// Looks whether all that the pass waits for has happened, and completes it then.
@@ -498,6 +501,7 @@ impl LogWriter {
         let unseen = self.pass.is_none() && request > self.asked;
         unseen
             || self.log.is_told_of_room()
+            || self.lacks_free_buffers()
             || (!self.is_closed() && self.log.gate.ending() != self.ending)
     }
 

@@ -91,6 +91,7 @@ impl Model {
             num_shards: size.shards,
             max_record: 4,
             overflow,
+            shares_barriers: false,
             session: 1,
         });
         let log = Arc::new(log.expect("log"));

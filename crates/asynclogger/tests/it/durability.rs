@@ -4,7 +4,10 @@
 use std::{
     fs,
     os::unix::fs::MetadataExt,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -14,7 +17,7 @@ use asynclogger::{
 };
 
 use crate::{
-    matrix::{assert_holds_all, durabilities, engines, log_as, log_numbered},
+    matrix::{Finally, assert_holds_all, durabilities, engines, log_as, log_numbered},
     mounts::{FileSystem, or_skip},
     support::{assert_balanced, directory, log_path, open, wait_until},
 };
@@ -105,6 +108,41 @@ fn few_free_buffers_are_a_reason_for_a_barrier() {
         assert_balanced(&stats);
         assert_eq!((stats.durable, stats.dropped_logs), (2 * EACH, 0));
         assert_holds_all(&path, 2, EACH);
+    }
+}
+
+/// Buffers that are taken by shards that had none are a reason, too: what is written gives its own back at once,
+/// and nobody waits for the interval.
+#[test]
+fn the_last_buffers_are_a_reason_for_a_barrier() {
+    for engine in engines() {
+        let directory = directory();
+        let config = Config::new(log_path(&directory)).durability(Durability::OnFlush);
+        let config = config.engine(*engine).flush_interval(LONG).buffer_size(256 << 10);
+        // 8 buffers for 4 shards; who waits so long, waits for the interval.
+        let overflow = Overflow::BlockFor(Duration::from_secs(10));
+        let logger = open(config.num_shards(4).overflow(overflow));
+        let release = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let _end = Finally(|| release.store(true, Ordering::Release));
+            let log_elsewhere = |records: usize| {
+                let (done, logged) = mpsc::channel();
+                let (logger, release) = (&logger, &release);
+                scope.spawn(move || {
+                    let all = (0..records).all(|_| logger.try_log_bytes(&[7; 1000]).is_ok());
+                    let _ = done.send(all);
+                    // Its shard stays its own.
+                    wait_until("the end", || release.load(Ordering::Acquire));
+                });
+                logged.recv().expect("an answer")
+            };
+            // 65 are a block: five are written, and a quarter of the buffers is free.
+            assert!(log_elsewhere(5 * 65 + 1));
+            wait_until("it is written", || logger.stats().written == 5 * 65);
+            assert!((0..3).all(|_| log_elsewhere(1)), "{engine:?}: it waited for the interval");
+        });
+        let stats = logger.close().expect("close");
+        assert_eq!((stats.accepted, stats.dropped_logs), (5 * 65 + 4, 0));
     }
 }
 
