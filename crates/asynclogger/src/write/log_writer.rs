@@ -328,13 +328,13 @@ impl LogWriter {
             }
         } else if self.pass.is_none() {
             if let Some(request) = self.log.gate.open_request() {
-                self.look_at_file(now);
-                self.pass = Some(Pass::begin(&self.log, Some(request)));
+                let looked = self.look_at_file(now);
+                self.pass = Some(Pass::begin(&self.log, Some(request), looked));
                 busy = true;
             } else if self.deadline.is_some_and(|deadline| now >= deadline) {
                 self.deadline = None;
-                self.look_at_file(now);
-                self.pass = Some(Pass::begin(&self.log, None));
+                let looked = self.look_at_file(now);
+                self.pass = Some(Pass::begin(&self.log, None, looked));
                 busy = true;
             }
         }
@@ -379,6 +379,11 @@ impl LogWriter {
             let next = self.tracks.iter().map(|track| track.next_generation);
             if !pass.look(&self.log, next) || !self.outbox.has_room() {
                 return false;
+            }
+            // With many writes in flight it could not be left when the pass began.
+            if !std::mem::replace(&mut pass.looked, true) {
+                self.look_at_file(Instant::now());
+                return true;
             }
             let noted = self.declare_drops();
             let goal = self.outbox.next();
