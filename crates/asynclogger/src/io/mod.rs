@@ -72,6 +72,7 @@ pub(crate) struct FileState {
     pub(crate) identity: (u64, u64),
     /// Names that it has.
     pub(crate) links: u64,
+    /// 0, too, if it begins with a hole: somebody cut it, and what was written since then lies behind that.
     pub(crate) len: u64,
 }
 

@@ -823,6 +823,44 @@ fn a_file_moved_under_full_speed_costs_nothing() {
     }
 }
 
+/// Copied and cut, as `logrotate` may do it: what was written behind the cut before that was noticed makes
+/// the file as long as it should be, but a hole is where its beginning was.
+#[test]
+fn a_file_cut_under_full_speed_is_noticed() {
+    for durability in durabilities() {
+        for engine in engines() {
+            let directory = directory();
+            let path = log_path(&directory);
+            let told = Told::open(small(&path).engine(*engine).durability(*durability));
+            let counts = with_writers(&told.logger, |accepted| {
+                let more_than = |count| {
+                    wait_until("records", || {
+                        accepted.iter().all(|each| each.load(Ordering::Relaxed) > count)
+                    });
+                };
+                more_than(2_000);
+                Deed::cut(&path);
+                wait_until("it is noticed", || told.logger.last_error().is_some());
+                let now = accepted.iter().map(|each| each.load(Ordering::Relaxed)).max();
+                more_than(now.expect("threads") + 100);
+            });
+            let stats = told.logger.close().expect("close");
+            told.assert_moved(&path);
+            assert_balanced(&stats);
+            assert_eq!(stats.lost, 0);
+            // From there on nothing is missing.
+            assert_eq!(numbers_of(&path), (2, 1));
+            let report = verify(&path).expect("a report");
+            assert_eq!((report.ending, report.damage.len()), (Ending::Clean, 0), "{report:?}");
+            let found = Found::read(&path, THREADS as usize);
+            for (numbers, count) in found.by_thread.iter().zip(counts) {
+                let first = *numbers.first().expect("there were more");
+                assert!(numbers.iter().copied().eq(first..count));
+            }
+        }
+    }
+}
+
 /// As `logrotate` does it day by day.
 #[test]
 fn a_file_may_be_moved_again_and_again() {
