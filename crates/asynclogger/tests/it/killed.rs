@@ -187,6 +187,27 @@ impl Role {
         });
     }
 
+    /// Dies in the moment in which a flush, or a rotation, has returned.
+    fn die_at_once(self) {
+        let logger = open(self.config);
+        std::thread::scope(|scope| {
+            let (logger, thread) = (&logger, self.first);
+            // The other thread's records are under way meanwhile.
+            scope.spawn(move || {
+                for number in 0.. {
+                    log_as(logger, thread + 1, number..number + 1);
+                }
+            });
+            // A few blocks.
+            log_as(logger, thread, 0..500);
+            let done = if thread % 4 == 0 { logger.flush() } else { logger.rotate() };
+            done.expect("all of it is durable");
+            self.acknowledged.set(thread, 500);
+            // SAFETY: ends this process, as it is meant to be.
+            unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+        });
+    }
+
     /// The same calls each time, by one thread.
     fn log_some(self) {
         let logger = open(self.config);
@@ -244,6 +265,28 @@ fn a_process_killed_while_it_rotates_loses_nothing_that_was_durable() {
                 child.0.kill().expect("killed");
                 let status = child.0.wait().expect("it ends");
                 assert_eq!(status.signal(), Some(libc::SIGKILL), "{status}");
+                scene.assert_kept(first + THREADS);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_answered_is_there_whoever_dies_at_once() {
+    const KILLS: u32 = 6;
+    let test = "killed::what_was_answered_is_there_whoever_dies_at_once";
+    if let Some(role) = child_role() {
+        return Role::parse(&role).die_at_once();
+    }
+    for durability in durabilities() {
+        for engine in engines() {
+            let scene = Scene::new(*durability, *engine);
+            for kill in 0..KILLS {
+                let first = kill * THREADS;
+                let mut command = scene.child(test, first);
+                let status = command.stdout(Stdio::null()).status().expect("the child");
+                assert_eq!(status.signal(), Some(libc::SIGKILL), "{status}");
+                assert_eq!(Acknowledged::open(&scene.acknowledged).get(first), 500);
                 scene.assert_kept(first + THREADS);
             }
         }
