@@ -254,8 +254,9 @@ impl Logger {
     }
 
     /// Looks whether the active file is still at its path, and goes on in a new one if somebody has renamed
-    /// or deleted it: for `logrotate` and the like, on `SIGHUP`. What was logged before is in the old one,
-    /// durable. (Each [`flush`](Logger::flush), and each interval, does the same.)
+    /// or deleted it: for `logrotate` and the like, on `SIGHUP`. What was logged before is
+    /// durable then: what was written by then in the old file, what was still in memory in the new one. (Each
+    /// [`flush`](Logger::flush), and each interval, does the same.)
     ///
     /// # Errors
     /// As [`flush`](Logger::flush).
