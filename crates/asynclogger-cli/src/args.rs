@@ -70,6 +70,8 @@ pub(crate) enum Command {
     ///
     /// The latency is that of the log call alone, its two clock reads included; the making of the record is not
     /// in it. The seconds include the drain to the medium. The reading back afterwards is in neither.
+    ///
+    /// With rotation options all files are read back, so that none may be deleted.
     #[command(after_help = EXIT_CODES)]
     Bench(BenchArgs),
 }
@@ -307,6 +309,8 @@ pub(crate) struct BenchArgs {
     // Last, since its heading is also that of what follows.
     #[command(flatten)]
     pub(crate) logger: LoggerArgs,
+    #[command(flatten)]
+    pub(crate) rotation: RotationArgs,
 }
 
 fn parse_bench_record(text: &str) -> Result<usize, String> {

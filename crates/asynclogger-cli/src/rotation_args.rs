@@ -52,6 +52,11 @@ impl RotationArgs {
             .compression(self.compress.unwrap_or_default())
     }
 
+    /// Whether old files may be deleted.
+    pub(crate) fn deletes(&self) -> bool {
+        self.retention() != Retention::new()
+    }
+
     fn rotation(&self) -> Rotation {
         let mut rotation = Rotation::new().local_time(self.local_time);
         if let Some(bytes) = self.rotate_size {
@@ -157,6 +162,13 @@ mod tests {
             .compression(Compression::Zstd { level: 9 });
         assert_eq!(shown(args.apply(Config::new("a.log"))), shown(expected));
         args.apply(Config::new("a.log")).validate().expect("valid");
+        assert!(args.deletes());
+        for keeps in ["", "--rotate-size 1G --rotate-every 1s --compress zstd"] {
+            assert!(!parse(keeps).deletes(), "{keeps}");
+        }
+        for deletes in ["--keep 1", "--keep-for 1s", "--max-total 1G"] {
+            assert!(parse(deletes).deletes(), "{deletes}");
+        }
     }
 
     #[test]

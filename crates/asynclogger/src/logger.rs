@@ -8,7 +8,8 @@ use std::{
 };
 
 use crate::{
-    Config, Error, ErrorKind, FlushMetrics, Health, LogError, Opened, Position, ShardStats, Stats,
+    Config, Durability, Error, ErrorKind, FlushMetrics, Health, LogError, Opened, Position,
+    ShardStats, Stats,
     io::Driver,
     sync::{Arc, Mutex, PoisonError, lock},
     write::{
@@ -91,6 +92,7 @@ impl Logger {
                 num_shards: config.num_shards,
                 max_record: config.max_record(),
                 overflow: config.overflow,
+                shares_barriers: config.durability == Durability::OnFlush,
                 session,
             })?);
             Ok((log, Flusher::start(pool, bell, config.prefault)?))
@@ -236,8 +238,9 @@ impl Logger {
     }
 
     /// Looks whether the active file is still at its path, and goes on in a new one if somebody has renamed
-    /// or deleted it: for `logrotate` and the like, on `SIGHUP`. What was logged before is in the old one,
-    /// durable. (Each [`flush`](Logger::flush), and each interval, does the same.)
+    /// or deleted it: for `logrotate` and the like, on `SIGHUP`. What was logged before is
+    /// durable then: what was written by then in the old file, what was still in memory in the new one. (Each
+    /// [`flush`](Logger::flush), and each interval, does the same.)
     ///
     /// # Errors
     /// As [`flush`](Logger::flush).

@@ -10,6 +10,8 @@ mod cat;
 mod damage;
 /// Files and directories that cannot be used.
 mod files;
+/// A log that goes on in new files while it is written.
+mod rotation;
 /// Logs of several files, some of them compressed or missing.
 mod segments;
 /// The end of a log, and how it goes on.

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::support::{Place, numbers};
 
 /// Lines from `first` to `last`.
-fn lines(first: u64, last: u64) -> String {
+pub(crate) fn lines(first: u64, last: u64) -> String {
     (first..=last).map(|n| format!("{n}\n")).collect()
 }
 
@@ -72,13 +72,13 @@ fn damage_at_the_end_is_told_and_damage_before_it_is_not_looked_for() {
 }
 
 /// A `tail -f`, and what it prints.
-struct Tail {
+pub(crate) struct Tail {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Tail {
-    fn start(place: &Place, args: &str) -> Tail {
+    pub(crate) fn start(place: &Place, args: &str) -> Tail {
         let mut child = place.command(&format!("tail -f {args}")).spawn().expect("it runs");
         let out = BufReader::new(child.stdout.take().expect("a pipe"));
         let (sender, lines) = mpsc::channel();
@@ -91,7 +91,7 @@ impl Tail {
     }
 
     #[track_caller]
-    fn prints(&self, expected: &str) {
+    pub(crate) fn prints(&self, expected: &str) {
         for expected in expected.lines() {
             let line = self.lines.recv_timeout(Duration::from_secs(60)).expect("a line in time");
             assert_eq!(line, expected);
@@ -99,7 +99,7 @@ impl Tail {
     }
 
     #[track_caller]
-    fn ends_after(mut self, signal: Signal) {
+    pub(crate) fn ends_after(mut self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("sent");
         assert_eq!(self.child.wait().expect("ended").code(), Some(0));

@@ -16,6 +16,7 @@ use crate::Error;
 #[derive(Debug)]
 pub(crate) struct Alarm(OwnedFd);
 
+#[cfg_attr(loom, allow(dead_code, reason = "models have one of their own"))]
 impl Alarm {
     /// # Errors
     /// If the system has no descriptor for us.

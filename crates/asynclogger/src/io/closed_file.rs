@@ -38,6 +38,10 @@ impl BlockFile for ClosedFile {
         closed()
     }
 
+    fn reserve_now(&mut self, _offset: u64, _len: u64) -> io::Result<()> {
+        closed()
+    }
+
     /// Nothing is closed before it is as safe as it has to be.
     fn sync_now(&mut self) -> io::Result<()> {
         Ok(())

@@ -94,6 +94,10 @@ impl BlockFile for DiskFile {
         pwrite::write_all(&self.file, self.form, bytes, offset)
     }
 
+    fn reserve_now(&mut self, offset: u64, len: u64) -> io::Result<()> {
+        pwrite::reserve(&self.file, offset, len)
+    }
+
     fn sync_now(&mut self) -> io::Result<()> {
         self.file.sync_data()
     }

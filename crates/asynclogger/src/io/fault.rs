@@ -276,6 +276,10 @@ impl BlockFile for FaultFile {
         Ok(())
     }
 
+    fn reserve_now(&mut self, offset: u64, len: u64) -> io::Result<()> {
+        self.disk.lock().perform(self.file, &Operation::Reserve { offset, len })
+    }
+
     fn sync_now(&mut self) -> io::Result<()> {
         self.disk.lock().perform(self.file, &Operation::Barrier)
     }

@@ -76,6 +76,7 @@ pub(crate) struct FileState {
     pub(crate) identity: (u64, u64),
     /// Names that it has.
     pub(crate) links: u64,
+    /// 0, too, if it begins with a hole: somebody cut it, and what was written since then lies behind that.
     pub(crate) len: u64,
 }
 
@@ -96,6 +97,12 @@ pub(crate) trait BlockFile: Send {
     /// # Errors
     /// Those of the system.
     fn write_now(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// [`Operation::Reserve`], waited for; with nothing in flight.
+    ///
+    /// # Errors
+    /// Those of the system; a part may have been taken.
+    fn reserve_now(&mut self, offset: u64, len: u64) -> io::Result<()>;
 
     /// A barrier, waited for; with nothing in flight.
     ///

@@ -6,7 +6,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FallocateFlags, Stat, fallocate, fstat, fstatvfs, ftruncate},
+    fs::{FallocateFlags, SeekFrom, Stat, fallocate, fstat, fstatvfs, ftruncate, seek},
     io::{Errno, ReadWriteFlags, pwritev2},
 };
 
@@ -72,7 +72,7 @@ pub(super) fn go_on(align: usize, len: usize, done: usize, written: usize) -> io
 }
 
 /// Takes space without making the file longer.
-fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
+pub(super) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
     loop {
         match fallocate(file, FallocateFlags::KEEP_SIZE, offset, len) {
             Err(Errno::INTR) => {}
@@ -99,7 +99,19 @@ pub(super) fn room(file: &File) -> Option<u64> {
 /// # Errors
 /// Those of the system.
 pub(super) fn state(file: &File) -> io::Result<FileState> {
-    Ok(state_of(&fstat(file)?))
+    let state = state_of(&fstat(file)?);
+    let len = if begins_with_a_hole(file) { 0 } else { state.len };
+    Ok(FileState { len, ..state })
+}
+
+/// Whether nothing is where a file begins, though it has a length. Where the file system does not know its
+/// holes, it is said to have none.
+fn begins_with_a_hole(file: &File) -> bool {
+    // The place that this leaves the file at is nobody's: all writes say theirs.
+    match seek(file, SeekFrom::Data(0)) {
+        Ok(first) => first > 0,
+        Err(errno) => errno == Errno::NXIO,
+    }
 }
 
 #[allow(clippy::unnecessary_cast, reason = "the count of links has fewer bits on other machines")]

@@ -58,6 +58,7 @@ impl Inner {
             num_shards: config.num_shards,
             max_record: shares.max_record(),
             overflow: config.overflow,
+            shares_barriers: false,
             session: new_session()?,
         })?;
         let shared = Arc::new(Shared::new(config, Arc::new(ingest), bell));

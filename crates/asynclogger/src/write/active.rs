@@ -75,9 +75,9 @@ impl Active {
         self.files.has_elsewhere()
     }
 
-    /// Whether the next file is ready.
+    /// Whether the next file is ready, with its space if it will need any.
     pub(super) fn is_prepared(&self) -> bool {
-        self.prepared.is_some()
+        self.prepared.as_ref().is_some_and(|next| !next.lacks_space_after(&self.segment))
     }
 
     /// Makes the next file ready, under a hidden name.
@@ -87,6 +87,11 @@ impl Active {
     pub(super) fn prepare(&mut self) -> Result<(), Error> {
         if self.prepared.is_none() {
             self.prepared = Some(self.files.prepare(&self.segment)?);
+        }
+        if let Some(next) = &mut self.prepared
+            && next.lacks_space_after(&self.segment)
+        {
+            next.reserve_now();
         }
         Ok(())
     }
@@ -118,6 +123,8 @@ impl Active {
     /// # Errors
     /// Those of the system; then nothing has changed.
     pub(super) fn begin_turn_home(&mut self, first_sequence: u64) -> Result<(), Error> {
+        // What is prepared is in the directory that is left, and has the number of the segment to come.
+        self.discard_prepared();
         let next = Next::Home(Box::new(self.files.home(&self.segment, first_sequence)?));
         self.turn = Some(Turn { next, at: None, failures: 0 });
         Ok(())

@@ -32,6 +32,8 @@ pub(crate) struct LogParts {
     pub(crate) num_shards: usize,
     pub(crate) max_record: usize,
     pub(crate) overflow: Overflow,
+    /// Whether buffers are free again only after a barrier, which many of them share.
+    pub(crate) shares_barriers: bool,
     pub(crate) session: u64,
 }
 
@@ -45,6 +47,7 @@ pub(crate) struct Log {
     pool: Arc<Pool>,
     index: u32,
     overflow: Overflow,
+    shares_barriers: bool,
     slots: Arc<Slots>,
     bell: Arc<Bell>,
     /// How often a writer needed a buffer and none was free.
@@ -67,6 +70,7 @@ impl Log {
             pool: parts.pool,
             index: parts.index,
             overflow: parts.overflow,
+            shares_barriers: parts.shares_barriers,
             slots: Arc::new(Slots::new()),
             bell: parts.bell,
             blocked_swaps: AtomicU64::new(0),
@@ -202,8 +206,10 @@ impl Log {
             if let Some(index) = next {
                 claim.install(index, self.index, shard as u32);
             }
-            // The interval begins with the first buffer that is taken: an idle flusher has to know.
-            self.bell.ring(if sealed { Sleep::Timed } else { Sleep::Idle });
+            // The interval begins with the first buffer that is taken: an idle flusher has to know. With few left
+            // a barrier has to give some back, and the flusher may wait for the interval with it.
+            let is_news = sealed || (self.shares_barriers && self.pool.is_short());
+            self.bell.ring(if is_news { Sleep::Timed } else { Sleep::Idle });
             if next.is_some() {
                 match claim.append_first(len, fill) {
                     Ok(number) => {

@@ -27,7 +27,7 @@ use super::{
     word::BufferIndex,
 };
 use crate::{
-    Config, Dropped, Durability, Error, WhenFull,
+    Config, Dropped, Durability, Error, ErrorKind, WhenFull,
     config::ErrorCallback,
     format::{BlockInfo, Kind, Totals, block},
     io::Cause,
@@ -238,9 +238,6 @@ impl LogWriter {
         self.hand_over();
         for error in std::mem::take(&mut self.errors) {
             self.failed(&error);
-            self.make_room(&error);
-            // Behind that: who sees it counted finds it as the last one.
-            self.log.progress.count_error(cause_of(&error));
         }
         busy
     }
@@ -273,12 +270,22 @@ impl LogWriter {
     fn failed(&mut self, error: &Error) {
         let ticket = self.pass.take().and_then(|pass| pass.ticket);
         let ticket = ticket.max(std::mem::take(&mut self.asked));
-        self.log.gate.fail(ticket, error);
+        self.keep(ticket, error);
         self.tell(error);
         if self.ending == Ending::Abandoned {
             // Each thing is tried once.
             self.give_up();
         }
+    }
+
+    /// Keeps and counts an error, and has room made if that is what it is about. In this order: who sees it
+    /// counted finds it as the last one.
+    fn keep(&self, ticket: Option<u64>, error: &Error) {
+        self.log.gate.fail(ticket, error);
+        if error.kind() != ErrorKind::Panic {
+            self.log.progress.count_error(cause_of(error));
+        }
+        self.make_room(error);
     }
 
     /// Counts a panic of the flusher, which goes on.
@@ -309,6 +316,7 @@ impl LogWriter {
         }
         if self.log.has_new_room() {
             self.outbox.hurry(now);
+            self.rotator.release();
         }
         if self.outbox.is_troubled() {
             // Nothing is sealed for what cannot be written: each pass would take a buffer of each shard.
@@ -321,13 +329,13 @@ impl LogWriter {
             }
         } else if self.pass.is_none() {
             if let Some(request) = self.log.gate.open_request() {
-                self.look_at_file(now);
-                self.pass = Some(Pass::begin(&self.log, Some(request)));
+                let looked = self.look_at_file(now);
+                self.pass = Some(Pass::begin(&self.log, Some(request), looked));
                 busy = true;
             } else if self.deadline.is_some_and(|deadline| now >= deadline) {
                 self.deadline = None;
-                self.look_at_file(now);
-                self.pass = Some(Pass::begin(&self.log, None));
+                let looked = self.look_at_file(now);
+                self.pass = Some(Pass::begin(&self.log, None, looked));
                 busy = true;
             }
         }
@@ -352,12 +360,15 @@ impl LogWriter {
 
     /// With buffers that wait for nothing but a barrier, and few free ones, does not wait for the interval.
     fn want_free_buffers(&mut self) {
-        if self.durability == Durability::OnFlush && self.outbox.awaits_barrier() {
-            let pool = self.log.pool();
-            if pool.free_count() * 4 < pool.len() {
-                self.outbox.want_durable(self.outbox.written());
-            }
+        if self.lacks_free_buffers() {
+            self.outbox.want_durable(self.outbox.written());
         }
+    }
+
+    fn lacks_free_buffers(&self) -> bool {
+        self.durability == Durability::OnFlush
+            && self.outbox.awaits_barrier()
+            && self.log.pool().is_short()
     }
 
     /// Looks whether all that the pass waits for has happened, and completes it then.
@@ -369,6 +380,11 @@ impl LogWriter {
             let next = self.tracks.iter().map(|track| track.next_generation);
             if !pass.look(&self.log, next) || !self.outbox.has_room() {
                 return false;
+            }
+            // With many writes in flight it could not be left when the pass began.
+            if !std::mem::replace(&mut pass.looked, true) {
+                self.look_at_file(Instant::now());
+                return true;
             }
             let noted = self.declare_drops();
             let goal = self.outbox.next();
@@ -387,8 +403,13 @@ impl LogWriter {
             return true;
         };
         let Some(ticket) = pass.ticket else {
-            self.pass = None;
-            return true;
+            // Only then may the next one begin: a device that hangs must not be given a buffer of each
+            // shard with each interval.
+            let is_over = self.outbox.written() >= goal;
+            if is_over {
+                self.pass = None;
+            }
+            return is_over;
         };
         // The note may hold nothing that a barrier has to cover: then there is none to wait for.
         if self.outbox.durable() < goal || self.outbox.is_turning() {
@@ -491,6 +512,7 @@ impl LogWriter {
         let unseen = self.pass.is_none() && request > self.asked;
         unseen
             || self.log.is_told_of_room()
+            || self.lacks_free_buffers()
             || (!self.is_closed() && self.log.gate.ending() != self.ending)
     }
 

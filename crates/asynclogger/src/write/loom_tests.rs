@@ -91,6 +91,7 @@ impl Model {
             num_shards: size.shards,
             max_record: 4,
             overflow,
+            shares_barriers: false,
             session: 1,
         });
         let log = Arc::new(log.expect("log"));
@@ -103,6 +104,7 @@ impl Model {
             Box::new(NoOther),
             &config,
             Zone::Utc,
+            None,
         ));
         // It ends when the log is closed.
         orders.stop.store(true, Ordering::Relaxed);

@@ -21,15 +21,18 @@ pub(super) struct Pass {
     pub(super) goal: Option<u64>,
     /// Whether the log is to go on in the next segment then.
     pub(super) rotate: bool,
+    /// Whether the active file was looked for, since it was asked for.
+    pub(super) looked: bool,
 }
 
 impl Pass {
     /// Seals what can be sealed.
-    pub(super) fn begin(log: &Log, request: Option<Request>) -> Pass {
+    pub(super) fn begin(log: &Log, request: Option<Request>, looked: bool) -> Pass {
         let ticket = request.map(|request| request.ticket);
         let rotate = request.is_some_and(|request| request.rotate);
         let (targets, claimed) = (Vec::new(), Vec::new());
-        let mut pass = Pass { ticket, targets, claimed, look_again: LOOK_MIN, goal: None, rotate };
+        let look_again = LOOK_MIN;
+        let mut pass = Pass { ticket, targets, claimed, look_again, goal: None, rotate, looked };
         for (number, shard) in log.shards().iter().enumerate() {
             // Read before the attempt: the buffer that is active now is below the next generation.
             let active = shard.word().generation();

@@ -13,7 +13,7 @@ use crate::{
     Error, ErrorKind,
     format::block,
     mem::Region,
-    sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
 };
 
 /// `next` of the last free buffer.
@@ -278,6 +278,13 @@ impl Pool {
     pub(crate) fn free_count(&self) -> usize {
         let is_free = |index: &u32| self.state(*index) == BufferState::Free;
         (0..self.slots.len() as u32).filter(is_free).count()
+    }
+
+    /// Whether fewer than a quarter of the buffers are free; after the caller's news.
+    pub(crate) fn is_short(&self) -> bool {
+        // Of several who take buffers at once the last one sees what all of them took.
+        fence(Ordering::SeqCst);
+        self.free_count() * 4 < self.len()
     }
 
     /// Makes a taken buffer the active one of a shard: empty, and then ACTIVE.

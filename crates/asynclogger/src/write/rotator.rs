@@ -65,6 +65,11 @@ impl Rotator {
         self.held_until = now.checked_add(HOLD);
     }
 
+    /// There is room again: it may be tried at once.
+    pub(super) fn release(&mut self) {
+        self.held_until = None;
+    }
+
     /// Whether the next file should be made ready for a segment of `size` bytes; `is_idle`: it costs
     /// nobody anything now.
     pub(super) fn wants_prepared(&self, size: u64, is_idle: bool, now: Instant) -> bool {

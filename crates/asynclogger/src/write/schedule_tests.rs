@@ -220,6 +220,7 @@ impl World {
                 num_shards: SHARDS,
                 max_record: MAX_RECORD,
                 overflow: Overflow::Drop,
+                shares_barriers: false,
                 session,
             })
             .expect("log"),

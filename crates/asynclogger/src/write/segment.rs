@@ -242,6 +242,27 @@ impl Segment {
         self.file.reap()
     }
 
+    /// Whether a file that is to follow `old` should have space by now, and was not given any.
+    pub(super) fn lacks_space_after(&self, old: &Segment) -> bool {
+        self.reserved == Some(0) && old.offset >= RESERVE_FROM
+    }
+
+    /// Takes space for a file that is to follow one which came to need it: before it is needed.
+    pub(super) fn reserve_now(&mut self) {
+        let len = RESERVE_MIN.min(self.max_size);
+        // Asked once: later it takes its space as it grows.
+        self.reserved = Some(self.offset);
+        if self.file.room().is_none_or(|room| room / 4 >= len) {
+            match self.file.reserve_now(self.offset, len) {
+                Ok(()) => self.reserved = Some(self.offset + len),
+                Err(_) => {
+                    self.reserved = None;
+                    self.trim();
+                }
+            }
+        }
+    }
+
     /// The space to take now, ahead of the parts, if it is time: in steps that grow with the file.
     pub(super) fn due_reservation(&mut self) -> Option<Operation> {
         let reserved = self.reserved?;

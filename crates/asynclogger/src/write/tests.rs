@@ -25,6 +25,7 @@ fn log_on(pool: &Arc<Pool>, num_shards: usize) -> Log {
         num_shards,
         max_record: CAPACITY - 12,
         overflow: Overflow::Drop,
+        shares_barriers: false,
         session: 1,
     })
     .expect("log")

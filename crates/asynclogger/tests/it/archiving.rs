@@ -76,10 +76,13 @@ fn every_segment_is_told_of_when_it_is_complete() {
         assert!(archived.first_time.is_some() && archived.first_time <= archived.last_time);
         assert!(archived.payload_bytes >= archived.records);
     }
+    // What the callbacks log never waits: where a shard was claimed in that moment it is counted as dropped.
+    let stats = logger.stats();
+    assert_eq!(stats.total_logs, logged + told.len() as u64);
     let records: u64 = told.iter().map(|archived| archived.records).sum();
     // The last callback's own record is in the active file.
-    assert_eq!(records + 1, logged + told.len() as u64);
-    assert_eq!(count(&path), logged + told.len() as u64);
+    assert!(records <= stats.accepted && records + 1 >= stats.accepted, "{records}, {stats:?}");
+    assert_eq!(count(&path), stats.accepted);
 }
 
 #[test]

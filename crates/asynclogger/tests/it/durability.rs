@@ -4,16 +4,20 @@
 use std::{
     fs,
     os::unix::fs::MetadataExt,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
 use asynclogger::{
     Config, Durability, Engine, ErrorCounts, ErrorKind, Health, LogDir, Logger, Overflow, Position,
+    Rotation,
 };
 
 use crate::{
-    matrix::{assert_holds_all, durabilities, engines, log_as, log_numbered},
+    matrix::{Finally, assert_holds_all, durabilities, engines, log_as, log_numbered},
     mounts::{FileSystem, or_skip},
     support::{assert_balanced, directory, log_path, open, wait_until},
 };
@@ -104,6 +108,41 @@ fn few_free_buffers_are_a_reason_for_a_barrier() {
         assert_balanced(&stats);
         assert_eq!((stats.durable, stats.dropped_logs), (2 * EACH, 0));
         assert_holds_all(&path, 2, EACH);
+    }
+}
+
+/// Buffers that are taken by shards that had none are a reason, too: what is written gives its own back at once,
+/// and nobody waits for the interval.
+#[test]
+fn the_last_buffers_are_a_reason_for_a_barrier() {
+    for engine in engines() {
+        let directory = directory();
+        let config = Config::new(log_path(&directory)).durability(Durability::OnFlush);
+        let config = config.engine(*engine).flush_interval(LONG).buffer_size(256 << 10);
+        // 8 buffers for 4 shards; who waits so long, waits for the interval.
+        let overflow = Overflow::BlockFor(Duration::from_secs(10));
+        let logger = open(config.num_shards(4).overflow(overflow));
+        let release = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let _end = Finally(|| release.store(true, Ordering::Release));
+            let log_elsewhere = |records: usize| {
+                let (done, logged) = mpsc::channel();
+                let (logger, release) = (&logger, &release);
+                scope.spawn(move || {
+                    let all = (0..records).all(|_| logger.try_log_bytes(&[7; 1000]).is_ok());
+                    let _ = done.send(all);
+                    // Its shard stays its own.
+                    wait_until("the end", || release.load(Ordering::Acquire));
+                });
+                logged.recv().expect("an answer")
+            };
+            // 65 are a block: five are written, and a quarter of the buffers is free.
+            assert!(log_elsewhere(5 * 65 + 1));
+            wait_until("it is written", || logger.stats().written == 5 * 65);
+            assert!((0..3).all(|_| log_elsewhere(1)), "{engine:?}: it waited for the interval");
+        });
+        let stats = logger.close().expect("close");
+        assert_eq!((stats.accepted, stats.dropped_logs), (5 * 65 + 4, 0));
     }
 }
 
@@ -212,4 +251,34 @@ fn leave_and_come_back(durability: Durability, engine: Engine) {
         count += 1;
     }
     assert_eq!(count, accepted, "each once");
+}
+
+/// The next file is there, with its space, before the log needs it; and gone if it never does.
+#[test]
+fn the_next_file_is_ready_before_it_is_needed() {
+    let Some(mounted) = or_skip(FileSystem::Ext4.mount_of_size(600)) else {
+        return;
+    };
+    let path = mounted.path().join("app.log");
+    let next = mounted.path().join(".app.next");
+    let rotation = Rotation::new().max_size(100 << 20);
+    let config = Config::new(&path).overflow(Overflow::Block).rotation(rotation);
+    let logger = open(config.buffer_size(8 << 20));
+    assert!(!next.exists(), "nothing is in the first one");
+    for _ in 0..300 {
+        logger.log_bytes(&[7; 64 << 10]);
+    }
+    logger.flush().expect("flush");
+    wait_until("the next file", || next.exists());
+    logger.rotate().expect("rotate");
+    assert!(!next.exists(), "it is the active one");
+    for _ in 0..300 {
+        logger.log_bytes(&[7; 64 << 10]);
+    }
+    logger.flush().expect("flush");
+    wait_until("its space", || {
+        fs::metadata(&next).is_ok_and(|meta| meta.blocks() * 512 >= 32 << 20)
+    });
+    logger.close().expect("close");
+    assert!(!next.exists(), "it is not needed any more");
 }

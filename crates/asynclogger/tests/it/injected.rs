@@ -207,7 +207,7 @@ fn child(role: &str) {
 }
 
 /// Whether `strace` can inject faults here; says so if not.
-fn can_inject() -> bool {
+pub fn can_inject() -> bool {
     let mut command = Command::new("strace");
     command.args(["-f", "--seccomp-bpf", "-o", "/dev/null", "-e", "inject=pwritev2:error=EIO"]);
     let result = command.arg("true").stderr(Stdio::null()).status();

@@ -1,11 +1,14 @@
 //! Reads everything back and compares it with what the threads know to be accepted.
 
-use std::{fmt, path::Path};
+use std::fmt;
 
-use asynclogger::read::Reader;
+use asynclogger::LogDir;
 
 use super::{load::Load, record::Record};
-use crate::{outcome::Failure, report::say_damage};
+use crate::{
+    outcome::Failure,
+    report::{say_damage, say_missing},
+};
 
 /// How the file differs from what was accepted.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,19 +31,20 @@ impl Check {
         self.lost == 0 && self.altered == 0 && self.duplicated == 0
     }
 
-    /// Only the records of this session count: the file may have older ones.
-    pub(super) fn read_back(path: &Path, form: &Record, load: &Load) -> Result<Check, Failure> {
+    /// Only the records of this session count: the first file may have older ones.
+    pub(super) fn read_back(mut log: LogDir, form: &Record, load: &Load) -> Result<Check, Failure> {
         let mut tally = Tally::new(load.threads.iter().map(|thread| thread.accepted));
         let Some(session) = load.session() else {
             return Ok(tally.finish());
         };
-        let mut reader = Reader::open(path)?;
-        while let Some(record) = reader.next_record()? {
+        while let Some(record) = log.next_record()? {
             if record.position().session() == session {
                 tally.add(form.identify(record.bytes()));
             }
         }
-        say_damage(reader.report());
+        let report = log.report();
+        report.segments.iter().for_each(say_damage);
+        say_missing(&report);
         Ok(tally.finish())
     }
 }

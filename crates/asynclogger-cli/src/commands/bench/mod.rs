@@ -8,7 +8,7 @@ mod report;
 
 use std::{fs, io::Write, path::Path, time::Instant};
 
-use asynclogger::{Logger, Opened, Overflow};
+use asynclogger::{LogDir, Logger, Opened, Overflow};
 use rustix::time::{ClockId, clock_gettime};
 
 use self::{calibration::Calibration, check::Check, load::Load, record::Record, report::Report};
@@ -26,7 +26,10 @@ pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
         Some(_) => Overflow::Block,
         None => Overflow::Drop,
     });
-    let config = args.logger.config(args.path.clone(), policy);
+    if args.rotation.deletes() {
+        return Err(Failure::Usage("bench reads all files back: none may be deleted".into()));
+    }
+    let config = args.rotation.apply(args.logger.config(args.path.clone(), policy));
     if args.size > config.max_record() {
         return Err(Failure::Usage(format!(
             "a record of {} bytes does not fit: the longest with these settings has {}",
@@ -37,6 +40,8 @@ pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
     let length_before = file_length(&args.path);
     let logger = Logger::new(config.on_error(errors::reporter(Progress::new())))?;
     say_if_set_aside(&logger);
+    // What is older than that is not ours.
+    let files = Files::from_now_on(&args.path)?;
 
     let record = Record::new(args.size);
     let calibration = Calibration::measure(&record);
@@ -49,7 +54,7 @@ pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
     let cpu_seconds = cpu_seconds(ClockId::ProcessCPUTime) - cpu_before;
 
     let stats = logger.stats();
-    let check = Check::read_back(&args.path, &record, &load)?;
+    let check = Check::read_back(files.open()?, &record, &load)?;
     let old_length = if *logger.opened() == Opened::Continued { length_before } else { 0 };
     let report = Report {
         file: logger.path(),
@@ -57,7 +62,7 @@ pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
         check: &check,
         stats: &stats,
         calibration: &calibration,
-        file_bytes: file_length(&args.path).saturating_sub(old_length),
+        file_bytes: files.bytes()?.saturating_sub(old_length),
         seconds,
         cpu_seconds,
         threads: args.threads,
@@ -91,6 +96,31 @@ pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
         say(format_args!("what was read back is not what was accepted: {check}"));
     }
     Ok(Answer::fine_if(check.is_whole() && in_order && counts_agree))
+}
+
+/// The files that a run writes: the one that is active at its beginning, and those that come after.
+struct Files<'a> {
+    path: &'a Path,
+    first: u64,
+}
+
+impl Files<'_> {
+    fn from_now_on(path: &Path) -> Result<Files<'_>, Failure> {
+        let log = LogDir::open(path)?;
+        let first = log.segments().last().map_or(0, |segment| segment.id);
+        Ok(Files { path, first })
+    }
+
+    fn open(&self) -> Result<LogDir, Failure> {
+        let mut log = LogDir::open(self.path)?;
+        log.retain(|segment| segment.id >= self.first);
+        Ok(log)
+    }
+
+    /// Bytes of all of them, as they were written.
+    fn bytes(&self) -> Result<u64, Failure> {
+        Ok(self.open()?.segments().iter().map(|segment| segment.file_bytes).sum())
+    }
 }
 
 fn file_length(path: &Path) -> u64 {

@@ -8,6 +8,7 @@ mod catalog;
 #[cfg(feature = "zstd")]
 mod compressing;
 mod content;
+mod deleting;
 #[cfg(feature = "zstd")]
 mod pace;
 mod queue;

@@ -12,6 +12,7 @@ use super::{
     ArchiveSettings, ArchivedSegment,
     catalog::{self, Listed, compressed_name},
     content::Content,
+    deleting,
     queue::{Queue, Work},
     settings::text_of,
 };
@@ -21,8 +22,7 @@ use crate::{
     sync::lock,
     write::{
         archive::{self, Form, Lineage},
-        fault, retention,
-        segment::wall_clock,
+        fault,
     },
 };
 
@@ -73,7 +73,7 @@ impl<'a> Worker<'a> {
             Work::Archived(segment) => self.archived(&segment),
             Work::Sweep { settings, active } => self.sweep(&settings, active),
             Work::MakeRoom { settings, active, made } => {
-                let deleted = tell_or(&settings, make_room(&settings, active), false);
+                let deleted = tell_or(&settings, deleting::make_room(&settings, active), false);
                 made(deleted);
             }
         }
@@ -95,15 +95,15 @@ impl<'a> Worker<'a> {
             }
             Err(error) => settings.tell(&error),
         }
-        tell_or(settings, retain(settings, *active), ());
+        tell_or(settings, deleting::retain(settings, *active), ());
     }
 
     fn sweep(&self, settings: &ArchiveSettings, active: Lineage) {
-        tell_or(settings, remove_parts(settings), ());
+        tell_or(settings, deleting::remove_parts(settings), ());
         let files = tell_or(settings, catalog::list(settings), Vec::new());
         let left = self.settle_pairs(settings, files, active);
         self.compress_rest(settings, &left, active);
-        tell_or(settings, retain(settings, active), ());
+        tell_or(settings, deleting::retain(settings, active), ());
     }
 
     /// Of a segment that is there in both forms, deletes the one that is not compressed. Returns the files
@@ -326,91 +326,6 @@ fn time_of(nanoseconds: i64) -> SystemTime {
 
 fn names_of(files: &[Listed], form: Form) -> HashSet<OsString> {
     files.iter().filter(|file| file.form == form).map(|file| file.name.clone()).collect()
-}
-
-/// Removes what was left of compressions that did not come to their end.
-fn remove_parts(settings: &ArchiveSettings) -> Result<(), Error> {
-    let directory = &settings.directory;
-    let parts = directory.names(|name| catalog::is_part_name(settings, name))?;
-    for part in &parts {
-        if let Some(state) = directory.look_at(part)? {
-            directory.remove_if(part, state.identity)?;
-        }
-    }
-    Ok(())
-}
-
-/// Deletes what the limits do not allow.
-fn retain(settings: &ArchiveSettings, active: Lineage) -> Result<(), Error> {
-    if !settings.has_limits() {
-        return Ok(());
-    }
-    let with_ends = settings.retention.max_age.is_some();
-    delete(settings, with_ends, |files| {
-        retention::select(files, &settings.retention, active, wall_clock())
-    })?;
-    Ok(())
-}
-
-/// Deletes the oldest segment, but not the newest; whether there was one.
-fn make_room(settings: &ArchiveSettings, active: Lineage) -> Result<bool, Error> {
-    Ok(delete(settings, false, |files| retention::oldest(files, active))? > 0)
-}
-
-/// Deletes the archived files that `select` selects, in its order; how many.
-fn delete(
-    settings: &ArchiveSettings,
-    with_ends: bool,
-    select: impl FnOnce(&[retention::ArchivedFile]) -> Vec<usize>,
-) -> Result<usize, Error> {
-    let directory = &settings.directory;
-    let files = catalog::list(settings)?;
-    let (segments, places) = {
-        let mut catalog = lock(&settings.catalog);
-        catalog.forget_all_but(&files);
-        catalog.segments(directory, &files, with_ends)
-    };
-    let mut deleted = 0;
-    let mut result = Ok(());
-    for index in select(&segments) {
-        let (Some(segment), Some(place)) = (segments.get(index), places.get(index)) else {
-            continue;
-        };
-        fault::kill_point("before a deletion");
-        result = delete_if_same(settings, &files[*place], segment.lineage);
-        if result.is_err() {
-            // Not one behind it: that would be a hole.
-            break;
-        }
-        fault::kill_point("after a deletion");
-        deleted += 1;
-    }
-    if deleted > 0 {
-        directory.sync()?;
-        fault::kill_point("after durable deletions");
-    }
-    result.map(|()| deleted)
-}
-
-/// Deletes a file if it is the one that was listed, and its start still says that it is this segment.
-fn delete_if_same(
-    settings: &ArchiveSettings,
-    file: &Listed,
-    lineage: Lineage,
-) -> Result<(), Error> {
-    let directory = &settings.directory;
-    let Some((open, state)) = directory.open_regular(&file.name)? else {
-        return Ok(());
-    };
-    let path = directory.path().join(&file.name);
-    let start = archive::archived_start(&open, file.form)
-        .map_err(|error| Error::io("cannot read", error).at_path(&path))?;
-    if state != file.state || start.as_ref().map(archive::lineage) != Some(lineage) {
-        let what = "it was changed while it was to be deleted, and is kept";
-        return Err(Error::new(ErrorKind::Io, what).at_path(&path));
-    }
-    directory.remove_if(&file.name, state.identity)?;
-    Ok(())
 }
 
 /// The value, or what stands for it after the error was told.

@@ -174,6 +174,7 @@ impl Opener {
             num_shards: 1,
             max_record: config.max_record(),
             overflow: Overflow::Drop,
+            shares_barriers: false,
             session,
         })?))
     }

@@ -30,7 +30,7 @@ impl LogWriter {
         }
         if let Err(error) = self.rotate() {
             self.rotator.hold(now);
-            self.log.gate.fail(None, &error);
+            self.keep(None, &error);
             self.tell(&error);
         }
         true
@@ -61,15 +61,16 @@ impl LogWriter {
         }
     }
 
-    /// Looks whether the active file is still there, and leaves it if it is not.
-    pub(super) fn look_at_file(&mut self, now: Instant) {
-        self.looked = now;
+    /// Looks whether the active file is still there, and leaves it if it is not; `false`: it cannot be left
+    /// now, so it was not looked at.
+    pub(super) fn look_at_file(&mut self, now: Instant) -> bool {
         if !self.outbox.has_room() || self.ended.is_some() {
-            return;
+            return false;
         }
+        self.looked = now;
         let standing = self.outbox.standing();
         let what = match standing {
-            Standing::Here => return,
+            Standing::Here => return true,
             Standing::Renamed => "the log was renamed or replaced; it goes on in a new file",
             Standing::Deleted => "the log was deleted; it goes on in a new file",
             Standing::Truncated => "the log was truncated; it goes on in a new file",
@@ -86,6 +87,7 @@ impl LogWriter {
             }
             _ => self.outbox.abandon_segment(now),
         }
+        true
     }
 
     /// Tries to leave the other directory.

@@ -128,6 +128,10 @@ impl BlockFile for MemoryFile {
         Ok(())
     }
 
+    fn reserve_now(&mut self, _: u64, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     fn sync_now(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -49,7 +49,7 @@ impl Worker {
         if interval {
             self.deadline = None;
         }
-        let pass = Pass::begin(&self.shared.ingest, request);
+        let pass = Pass::begin(&self.shared.ingest, request, true);
         self.pass = Some((pass, After { interval, flush, sorted, close }));
         true
     }
