@@ -15,12 +15,14 @@ pub(crate) struct Event {
     name: Box<str>,
     opened: Opened,
     log: Arc<Log>,
+    /// Pieces of memory that its records have.
+    pieces: AtomicUsize,
 }
 
 impl Event {
     pub(super) fn new(name: &str, number: u32, opened: Opened, log: Arc<Log>) -> Event {
         let limit = AtomicUsize::new(log.max_record());
-        Event { limit, number, name: name.into(), opened, log }
+        Event { limit, number, name: name.into(), opened, log, pieces: AtomicUsize::new(0) }
     }
 
     /// What its records are tagged with. Used for another event only when nobody has this one any more.
@@ -59,6 +61,21 @@ impl Event {
     /// Its log, which the flusher alone appends to.
     pub(crate) fn log(&self) -> &Arc<Log> {
         &self.log
+    }
+
+    /// Its records have so many pieces of memory. Relaxed: a count, no data.
+    pub(super) fn pieces(&self) -> usize {
+        self.pieces.load(Ordering::Relaxed)
+    }
+
+    /// They take some more.
+    pub(super) fn take(&self, pieces: usize) {
+        self.pieces.fetch_add(pieces, Ordering::Relaxed);
+    }
+
+    /// They have given some back.
+    pub(super) fn release(&self, pieces: usize) {
+        self.pieces.fetch_sub(pieces, Ordering::Relaxed);
     }
 
     /// Counts a refused record as one of this event: its file will tell.

@@ -1,8 +1,8 @@
 //! The way of a record from its caller into the shared buffers.
 
 use super::{
-    budget::TAG,
     event::{Event, Unplaced},
+    memory::TAG,
 };
 use crate::{
     LogError,
