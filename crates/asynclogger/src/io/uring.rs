@@ -31,7 +31,7 @@ const FILES: u32 = 64;
 /// Of the completion queue: many files may each have some in flight.
 const COMPLETIONS: u32 = 1024;
 /// Threads of the kernel that write files for us.
-const WORKERS: u32 = 32;
+const WORKERS: u32 = 16;
 
 /// The ring of one flusher.
 pub(super) struct Ring(Mutex<State>);
@@ -301,7 +301,7 @@ impl Drop for State {
         // else again.
         self.collect();
         for flight in self.flights.drain(..).flatten() {
-            std::mem::forget(flight.operation);
+            std::mem::forget((flight.operation, flight.pieces));
         }
     }
 }
@@ -334,7 +334,8 @@ impl RingFile {
     /// Begins an operation; gives it back if the ring does not take it, now or ever again.
     pub(super) fn submit(&mut self, tag: u64, operation: Operation) -> Result<(), Operation> {
         let RingFile { key, target, form, .. } = *self;
-        let flight = Flight { key, target, form, tag, operation, done: 0, pieces: Pieces::default() };
+        let flight =
+            Flight { key, target, form, tag, operation, done: 0, pieces: Pieces::default() };
         lock(&self.ring.0).launch(flight).map_err(|flight| flight.operation)
     }
 

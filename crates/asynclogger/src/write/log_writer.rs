@@ -59,6 +59,9 @@ struct Hand {
     taken: Instant,
 }
 
+/// What a stopped thread had published: of which shard, and of which generation.
+type HeldCopy = (Arc<dyn BlockMemory>, u32, u64);
+
 /// Who looks after archived segments, and what has to be known of the log for that.
 #[derive(Clone)]
 pub(crate) struct Archiving {
@@ -88,7 +91,7 @@ pub(crate) struct LogWriter {
     /// The part after the end, once that was put in.
     ended: Option<u64>,
     /// Copies of what stopped threads had published, for the last drop.
-    copies: Option<Vec<(Arc<dyn BlockMemory>, u32, u64)>>,
+    copies: Option<Vec<HeldCopy>>,
     /// Shards that were claimed at the last drop, and the generation that their claimants were at: threads
     /// that do not go on, but may yet store into the buffers.
     held: Vec<(usize, u64)>,
@@ -207,7 +210,8 @@ impl LogWriter {
         if self.is_left_before(valid) {
             return;
         }
-        let Some(memory) = self.hand.as_mut().and_then(|hand| Arc::get_mut(&mut hand.memory)) else {
+        let Some(memory) = self.hand.as_mut().and_then(|hand| Arc::get_mut(&mut hand.memory))
+        else {
             return;
         };
         let track = &mut self.tracks[shard as usize];

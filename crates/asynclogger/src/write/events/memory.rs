@@ -20,7 +20,7 @@ const PIECE: usize = 16 << 10;
 /// next one of the event is gathered meanwhile.
 const MOST: usize = 4 << 20;
 
-/// How the budget, `2 x buffer_size`, is shared out: a quarter of it for the buffers that callers write to,
+/// How the budget, `2 x buffer_size`, is shared out: an eighth of it for the buffers that callers write to,
 /// which are emptied at the speed of memory; the rest for what is gathered for events or on its way to their
 /// files, since the more there is of that, the larger are the blocks.
 #[derive(Clone, Copy, Debug)]
@@ -46,9 +46,9 @@ impl Shares {
         // Four for each shard: swaps are cheap here, since the flusher empties a buffer at the speed of memory.
         let buffers = 4 * config.num_shards;
         let capacity = config.shard_capacity() + TAG;
-        let ingest = config.buffer_size / 2;
-        // A quarter of the quarter is for records that are longer than such a buffer; one of them at least has
-        // to find room at all times.
+        let ingest = config.buffer_size / 4;
+        // A quarter of that is for records that are longer than such a buffer; one of them at least has to find
+        // room at all times.
         let limit = (ingest / 4 * 3 / buffers).clamp(4 * PAGE, capacity.max(4 * PAGE));
         let beyond = (ingest / 4).max(capacity);
         let piece = PIECE.max(align);
@@ -146,17 +146,22 @@ impl Memory {
 
     /// Whether so much is gathered that some of it is to be written: the rest is for what is in flight.
     pub(super) fn is_full(&self) -> bool {
-        self.gathered > self.total * 7 / 8
+        self.gathered > self.total * 13 / 16
     }
 
     /// Whether enough of it was sealed.
     pub(super) fn is_eased(&self) -> bool {
-        self.gathered <= self.total * 27 / 32
+        self.gathered <= self.total * 25 / 32
     }
 
-    /// Pieces that one event may have.
-    pub(super) fn quota(&self) -> usize {
-        self.quota
+    /// Whether so many pieces are all that one event may have.
+    pub(super) fn is_over_quota(&self, pieces: usize) -> bool {
+        pieces >= self.quota
+    }
+
+    /// Whether so many are few enough for an event to take records again.
+    pub(super) fn is_within_quota(&self, pieces: usize) -> bool {
+        pieces <= self.quota * 3 / 4
     }
 
     /// From so many bytes on a block is written.
@@ -190,7 +195,7 @@ mod tests {
                     all <= (buffer_size / 2 + shares.capacity).max(shares.buffers * (64 << 10)),
                     "{shares:?}"
                 );
-                assert!(shares.events <= buffer_size / 2 * 3, "{shares:?}");
+                assert!(shares.events <= buffer_size / 4 * 7, "{shares:?}");
             }
         }
     }

@@ -1,7 +1,5 @@
 //! From the shared buffers to the events.
 
-use std::time::Instant;
-
 use super::{
     event::Unplaced,
     gathered::{Gathered, NoMemory},
@@ -93,6 +91,11 @@ impl Sorter {
 
     pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Staged> {
         Some(&mut self.slot(number)?.staged)
+    }
+
+    pub(super) fn with_memory(&mut self, number: u32) -> Option<(&mut Staged, &Memory)> {
+        let Sorter { slots, memory, .. } = self;
+        Some((&mut slots.get_mut(number as usize)?.as_mut()?.staged, memory))
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Staged> {
@@ -198,8 +201,15 @@ impl Sorter {
             self.heat(number);
             return self.place_with_more(number, record);
         }
-        if event.pieces() >= memory.quota() {
-            return self.place_over_quota(number, record);
+        if memory.is_over_quota(event.pieces()) {
+            // Its callers wait, or drop, from now on; nobody else has to.
+            event.hold();
+            if self.drops {
+                staged.count_drop();
+                self.sort_out();
+                self.heat(number);
+                return Placed::Done;
+            }
         }
         match gathered.add_with(record, memory.arena(), memory.now()) {
             Ok(pieces) => {
@@ -224,30 +234,6 @@ impl Sorter {
     fn closed(&self) -> Placed {
         self.sort_out();
         Unplaced::count(&self.shared.unplaced.closed);
-        Placed::Done
-    }
-
-    /// The event has as much as it may have. Perhaps some of that is written by now.
-    #[cold]
-    fn place_over_quota(&mut self, number: u32, record: &[u8]) -> Placed {
-        self.seal(number);
-        let quota = self.memory.quota();
-        if let Some(staged) = self.get_mut(number)
-            && staged.retry_at.is_none()
-            && !staged.writer.is_suspended()
-            && staged.pump(Instant::now()).is_ok_and(|busy| busy)
-            && staged.event().pieces() < quota
-        {
-            return self.place(number, record);
-        }
-        if !self.drops {
-            return Placed::Not;
-        }
-        // Others must not wait for it.
-        if let Some(staged) = self.get(number) {
-            staged.count_drop();
-        }
-        self.sort_out();
         Placed::Done
     }
 

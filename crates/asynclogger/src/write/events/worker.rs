@@ -24,11 +24,16 @@ use crate::{
         Arc, Ordering,
         thread::{self, JoinHandle},
     },
-    write::{block_memory::BlockMemory, home::Local, pass::Pass, pool::Pool, wait::Sleep, word::BufferState},
+    write::{
+        block_memory::BlockMemory, home::Local, pass::Pass, pool::Pool, wait::Sleep,
+        word::BufferState,
+    },
 };
 
 /// Shared buffers that are sorted before the files are looked after again.
 const SORTED_AT_ONCE: usize = 4;
+/// After looking after one event for so long, the shared buffers come first.
+const LONG: Duration = Duration::from_millis(1);
 /// After a panic.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -234,11 +239,18 @@ impl Worker {
             self.wakes.remove(&(at, number));
             self.sorter.heat(number);
         }
-        let mut busy = false;
+        let (mut busy, mut looked) = (false, now);
         let mut at = 0;
         while let Some(number) = self.sorter.hot.get(at).copied() {
             let Pumped { did, rests } = self.pump_event(number, now);
             busy |= did;
+            if did {
+                let before = std::mem::replace(&mut looked, Instant::now());
+                if looked.saturating_duration_since(before) >= LONG {
+                    // A file was opened, or renamed, say; callers' buffers must not wait for many such.
+                    busy |= self.sort();
+                }
+            }
             if rests {
                 self.sorter.hot.swap_remove(at);
             } else {
@@ -252,7 +264,7 @@ impl Worker {
         let waits = Pumped { did: false, rests: false };
         let is_suspended = match self.sorter.get_mut(number) {
             None => return Pumped { did: false, rests: true },
-            Some(staged) if staged.is_asleep(now) => {
+            Some(staged) if staged.is_asleep(now) && !staged.event().is_held() => {
                 staged.is_hot = false;
                 return Pumped { did: false, rests: true };
             }
@@ -262,8 +274,8 @@ impl Worker {
         if is_suspended && !self.make_room_for_a_file() {
             return waits;
         }
-        let (round, is_wanted) = (self.round, self.sorter.memory.is_wanted());
-        let Some(staged) = self.sorter.get_mut(number) else {
+        let round = self.round;
+        let Some((staged, memory)) = self.sorter.with_memory(number) else {
             return Pumped { did: false, rests: true };
         };
         staged.last_round = round;
@@ -277,12 +289,24 @@ impl Worker {
         }
         let did = pumped.unwrap_or(false);
         let rests = !did && staged.is_at_rest();
+        if staged.event().is_held() {
+            if memory.is_within_quota(staged.event().pieces()) {
+                staged.event().resume();
+            } else if rests && self.sorter.has_gathered(number) {
+                // That is all it has: nothing comes back unless it is written.
+                self.sorter.seal(number);
+                return Pumped { did: true, rests: false };
+            }
+        }
+        let Some((staged, memory)) = self.sorter.with_memory(number) else {
+            return Pumped { did, rests: true };
+        };
         if rests {
             staged.is_hot = false;
             if let Some(at) = staged.writer.wake_at(now) {
                 self.wakes.insert((at, number));
             }
-        } else if is_wanted {
+        } else if memory.is_wanted() || staged.event().is_held() {
             staged.writer.want_memory();
         }
         Pumped { did, rests }

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use super::{GIVE_UP_AFTER, Hand, LogWriter};
+use super::{GIVE_UP_AFTER, Hand, HeldCopy, LogWriter};
 use crate::{
     Error, ErrorKind,
     sync::Arc,
-    write::{block_memory::BlockMemory, gate::Ending, shard::SealAttempt},
+    write::{gate::Ending, shard::SealAttempt},
 };
 
 impl LogWriter {
@@ -65,7 +65,7 @@ impl LogWriter {
             && let Some(copies) = &mut self.copies
         {
             let tracks = &self.tracks;
-            let next = |(_, shard, generation): &(Arc<dyn BlockMemory>, u32, u64)| {
+            let next = |(_, shard, generation): &HeldCopy| {
                 tracks[*shard as usize].next_generation == *generation
             };
             if let Some(at) = copies.iter().position(next) {
@@ -83,9 +83,9 @@ impl LogWriter {
         busy
     }
 
-    pub(super) fn copy_held(&mut self) -> Vec<(Arc<dyn BlockMemory>, u32, u64)> {
+    pub(super) fn copy_held(&mut self) -> Vec<HeldCopy> {
         let pool = self.log.pool().clone();
-        let mut copies: Vec<(Arc<dyn BlockMemory>, _, _)> = Vec::new();
+        let mut copies: Vec<HeldCopy> = Vec::new();
         for (number, shard) in self.log.shards().iter().enumerate() {
             let number = number as u32;
             if shard.seal_and_close(&pool, number) == SealAttempt::Claimed {
