@@ -253,3 +253,146 @@ impl Gathered {
         Some(block::seal(event.clone(), head, before, align, filled - HEADER as u32, table))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        LogError, Opened, Overflow,
+        format::{BlockInfo, Kind, Prefix},
+        mem::StableBytes,
+        write::{
+            block_memory::BlockMemory,
+            log::{Log, LogParts},
+            pool::Pool,
+            wait::Bell,
+        },
+    };
+    use proptest::prelude::*;
+
+    const CAPACITY: usize = 1 << 20;
+
+    fn log(align: usize) -> Log {
+        let pool = Arc::new(Pool::new(1, CAPACITY, align).expect("a pool"));
+        Log::new(LogParts {
+            pool,
+            bell: Arc::new(Bell::new().expect("a bell")),
+            index: 0,
+            num_shards: 1,
+            max_record: CAPACITY - 12,
+            overflow: Overflow::Drop,
+            shares_barriers: false,
+            session: 1,
+        })
+        .expect("a log")
+    }
+
+    /// The block as it goes to the file.
+    fn encode(memory: &mut dyn BlockMemory, align: usize) -> Vec<u8> {
+        let mut table = Vec::new();
+        let mut info = BlockInfo::default();
+        info.set_lengths(memory.valid(), align);
+        info.records = memory.finish(&info, &mut table);
+        let (head, data, tail) =
+            (info.head_len as usize, info.data_len as usize, info.tail_len as usize);
+        let prefix = Prefix {
+            align: align as u32,
+            offset: 0,
+            log_id: crate::LogId([7; 16]),
+            segment: 1,
+            session: 2,
+            time: 3,
+        };
+        memory.write_head(head, &mut |bytes| info.encode(Kind::Head, &prefix, &table, bytes));
+        memory.write_tail(data, tail, &mut |bytes| info.encode(Kind::Tail, &prefix, &table, bytes));
+        memory.set_block(head, data + tail);
+        let bytes: &dyn StableBytes = memory;
+        assert!(bytes.pieces_from(0).all(|piece| piece.len().is_multiple_of(4096)));
+        bytes.to_vec()
+    }
+
+    /// Gathers records as a logger would buffer them; both blocks.
+    fn both(lens: &[usize], align: usize, piece_len: usize) -> (Vec<u8>, Vec<u8>, usize) {
+        let log = log(align);
+        let event = Arc::new(Event::new("event", 0, Opened::Created, Arc::new(self::log(align))));
+        let arena = Arena::new(2 * CAPACITY + 64 * piece_len, piece_len).expect("an arena");
+        // What was in the memory before must not show.
+        let mut all: Vec<_> = std::iter::from_fn(|| arena.take()).collect();
+        all.iter_mut().for_each(|piece| piece.fill(0xEE));
+        drop(all);
+        let mut gathered = Gathered::new(align);
+        let mut records = 0;
+        for (number, len) in lens.iter().enumerate() {
+            let record: Vec<u8> = (0..*len).map(|at| (at * 7 + number) as u8).collect();
+            match log.append(*len, |room| room.copy_from_slice(&record)) {
+                Ok(_) => {}
+                Err(error) => {
+                    assert_eq!(error, LogError::Full);
+                    break;
+                }
+            }
+            if !gathered.add(&record) {
+                let pieces = gathered.add_with(&record, &arena, 5).expect("memory");
+                event.take(pieces);
+            }
+            records += 1;
+        }
+        assert_eq!((gathered.records(), gathered.began()), (records, 5));
+        assert_eq!(gathered.pieces(), event.pieces());
+        let mut block = gathered.seal(&event).expect("records");
+        assert!(gathered.is_empty() && gathered.pieces() == 0 && gathered.seal(&event).is_none());
+        let gathered = encode(&mut block, align);
+        let (before, held) = (arena.left(), event.pieces());
+        block.free();
+        assert_eq!((arena.left(), event.pieces()), (before + held, 0));
+
+        log.shards()[0].seal_idle(log.pool(), 0);
+        let mut buffer = log.pool().take_sealed(0).expect("sealed");
+        (gathered, encode(&mut buffer, align), records as usize)
+    }
+
+    #[test]
+    fn a_gathered_block_is_the_block_that_a_buffer_would_have_been() {
+        for (align, piece_len) in [(4096, 4096), (4096, 16384), (16384, 16384), (65536, 16384)] {
+            for lens in [
+                &[1][..],
+                &[4096 - 12],
+                &[16384 - 4096 - 8 - 4 - 512, 1, 1, 1, 600],
+                &[65536 - 12, 65536 - 4, 1],
+                &[300_000, 1, 500_000],
+                &[CAPACITY - 12],
+                &[64 << 10; 15],
+            ] {
+                let (gathered, buffered, records) = both(lens, align, piece_len);
+                assert_eq!(records, lens.len());
+                assert!(gathered == buffered, "{align} {piece_len} {lens:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_memory_nothing_changes() {
+        let arena = Arena::new(3 * 4096, 4096).expect("an arena");
+        let mut gathered = Gathered::new(4096);
+        assert_eq!(gathered.add_with(&[1; 100], &arena, 1).expect("memory"), 2);
+        gathered.add_with(&[2; 9000], &arena, 1).expect_err("too long");
+        assert_eq!((gathered.records(), gathered.pieces(), arena.left()), (1, 2, 1));
+        assert!(gathered.add(&[3; 100]));
+        gathered.add_with(&[4; 4000], &arena, 1).expect("the last piece");
+        assert_eq!((gathered.records(), gathered.pieces(), arena.left()), (3, 3, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn so_it_is_with_any_records(
+            lens in prop::collection::vec(
+                prop_oneof![8 => 1_usize..600, 3 => 1_usize..20_000, 1 => 1_usize..200_000],
+                1..300,
+            ),
+            shape in prop::sample::select(vec![(4096, 4096), (4096, 16384), (16384, 16384)]),
+        ) {
+            let (gathered, buffered, _) = both(&lens, shape.0, shape.1);
+            prop_assert!(gathered == buffered);
+        }
+    }
+}
