@@ -1,11 +1,10 @@
 //! A block of one event: its records in pieces of the arena, which go to the file as they are.
 
-use std::sync::Arc;
-
 use super::event::Event;
 use crate::{
     format::{BlockInfo, CHUNK, ChunkEntry, block, checksum::crc32c_append},
     mem::{PiecedBytes, Run},
+    sync::Arc,
     write::{block_memory::BlockMemory, buffer::HEADER},
 };
 

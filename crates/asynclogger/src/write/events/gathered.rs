@@ -1,6 +1,6 @@
 //! The records of one event that are gathered for its next block.
 
-use std::{mem, sync::Arc};
+use std::mem;
 
 use super::{
     block::{self, EventBlock},
@@ -9,6 +9,7 @@ use super::{
 use crate::{
     format::{CHUNK, ChunkEntry, RECORD_HEADER, SECTOR, block as shape},
     mem::{Arena, Piece, Run},
+    sync::Arc,
     write::buffer::HEADER,
 };
 
