@@ -36,6 +36,11 @@ pub(crate) enum Command {
     /// A line is logged without its terminator; an empty line as "\n", since there are no empty records: `cat`
     /// gives the same lines back. A line longer than a record may be is reported and counted as dropped.
     /// SIGINT and SIGTERM end the input; one more, a second later, kills.
+    ///
+    /// With --events, a line is the name of an event, a tab, and the record: each event has a log of its own in the
+    /// directory, called like the event as far as a file can be, and all have one memory and one writing thread. Lines
+    /// that name no event are reported and counted, as are those of an event whose log cannot be opened; the others go
+    /// on.
     #[command(after_help = EXIT_CODES)]
     Write(WriteArgs),
     /// Print the records of files, directories or logs
@@ -178,7 +183,11 @@ enum EngineArg {
 #[derive(Debug, Args)]
 pub(crate) struct WriteArgs {
     /// The log; continued if it was closed cleanly, else the old file is set aside
-    pub(crate) path: PathBuf,
+    #[arg(required_unless_present = "events")]
+    pub(crate) path: Option<PathBuf>,
+    /// A log for each event, in this directory: lines are EVENT, a tab, and the record
+    #[arg(long, value_name = "DIR", conflicts_with = "path")]
+    pub(crate) events: Option<PathBuf>,
     // Last, since its heading is also that of what follows.
     #[command(flatten)]
     pub(crate) logger: LoggerArgs,

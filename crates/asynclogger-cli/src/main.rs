@@ -6,6 +6,7 @@
 mod args;
 mod commands;
 mod errors;
+mod input;
 mod lines;
 mod outcome;
 mod output;
