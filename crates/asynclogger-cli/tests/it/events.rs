@@ -441,7 +441,7 @@ fn the_files_of_one_event_are_read_as_its_log() {
 #[test]
 fn an_event_that_is_not_there_or_there_twice() {
     let place = Place::new();
-    place.run("write --events logs", "a\t1\nb\t2\n").ends_with(0);
+    place.run("write --events logs", "a\t1\nab\t2\n").ends_with(0);
     for command in ["cat", "verify", "stat"] {
         let run = place.run(&format!("{command} --event A logs"), "").ends_with(1);
         run.says("no log of the event \"A\" in this directory");
