@@ -254,7 +254,8 @@ fn an_event_that_cannot_be_opened_costs_its_own_lines() {
     let run = place.run("write --events logs", "bad\t1\n").ends_with(3);
     run.says("0 events, 0 records").says("no event could be opened");
     // Nothing to log is no mistake of anybody.
-    place.run("write --events logs", "").ends_with(0).says("0 events, 0 records");
+    let run = place.run("write --events logs", "").ends_with(0).says("0 events, 0 records");
+    assert!(run.stderr.ends_with("dropped 0; logs\n"), "{}", run.stderr);
 }
 
 #[test]

@@ -63,7 +63,11 @@ pub(super) fn run(args: &WriteArgs, directory: &Path) -> Result<Answer, Failure>
     if unopened > 0 {
         summary += &format!(", of events that could not be opened {}", show_count(unopened));
     }
-    let how = how_written(&stats, manager.directory(), args.logger.durability_name());
+    let how = match events {
+        // No file, no way to write it.
+        0 => manager.directory().display().to_string(),
+        _ => how_written(&stats, manager.directory(), args.logger.durability_name()),
+    };
     progress.say(format_args!("{summary}; {how}"));
     read?;
     closed?;
