@@ -178,6 +178,15 @@ fn supported(file: &File) -> (bool, usize) {
     )
 }
 
+/// The alignment that new files in a directory have, as far as that can be known before there is one.
+pub(crate) fn alignment_in(directory: &Directory, direct: DirectIo) -> usize {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::TMPFILE;
+    match directory.open_at(Path::new("."), flags, Mode::from_raw_mode(0o600)) {
+        Ok(file) if direct != DirectIo::Off => supported(&File::from(file)).1,
+        _ => MIN_ALIGN,
+    }
+}
+
 /// Older than Linux 6.1, which brought `STATX_DIOALIGN`.
 fn is_old_kernel() -> bool {
     let system = uname();

@@ -137,3 +137,57 @@ pub(super) fn set_direct(file: &impl AsFd, on: bool) -> Result<(), Errno> {
     flags.set(OFlags::DIRECT, on);
     fcntl_setfl(file, flags)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+    use crate::{
+        Engine,
+        io::Alarm,
+        mem::{Arena, PiecedBytes, Run, StableBytes},
+        sync::Arc,
+    };
+
+    /// More pieces than one call takes, by both engines.
+    #[test]
+    fn bytes_in_many_pieces_are_written_in_their_order() {
+        const PIECES: usize = 2 * pwrite::MAX_PIECES + 300;
+        for engine in [Engine::Auto, Engine::Pwrite] {
+            let arena = Arena::new((PIECES + 2) * 4096, 4096).expect("an arena");
+            let (mut front, mut body) = (Run::default(), Run::default());
+            for number in 0..PIECES + 2 {
+                let mut piece = arena.take().expect("a piece");
+                piece.chunks_exact_mut(8).enumerate().for_each(|(at, word)| {
+                    word.copy_from_slice(&((number * 512 + at) as u64).to_le_bytes());
+                });
+                if number < 2 { front.push(piece) } else { body.push(piece) }
+            }
+            let mut bytes = PiecedBytes::new(front, body, ());
+            bytes.set_range(4096, 4096, PIECES * 4096);
+            let bytes: Arc<dyn StableBytes> = Arc::new(bytes);
+            let alarm = Alarm::new().expect("an alarm");
+            let driver = Driver::new(engine, &alarm).expect("an engine");
+            let file = tempfile::tempfile().expect("a file");
+            let form = Form { align: 4096, synced: false };
+            let copy = file.try_clone().expect("the file");
+            let mut disk_file = DiskFile::new(file, form, IoMode::Buffered, &driver);
+            disk_file.submit(9, Operation::Write { bytes: bytes.clone(), offset: 8192 });
+            let Completion { tag, result } = loop {
+                match disk_file.reap() {
+                    Some(completion) => break completion,
+                    None => alarm.sleep(None),
+                }
+            };
+            result.expect("written");
+            assert_eq!(tag, 9);
+            let expected = bytes.to_vec();
+            assert_eq!(expected.len(), PIECES * 4096);
+            let mut found = vec![0; expected.len()];
+            copy.read_exact_at(&mut found, 8192).expect("the file");
+            assert!(found == expected, "{engine:?}");
+            assert_eq!(copy.metadata().expect("metadata").len(), 8192 + found.len() as u64);
+        }
+    }
+}

@@ -174,13 +174,13 @@ impl Disk {
         match operation {
             Operation::Write { bytes, offset } => {
                 let offset = usize::try_from(*offset).expect("a small file");
-                let bytes = bytes.bytes();
+                let bytes = bytes.to_vec();
                 assert!(
                     offset.is_multiple_of(self.align) && bytes.len().is_multiple_of(self.align)
                 );
                 match mood {
                     Mood::Well | Mood::SyncFails => {
-                        self.images[file].put(bytes, offset);
+                        self.images[file].put(&bytes, offset);
                         if self.synced_writes {
                             self.images[file].make_durable(Some(offset..offset + bytes.len()));
                         }

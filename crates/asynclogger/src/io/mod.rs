@@ -38,7 +38,9 @@ pub(crate) use self::{
     background::yield_to_all_others,
     cause::Cause,
     closed_file::ClosedFile,
-    direct::{Alignment, OpenRequest, OpenedFile, ReopenForm, open_file, reopen_file},
+    direct::{
+        Alignment, OpenRequest, OpenedFile, ReopenForm, alignment_in, open_file, reopen_file,
+    },
     directory::Directory,
     driver::Driver,
     limits::descriptor_limit,

@@ -11,6 +11,10 @@ use rustix::{
 };
 
 use super::{FileState, Operation};
+use crate::mem::StableBytes;
+
+/// Pieces that one call takes (`IOV_MAX`).
+pub(super) const MAX_PIECES: usize = 1024;
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +31,7 @@ pub(super) struct Form {
 /// Those of the system.
 pub(super) fn perform(file: &File, form: Form, operation: &Operation) -> io::Result<()> {
     match operation {
-        Operation::Write { bytes, offset } => write_all(file, form, bytes.bytes(), *offset),
+        Operation::Write { bytes, offset } => write_pieces(file, form, &**bytes, *offset),
         Operation::Barrier => file.sync_data(),
         Operation::Reserve { offset, len } => reserve(file, *offset, *len),
     }
@@ -39,13 +43,31 @@ pub(super) fn perform(file: &File, form: Form, operation: &Operation) -> io::Res
 /// Those of the system; then any part of it may have been written.
 pub(super) fn write_all(file: &File, form: Form, bytes: &[u8], offset: u64) -> io::Result<()> {
     debug_assert!(bytes.as_ptr().addr().is_multiple_of(form.align));
-    debug_assert!(bytes.len().is_multiple_of(form.align));
+    write(file, form, bytes.len(), offset, |done| vec![IoSlice::new(&bytes[done..])])
+}
+
+/// The same, of bytes in pieces.
+fn write_pieces(file: &File, form: Form, bytes: &dyn StableBytes, offset: u64) -> io::Result<()> {
+    write(file, form, bytes.len(), offset, |done| {
+        bytes.pieces_from(done).take(MAX_PIECES).map(IoSlice::new).collect()
+    })
+}
+
+/// Writes `len` bytes, of which `rest` gives those from a place on, or some of them.
+fn write<'a>(
+    file: &File,
+    form: Form,
+    len: usize,
+    offset: u64,
+    rest: impl Fn(usize) -> Vec<IoSlice<'a>>,
+) -> io::Result<()> {
+    debug_assert!(len.is_multiple_of(form.align));
     debug_assert!(offset.is_multiple_of(form.align as u64));
     let flags = if form.synced { ReadWriteFlags::DSYNC } else { ReadWriteFlags::empty() };
     let mut done = 0;
-    while done < bytes.len() {
-        match pwritev2(file, &[IoSlice::new(&bytes[done..])], offset + done as u64, flags) {
-            Ok(written) => done = go_on(form.align, bytes.len(), done, written)?,
+    while done < len {
+        match pwritev2(file, &rest(done), offset + done as u64, flags) {
+            Ok(written) => done = go_on(form.align, len, done, written)?,
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }

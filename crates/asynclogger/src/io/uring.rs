@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use super::{
     Alarm, Completion, Operation,
-    pwrite::{Form, go_on},
+    pwrite::{Form, MAX_PIECES, go_on},
 };
 use crate::{
     Error, ErrorKind,
@@ -31,7 +31,7 @@ const FILES: u32 = 64;
 /// Of the completion queue: many files may each have some in flight.
 const COMPLETIONS: u32 = 1024;
 /// Threads of the kernel that write files for us.
-const WORKERS: u32 = 32;
+const WORKERS: u32 = 16;
 
 /// The ring of one flusher.
 pub(super) struct Ring(Mutex<State>);
@@ -58,7 +58,17 @@ struct Flight {
     operation: Operation,
     /// Bytes of a write that are done.
     done: usize,
+    /// The rest of a write that is in several pieces.
+    pieces: Pieces,
 }
+
+/// Where pieces are, as the kernel wants to be told.
+#[derive(Default)]
+struct Pieces(Vec<libc::iovec>);
+
+// SAFETY: addresses within the memory of the flight's operation, which may be sent; the kernel alone follows
+// them.
+unsafe impl Send for Pieces {}
 
 #[derive(Clone, Copy)]
 enum Target {
@@ -83,7 +93,12 @@ impl Ring {
         let submitter = uring.submitter();
         let mut probe = Probe::new();
         submitter.register_probe(&mut probe).map_err(refused)?;
-        let needed = [opcode::Write::CODE, opcode::Fsync::CODE, opcode::Fallocate::CODE];
+        let needed = [
+            opcode::Write::CODE,
+            opcode::Writev::CODE,
+            opcode::Fsync::CODE,
+            opcode::Fallocate::CODE,
+        ];
         if !needed.iter().all(|code| probe.is_supported(*code)) {
             return Err(refused(Errno::NOSYS.into()));
         }
@@ -107,10 +122,11 @@ impl Ring {
 
 impl State {
     /// Puts a flight into its place and submits it; gives it back if that cannot be.
-    fn launch(&mut self, flight: Flight) -> Result<(), Flight> {
+    fn launch(&mut self, mut flight: Flight) -> Result<(), Flight> {
         if self.broken {
             return Err(flight);
         }
+        flight.list_pieces();
         let at = match self.flights.iter().position(Option::is_none) {
             Some(at) => at,
             None => {
@@ -120,8 +136,8 @@ impl State {
         };
         let entry = flight.entry().user_data(at as u64).flags(squeue::Flags::ASYNC);
         self.flights[at] = Some(flight);
-        // SAFETY: the memory of a write is held by the flight, at the same place and unchanged, until its
-        // completion is seen; the file is open, by its number or its descriptor, which its owner keeps.
+        // SAFETY: the memory of a write, and the list of its pieces, are held by the flight, at the same place
+        // and unchanged, until its completion is seen; the file is open, by its number or its descriptor, which its owner keeps.
         let queued = unsafe { self.uring.submission().push(&entry) }.is_ok();
         if queued && self.enter() {
             return Ok(());
@@ -207,11 +223,19 @@ impl Flight {
         }
         match &self.operation {
             Operation::Write { bytes, offset } => {
-                let rest = &bytes.bytes()[self.done..];
-                // Blocks are at most 1 GiB and their table.
-                let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
                 let flags = if self.form.synced { libc::RWF_DSYNC } else { 0 };
                 let at = offset + self.done as u64;
+                let Pieces(pieces) = &self.pieces;
+                if !pieces.is_empty() {
+                    let count = pieces.len() as u32;
+                    return on_target!(|file| opcode::Writev::new(file, pieces.as_ptr(), count)
+                        .offset(at)
+                        .rw_flags(flags)
+                        .build());
+                }
+                let rest = bytes.pieces_from(self.done).next().unwrap_or_default();
+                // Blocks are at most 1 GiB and their table.
+                let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
                 on_target!(|file| opcode::Write::new(file, rest.as_ptr(), len)
                     .offset(at)
                     .rw_flags(flags)
@@ -230,6 +254,24 @@ impl Flight {
         }
     }
 
+    /// Lists the pieces that are left, if there is more than one. What is beyond one call's reach is written
+    /// like the rest of a short write.
+    fn list_pieces(&mut self) {
+        let Operation::Write { bytes, .. } = &self.operation else {
+            return;
+        };
+        let Pieces(pieces) = &mut self.pieces;
+        pieces.clear();
+        let rest = bytes.pieces_from(self.done).take(MAX_PIECES);
+        pieces.extend(rest.map(|piece| libc::iovec {
+            iov_base: piece.as_ptr().cast_mut().cast(),
+            iov_len: piece.len(),
+        }));
+        if pieces.len() == 1 {
+            pieces.clear();
+        }
+    }
+
     fn outcome(&mut self, result: i32) -> Outcome {
         if result < 0 {
             let errno = Errno::from_raw_os_error(-result);
@@ -241,7 +283,7 @@ impl Flight {
         let Operation::Write { bytes, .. } = &self.operation else {
             return Outcome::Over(Ok(()));
         };
-        let len = bytes.bytes().len();
+        let len = bytes.len();
         match go_on(self.form.align, len, self.done, result as usize) {
             Ok(done) if done == len => Outcome::Over(Ok(())),
             Ok(done) => {
@@ -259,7 +301,7 @@ impl Drop for State {
         // else again.
         self.collect();
         for flight in self.flights.drain(..).flatten() {
-            std::mem::forget(flight.operation);
+            std::mem::forget((flight.operation, flight.pieces));
         }
     }
 }
@@ -292,7 +334,8 @@ impl RingFile {
     /// Begins an operation; gives it back if the ring does not take it, now or ever again.
     pub(super) fn submit(&mut self, tag: u64, operation: Operation) -> Result<(), Operation> {
         let RingFile { key, target, form, .. } = *self;
-        let flight = Flight { key, target, form, tag, operation, done: 0 };
+        let flight =
+            Flight { key, target, form, tag, operation, done: 0, pieces: Pieces::default() };
         lock(&self.ring.0).launch(flight).map_err(|flight| flight.operation)
     }
 

@@ -41,13 +41,13 @@ struct Opening {
 impl Inner {
     pub(super) fn new(config: Config) -> Result<Inner, Error> {
         let config = config.validate()?;
-        let shares = Shares::of(&config);
         let descriptors = descriptor_limit().map_or(MOST_FILES, |limit| limit / 4);
         let max_open = config.event_files.unwrap_or(descriptors.clamp(1, MOST_FILES) as usize);
         let bell = Arc::new(Bell::new()?);
         let driver = Driver::new(config.engine, bell.alarm())?;
         let archivist = Arc::new(Archivist::new());
         let opener = Opener::new(&config, driver, archivist.clone(), max_open)?;
+        let shares = Shares::of(&config, opener.alignment(config.direct_io));
         // Nothing of these buffers is written as it is, so any alignment does.
         let align = crate::format::MIN_ALIGN;
         let pool = Pool::elastic(shares.buffers, shares.capacity, align, shares.elastic)?;

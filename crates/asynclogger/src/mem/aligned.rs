@@ -41,7 +41,7 @@ impl DerefMut for AlignedBytes {
 // SAFETY: the bytes are a mapping that lives as long as `self` and does not move with it; they are
 // written through `&mut self` only.
 unsafe impl StableBytes for AlignedBytes {
-    fn bytes(&self) -> &[u8] {
-        self
+    fn piece(&self, number: usize) -> &[u8] {
+        if number == 0 { self } else { &[] }
     }
 }

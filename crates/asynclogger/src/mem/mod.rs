@@ -3,14 +3,18 @@
 //! Nothing here knows what the memory is for.
 
 mod aligned;
+mod arena;
 #[cfg_attr(loom, path = "fork_cleared_model.rs")]
 mod fork_cleared;
+mod pieced;
 mod region;
 mod stable;
 
 pub(crate) use self::{
     aligned::AlignedBytes,
+    arena::{Arena, Piece},
     fork_cleared::{ForkCleared, ZeroValid},
+    pieced::{PiecedBytes, Run},
     region::Region,
     stable::StableBytes,
 };

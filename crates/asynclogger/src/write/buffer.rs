@@ -4,10 +4,11 @@
 
 use std::{marker::PhantomData, ptr::NonNull, sync::Arc};
 
-use super::{pool::Pool, word::BufferIndex};
+use super::{block_memory::BlockMemory, pool::Pool, word::BufferIndex};
 #[cfg(loom)]
 use crate::sync::Watch;
 use crate::{
+    format::{BlockInfo, ChunkEntry, block},
     mem::StableBytes,
     sync::{AtomicU32, Ordering},
 };
@@ -176,44 +177,9 @@ impl SealedBuffer {
         self.pool.buffer(self.index)
     }
 
-    /// Bytes of records in it.
-    pub(crate) fn valid(&self) -> u32 {
-        self.buffer().valid()
-    }
-
-    /// Writes the header's first word and zeroes the bytes between the records and `data_len`.
-    pub(crate) fn finish_data(&mut self, capacity: u32, data_len: usize) {
-        let records_end = HEADER + self.valid() as usize;
-        debug_assert!(records_end <= data_len && data_len <= self.pool.room_after_header());
-        // SAFETY: the first word is the flusher's alone in every state.
-        unsafe { self.buffer().slice_mut(0, VALID_AT) }.copy_from_slice(&capacity.to_le_bytes());
-        // SAFETY: within the buffer; sealed, so no writer has it.
-        unsafe { self.buffer().slice_mut(records_end, data_len - records_end) }.fill(0);
-    }
-
     /// The header and all up to `data_len`.
     pub(crate) fn data(&self, data_len: usize) -> &[u8] {
         self.range(0, data_len)
-    }
-
-    /// The last `len` bytes of the head room.
-    pub(crate) fn head_mut(&mut self, len: usize) -> &mut [u8] {
-        assert!(len <= self.pool.head_room());
-        // SAFETY: within the buffer's head room, which is the flusher's alone in every state.
-        unsafe { std::slice::from_raw_parts_mut(self.buffer().data.sub(len).as_ptr(), len) }
-    }
-
-    /// `len` bytes from `data_len` on.
-    pub(crate) fn tail_mut(&mut self, data_len: usize, len: usize) -> &mut [u8] {
-        assert!(data_len + len <= self.pool.room_after_header() && data_len >= HEADER);
-        // SAFETY: within the buffer and above its header; sealed, so no writer has it.
-        unsafe { self.buffer().slice_mut(data_len, len) }
-    }
-
-    /// From now on [`bytes`](StableBytes::bytes) is the block: `head_len` bytes before the header and
-    /// `rest` bytes from it on.
-    pub(crate) fn set_block(&mut self, head_len: usize, rest: usize) {
-        (self.head_len, self.rest) = (head_len, rest);
     }
 
     fn range(&self, head_len: usize, rest: usize) -> &[u8] {
@@ -225,9 +191,42 @@ impl SealedBuffer {
             std::slice::from_raw_parts(self.buffer().data.sub(head_len).as_ptr(), head_len + rest)
         }
     }
+}
 
-    /// Gives the buffer back: it is free, and a waiting writer is woken.
-    pub(crate) fn free(self) {
+impl BlockMemory for SealedBuffer {
+    fn valid(&self) -> u32 {
+        self.buffer().valid()
+    }
+
+    fn finish(&mut self, info: &BlockInfo, table: &mut Vec<ChunkEntry>) -> u32 {
+        let (records_end, data_len) = (HEADER + self.valid() as usize, info.data_len as usize);
+        debug_assert!(records_end <= data_len && data_len <= self.pool.room_after_header());
+        let capacity = info.data_len + info.tail_len;
+        // SAFETY: the first word is the flusher's alone in every state.
+        unsafe { self.buffer().slice_mut(0, VALID_AT) }.copy_from_slice(&capacity.to_le_bytes());
+        // SAFETY: within the buffer; sealed, so no writer has it.
+        unsafe { self.buffer().slice_mut(records_end, data_len - records_end) }.fill(0);
+        block::build_table(self.data(data_len), info.valid, table)
+    }
+
+    fn write_head(&mut self, len: usize, write: &mut dyn FnMut(&mut [u8])) {
+        assert!(len <= self.pool.head_room());
+        // SAFETY: within the buffer's head room, which is the flusher's alone in every state.
+        write(unsafe { std::slice::from_raw_parts_mut(self.buffer().data.sub(len).as_ptr(), len) });
+    }
+
+    fn write_tail(&mut self, data_len: usize, len: usize, write: &mut dyn FnMut(&mut [u8])) {
+        assert!(data_len + len <= self.pool.room_after_header() && data_len >= HEADER);
+        // SAFETY: within the buffer and above its header; sealed, so no writer has it.
+        write(unsafe { self.buffer().slice_mut(data_len, len) });
+    }
+
+    fn set_block(&mut self, head_len: usize, rest: usize) {
+        (self.head_len, self.rest) = (head_len, rest);
+    }
+
+    /// It is free, and a waiting writer is woken.
+    fn free(&mut self) {
         self.pool.free(self.index);
     }
 }
@@ -235,7 +234,7 @@ impl SealedBuffer {
 // SAFETY: the bytes are in the pool's region, which lives as long as `self` and does not move with it;
 // sealed, they are written through `&mut self` only.
 unsafe impl StableBytes for SealedBuffer {
-    fn bytes(&self) -> &[u8] {
-        self.range(self.head_len, self.rest)
+    fn piece(&self, number: usize) -> &[u8] {
+        if number == 0 { self.range(self.head_len, self.rest) } else { &[] }
     }
 }

@@ -14,7 +14,7 @@ use super::{
     active::Over,
     archive::Lineage,
     archivist::{ArchiveSettings, ArchivedSegment, Archivist},
-    buffer::SealedBuffer,
+    block_memory::BlockMemory,
     calendar::Zone,
     fault,
     files::NextSegment,
@@ -50,14 +50,17 @@ struct Track {
     declared: Dropped,
 }
 
-/// A buffer that was taken and is not on its way yet. Kept here, so that nothing of it is lost whatever
+/// A sealed buffer that was taken and is not on its way yet. Kept here, so that nothing of it is lost whatever
 /// happens meanwhile: what is done with it can be done again.
 struct Hand {
-    buffer: SealedBuffer,
+    memory: Arc<dyn BlockMemory>,
     shard: u32,
     generation: u64,
     taken: Instant,
 }
+
+/// What a stopped thread had published: of which shard, and of which generation.
+type HeldCopy = (Arc<dyn BlockMemory>, u32, u64);
 
 /// Who looks after archived segments, and what has to be known of the log for that.
 #[derive(Clone)]
@@ -88,7 +91,7 @@ pub(crate) struct LogWriter {
     /// The part after the end, once that was put in.
     ended: Option<u64>,
     /// Copies of what stopped threads had published, for the last drop.
-    copies: Option<Vec<(SealedBuffer, u32, u64)>>,
+    copies: Option<Vec<HeldCopy>>,
     /// Shards that were claimed at the last drop, and the generation that their claimants were at: threads
     /// that do not go on, but may yet store into the buffers.
     held: Vec<(usize, u64)>,
@@ -148,6 +151,11 @@ impl LogWriter {
         }
     }
 
+    /// What offsets and lengths in its file are multiples of.
+    pub(crate) fn align(&self) -> usize {
+        self.outbox.segment().align()
+    }
+
     /// The number of the log in its pool.
     pub(crate) fn index(&self) -> u32 {
         self.log.index()
@@ -164,11 +172,21 @@ impl LogWriter {
     /// Writes a sealed buffer that [`is_next`](LogWriter::is_next).
     pub(crate) fn write_sealed(&mut self, index: BufferIndex, shard: u32, generation: u64) {
         if let Some(buffer) = self.log.pool().take_sealed(index) {
-            self.hand = Some(Hand { buffer, shard, generation, taken: Instant::now() });
-            self.write_hand();
-            // At once: it is on its way while the next one's checksums are computed.
-            self.work_outbox(Instant::now());
+            self.write_block(Arc::new(buffer), shard, generation);
         }
+    }
+
+    /// Writes what is sealed of this generation, which [`is_next`](LogWriter::is_next). Nobody else has it.
+    pub(crate) fn write_block(
+        &mut self,
+        memory: Arc<dyn BlockMemory>,
+        shard: u32,
+        generation: u64,
+    ) {
+        self.hand = Some(Hand { memory, shard, generation, taken: Instant::now() });
+        self.write_hand();
+        // At once: it is on its way while the next one's checksums are computed.
+        self.work_outbox(Instant::now());
     }
 
     /// Makes the buffer in hand a block, and puts it into the outbox.
@@ -178,19 +196,22 @@ impl LogWriter {
         };
         let (shard, generation, taken) = (hand.shard, hand.generation, hand.taken);
         let track = &mut self.tracks[shard as usize];
-        if hand.buffer.valid() == 0 {
+        let valid = hand.memory.valid();
+        if valid == 0 {
             // Taken for a record that its encoder did not finish.
             track.next_generation = generation + 1;
-            if let Some(Hand { buffer, .. }) = self.hand.take() {
-                buffer.free();
+            if let Some(Hand { mut memory, .. }) = self.hand.take()
+                && let Some(memory) = Arc::get_mut(&mut memory)
+            {
+                memory.free();
             }
             return;
         }
-        let valid = hand.buffer.valid();
         if self.is_left_before(valid) {
             return;
         }
-        let Some(hand) = &mut self.hand else {
+        let Some(memory) = self.hand.as_mut().and_then(|hand| Arc::get_mut(&mut hand.memory))
+        else {
             return;
         };
         let track = &mut self.tracks[shard as usize];
@@ -204,10 +225,10 @@ impl LogWriter {
             ..BlockInfo::default()
         };
         let time = wall_clock();
-        self.outbox.encode(&mut hand.buffer, &mut info, time);
+        self.outbox.encode(memory, &mut info, time);
         fault::step("encoded");
-        if let Some(Hand { buffer, .. }) = self.hand.take() {
-            self.outbox.push_block(buffer, info, time, taken);
+        if let Some(Hand { memory, .. }) = self.hand.take() {
+            self.outbox.push_block(memory, info, time, taken);
             track.next_generation = generation + 1;
             track.next_record += u64::from(info.records);
             track.declared = info.dropped;

@@ -3,6 +3,7 @@
 mod active;
 mod archive;
 mod archivist;
+mod block_memory;
 #[expect(
     unsafe_code,
     reason = "the bytes of a buffer have one owner at a time, by the swap protocol"

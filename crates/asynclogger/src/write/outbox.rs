@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     active::{Active, Over},
-    buffer::SealedBuffer,
+    block_memory::BlockMemory,
     fault,
     files::NextSegment,
     parts::{Part, Parts},
@@ -26,6 +26,7 @@ use crate::{
     format::{BlockInfo, ChunkEntry, Kind, Totals},
     io::{Cause, Completion},
     mem::AlignedBytes,
+    sync::Arc,
 };
 
 /// How often the way back from the other directory is tried.
@@ -163,15 +164,15 @@ impl Outbox {
         self.parts.is_quiet() && self.barrier.is_none() && !self.reserving
     }
 
-    /// Completes a block in its buffer, for its place in the file. It can be done again.
-    pub(super) fn encode(&mut self, buffer: &mut SealedBuffer, info: &mut BlockInfo, time: i64) {
-        self.active.segment().encode_block(buffer, info, time, &mut self.table);
+    /// Completes a block in its memory, for its place in the file. It can be done again.
+    pub(super) fn encode(&mut self, memory: &mut dyn BlockMemory, info: &mut BlockInfo, time: i64) {
+        self.active.segment().encode_block(memory, info, time, &mut self.table);
     }
 
     /// Takes over a block that was just encoded.
     pub(super) fn push_block(
         &mut self,
-        buffer: SealedBuffer,
+        memory: Arc<dyn BlockMemory>,
         info: BlockInfo,
         time: i64,
         taken: Instant,
@@ -180,7 +181,7 @@ impl Outbox {
         let offset = segment.offset();
         segment.place_block(&info, time);
         self.next_sequence = info.sequence + 1;
-        self.parts.push(Part::block(buffer, info, time, taken, offset));
+        self.parts.push(Part::block(memory, info, time, taken, offset));
     }
 
     /// Puts in a note or an end.

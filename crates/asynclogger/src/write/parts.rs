@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use super::{buffer::SealedBuffer, segment::Segment};
+use super::{block_memory::BlockMemory, segment::Segment};
 use crate::{
     format::{BlockInfo, ChunkEntry, Kind, Totals},
     io::Operation,
@@ -27,7 +27,7 @@ pub(super) struct Part {
 }
 
 enum Body {
-    Block { buffer: Arc<SealedBuffer>, info: BlockInfo, time: i64, taken: Instant },
+    Block { memory: Arc<dyn BlockMemory>, info: BlockInfo, time: i64, taken: Instant },
     Totals { bytes: Arc<AlignedBytes>, kind: Kind, totals: Totals },
 }
 
@@ -42,13 +42,13 @@ enum State {
 impl Part {
     /// A block that was encoded for this place.
     pub(super) fn block(
-        buffer: SealedBuffer,
+        memory: Arc<dyn BlockMemory>,
         info: BlockInfo,
         time: i64,
         taken: Instant,
         offset: u64,
     ) -> Part {
-        let body = Body::Block { buffer: Arc::new(buffer), info, time, taken };
+        let body = Body::Block { memory, info, time, taken };
         Part::new(body, offset, info.block_len())
     }
 
@@ -94,9 +94,9 @@ impl Part {
     fn move_to(&mut self, segment: &mut Segment, table: &mut Vec<ChunkEntry>) {
         (self.state, self.offset) = (State::Due, segment.offset());
         match &mut self.body {
-            Body::Block { buffer, info, time, .. } => {
-                if let Some(buffer) = Arc::get_mut(buffer) {
-                    segment.encode_block(buffer, info, *time, table);
+            Body::Block { memory, info, time, .. } => {
+                if let Some(memory) = Arc::get_mut(memory) {
+                    segment.encode_block(memory, info, *time, table);
                 }
                 segment.place_block(info, *time);
             }
@@ -109,14 +109,14 @@ impl Part {
         }
     }
 
-    /// It is as safe as it has to be: its buffer is free. When the flusher took that, if it is a block.
+    /// It is as safe as it has to be: its memory is free. When the flusher took that, if it is a block.
     pub(super) fn free(self) -> Option<Instant> {
-        let Body::Block { buffer, taken, .. } = self.body else {
+        let Body::Block { mut memory, taken, .. } = self.body else {
             return None;
         };
         // The engine has given its reference back with the completion.
-        if let Some(buffer) = Arc::into_inner(buffer) {
-            buffer.free();
+        if let Some(memory) = Arc::get_mut(&mut memory) {
+            memory.free();
         }
         Some(taken)
     }
@@ -196,7 +196,7 @@ impl Parts {
         (part.state, part.submitted) = (State::InFlight, Some(now));
         let (len, offset) = (part.len, part.offset);
         let operation = match &part.body {
-            Body::Block { buffer, .. } => Operation::Write { bytes: buffer.clone(), offset },
+            Body::Block { memory, .. } => Operation::Write { bytes: memory.clone(), offset },
             Body::Totals { bytes, .. } => Operation::Write { bytes: bytes.clone(), offset },
         };
         self.writes += 1;

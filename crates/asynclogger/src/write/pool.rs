@@ -1,6 +1,6 @@
 //! The pool: all buffers of one or many logs, their states, and the stack of the free ones.
 
-use std::{io, ops::Range, ptr::NonNull, sync::Arc};
+use std::{io, ptr::NonNull, sync::Arc};
 
 #[cfg(loom)]
 use super::buffer::Watched;
@@ -371,13 +371,6 @@ impl Pool {
             if self.limit < self.capacity { self.head_room + self.limit } else { self.stride };
         self.region.populate(start..start + end)
     }
-
-    /// The same, of the bytes from `range.start` up to `range.end`, counted from the header.
-    pub(crate) fn populate_range(&self, index: BufferIndex, range: Range<usize>) {
-        let start = index as usize * self.stride + self.head_room;
-        // Refused by old kernels: then its writer pays for each page.
-        let _ = self.region.populate(start + range.start..start + range.end.min(self.capacity));
-    }
 }
 
 /// `{ count of changes + 1, index }`.
@@ -388,6 +381,7 @@ fn changed(top: u64, index: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::write::block_memory::BlockMemory;
 
     #[test]
     fn the_free_list_is_a_stack() {
@@ -408,7 +402,7 @@ mod tests {
         assert!(pool.take_sealed(index).is_none());
         pool.seal(index, 3, 9);
         assert_eq!((pool.owner(index), pool.sealed_count()), (5, 1));
-        let sealed = pool.take_sealed(index).expect("sealed");
+        let mut sealed = pool.take_sealed(index).expect("sealed");
         assert!(pool.take_sealed(index).is_none());
         sealed.free();
         assert_eq!(pool.state(index), BufferState::Free);

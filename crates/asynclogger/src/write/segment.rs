@@ -5,10 +5,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::{archive::Lineage, buffer::SealedBuffer};
+use super::{archive::Lineage, block_memory::BlockMemory};
 use crate::{
     Durability, EngineKind, Error, IoMode,
-    format::{BlockInfo, ChunkEntry, Kind, Prefix, Start, Totals, block},
+    format::{BlockInfo, ChunkEntry, Kind, Prefix, Start, Totals},
     io::{BlockFile, ClosedFile, Completion, FileState, Operation, ReopenForm, random},
     mem::AlignedBytes,
 };
@@ -166,26 +166,27 @@ impl Segment {
         self.offset
     }
 
-    /// Completes a block in its buffer, for the place where the next part goes: header, padding, table,
+    /// Completes a block in its memory, for the place where the next part goes: header, padding, table,
     /// head and tail. What `info` says of lengths and records is filled in.
     pub(super) fn encode_block(
         &self,
-        buffer: &mut SealedBuffer,
+        memory: &mut dyn BlockMemory,
         info: &mut BlockInfo,
         time: i64,
         table: &mut Vec<ChunkEntry>,
     ) {
-        info.set_lengths(buffer.valid(), self.align());
+        info.set_lengths(memory.valid(), self.align());
+        info.records = memory.finish(info, table);
         let (head_len, data_len) = (info.head_len as usize, info.data_len as usize);
-        buffer.finish_data(info.data_len + info.tail_len, data_len);
-        info.records = block::build_table(buffer.data(data_len), info.valid, table);
         let prefix = Prefix { offset: self.offset, time, ..self.prefix };
-        info.encode(Kind::Head, &prefix, table, buffer.head_mut(head_len));
+        memory.write_head(head_len, &mut |bytes| info.encode(Kind::Head, &prefix, table, bytes));
         let tail_at = self.offset + (head_len + data_len) as u64;
         let prefix = Prefix { offset: tail_at, time, ..self.prefix };
         let tail_len = info.tail_len as usize;
-        info.encode(Kind::Tail, &prefix, table, buffer.tail_mut(data_len, tail_len));
-        buffer.set_block(head_len, data_len + tail_len);
+        memory.write_tail(data_len, tail_len, &mut |bytes| {
+            info.encode(Kind::Tail, &prefix, table, bytes);
+        });
+        memory.set_block(head_len, data_len + tail_len);
     }
 
     /// Encodes a note or an end for the place where the next part goes; what it says of this segment is

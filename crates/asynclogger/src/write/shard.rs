@@ -80,6 +80,20 @@ impl Shard {
         self.accepted.load(Ordering::Relaxed)
     }
 
+    /// Counts records that were gathered elsewhere. For the flusher, of a shard that is its alone.
+    pub(crate) fn count_accepted(&self, records: u64) {
+        let count = self.accepted.load(Ordering::Relaxed) + records;
+        self.accepted.store(count, Ordering::Relaxed);
+    }
+
+    /// Goes on to the next generation, after one that was gathered elsewhere; which that was. For the flusher,
+    /// of a shard that is its alone.
+    pub(crate) fn pass_generation(&self) -> u64 {
+        let word = self.word();
+        self.word.store(word.sealed().bits(), Ordering::Release);
+        word.generation()
+    }
+
     pub(crate) fn dropped(&self) -> Dropped {
         Dropped::from_array(self.drops.0.each_ref().map(|count| count.load(Ordering::Relaxed)))
     }

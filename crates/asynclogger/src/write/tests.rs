@@ -1,6 +1,7 @@
 //! Buffers, shards and homes without a flusher: the seed's tests of these levels.
 
 use super::{
+    block_memory::BlockMemory,
     buffer::HEADER,
     home::Slots,
     log::{Log, LogParts},

@@ -1,26 +1,53 @@
 //! One event as everybody sees it.
 
+use std::time::Instant;
+
 use crate::{
     Opened,
-    sync::{Arc, AtomicU64, AtomicUsize, Ordering},
+    sync::{Arc, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until},
     write::{log::Log, shard::Reason},
 };
 
+/// Whether an event takes records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Open,
+    /// Not now: it has as much memory as it may have.
+    Held,
+    Closed,
+}
+
 /// An event whose log is open, or was.
 pub(crate) struct Event {
-    /// The longest record that is taken; 0 once the event is closed. With the number, all that a log call
+    /// The longest record that is taken; 0 unless the event is open. With the number, all that a log call
     /// looks at.
     limit: AtomicUsize,
     number: u32,
+    /// Of records that are taken while it is open.
+    max_record: usize,
     name: Box<str>,
     opened: Opened,
     log: Arc<Log>,
+    /// Pieces of memory that its records have.
+    pieces: AtomicUsize,
+    standing: Mutex<Standing>,
+    changed: Condvar,
 }
 
 impl Event {
     pub(super) fn new(name: &str, number: u32, opened: Opened, log: Arc<Log>) -> Event {
-        let limit = AtomicUsize::new(log.max_record());
-        Event { limit, number, name: name.into(), opened, log }
+        let max_record = log.max_record();
+        Event {
+            limit: AtomicUsize::new(max_record),
+            number,
+            max_record,
+            name: name.into(),
+            opened,
+            log,
+            pieces: AtomicUsize::new(0),
+            standing: Mutex::new(Standing::Open),
+            changed: Condvar::new(),
+        }
     }
 
     /// What its records are tagged with. Used for another event only when nobody has this one any more.
@@ -34,21 +61,67 @@ impl Event {
         &self.name
     }
 
-    /// The longest record that is taken now: none, if it is closed.
+    /// The longest record that is taken now: none, unless it is open.
     #[inline]
     pub(super) fn limit(&self) -> usize {
-        // Relaxed: a record that slips in is counted when it is sorted.
+        // Relaxed: a record that slips in is looked at again when it is sorted.
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// Whether records are still taken.
+    /// The longest record that is taken while it is open.
+    pub(super) fn max_record(&self) -> usize {
+        self.max_record
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        *lock(&self.standing)
+    }
+
+    /// Whether it was not closed.
     pub(crate) fn is_open(&self) -> bool {
-        self.limit() > 0
+        self.standing() != Standing::Closed
+    }
+
+    /// Whether it takes none for now.
+    pub(super) fn is_held(&self) -> bool {
+        // Without a lock, since it is asked often: 0 means one of two.
+        self.limit() == 0 && self.standing() == Standing::Held
     }
 
     /// Takes no more records.
     pub(super) fn close(&self) {
-        self.limit.store(0, Ordering::Relaxed);
+        self.stand(|_| Standing::Closed);
+    }
+
+    /// Takes no records for now: those of other events must not wait behind them.
+    pub(super) fn hold(&self) {
+        self.stand(|before| if before == Standing::Open { Standing::Held } else { before });
+    }
+
+    /// Takes records again.
+    pub(super) fn resume(&self) {
+        self.stand(|before| if before == Standing::Held { Standing::Open } else { before });
+    }
+
+    fn stand(&self, change: impl FnOnce(Standing) -> Standing) {
+        let mut standing = lock(&self.standing);
+        *standing = change(*standing);
+        let limit = if *standing == Standing::Open { self.max_record } else { 0 };
+        self.limit.store(limit, Ordering::Relaxed);
+        drop(standing);
+        self.changed.notify_all();
+    }
+
+    /// Waits until it takes records again, or never will; `false`: until `deadline`.
+    pub(super) fn wait_while_held(&self, deadline: Option<Instant>) -> bool {
+        let mut standing = lock(&self.standing);
+        while *standing == Standing::Held {
+            if is_over(deadline) {
+                return false;
+            }
+            standing = wait_until(&self.changed, standing, deadline);
+        }
+        true
     }
 
     /// What was found where its file is.
@@ -59,6 +132,21 @@ impl Event {
     /// Its log, which the flusher alone appends to.
     pub(crate) fn log(&self) -> &Arc<Log> {
         &self.log
+    }
+
+    /// Its records have so many pieces of memory. Relaxed: a count, no data.
+    pub(super) fn pieces(&self) -> usize {
+        self.pieces.load(Ordering::Relaxed)
+    }
+
+    /// They take some more.
+    pub(super) fn take(&self, pieces: usize) {
+        self.pieces.fetch_add(pieces, Ordering::Relaxed);
+    }
+
+    /// They have given some back.
+    pub(super) fn release(&self, pieces: usize) {
+        self.pieces.fetch_sub(pieces, Ordering::Relaxed);
     }
 
     /// Counts a refused record as one of this event: its file will tell.

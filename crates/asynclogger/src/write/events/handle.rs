@@ -1,13 +1,15 @@
 //! The way of a record from its caller into the shared buffers.
 
+use std::time::Instant;
+
 use super::{
-    budget::TAG,
-    event::{Event, Unplaced},
+    event::{Event, Standing, Unplaced},
+    memory::TAG,
 };
 use crate::{
-    LogError,
+    LogError, Overflow,
     sync::Arc,
-    write::{log::Log, shard::Reason},
+    write::{home::Local, log::Log, shard::Reason},
 };
 
 /// What it takes to log a record of an event.
@@ -16,11 +18,17 @@ pub(crate) struct EventHandle {
     ingest: Arc<Log>,
     event: Arc<Event>,
     unplaced: Arc<Unplaced>,
+    overflow: Overflow,
 }
 
 impl EventHandle {
-    pub(super) fn new(ingest: Arc<Log>, event: Arc<Event>, unplaced: Arc<Unplaced>) -> EventHandle {
-        EventHandle { ingest, event, unplaced }
+    pub(super) fn new(
+        ingest: Arc<Log>,
+        event: Arc<Event>,
+        unplaced: Arc<Unplaced>,
+        overflow: Overflow,
+    ) -> EventHandle {
+        EventHandle { ingest, event, unplaced, overflow }
     }
 
     pub(crate) fn event(&self) -> &Arc<Event> {
@@ -36,8 +44,14 @@ impl EventHandle {
         let len = record.len();
         // One comparison for all: an empty record wraps around, a closed event takes no length.
         if len.wrapping_sub(1) >= self.event.limit() {
-            return Err(self.refuse_length(len));
+            return self.append_later(record);
         }
+        self.append_now(record)
+    }
+
+    #[inline]
+    fn append_now(&self, record: &[u8]) -> Result<(), LogError> {
+        let len = record.len();
         let number = self.event.number();
         let appended = self.ingest.append(TAG + len, |room| {
             let (tag, bytes) = room.split_at_mut(TAG);
@@ -50,13 +64,38 @@ impl EventHandle {
         }
     }
 
+    /// Of no length that is taken now: perhaps later.
     #[cold]
-    fn refuse_length(&self, len: usize) -> LogError {
-        match (self.event.limit(), len) {
-            (0, _) => self.refused(LogError::Closed),
-            (_, 0) => self.refused(LogError::Empty),
-            (max, _) => self.refused(LogError::TooLarge { len, max }),
+    fn append_later(&self, record: &[u8]) -> Result<(), LogError> {
+        let len = record.len();
+        if let Some(error) = self.wait_while_held() {
+            return Err(self.refused(error));
         }
+        let error = match (self.event.standing(), len) {
+            (Standing::Closed, _) => LogError::Closed,
+            (_, 0) => LogError::Empty,
+            (_, len) if len <= self.event.max_record() => return self.append_now(record),
+            (_, len) => LogError::TooLarge { len, max: self.event.max_record() },
+        };
+        Err(self.refused(error))
+    }
+
+    /// Waits as the policy says while the event has as much memory as it may have; why that is over without
+    /// success.
+    fn wait_while_held(&self) -> Option<LogError> {
+        Local::with(|local| {
+            let inside = local.enter();
+            if self.event.standing() != Standing::Held {
+                return None;
+            }
+            let deadline = match self.overflow {
+                _ if inside.is_nested() => return Some(LogError::Full),
+                Overflow::Drop => return Some(LogError::Full),
+                Overflow::Block => None,
+                Overflow::BlockFor(timeout) => Instant::now().checked_add(timeout),
+            };
+            (!self.event.wait_while_held(deadline)).then_some(LogError::Full)
+        })
     }
 
     /// Counts a refusal: for the event's file, as long as that can tell of it.

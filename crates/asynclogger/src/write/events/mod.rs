@@ -5,9 +5,11 @@
 //! writer it is, and gives the shared buffer back at once. So the memory of an event is what is staged for
 //! it, and its blocks are as large as the budget of all allows.
 
-mod budget;
+mod block;
 mod event;
+mod gathered;
 mod handle;
+mod memory;
 mod name;
 mod opener;
 mod places;
@@ -18,8 +20,8 @@ mod table;
 mod worker;
 
 pub(crate) use self::{
-    budget::Shares,
     handle::EventHandle,
+    memory::Shares,
     opener::Opener,
     shared::{Shared, Totals},
     worker::EventsFlusher,

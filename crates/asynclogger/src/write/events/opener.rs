@@ -12,11 +12,10 @@ use super::{
     name::EventName,
     places::{Chosen, Places},
     shared::Shared,
-    staged::BUFFERS,
 };
 use crate::{
-    Config, Error, Opened, Overflow,
-    io::{Directory, Driver, EventsLock},
+    Config, DirectIo, Error, Opened, Overflow,
+    io::{Directory, Driver, EventsLock, alignment_in},
     sync::{Arc, Ordering},
     write::{
         archivist::Archivist,
@@ -24,8 +23,7 @@ use crate::{
         files::{EventOpening, LogFiles},
         log::{Log, LogParts},
         log_writer::{Archiving, LogWriter},
-        pool::{Elastic, Pool},
-        segment::{Segment, new_session},
+        segment::new_session,
     },
 };
 
@@ -79,6 +77,11 @@ impl Opener {
         })
     }
 
+    /// The alignment that the events' files will have.
+    pub(crate) fn alignment(&self, direct: DirectIo) -> usize {
+        alignment_in(&self.directory, direct)
+    }
+
     /// Opens an event and makes it known.
     ///
     /// # Errors
@@ -128,7 +131,7 @@ impl Opener {
         };
         let (files, mut segment, opened) =
             LogFiles::open_event(opening, &config, self.driver.clone(), session)?;
-        match self.make_log(shared, &config, &segment, number, session) {
+        match self.make_log(shared, &config, number, session) {
             Ok(log) => {
                 let event = Event::new(name.full(), number, opened, log.clone());
                 let event = Arc::new(event);
@@ -159,16 +162,12 @@ impl Opener {
         &self,
         shared: &Shared,
         config: &Config,
-        segment: &Segment,
         number: u32,
         session: u64,
     ) -> Result<Arc<Log>, Error> {
-        let capacity = config.shard_capacity();
-        // The flusher sees to it that there is never more in it than the budget allows.
-        let elastic = Elastic { limit: capacity, beyond: 0, keep: 0 };
-        let pool = Arc::new(Pool::elastic(BUFFERS, capacity, segment.align(), elastic)?);
         Ok(Arc::new(Log::new(LogParts {
-            pool,
+            // Of which it never takes a buffer: its records are gathered.
+            pool: shared.ingest.pool().clone(),
             bell: shared.bell.clone(),
             index: number,
             num_shards: 1,

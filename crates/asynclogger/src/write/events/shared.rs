@@ -121,7 +121,12 @@ impl Shared {
 
     /// Hands an event over to the flusher, and makes it known.
     pub(super) fn publish(&self, event: Arc<Event>, writer: LogWriter) -> EventHandle {
-        let handle = EventHandle::new(self.ingest.clone(), event.clone(), self.unplaced.clone());
+        let handle = EventHandle::new(
+            self.ingest.clone(),
+            event.clone(),
+            self.unplaced.clone(),
+            self.config.overflow,
+        );
         // First: the flusher finds the event when it finds a record of it.
         lock(&self.orders).new.push((event, writer));
         self.order();

@@ -1,10 +1,9 @@
-//! From the shared buffers to the logs of the events.
-
-use std::time::Instant;
+//! From the shared buffers to the events.
 
 use super::{
-    budget::{Budget, TAG},
     event::Unplaced,
+    gathered::{Gathered, NoMemory},
+    memory::{Memory, TAG},
     shared::Shared,
     staged::Staged,
 };
@@ -12,7 +11,10 @@ use crate::{
     Overflow,
     format::RECORD_HEADER,
     sync::{Arc, Ordering},
-    write::buffer::{HEADER, SealedBuffer},
+    write::{
+        block_memory::BlockMemory,
+        buffer::{HEADER, SealedBuffer},
+    },
 };
 
 /// A shared buffer whose records are being sorted.
@@ -23,19 +25,25 @@ pub(super) struct Hand {
     pub(super) at: usize,
 }
 
+/// What a number stands for.
+struct Slot {
+    gathered: Gathered,
+    staged: Box<Staged>,
+}
+
 /// All events that are open, by number, and their memory.
 pub(super) struct Sorter {
     shared: Arc<Shared>,
-    pub(super) events: Vec<Option<Box<Staged>>>,
+    slots: Vec<Option<Slot>>,
     /// Numbers of those with something to do.
     pub(super) hot: Vec<u32>,
-    pub(super) budget: Budget,
-    quota: usize,
+    pub(super) memory: Memory,
     /// Whether what finds no room is dropped.
     drops: bool,
 }
 
 /// What became of a record.
+#[derive(PartialEq, Eq)]
 enum Placed {
     Done,
     /// It has to wait for a device.
@@ -43,33 +51,77 @@ enum Placed {
 }
 
 impl Sorter {
-    pub(super) fn new(shared: Arc<Shared>, staging: usize, quota: usize) -> Sorter {
+    pub(super) fn new(shared: Arc<Shared>, memory: Memory) -> Sorter {
         let drops = shared.config.overflow == Overflow::Drop;
-        let budget = Budget::new(staging);
-        Sorter { shared, events: Vec::new(), hot: Vec::new(), budget, quota, drops }
+        Sorter { shared, slots: Vec::new(), hot: Vec::new(), memory, drops }
     }
 
-    /// Takes over events that were opened; how many, by whether their files are open.
+    /// Takes over events that were opened; whether there were any.
     pub(super) fn adopt(&mut self) -> bool {
         let new = self.shared.take_new();
         let any = !new.is_empty();
         for (event, writer) in new {
             let number = event.number() as usize;
-            if self.events.len() <= number {
-                self.events.resize_with(number + 1, || None);
+            if self.slots.len() <= number {
+                self.slots.resize_with(number + 1, || None);
             }
-            self.events[number] = Some(Box::new(Staged::new(event, writer, self.quota)));
+            let gathered = Gathered::new(writer.align());
+            let staged = Box::new(Staged::new(event, writer));
+            self.slots[number] = Some(Slot { gathered, staged });
         }
         any
     }
 
-    pub(super) fn get(&mut self, number: u32) -> Option<&mut Staged> {
-        self.events.get_mut(number as usize)?.as_deref_mut()
+    /// Numbers of all events are below this.
+    pub(super) fn numbers(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.iter().all(Option::is_none)
+    }
+
+    fn slot(&mut self, number: u32) -> Option<&mut Slot> {
+        self.slots.get_mut(number as usize)?.as_mut()
+    }
+
+    pub(super) fn get(&self, number: u32) -> Option<&Staged> {
+        Some(&self.slots.get(number as usize)?.as_ref()?.staged)
+    }
+
+    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Staged> {
+        Some(&mut self.slot(number)?.staged)
+    }
+
+    pub(super) fn with_memory(&mut self, number: u32) -> Option<(&mut Staged, &Memory)> {
+        let Sorter { slots, memory, .. } = self;
+        Some((&mut slots.get_mut(number as usize)?.as_mut()?.staged, memory))
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Staged> {
+        self.slots.iter().flatten().map(|slot| &*slot.staged)
+    }
+
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Staged> {
+        self.slots.iter_mut().flatten().map(|slot| &mut *slot.staged)
+    }
+
+    /// Forgets an event; what was gathered and sealed for it is given up.
+    pub(super) fn remove(&mut self, number: u32) -> Option<Box<Staged>> {
+        let Slot { gathered, staged } = self.slots.get_mut(number as usize)?.take()?;
+        self.memory.sealed(gathered.pieces());
+        Some(staged)
+    }
+
+    /// Whether records are gathered for it.
+    pub(super) fn has_gathered(&self, number: u32) -> bool {
+        let slot = self.slots.get(number as usize).and_then(Option::as_ref);
+        slot.is_some_and(|slot| !slot.gathered.is_empty())
     }
 
     /// It has something to do.
     pub(super) fn heat(&mut self, number: u32) {
-        if let Some(staged) = self.events.get_mut(number as usize).and_then(Option::as_deref_mut)
+        if let Some(staged) = self.get_mut(number)
             && !std::mem::replace(&mut staged.is_hot, true)
         {
             self.hot.push(number);
@@ -81,131 +133,162 @@ impl Sorter {
         self.drops = true;
     }
 
+    /// Has the logs count all that is gathered.
+    pub(super) fn count(&mut self) {
+        for slot in self.slots.iter_mut().flatten() {
+            slot.staged.count(&slot.gathered);
+        }
+    }
+
     /// Sorts the records of a buffer; whether all of them.
     pub(super) fn sort(&mut self, hand: &mut Hand) -> bool {
         let end = HEADER + hand.buffer.valid() as usize;
         let number_at = |data: &[u8], at: usize| {
             data.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes)
         };
-        while hand.at < end {
-            let data = hand.buffer.data(end);
+        let begun_at = hand.at;
+        let mut is_sorted = true;
+        let data = hand.buffer.data(end);
+        let mut at = hand.at;
+        while at < end {
             // What is not there was written over by somebody who has no right to this memory.
-            let Some(len) = number_at(data, hand.at).map(|len| len as usize) else { break };
-            let record = hand.at + RECORD_HEADER;
+            let Some(len) = number_at(data, at).map(|len| len as usize) else { break };
+            let record = at + RECORD_HEADER;
             let (Some(number), Some(bytes)) =
                 (number_at(data, record), data.get(record + TAG..record + len))
             else {
                 break;
             };
-            if let Placed::Not = self.place(number, bytes) {
-                return false;
+            if self.place(number, bytes) == Placed::Not {
+                is_sorted = false;
+                break;
             }
-            hand.at = record + len;
+            at = record + len;
         }
-        true
+        hand.at = at;
+        self.memory.tick(at - begun_at);
+        is_sorted
     }
 
     #[inline]
     fn place(&mut self, number: u32, record: &[u8]) -> Placed {
-        if self.budget.is_full() {
-            self.seal_largest();
+        if let Some(Some(Slot { gathered, .. })) = self.slots.get_mut(number as usize)
+            && gathered.add(record)
+        {
+            return Placed::Done;
         }
-        if self.budget.is_used_up() {
-            return self.no_room(None);
-        }
-        let Sorter { events, budget, .. } = self;
-        let Some(staged) = events.get_mut(number as usize).and_then(Option::as_deref_mut) else {
+        self.place_with_more(number, record)
+    }
+
+    /// It takes more memory, or a block is long enough; or there is no such event.
+    #[cold]
+    fn place_with_more(&mut self, number: u32, record: &[u8]) -> Placed {
+        let Sorter { slots, memory, .. } = self;
+        let Some(Slot { gathered, staged }) =
+            slots.get_mut(number as usize).and_then(Option::as_mut)
+        else {
             return self.place_unknown(number, record);
         };
-        match staged.append(record, budget) {
-            Ok(was_sealed) => {
-                let is_large = staged.filled() >= budget.seal_at();
-                if is_large {
-                    staged.seal(budget);
-                }
-                if is_large || was_sealed {
-                    self.heat(number);
+        let event = staged.event();
+        if !event.log().shards()[0].word().is_open() {
+            // Its last records are on their way.
+            return self.closed();
+        }
+        let is_long = gathered.filled() >= memory.most()
+            || gathered.filled() + RECORD_HEADER + record.len() > memory.longest();
+        if is_long && !gathered.is_empty() {
+            staged.seal(gathered, memory);
+            self.heat(number);
+            return self.place_with_more(number, record);
+        }
+        if memory.is_over_quota(event.pieces()) {
+            // Its callers wait, or drop, from now on; nobody else has to.
+            event.hold();
+            if self.drops {
+                staged.count_drop();
+                self.sort_out();
+                self.heat(number);
+                return Placed::Done;
+            }
+        }
+        match gathered.add_with(record, memory.arena(), memory.now()) {
+            Ok(pieces) => {
+                event.take(pieces);
+                memory.gathered(pieces);
+                memory.set_wanted(false);
+                if memory.is_full() {
+                    self.seal_some();
                 }
                 Placed::Done
             }
-            Err(_) => self.place_again(number, record),
+            Err(NoMemory) => self.no_memory(number, record.len()),
         }
     }
 
     /// The event was opened a moment ago; or it is closed.
     #[cold]
     fn place_unknown(&mut self, number: u32, record: &[u8]) -> Placed {
-        if self.adopt() {
-            return self.place(number, record);
-        }
+        if self.adopt() { self.place(number, record) } else { self.closed() }
+    }
+
+    fn closed(&self) -> Placed {
         self.sort_out();
         Unplaced::count(&self.shared.unplaced.closed);
         Placed::Done
     }
 
-    /// The event has no room. It may only not have been looked after.
+    /// All memory is in use: callers wait, or drop, as their buffers fill.
     #[cold]
-    fn place_again(&mut self, number: u32, record: &[u8]) -> Placed {
-        self.heat(number);
-        let Sorter { events, budget, .. } = self;
-        let Some(staged) = events.get_mut(number as usize).and_then(Option::as_deref_mut) else {
-            return Placed::Done;
-        };
-        if !staged.event().log().shards()[0].word().is_open() {
-            // Closed, and its last records are on their way.
-            self.sort_out();
-            Unplaced::count(&self.shared.unplaced.closed);
-            return Placed::Done;
+    fn no_memory(&mut self, number: u32, len: usize) -> Placed {
+        self.memory.set_wanted(true);
+        let align = self.get(number).map_or(0, |staged| staged.writer.align());
+        // What is sealed comes back. Is that enough for a record as long as this one?
+        if !self.memory.will_have_room(len, align) {
+            self.seal_all();
         }
-        if staged.retry_at.is_none()
-            && !staged.writer.is_suspended()
-            && staged.pump(Instant::now(), budget).is_ok_and(|busy| busy)
-            && staged.append(record, budget).is_ok()
-        {
-            return Placed::Done;
-        }
-        self.no_room(Some(number))
-    }
-
-    /// Of an event whose own share is used up, the record is dropped if the policy says so: others must not
-    /// wait for it. Otherwise the callers are those who wait, and drop: their buffers fill.
-    fn no_room(&mut self, number: Option<u32>) -> Placed {
-        let Some(number) = number.filter(|_| self.drops) else {
-            return Placed::Not;
-        };
-        if let Some(staged) = self.get(number) {
-            staged.count_drop();
-        }
-        self.sort_out();
-        Placed::Done
+        Placed::Not
     }
 
     fn sort_out(&self) {
         self.shared.unplaced.sorted_out.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Has the events with the most staged bytes written: large blocks, and the small ones go on growing.
+    /// Seals until enough is: of all blocks those that have cost the most, in memory and time. If an event's
+    /// records come at a rate, and its block is sealed at a length, then the number of blocks of all, for the
+    /// memory that there is, is smallest if the lengths are as the square roots of the rates; which is so if
+    /// each is sealed when its length times its age is the same.
     #[cold]
-    fn seal_largest(&mut self) {
-        let filled = |(number, staged): (usize, &Option<Box<Staged>>)| {
-            let filled = staged.as_ref().map_or(0, |staged| staged.filled());
-            (filled > 0).then_some((filled, number as u32))
+    fn seal_some(&mut self) {
+        let now = self.memory.now();
+        let cost = |(number, slot): (usize, &Option<Slot>)| {
+            let gathered = &slot.as_ref().filter(|slot| !slot.gathered.is_empty())?.gathered;
+            let age = now - gathered.began() + 1;
+            Some((u128::from(age) * gathered.filled() as u128, number as u32))
         };
-        let mut all: Vec<_> = self.events.iter().enumerate().filter_map(filled).collect();
+        let mut all: Vec<_> = self.slots.iter().enumerate().filter_map(cost).collect();
         all.sort_unstable_by(|a, b| b.cmp(a));
         for (_, number) in all {
-            if self.budget.is_eased() {
+            if self.memory.is_eased() {
                 break;
             }
             self.seal(number);
         }
     }
 
-    /// Has what is staged for an event written.
+    fn seal_all(&mut self) {
+        for number in 0..self.numbers() {
+            self.seal(number);
+        }
+    }
+
+    /// Has what is gathered for an event written.
     pub(super) fn seal(&mut self, number: u32) {
-        let Sorter { events, budget, .. } = self;
-        if let Some(staged) = events.get_mut(number as usize).and_then(Option::as_deref_mut) {
-            staged.seal(budget);
+        let Sorter { slots, memory, .. } = self;
+        if let Some(Slot { gathered, staged }) =
+            slots.get_mut(number as usize).and_then(Option::as_mut)
+            && !gathered.is_empty()
+        {
+            staged.seal(gathered, memory);
             self.heat(number);
         }
     }

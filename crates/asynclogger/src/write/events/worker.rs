@@ -12,9 +12,10 @@ use std::{
 
 use self::requests::Flush;
 use super::{
-    budget::Shares,
+    memory::{Memory, Shares},
     shared::Shared,
     sorter::{Hand, Sorter},
+    staged::Staged,
 };
 use crate::{
     Error, ErrorKind,
@@ -23,11 +24,16 @@ use crate::{
         Arc, Ordering,
         thread::{self, JoinHandle},
     },
-    write::{home::Local, pass::Pass, pool::Pool, wait::Sleep, word::BufferState},
+    write::{
+        block_memory::BlockMemory, home::Local, pass::Pass, pool::Pool, wait::Sleep,
+        word::BufferState,
+    },
 };
 
 /// Shared buffers that are sorted before the files are looked after again.
 const SORTED_AT_ONCE: usize = 4;
+/// After looking after one event for so long, the shared buffers come first.
+const LONG: Duration = Duration::from_millis(1);
 /// After a panic.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -47,7 +53,7 @@ impl EventsFlusher {
         shares: Shares,
         max_open: usize,
     ) -> Result<EventsFlusher, Error> {
-        let worker = Worker::new(shared.clone(), shares, max_open);
+        let worker = Worker::new(shared.clone(), Memory::new(&shares)?, max_open);
         let thread = thread::Builder::new().name("asynclogger".into());
         let thread = with_signals_blocked(|| thread.spawn(move || worker.run()))
             .map_err(|error| Error::io("cannot start the flusher's thread", error))?;
@@ -112,11 +118,11 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(shared: Arc<Shared>, shares: Shares, max_open: usize) -> Worker {
+    fn new(shared: Arc<Shared>, memory: Memory, max_open: usize) -> Worker {
         let ingest = &shared.ingest;
         Worker {
             pool: ingest.pool().clone(),
-            sorter: Sorter::new(shared.clone(), shares.staging, shares.quota),
+            sorter: Sorter::new(shared.clone(), memory),
             generations: vec![0; ingest.shards().len()],
             hand: None,
             pass: None,
@@ -156,7 +162,7 @@ impl Worker {
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
         let what = format!("the flusher panicked: {}", text.unwrap_or_default());
         let error = Error::new(ErrorKind::Panic, what);
-        for staged in self.sorter.events.iter_mut().flatten().filter(|staged| staged.is_hot) {
+        for staged in self.sorter.all_mut().filter(|staged| staged.is_hot) {
             staged.writer.panicked(&error);
         }
     }
@@ -206,7 +212,7 @@ impl Worker {
                 // It waits for a device.
                 break;
             }
-            if let Some(Hand { buffer, shard, .. }) = self.hand.take() {
+            if let Some(Hand { mut buffer, shard, .. }) = self.hand.take() {
                 self.generations[shard as usize] += 1;
                 buffer.free();
             }
@@ -233,11 +239,18 @@ impl Worker {
             self.wakes.remove(&(at, number));
             self.sorter.heat(number);
         }
-        let mut busy = false;
+        let (mut busy, mut looked) = (false, now);
         let mut at = 0;
         while let Some(number) = self.sorter.hot.get(at).copied() {
             let Pumped { did, rests } = self.pump_event(number, now);
             busy |= did;
+            if did {
+                let before = std::mem::replace(&mut looked, Instant::now());
+                if looked.saturating_duration_since(before) >= LONG {
+                    // A file was opened, or renamed, say; callers' buffers must not wait for many such.
+                    busy |= self.sort();
+                }
+            }
             if rests {
                 self.sorter.hot.swap_remove(at);
             } else {
@@ -249,9 +262,9 @@ impl Worker {
 
     fn pump_event(&mut self, number: u32, now: Instant) -> Pumped {
         let waits = Pumped { did: false, rests: false };
-        let is_suspended = match self.sorter.get(number) {
+        let is_suspended = match self.sorter.get_mut(number) {
             None => return Pumped { did: false, rests: true },
-            Some(staged) if staged.is_asleep(now) => {
+            Some(staged) if staged.is_asleep(now) && !staged.event().is_held() => {
                 staged.is_hot = false;
                 return Pumped { did: false, rests: true };
             }
@@ -262,12 +275,11 @@ impl Worker {
             return waits;
         }
         let round = self.round;
-        let Sorter { events, budget, .. } = &mut self.sorter;
-        let Some(staged) = events.get_mut(number as usize).and_then(Option::as_deref_mut) else {
+        let Some((staged, memory)) = self.sorter.with_memory(number) else {
             return Pumped { did: false, rests: true };
         };
         staged.last_round = round;
-        let pumped = staged.pump(now, budget);
+        let pumped = staged.pump(now);
         if is_suspended && !staged.writer.is_suspended() {
             self.shared.open_files.fetch_add(1, Ordering::Relaxed);
         }
@@ -276,15 +288,25 @@ impl Worker {
             return Pumped { did: true, rests: true };
         }
         let did = pumped.unwrap_or(false);
-        let rests = !did && staged.writer.is_at_rest();
+        let rests = !did && staged.is_at_rest();
+        if staged.event().is_held() {
+            if memory.is_within_quota(staged.event().pieces()) {
+                staged.event().resume();
+            } else if rests && self.sorter.has_gathered(number) {
+                // That is all it has: nothing comes back unless it is written.
+                self.sorter.seal(number);
+                return Pumped { did: true, rests: false };
+            }
+        }
+        let Some((staged, memory)) = self.sorter.with_memory(number) else {
+            return Pumped { did, rests: true };
+        };
         if rests {
             staged.is_hot = false;
             if let Some(at) = staged.writer.wake_at(now) {
                 self.wakes.insert((at, number));
             }
-        } else if self.sorter.budget.is_used_up()
-            && let Some(staged) = self.sorter.get(number)
-        {
+        } else if memory.is_wanted() || staged.event().is_held() {
             staged.writer.want_memory();
         }
         Pumped { did, rests }
@@ -292,11 +314,7 @@ impl Worker {
 
     /// An event is closed: its file, and the right to it, are given up.
     fn let_go(&mut self, number: u32) {
-        let Some(slot) = self.sorter.events.get_mut(number as usize) else {
-            return;
-        };
-        if let Some(mut staged) = slot.take() {
-            staged.give_up(&mut self.sorter.budget);
+        if let Some(staged) = self.sorter.remove(number) {
             if !staged.writer.is_suspended() {
                 self.shared.open_files.fetch_sub(1, Ordering::Relaxed);
             }
@@ -312,10 +330,9 @@ impl Worker {
         if self.shared.open_files.load(Ordering::Relaxed) < self.max_open {
             return true;
         }
-        let events = self.sorter.events.iter_mut().flatten();
-        let mut resting: Vec<_> = events
-            .filter(|staged| !staged.writer.is_suspended() && staged.writer.is_at_rest())
-            .collect();
+        let events = self.sorter.all_mut();
+        let mut resting: Vec<_> =
+            events.filter(|staged| !staged.writer.is_suspended() && staged.is_at_rest()).collect();
         resting.sort_unstable_by_key(|staged| staged.last_round);
         for staged in resting.into_iter().take((self.max_open / 4).max(1)) {
             staged.writer.suspend();
@@ -334,7 +351,7 @@ impl Worker {
 
     fn holds_something(&self) -> bool {
         let is_active = |index: u32| matches!(self.pool.state(index), BufferState::Active { .. });
-        self.sorter.budget.has_staged() || (0..self.pool.len() as u32).any(is_active)
+        self.sorter.memory.has_gathered() || (0..self.pool.len() as u32).any(is_active)
     }
 
     fn sleep(&mut self) {
@@ -342,7 +359,7 @@ impl Worker {
         self.arm(now);
         let look = self.pass.as_ref().and_then(|(pass, _)| pass.look_again());
         let hot = self.sorter.hot.iter().filter_map(|number| {
-            let staged = self.sorter.events.get(*number as usize)?.as_deref()?;
+            let staged = self.sorter.get(*number)?;
             staged.retry_at.or_else(|| staged.writer.wake_at(now))
         });
         let wake = self.wakes.first().map(|(at, _)| *at);
@@ -361,15 +378,8 @@ impl Worker {
             BufferState::Active { .. } => self.deadline.is_none(),
             _ => false,
         });
-        let hot = &self.sorter.hot;
-        let of_events = hot.iter().any(|number| {
-            let staged = self.sorter.events.get(*number as usize).and_then(Option::as_deref);
-            staged.is_some_and(|staged| {
-                staged.retry_at.is_none()
-                    && !staged.writer.is_suspended()
-                    && staged.writer.has_news()
-            })
-        });
+        let mut hot = self.sorter.hot.iter().filter_map(|number| self.sorter.get(*number));
+        let of_events = hot.any(Staged::has_news);
         sealed
             || self.pool.waiters.has_deferred()
             || self.shared.has_orders()

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use super::{GIVE_UP_AFTER, Hand, LogWriter};
+use super::{GIVE_UP_AFTER, Hand, HeldCopy, LogWriter};
 use crate::{
     Error, ErrorKind,
-    write::{buffer::SealedBuffer, gate::Ending, shard::SealAttempt},
+    sync::Arc,
+    write::{gate::Ending, shard::SealAttempt},
 };
 
 impl LogWriter {
@@ -64,12 +65,12 @@ impl LogWriter {
             && let Some(copies) = &mut self.copies
         {
             let tracks = &self.tracks;
-            let next = |(_, shard, generation): &(SealedBuffer, u32, u64)| {
+            let next = |(_, shard, generation): &HeldCopy| {
                 tracks[*shard as usize].next_generation == *generation
             };
             if let Some(at) = copies.iter().position(next) {
-                let (buffer, shard, generation) = copies.swap_remove(at);
-                self.hand = Some(Hand { buffer, shard, generation, taken: Instant::now() });
+                let (memory, shard, generation) = copies.swap_remove(at);
+                self.hand = Some(Hand { memory, shard, generation, taken: Instant::now() });
                 self.write_hand();
                 busy = true;
             }
@@ -82,16 +83,16 @@ impl LogWriter {
         busy
     }
 
-    pub(super) fn copy_held(&mut self) -> Vec<(SealedBuffer, u32, u64)> {
+    pub(super) fn copy_held(&mut self) -> Vec<HeldCopy> {
         let pool = self.log.pool().clone();
-        let mut copies = Vec::new();
+        let mut copies: Vec<HeldCopy> = Vec::new();
         for (number, shard) in self.log.shards().iter().enumerate() {
             let number = number as u32;
             if shard.seal_and_close(&pool, number) == SealAttempt::Claimed {
                 let word = shard.word();
                 self.held.push((number as usize, word.generation()));
                 if let Some(copy) = word.buffer().and_then(|index| pool.copy_published(index)) {
-                    copies.push((copy, number, word.generation()));
+                    copies.push((Arc::new(copy), number, word.generation()));
                 }
             }
         }

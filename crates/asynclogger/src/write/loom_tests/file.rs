@@ -110,7 +110,7 @@ impl MemoryFile {
 impl BlockFile for MemoryFile {
     fn submit(&mut self, tag: u64, operation: Operation) {
         match operation {
-            Operation::Write { bytes, offset } => self.write(bytes.bytes(), offset),
+            Operation::Write { bytes, offset } => self.write(&bytes.to_vec(), offset),
             Operation::Barrier => {
                 self.written.barriers.fetch_add(1, StdRelaxed);
             }

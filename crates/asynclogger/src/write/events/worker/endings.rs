@@ -6,7 +6,8 @@ use crate::write::{buffer::HEADER, events::sorter::Hand, gate::Ending, shard::Se
 impl Worker {
     /// Ends an event's file, once all of it is written.
     pub(super) fn begin_end(&mut self, number: u32) {
-        if let Some(staged) = self.sorter.get(number) {
+        self.sorter.seal(number);
+        if let Some(staged) = self.sorter.get_mut(number) {
             staged.end(Ending::Closing);
             self.sorter.heat(number);
         }
@@ -26,7 +27,7 @@ impl Worker {
     }
 
     fn is_any_open(&self) -> bool {
-        let mut events = self.sorter.events.iter().flatten().peekable();
+        let mut events = self.sorter.all().peekable();
         events.peek().is_none() || events.any(|staged| staged.event().is_open())
     }
 
@@ -60,15 +61,19 @@ impl Worker {
         if self.is_abandoned && !std::mem::replace(&mut self.is_held_sorted, true) {
             self.sort_held();
         }
-        for number in 0..self.sorter.events.len() as u32 {
-            let Some(staged) = self.sorter.get(number) else { continue };
-            if staged.event().log().gate().ending() < ending {
+        for number in 0..self.sorter.numbers() {
+            let before = self.sorter.get(number).map(|staged| staged.event().log().gate().ending());
+            if before.is_none_or(|before| before >= ending) {
+                continue;
+            }
+            self.sorter.seal(number);
+            if let Some(staged) = self.sorter.get_mut(number) {
                 staged.end(ending);
                 self.sorter.heat(number);
                 busy = true;
             }
         }
-        if self.sorter.events.iter().all(Option::is_none) {
+        if self.sorter.is_empty() {
             self.shared.ingest.gate().set_closed(None);
             busy = true;
         }

@@ -72,6 +72,7 @@ impl Worker {
             self.begin_flush(ticket);
         }
         if let Some(ticket) = sorted {
+            self.sorter.count();
             self.shared.sorted.complete(ticket);
         }
         for number in close {
@@ -83,9 +84,10 @@ impl Worker {
 
     /// The interval is over for what is staged.
     fn write_all_staged(&mut self, now: Instant) {
-        for number in 0..self.sorter.events.len() as u32 {
-            let Some(staged) = self.sorter.get(number) else { continue };
-            if staged.filled() > 0 {
+        for number in 0..self.sorter.numbers() {
+            if self.sorter.has_gathered(number)
+                && let Some(staged) = self.sorter.get_mut(number)
+            {
                 staged.writer.expire(now);
                 self.sorter.seal(number);
             }
@@ -95,9 +97,10 @@ impl Worker {
     /// Asks each event that owes something.
     fn begin_flush(&mut self, ticket: u64) {
         let mut waits = Vec::new();
-        for number in 0..self.sorter.events.len() as u32 {
+        for number in 0..self.sorter.numbers() {
+            self.sorter.seal(number);
             let Some(staged) = self.sorter.get(number) else { continue };
-            if staged.filled() > 0 || staged.writer.owes() {
+            if !staged.is_at_rest() || staged.writer.owes() {
                 let event = staged.event().clone();
                 let asked = event.log().gate().request();
                 waits.push((event, asked));

@@ -1,0 +1,84 @@
+//! A block of one event: its records in pieces of the arena, which go to the file as they are.
+
+use std::sync::Arc;
+
+use super::event::Event;
+use crate::{
+    format::{BlockInfo, CHUNK, ChunkEntry, block, checksum::crc32c_append},
+    mem::{PiecedBytes, Run},
+    write::{block_memory::BlockMemory, buffer::HEADER},
+};
+
+/// Sealed records of an event on their way to its file.
+pub(super) type EventBlock = PiecedBytes<Sealed>;
+
+/// What is known of them.
+pub(super) struct Sealed {
+    event: Arc<Event>,
+    /// Where the data part begins in the body: there is room before it for the head, unless that is long.
+    data_at: usize,
+    valid: u32,
+    /// An entry for each chunk that a record begins in, without its checksum.
+    table: Vec<ChunkEntry>,
+}
+
+/// Of `event`; `head` has room for the head, if that is too long for the room in front of `data_at`.
+pub(super) fn seal(
+    event: Arc<Event>,
+    head: Run,
+    body: Run,
+    data_at: usize,
+    valid: u32,
+    table: Vec<ChunkEntry>,
+) -> EventBlock {
+    PiecedBytes::new(head, body, Sealed { event, data_at, valid, table })
+}
+
+impl BlockMemory for EventBlock {
+    fn valid(&self) -> u32 {
+        self.of.valid
+    }
+
+    fn finish(&mut self, info: &BlockInfo, table: &mut Vec<ChunkEntry>) -> u32 {
+        let Sealed { data_at, valid, table: known, .. } = &self.of;
+        let (data_at, data_len) = (*data_at, info.data_len as usize);
+        let records_end = HEADER + *valid as usize;
+        self.body.put(data_at, &(info.data_len + info.tail_len).to_le_bytes());
+        self.body.put(data_at + 4, &valid.to_le_bytes());
+        self.body.each(data_at + records_end, data_len - records_end, |padding| padding.fill(0));
+        table.clear();
+        table.extend_from_slice(known);
+        table.resize(block::chunk_count(data_len), ChunkEntry::default());
+        for (number, entry) in table.iter_mut().enumerate() {
+            let start = number * CHUNK;
+            self.body.each(data_at + start, CHUNK.min(data_len - start), |bytes| {
+                entry.crc = crc32c_append(entry.crc, bytes);
+            });
+        }
+        table.iter().map(|entry| entry.records).sum()
+    }
+
+    fn write_head(&mut self, len: usize, write: &mut dyn FnMut(&mut [u8])) {
+        match self.of.data_at.checked_sub(len) {
+            Some(start) => self.body.write(start, len, write),
+            None => self.front.write(0, len, write),
+        }
+    }
+
+    fn write_tail(&mut self, data_len: usize, len: usize, write: &mut dyn FnMut(&mut [u8])) {
+        self.body.write(self.of.data_at + data_len, len, write);
+    }
+
+    fn set_block(&mut self, head_len: usize, rest: usize) {
+        let data_at = self.of.data_at;
+        match data_at.checked_sub(head_len) {
+            Some(start) => self.set_range(0, start, data_at + rest),
+            None => self.set_range(head_len, data_at, data_at + rest),
+        }
+    }
+
+    fn free(&mut self) {
+        let count = self.give_back();
+        self.of.event.release(count);
+    }
+}
