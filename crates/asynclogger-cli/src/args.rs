@@ -36,12 +36,18 @@ pub(crate) enum Command {
     /// A line is logged without its terminator; an empty line as "\n", since there are no empty records: `cat`
     /// gives the same lines back. A line longer than a record may be is reported and counted as dropped.
     /// SIGINT and SIGTERM end the input; one more, a second later, kills.
+    ///
+    /// With --events, a line is the name of an event, a tab, and the record: each event has a log of its own in the
+    /// directory, called like the event as far as a file can be, and all have one memory and one writing thread. Lines
+    /// that name no event are reported and counted, as are those of an event whose log cannot be opened; the others go
+    /// on.
     #[command(after_help = EXIT_CODES)]
     Write(WriteArgs),
     /// Print the records of files, directories or logs
     ///
     /// Each record that does not end in a newline is ended with one. Damage is reported on standard error,
-    /// everything that survived it is printed.
+    /// everything that survived it is printed. The logs of a directory come one after the other, by the names of their
+    /// files; in JSON each record says of which event it is.
     ///
     /// A TIME is RFC 3339 (2026-07-01T10:00:00Z) or how long ago (90s, 15m, 2h, 7d). Records have no time of their own:
     /// what is chosen are whole blocks, by the time when they were sealed. A record is sealed after it was logged, by
@@ -52,18 +58,22 @@ pub(crate) enum Command {
     Cat(CatArgs),
     /// Print the last records of a log, and those that come
     ///
-    /// Those of the log that PATH is a segment of, up to the end of PATH; or of the one log in the directory PATH.
+    /// Those of the log that PATH is a segment of, up to the end of PATH; or of the one log in the directory PATH; of
+    /// several there, --event tells which.
     /// Earlier segments are looked at where PATH has not enough. Only the end of the log is read, and only there
     /// damage is found. With -f, the log is followed from segment to segment, whatever their files are called, until
     /// SIGINT or SIGTERM; a record is there when its block is, which takes its logger's flush interval at most.
     #[command(after_help = EXIT_CODES)]
     Tail(TailArgs),
     /// Check every byte, and say exactly what is damaged or missing
+    ///
+    /// The files of a directory are checked log by log, by their names.
     #[command(after_help = EXIT_CODES)]
     Verify(VerifyArgs),
     /// Show what is in files, directories or logs
     ///
-    /// Of a directory, or with --all, each log is shown as a whole, too, with its segments and its times.
+    /// Of a directory, or with --all, each log is shown as a whole, too, with its segments and its times. Of a directory
+    /// with several logs only that is shown, a line for each event; --event shows the files of one.
     #[command(after_help = EXIT_CODES)]
     Stat(StatArgs),
     /// Measure calls and throughput here, then read every record back
@@ -178,7 +188,11 @@ enum EngineArg {
 #[derive(Debug, Args)]
 pub(crate) struct WriteArgs {
     /// The log; continued if it was closed cleanly, else the old file is set aside
-    pub(crate) path: PathBuf,
+    #[arg(required_unless_present = "events")]
+    pub(crate) path: Option<PathBuf>,
+    /// A log for each event, in this directory: lines are EVENT, a tab, and the record
+    #[arg(long, value_name = "DIR", conflicts_with = "path")]
+    pub(crate) events: Option<PathBuf>,
     // Last, since its heading is also that of what follows.
     #[command(flatten)]
     pub(crate) logger: LoggerArgs,
@@ -192,6 +206,9 @@ pub(crate) struct InputArgs {
     /// Read the whole log that each PATH is the active file of, not that file alone
     #[arg(long)]
     pub(crate) all: bool,
+    /// Of directories, read only the log of this event: by its full name, whatever its files are called
+    #[arg(long, value_name = "NAME", conflicts_with = "all")]
+    pub(crate) event: Option<String>,
     /// Files, or directories for all logs in them
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
@@ -235,6 +252,9 @@ pub(crate) struct TailArgs {
     pub(crate) follow: bool,
     #[command(flatten)]
     pub(crate) print: PrintArgs,
+    /// Of the directory PATH, the log of this event: by its full name, whatever its files are called
+    #[arg(long, value_name = "NAME")]
+    pub(crate) event: Option<String>,
     /// A file of the log, or a directory with one log
     pub(crate) path: PathBuf,
 }

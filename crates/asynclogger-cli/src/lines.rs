@@ -4,18 +4,22 @@ use memchr::memchr_iter;
 
 /// The room for each read.
 const PIECE_BYTES: usize = 256 << 10;
+/// So many bytes of a line that is too long are kept: enough to tell whose it is, if its beginning says that.
+pub(crate) const FRONT_BYTES: usize = 2 << 10;
 
 /// What came out between two terminators.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Line<'a> {
     /// A line without its terminator.
     Whole(&'a [u8]),
-    /// A line longer than the limit; its bytes were not kept.
+    /// A line longer than the limit; most of its bytes were not kept.
     TooLong {
         /// Its number, from 1.
         number: u64,
         /// Its length, without the terminator.
         len: u64,
+        /// Its first bytes.
+        front: &'a [u8],
     },
 }
 
@@ -26,13 +30,16 @@ pub(crate) struct Lines {
     pending: usize,
     /// Bytes of the unfinished line that were already let go because it is too long.
     skipped: u64,
+    /// The first of them.
+    front: Vec<u8>,
     max: usize,
     count: u64,
 }
 
 impl Lines {
     pub(crate) fn new(max: usize) -> Lines {
-        Lines { buffer: vec![0; PIECE_BYTES], pending: 0, skipped: 0, max, count: 0 }
+        let (buffer, front) = (vec![0; PIECE_BYTES], Vec::new());
+        Lines { buffer, pending: 0, skipped: 0, front, max, count: 0 }
     }
 
     /// Where the next read goes; never empty.
@@ -56,13 +63,17 @@ impl Lines {
             if self.skipped == 0 && line.len() <= self.max {
                 each(Line::Whole(line));
             } else {
-                each(Line::TooLong { number: self.count, len: self.skipped + line.len() as u64 });
+                keep_front(&mut self.front, line);
+                let len = self.skipped + line.len() as u64;
+                each(Line::TooLong { number: self.count, len, front: &self.front });
+                self.front.clear();
                 self.skipped = 0;
             }
             start = stop + 1;
         }
         self.pending = end - start;
         if self.skipped > 0 || self.pending > self.max {
+            keep_front(&mut self.front, &self.buffer[start..end]);
             self.skipped += self.pending as u64;
             self.pending = 0;
         } else if start > 0 {
@@ -80,7 +91,8 @@ impl Lines {
         if self.skipped == 0 {
             each(Line::Whole(&self.buffer[..self.pending]));
         } else {
-            each(Line::TooLong { number: self.count, len });
+            each(Line::TooLong { number: self.count, len, front: &self.front });
+            self.front.clear();
         }
         (self.pending, self.skipped) = (0, 0);
     }
@@ -89,6 +101,12 @@ impl Lines {
     pub(crate) fn unfinished(&self) -> u64 {
         self.skipped + self.pending as u64
     }
+}
+
+/// Adds what comes next of a line that is too long.
+fn keep_front(front: &mut Vec<u8>, bytes: &[u8]) {
+    let room = FRONT_BYTES - front.len();
+    front.extend_from_slice(&bytes[..bytes.len().min(room)]);
 }
 
 #[cfg(test)]
@@ -102,7 +120,12 @@ mod tests {
         let mut keep = |line: Line<'_>| {
             found.push(match line {
                 Line::Whole(bytes) => Ok(bytes.to_vec()),
-                Line::TooLong { number, len } => Err((number, len)),
+                Line::TooLong { number, len, front } => {
+                    assert_eq!(front.len() as u64, len.min(FRONT_BYTES as u64));
+                    let of_input = input.windows(front.len()).any(|bytes| bytes == front);
+                    assert!(of_input, "these bytes never came");
+                    Err((number, len))
+                }
             });
         };
         for piece in input.chunks(piece) {

@@ -6,7 +6,10 @@
 mod args;
 mod commands;
 mod errors;
+mod event_summary;
+mod input;
 mod lines;
+mod log_summary;
 mod outcome;
 mod output;
 mod printer;

@@ -26,12 +26,14 @@ impl Input {
         }
     }
 
-    /// That of the last record.
-    fn segment(&self) -> u64 {
-        match self {
-            Input::File(reader) => reader.report().segment,
-            Input::Log(log) => log.reader().map_or(0, |reader| reader.report().segment),
-        }
+    /// Of the file that the last record is from: the number of the segment, and whose it is.
+    fn segment(&self) -> (u64, &[u8]) {
+        let reader = match self {
+            Input::File(reader) => Some(&**reader),
+            Input::Log(log) => log.reader(),
+        };
+        let report = reader.map(Reader::report);
+        report.map_or((0, &[]), |report| (report.segment, &report.name))
     }
 }
 
@@ -61,16 +63,18 @@ impl Printer {
                 // Only after the record is read can the reader say which segment it is from.
                 let record = input.next_record()?.map(|record| record.to_owned());
                 let Some(record) = record else { return Ok(printed) };
+                let (segment, event) = input.segment();
                 self.print(&Shown {
                     bytes: &record.bytes,
                     position: record.position,
-                    segment: input.segment(),
+                    segment,
+                    event,
                     time: record.time,
                 })?;
             } else {
                 let Some(record) = input.next_record()? else { return Ok(printed) };
                 let (bytes, position, time) = (record.bytes(), record.position(), record.time());
-                self.print(&Shown { bytes, position, segment: 0, time })?;
+                self.print(&Shown { bytes, position, segment: 0, event: &[], time })?;
             }
         }
         Ok(most)

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynclogger::Logger;
+use asynclogger::Stats;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
@@ -37,15 +37,15 @@ impl Progress {
         self.bar.suspend(|| say(what));
     }
 
-    /// Shows the counters of `logger` until the returned value is dropped.
-    pub(crate) fn watch(&self, logger: &Logger) -> Watching {
+    /// Shows the counters that `stats` takes until the returned value is dropped.
+    pub(crate) fn watch(&self, stats: impl Fn() -> Stats + Send + 'static) -> Watching {
         let worker = (!self.bar.is_hidden()).then(|| {
             let (stop, stopped) = mpsc::channel::<()>();
-            let (bar, logger) = (self.bar.clone(), logger.clone());
+            let bar = self.bar.clone();
             let thread = thread::spawn(move || {
                 let mut last = (Instant::now(), 0, 0);
                 while stopped.recv_timeout(REDRAW) == Err(RecvTimeoutError::Timeout) {
-                    last = redraw(&bar, &logger, last);
+                    last = redraw(&bar, stats(), last);
                 }
             });
             (stop, thread)
@@ -57,10 +57,10 @@ impl Progress {
 /// Rates are those since the last redraw: what happens now, not on average.
 fn redraw(
     bar: &ProgressBar,
-    logger: &Logger,
+    stats: Stats,
     (then, records, bytes): (Instant, u64, u64),
 ) -> (Instant, u64, u64) {
-    let (now, stats) = (Instant::now(), logger.stats());
+    let now = Instant::now();
     let seconds = (now - then).as_secs_f64().max(1e-9);
     bar.set_message(format!(
         "{} records, {}/s; {} written, {:.1} MB/s; {} dropped",

@@ -1,16 +1,21 @@
 //! The report on one file, and the totals over many, for people and for programs.
 
-use std::io::{self, Write};
+use std::{
+    fmt,
+    io::{self, Write},
+};
 
 use asynclogger::{
     Dropped,
     read::{Damage, Format, LogReport, Loss, Report},
 };
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::{
+    event_summary::{EventSummary, Events},
+    log_summary::{LogSummary, count_missing},
     output::say,
-    units::{show_count, show_mb, show_number_of, show_time},
+    units::{show_count, show_mb, show_number_of},
 };
 
 /// The keys are a promise to scripts.
@@ -44,10 +49,41 @@ pub(crate) struct DroppedJson {
 }
 
 /// `max` is null where nothing tells.
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize)]
 pub(crate) struct LossJson {
     min: u64,
     max: Option<u64>,
+}
+
+impl Default for LossJson {
+    fn default() -> LossJson {
+        LossJson { min: 0, max: Some(0) }
+    }
+}
+
+impl LossJson {
+    pub(crate) fn add(&mut self, lost: LossJson) {
+        self.min = self.min.saturating_add(lost.min);
+        self.max = match (self.max, lost.max) {
+            (Some(so_far), Some(more)) => Some(so_far.saturating_add(more)),
+            _ => None,
+        };
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.max == Some(0)
+    }
+}
+
+impl fmt::Display for LossJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let min = show_count(self.min);
+        match self.max {
+            Some(max) if max == self.min => f.write_str(&min),
+            Some(max) => write!(f, "{min} to {}", show_count(max)),
+            None => write!(f, "at least {min}"),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -217,58 +253,13 @@ pub(crate) struct Totals {
     pub(crate) file_bytes: u64,
     pub(crate) stored_bytes: u64,
     pub(crate) dropped: Dropped,
-    pub(crate) lost_min: u64,
-    /// `None`: unknown for one of them.
-    pub(crate) lost_max: Option<u64>,
+    pub(crate) lost: LossJson,
     /// What was named and could not be read, or is no log.
     pub(crate) unread: u64,
     /// The logs that were read as a whole.
     pub(crate) logs: Vec<LogSummary>,
-}
-
-/// A log over all its segments.
-#[derive(Serialize)]
-pub(crate) struct LogSummary {
-    /// The last segment's file: of a log that is being written, the one with its name.
-    pub(crate) file: String,
-    log_id: Option<String>,
-    pub(crate) segments: u64,
-    pub(crate) missing_segments: u64,
-    pub(crate) records: u64,
-    pub(crate) payload_bytes: u64,
-    file_bytes: u64,
-    pub(crate) stored_bytes: u64,
-    /// Nanoseconds since 1970.
-    #[serde(serialize_with = "time_json")]
-    pub(crate) first_time: Option<i64>,
-    #[serde(serialize_with = "time_json")]
-    pub(crate) last_time: Option<i64>,
-}
-
-fn time_json<S: Serializer>(time: &Option<i64>, to: S) -> Result<S::Ok, S::Error> {
-    time.map(|time| show_time(time, 9)).serialize(to)
-}
-
-impl From<&LogReport> for LogSummary {
-    fn from(log: &LogReport) -> LogSummary {
-        let last = log.segments.last();
-        LogSummary {
-            file: last.map_or(String::new(), |report| report.path.display().to_string()),
-            log_id: log.log_id.map(|id| id.to_string()),
-            segments: log.segments.len() as u64,
-            missing_segments: count_missing(log),
-            records: log.records,
-            payload_bytes: log.payload_bytes,
-            file_bytes: log.file_bytes,
-            stored_bytes: log.stored_bytes,
-            first_time: log.segments.iter().filter_map(|report| report.first_time).min(),
-            last_time: log.segments.iter().filter_map(|report| report.last_time).max(),
-        }
-    }
-}
-
-fn count_missing(log: &LogReport) -> u64 {
-    log.missing.iter().map(|range| range.end() - range.start() + 1).sum()
+    /// The same by their names.
+    pub(crate) events: Events,
 }
 
 /// The keys are a promise to scripts. No file's object has `files`.
@@ -288,13 +279,10 @@ struct TotalsJson<'a> {
     unread: u64,
     whole: bool,
     logs: &'a [LogSummary],
+    events: &'a [EventSummary],
 }
 
 impl Totals {
-    pub(crate) fn new() -> Totals {
-        Totals { lost_max: Some(0), ..Totals::default() }
-    }
-
     /// A file by itself.
     pub(crate) fn add(&mut self, report: &Report) {
         self.files += 1;
@@ -304,8 +292,8 @@ impl Totals {
         self.payload_bytes += report.payload_bytes;
         self.file_bytes += report.file_bytes;
         self.stored_bytes += report.stored_bytes;
-        self.add_dropped(report.dropped());
-        self.add_lost(report.lost);
+        add_dropped(&mut self.dropped, report.dropped());
+        self.lost.add(report.lost.into());
     }
 
     /// A log as a whole, which knows more than its files: what is in two of them, what was between them.
@@ -316,13 +304,14 @@ impl Totals {
         }
         self.missing_segments += count_missing(log);
         self.logs.push(log.into());
+        self.events.add(log);
         self.blocks += log.blocks;
         self.records += log.records;
         self.payload_bytes += log.payload_bytes;
         self.file_bytes += log.file_bytes;
         self.stored_bytes += log.stored_bytes;
-        self.add_dropped(log.dropped());
-        self.add_lost(log.lost);
+        add_dropped(&mut self.dropped, log.dropped());
+        self.lost.add(log.lost.into());
     }
 
     fn add_damage(&mut self, report: &Report) {
@@ -330,35 +319,11 @@ impl Totals {
         self.damage += report.damage.len() as u64 + report.damage_left_out;
     }
 
-    fn add_dropped(&mut self, dropped: Dropped) {
-        self.dropped.full += dropped.full;
-        self.dropped.busy += dropped.busy;
-        self.dropped.too_large += dropped.too_large;
-        self.dropped.empty += dropped.empty;
-        self.dropped.closed += dropped.closed;
-    }
-
-    fn add_lost(&mut self, lost: Loss) {
-        self.lost_min = self.lost_min.saturating_add(lost.at_least);
-        self.lost_max = match (self.lost_max, lost.at_most) {
-            (Some(so_far), Some(more)) => Some(so_far.saturating_add(more)),
-            _ => None,
-        };
-    }
-
     pub(crate) fn is_whole(&self) -> bool {
         self.damaged_files == 0
             && self.missing_segments == 0
-            && self.lost_max == Some(0)
+            && self.lost.is_none()
             && self.unread == 0
-    }
-
-    fn show_lost(&self) -> String {
-        match self.lost_max {
-            Some(max) if max == self.lost_min => show_count(max),
-            Some(max) => format!("{} to {}", show_count(self.lost_min), show_count(max)),
-            None => format!("at least {}", show_count(self.lost_min)),
-        }
     }
 
     /// The verdict, in one line.
@@ -368,14 +333,14 @@ impl Totals {
         if self.is_whole() {
             return format!("whole: {records} in {files}, nothing damaged, nothing lost");
         }
-        let mut text = if self.damaged_files == 0 && self.lost_max == Some(0) {
+        let mut text = if self.damaged_files == 0 && self.lost.is_none() {
             format!("not all: {records} in {files}, nothing damaged there")
         } else {
             format!(
                 "damaged: {} in {} of {files}; {records} left, {} lost",
                 show_number_of(self.damage, "place"),
                 show_count(self.damaged_files),
-                self.show_lost()
+                self.lost
             )
         };
         if self.missing_segments > 0 {
@@ -399,11 +364,21 @@ impl Totals {
             file_bytes: self.file_bytes,
             stored_bytes: self.stored_bytes,
             dropped: self.dropped.into(),
-            lost: LossJson { min: self.lost_min, max: self.lost_max },
+            lost: self.lost,
             unread: self.unread,
             whole: self.is_whole(),
             logs: &self.logs,
+            events: self.events.list(),
         };
         serde_json::to_writer(out, &object)
     }
+}
+
+/// Adds up reason by reason.
+pub(crate) fn add_dropped(sum: &mut Dropped, more: Dropped) {
+    sum.full += more.full;
+    sum.busy += more.busy;
+    sum.too_large += more.too_large;
+    sum.empty += more.empty;
+    sum.closed += more.closed;
 }

@@ -1,6 +1,7 @@
 //! One record as text. Whatever ends it is the caller's.
 
 use std::{
+    borrow::Cow,
     fmt::Write as _,
     io::{self, Write},
 };
@@ -15,6 +16,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) position: Position,
     pub(crate) segment: u64,
+    /// The name of its log or event; empty: not known, or not asked for.
+    pub(crate) event: &'a [u8],
     /// Nanoseconds since 1970.
     pub(crate) time: i64,
 }
@@ -42,6 +45,8 @@ pub(crate) fn escaped(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
 #[derive(Serialize)]
 struct Json<'a> {
     session: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<Cow<'a, str>>,
     segment: u64,
     shard: u32,
     number: u64,
@@ -58,6 +63,7 @@ pub(crate) fn json(out: &mut impl Write, record: &Shown<'_>) -> Result<(), serde
     let data = std::str::from_utf8(record.bytes).ok();
     let object = Json {
         session: session_name(record.position.session()),
+        event: (!record.event.is_empty()).then(|| String::from_utf8_lossy(record.event)),
         segment: record.segment,
         shard: record.position.shard(),
         number: record.position.number(),

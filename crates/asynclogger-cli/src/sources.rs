@@ -32,8 +32,10 @@ pub(crate) fn for_each_source(
     mut each: impl FnMut(Source) -> Result<Answer, Problem>,
 ) -> Result<Told, Failure> {
     let mut told = Told { answer: Answer::Fine, unread: 0 };
+    let event = input.event.as_deref();
+    input.paths.iter().try_for_each(|path| check_event_of(path, event))?;
     for path in &input.paths {
-        let sources = match find(path, input.all) {
+        let sources = match find(path, input.all, event) {
             Ok(sources) => sources,
             Err(problem) => {
                 told.unread(problem.say()?);
@@ -41,7 +43,7 @@ pub(crate) fn for_each_source(
             }
         };
         if sources.is_empty() {
-            say(format_args!("{}: there is no log in this directory", path.display()));
+            say(there_is_none(path, event));
             told.unread(Answer::No);
         }
         for source in sources {
@@ -61,11 +63,40 @@ impl Told {
     }
 }
 
-fn find(path: &Path, all: bool) -> Result<Vec<Source>, Problem> {
+/// An event is looked for in directories: by its name in the files, which a file's own name need not be.
+pub(crate) fn check_event_of(path: &Path, event: Option<&str>) -> Result<(), Failure> {
+    if event.is_none() || path.is_dir() || !path.exists() {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(Failure::Usage(format!("{path} is no directory: --event names a log of a directory")))
+}
+
+pub(crate) fn there_is_none(path: &Path, event: Option<&str>) -> String {
+    let path = path.display();
+    match event {
+        Some(event) => format!("{path}: there is no log of the event {event:?} in this directory"),
+        None => format!("{path}: there is no log in this directory"),
+    }
+}
+
+/// The logs in a directory, or those of one event: by the names of their active files.
+pub(crate) fn logs_of(
+    directory: &Path,
+    event: Option<&str>,
+) -> Result<Vec<LogDir>, asynclogger::Error> {
+    let mut logs = LogDir::scan(directory)?;
+    if let Some(event) = event {
+        let name = event.as_bytes();
+        logs.retain(|log| log.segments().iter().any(|segment| segment.name == name));
+    }
+    logs.sort_by_cached_key(|log| log.segments().last().map(|segment| segment.path.clone()));
+    Ok(logs)
+}
+
+fn find(path: &Path, all: bool, event: Option<&str>) -> Result<Vec<Source>, Problem> {
     if path.is_dir() {
-        let mut logs = LogDir::scan(path)?;
-        // By the name of the active file: that of the log.
-        logs.sort_by_cached_key(|log| log.segments().last().map(|segment| segment.path.clone()));
+        let logs = logs_of(path, event)?;
         Ok(logs.into_iter().map(|log| Source::Log(Box::new(log))).collect())
     } else if all {
         Ok(vec![Source::Log(Box::new(LogDir::open(path)?))])

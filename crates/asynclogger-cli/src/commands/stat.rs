@@ -7,52 +7,76 @@ use serde::Serialize;
 
 use crate::{
     args::StatArgs,
+    event_summary::EventSummary,
+    log_summary::LogSummary,
     outcome::{Answer, Failure},
     output::{Output, say},
-    report::{FileJson, LogSummary, Totals},
-    sources::{Source, for_each_source},
-    units::{show_count, show_mb, show_time},
+    report::{FileJson, Totals},
+    sources::{Problem, Source, for_each_source},
+    units::{show_count, show_mb, show_number_of, show_time},
 };
 
 pub(crate) fn run(args: StatArgs) -> Result<Answer, Failure> {
     let mut out = Output::open()?;
-    let mut totals = Totals::new();
-    let mut reports = Vec::new();
+    let mut totals = Totals::default();
+    // Those that were named, and those that are of a log.
+    let (mut files, mut of_logs) = (Vec::new(), Vec::new());
     let told = for_each_source(&args.input, |source| {
         match source {
             Source::File(path) => {
                 let report = verify(&path)?;
                 totals.add(&report);
-                reports.push(report);
+                if args.json {
+                    write_json(&mut out, &report)?;
+                } else {
+                    files.push(report);
+                }
             }
             Source::Log(log) => {
                 let whole = log.verify()?;
                 totals.add_log(&whole);
-                reports.extend(whole.segments);
+                if args.json {
+                    whole.segments.iter().try_for_each(|report| write_json(&mut out, report))?;
+                } else {
+                    of_logs.extend(whole.segments);
+                }
             }
         }
         Ok(Answer::Fine)
     })?;
     totals.unread = told.unread;
     if args.json {
-        for report in &reports {
-            serde_json::to_writer(&mut out, &StatJson::from(report))?;
-            out.write_all(b"\n")?;
-        }
         totals.write_json(&mut out)?;
         out.write_all(b"\n")?;
-    } else if !reports.is_empty() {
-        write_files(&mut out, &reports, &totals)?;
-        if !totals.logs.is_empty() {
-            writeln!(out)?;
-            write_logs(&mut out, &totals.logs)?;
-        }
+    } else {
+        write_tables(&mut out, files, of_logs, &totals)?;
     }
     out.flush()?;
     if !totals.is_whole() {
         say(format_args!("{} (verify says where)", totals.verdict()));
     }
     Ok(told.answer.and(Answer::fine_if(totals.is_whole())))
+}
+
+/// Of one log its files, and the whole; of several only what they are as wholes: files would hide that.
+fn write_tables(
+    out: &mut impl Write,
+    mut files: Vec<Report>,
+    of_logs: Vec<Report>,
+    totals: &Totals,
+) -> io::Result<()> {
+    let events = totals.events.list();
+    let has_many = events.len() > 1;
+    if !has_many {
+        files.extend(of_logs);
+    }
+    if !files.is_empty() {
+        write_files(out, &files)?;
+        if !events.is_empty() {
+            writeln!(out)?;
+        }
+    }
+    if has_many { write_events(out, events) } else { write_logs(out, &totals.logs) }
 }
 
 /// The keys of `verify`, and some that describe more than they judge.
@@ -65,6 +89,11 @@ struct StatJson {
     overhead_bytes: u64,
     first_time: Option<String>,
     last_time: Option<String>,
+}
+
+fn write_json(out: &mut impl Write, report: &Report) -> Result<(), Problem> {
+    serde_json::to_writer(&mut *out, &StatJson::from(report))?;
+    Ok(out.write_all(b"\n")?)
 }
 
 impl From<&Report> for StatJson {
@@ -91,19 +120,20 @@ const LOG_HEADINGS: [&str; 8] =
     ["LOG", "SEGMENTS", "MISSING", "RECORDS", "PAYLOAD", "STORED", "FIRST", "LAST"];
 const LOG_RIGHT: [bool; 8] = [false, true, true, true, true, true, false, false];
 
-fn write_files(out: &mut impl Write, reports: &[Report], totals: &Totals) -> io::Result<()> {
+fn write_files(out: &mut impl Write, reports: &[Report]) -> io::Result<()> {
     let mut rows = vec![HEADINGS.map(String::from)];
     rows.extend(reports.iter().map(row));
     if reports.len() > 1 {
+        let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
         rows.push([
             "total".into(),
             String::new(),
             String::new(),
-            show_count(totals.records),
-            show_mb(totals.payload_bytes),
-            show_mb(totals.file_bytes.saturating_sub(totals.payload_bytes)),
-            show_mb(totals.stored_bytes),
-            show_count(totals.dropped.total()),
+            show_count(sum(|report| report.records)),
+            show_mb(sum(|report| report.payload_bytes)),
+            show_mb(sum(Report::overhead_bytes)),
+            show_mb(sum(|report| report.stored_bytes)),
+            show_count(sum(|report| report.dropped().total())),
             String::new(),
             String::new(),
             String::new(),
@@ -112,7 +142,49 @@ fn write_files(out: &mut impl Write, reports: &[Report], totals: &Totals) -> io:
     write_table(out, &rows, RIGHT)
 }
 
+const EVENT_HEADINGS: [&str; 12] = [
+    "EVENT", "FILE", "SEGMENTS", "MISSING", "RECORDS", "DROPPED", "LOST", "DAMAGED", "STORED",
+    "FIRST", "LAST", "WHOLE",
+];
+const EVENT_RIGHT: [bool; 12] =
+    [false, false, true, true, true, true, true, true, true, false, false, false];
+
+fn write_events(out: &mut impl Write, events: &[EventSummary]) -> io::Result<()> {
+    let mut rows = vec![EVENT_HEADINGS.map(String::from)];
+    let mut total = EventSummary { whole: true, ..EventSummary::default() };
+    for event in events {
+        total.add_event(event);
+        let name = match &event.event {
+            Some(name) => name.escape_debug().to_string(),
+            None => "-".into(),
+        };
+        rows.push(event_row(name, format!("{}.log", event.base), event));
+    }
+    rows.push(event_row("total".into(), show_number_of(events.len() as u64, "event"), &total));
+    write_table(out, &rows, EVENT_RIGHT)
+}
+
+fn event_row(name: String, file: String, event: &EventSummary) -> [String; 12] {
+    [
+        name,
+        file,
+        show_count(event.segments),
+        show_count(event.missing_segments),
+        show_count(event.records),
+        show_count(event.dropped.total()),
+        event.lost.to_string(),
+        show_count(event.damage),
+        show_mb(event.stored_bytes),
+        event.first_time.map_or("-".into(), |time| show_time(time, 3)),
+        event.last_time.map_or("-".into(), |time| show_time(time, 3)),
+        if event.whole { "yes".into() } else { "no".into() },
+    ]
+}
+
 fn write_logs(out: &mut impl Write, logs: &[LogSummary]) -> io::Result<()> {
+    if logs.is_empty() {
+        return Ok(());
+    }
     let mut rows = vec![LOG_HEADINGS.map(String::from)];
     rows.extend(logs.iter().map(|log| {
         [

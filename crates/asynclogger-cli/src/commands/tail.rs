@@ -9,7 +9,7 @@ use crate::{
     outcome::{Answer, Failure},
     printer::{Input, Printer},
     report::say_damage,
-    sources::Problem,
+    sources::{Problem, check_event_of, logs_of, there_is_none},
     stop::{Pause, StopSignal},
 };
 
@@ -20,7 +20,7 @@ const AT_ONCE: u64 = 10_000;
 
 pub(crate) fn run(args: TailArgs) -> Result<Answer, Failure> {
     let mut printer = Printer::open(args.print)?;
-    let told = match open(&args.path)? {
+    let told = match open(&args.path, args.event.as_deref())? {
         Ok(log) if args.follow => follow(&mut printer, log, args.records),
         Ok(log) => print_last(&mut printer, log, args.records),
         Err(problem) => Err(problem),
@@ -29,20 +29,29 @@ pub(crate) fn run(args: TailArgs) -> Result<Answer, Failure> {
 }
 
 /// The log that is meant, without the segments after the one that was named.
-fn open(path: &Path) -> Result<Result<LogDir, Problem>, Failure> {
+fn open(path: &Path, event: Option<&str>) -> Result<Result<LogDir, Problem>, Failure> {
+    check_event_of(path, event)?;
     if !path.is_dir() {
         return Ok(LogDir::open(path).map(|log| up_to(log, path)).map_err(Problem::from));
     }
-    let logs = match LogDir::scan(path) {
+    let logs = match logs_of(path, event) {
         Ok(logs) => logs,
         Err(error) => return Ok(Err(error.into())),
     };
+    if let (true, Some(_)) = (logs.is_empty(), event) {
+        return Err(Failure::Usage(there_is_none(path, event)));
+    }
     let count = logs.len();
     match logs.into_iter().next().filter(|_| count == 1) {
         Some(log) => Ok(Ok(log)),
         None => {
             let path = path.display();
-            Err(Failure::Usage(format!("{path}: there are {count} logs in it, and tail needs one")))
+            let hint = match event {
+                None if count > 1 => ": --event NAME tells which",
+                _ => "",
+            };
+            let what = format!("{path}: there are {count} logs in it, and tail needs one{hint}");
+            Err(Failure::Usage(what))
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 
 pub(crate) fn run(args: VerifyArgs) -> Result<Answer, Failure> {
     let mut out = Output::open()?;
-    let mut totals = Totals::new();
+    let mut totals = Totals::default();
     let mut tell = |report: &Report| -> Result<(), Problem> {
         if args.json {
             serde_json::to_writer(&mut out, &FileJson::from(report))?;

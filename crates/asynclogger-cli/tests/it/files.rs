@@ -77,8 +77,12 @@ fn a_directory_means_all_its_logs_and_all_means_the_log() {
     assert_eq!(json.len(), 3);
     assert_eq!(json[2]["records"], 4);
     let table = place.run("stat logs", "").ends_with(0).text();
-    // Four lines for the files, and four for the logs and the empty line before them.
-    assert_eq!(table.lines().count(), 8, "{table}");
+    // A line for each log, one above and one for all.
+    assert_eq!(table.lines().count(), 4, "{table}");
+    assert!(table.lines().nth(1).unwrap().starts_with("a      a.log "), "{table}");
+    // One log has a line for each file, and one as a whole.
+    let table = place.run("stat --event a logs", "").ends_with(0).text();
+    assert_eq!(table.lines().count(), 5, "{table}");
     assert!(table.lines().nth(1).unwrap().contains("clean"), "{table}");
 
     fs::create_dir(place.file("empty")).unwrap();

@@ -8,6 +8,8 @@ mod bench;
 mod cat;
 /// Damaged, cut and foreign files, given to every command that reads.
 mod damage;
+/// A log for each event, and how it is found again.
+mod events;
 /// Files and directories that cannot be used.
 mod files;
 /// A log that goes on in new files while it is written.

@@ -49,9 +49,13 @@ fn a_log_is_shown_as_a_whole() {
     assert_eq!(logs[0]["first_time"], json[0]["first_time"]);
     assert_eq!(logs[0]["last_time"], json[2]["last_time"]);
     let table = place.run("stat .", "").ends_with(0).text();
+    assert!(table.starts_with("EVENT "), "{table}");
+    assert!(table.contains("2,010") && table.lines().count() == 4, "{table}");
+    fs::remove_file(place.file("other.log")).unwrap();
+    let table = place.run("stat .", "").ends_with(0).text();
     let logs = table.split_once("\n\n").expect("a second table").1;
     assert!(logs.starts_with("LOG "), "{table}");
-    assert!(logs.contains("2,010") && logs.lines().count() == 3, "{table}");
+    assert!(logs.contains("2,010") && logs.lines().count() == 2, "{table}");
     // A file by itself is no log.
     let table = place.run("stat app.log", "").ends_with(0).text();
     assert!(!table.contains("\n\n"), "{table}");

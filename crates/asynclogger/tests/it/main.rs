@@ -18,6 +18,7 @@ mod logging;
 mod logrotate;
 mod manager;
 mod matrix;
+mod ml_serving;
 mod mounts;
 mod reentrancy;
 mod resources;

@@ -1,28 +1,38 @@
 //! `asynclogger write`: standard input becomes records.
 
+mod events;
+
 use std::{
-    io::{self, IsTerminal},
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use asynclogger::{Logger, Opened, Overflow, Stats};
-use rustix::io::Errno;
 
 use crate::{
     args::WriteArgs,
     errors,
-    lines::{Line, Lines},
+    input::for_each_line,
+    lines::Line,
     outcome::{Answer, Failure},
     output::say,
     progress::Progress,
     report::show_dropped,
-    stop::{Ready, StopSignal},
+    stop::StopSignal,
     units::{show_count, show_mb, show_number_of, show_seconds},
 };
 
 pub(crate) fn run(args: WriteArgs) -> Result<Answer, Failure> {
+    // One of both is there, says the parser.
+    match (args.events.clone(), args.path.clone()) {
+        (Some(directory), _) => events::run(&args, &directory),
+        (None, path) => write_log(&args, path.unwrap_or_default()),
+    }
+}
+
+fn write_log(args: &WriteArgs, path: PathBuf) -> Result<Answer, Failure> {
     let progress = Progress::new();
-    let config = args.logger.config(args.path, args.logger.policy_or(Overflow::Block));
+    let config = args.logger.config(path, args.logger.policy_or(Overflow::Block));
     let config = args.rotation.apply(config);
     let logger = Logger::new(config.on_error(errors::reporter(progress.clone())))?;
     say_if_set_aside(&logger);
@@ -34,14 +44,16 @@ pub(crate) fn run(args: WriteArgs) -> Result<Answer, Failure> {
     .map_err(|error| Failure::io("cannot catch signals", error))?;
 
     let started = Instant::now();
-    let watching = progress.watch(&logger);
+    let watched = logger.clone();
+    let watching = progress.watch(move || watched.stats());
     let read = log_input(&logger, &stop, &progress);
     let closed = logger.close();
     drop(watching);
 
     // What was logged is told whatever went wrong; the first thing that did is the one to report.
     let stats = logger.stats();
-    say(summary(&stats, started.elapsed(), &logger, args.logger.durability_name()));
+    let how = how_written(&stats, logger.path(), args.logger.durability_name());
+    say(format_args!("{}; {how}", show_records(&stats, started.elapsed())));
     read?;
     closed?;
     Ok(Answer::fine_if(stats.dropped_logs == 0 && unstored(&stats) == 0))
@@ -49,51 +61,23 @@ pub(crate) fn run(args: WriteArgs) -> Result<Answer, Failure> {
 
 /// Logs lines until the input ends or somebody wants us to.
 fn log_input(logger: &Logger, stop: &StopSignal, progress: &Progress) -> Result<(), Failure> {
-    let input = io::stdin();
-    if input.is_terminal() {
-        say("reading records from the terminal, one a line, up to the end of file (^D)");
-    }
-    // A writer that fills 64 KiB, the default, has to be woken for each of them. A pipe may be at its owner's limit,
-    // and a file is no pipe: then it stays as it is.
-    let _ = rustix::pipe::fcntl_setpipe_size(&input, 1 << 20);
-
-    let mut lines = Lines::new(logger.max_record());
-    let mut log = |line: Line<'_>| match line {
-        Line::Whole(b"") => logger.log_bytes(b"\n"),
-        Line::Whole(bytes) => logger.log_bytes(bytes),
-        Line::TooLong { number, len } => {
+    let max = logger.max_record();
+    for_each_line(max, stop, progress, |line| match line {
+        Line::Whole(bytes) => logger.log_bytes(record_of(bytes)),
+        Line::TooLong { number, len, .. } => {
             progress.say(format_args!(
-                "line {number} has {len} bytes; a record has at most {}: dropped",
-                logger.max_record()
+                "line {number} has {len} bytes; a record has at most {max}: dropped"
             ));
             // The bytes are gone, but the logger shall count it: it refuses by the length alone.
             let len = usize::try_from(len).unwrap_or(usize::MAX);
             let _ = logger.try_log_with(len, |_| {});
         }
-    };
-    loop {
-        if stop.wait(&input).map_err(input_failure)? == Ready::Stop {
-            let rest = match lines.unfinished() {
-                0 => String::new(),
-                bytes => format!("; {bytes} bytes of an unfinished line were not logged"),
-            };
-            progress.say(format_args!("stopped by a signal{rest}"));
-            return Ok(());
-        }
-        match rustix::io::read(&input, lines.room()) {
-            Ok(0) => {
-                lines.finish(log);
-                return Ok(());
-            }
-            Ok(len) => lines.advance(len, &mut log),
-            Err(Errno::INTR | Errno::AGAIN) => {}
-            Err(error) => return Err(input_failure(error)),
-        }
-    }
+    })
 }
 
-fn input_failure(error: impl Into<io::Error>) -> Failure {
-    Failure::io("standard input", error)
+/// A line's record: there are no empty ones.
+fn record_of(line: &[u8]) -> &[u8] {
+    if line.is_empty() { b"\n" } else { line }
 }
 
 /// An old file under a new name must not surprise anybody.
@@ -109,7 +93,8 @@ fn unstored(stats: &Stats) -> u64 {
     stats.lost + stats.pending
 }
 
-fn summary(stats: &Stats, time: Duration, logger: &Logger, durability: &str) -> String {
+/// What was logged, and what was not.
+fn show_records(stats: &Stats, time: Duration) -> String {
     let mut text = format!(
         "{}, {} in {}, {:.1} MB/s, dropped {}",
         show_number_of(stats.accepted, "record"),
@@ -121,6 +106,11 @@ fn summary(stats: &Stats, time: Duration, logger: &Logger, durability: &str) -> 
     if unstored(stats) > 0 {
         text += &format!(", lost {}", show_count(unstored(stats)));
     }
+    text
+}
+
+/// Where, and in which way.
+fn how_written(stats: &Stats, path: &Path, durability: &str) -> String {
     let (engine, mode) = (stats.engine, stats.direct);
-    text + &format!("; {}: {engine}, {mode}, {durability}", logger.path().display())
+    format!("{}: {engine}, {mode}, {durability}", path.display())
 }

@@ -1,0 +1,234 @@
+//! `asynclogger write --events`: each line says which event it is of.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    path::Path,
+    str,
+    time::Instant,
+};
+
+use asynclogger::{Error, ErrorKind, EventLogger, LoggerManager, Opened, Overflow};
+use memchr::memchr;
+
+use super::{how_written, record_of, show_records, unstored};
+use crate::{
+    args::WriteArgs,
+    errors,
+    input::for_each_line,
+    lines::{FRONT_BYTES, Line},
+    outcome::{Answer, Failure},
+    progress::Progress,
+    stop::StopSignal,
+    units::{show_count, show_number_of},
+};
+
+/// Of each kind of trouble so many are said one by one; the others are counted.
+const SAID: u64 = 10;
+
+pub(super) fn run(args: &WriteArgs, directory: &Path) -> Result<Answer, Failure> {
+    let progress = Progress::new();
+    // Of that path only the directory counts.
+    let config =
+        args.logger.config(directory.join("events.log"), args.logger.policy_or(Overflow::Block));
+    let config = args.rotation.apply(config);
+    let manager = LoggerManager::new(config.on_error(errors::reporter(progress.clone())))?;
+    let blocked = manager.clone();
+    let stop = StopSignal::install(move || {
+        // Refuses the record that waits, and those behind it: they are counted as dropped.
+        let _ = blocked.close();
+    })
+    .map_err(|error| Failure::io("cannot catch signals", error))?;
+
+    let started = Instant::now();
+    let watched = manager.clone();
+    let watching = progress.watch(move || watched.stats().total);
+    let mut sorter = Sorter::new(&manager, &progress);
+    // The record may be as long as ever, behind a name.
+    let max = FRONT_BYTES + manager.max_record();
+    let read = for_each_line(max, &stop, &progress, |line| sorter.line(line));
+    sorter.say_how_many_more();
+    let Sorter { events, bad_lines, unopened, first_error, .. } = sorter;
+    let events = events.len() as u64;
+    let closed = manager.close();
+    drop(watching);
+
+    // What was logged is told whatever went wrong; the first thing that did is the one to report.
+    let stats = manager.stats().total;
+    let mut summary =
+        format!("{}, {}", show_number_of(events, "event"), show_records(&stats, started.elapsed()));
+    if bad_lines.count > 0 {
+        summary += &format!(", lines without an event {}", show_count(bad_lines.count));
+    }
+    if unopened > 0 {
+        summary += &format!(", of events that could not be opened {}", show_count(unopened));
+    }
+    let how = match events {
+        // No file, no way to write it.
+        0 => manager.directory().display().to_string(),
+        _ => how_written(&stats, manager.directory(), args.logger.durability_name()),
+    };
+    progress.say(format_args!("{summary}; {how}"));
+    read?;
+    closed?;
+    match first_error {
+        // Nothing was logged at all, and that is the system's doing.
+        Some(_) if events == 0 => Err(Failure::Io("no event could be opened".into())),
+        _ => {
+            let is_all = stats.dropped_logs == 0 && bad_lines.count == 0 && unopened == 0;
+            Ok(Answer::fine_if(is_all && unstored(&stats) == 0))
+        }
+    }
+}
+
+/// Gives each line to its event.
+struct Sorter<'a> {
+    manager: &'a LoggerManager,
+    progress: &'a Progress,
+    /// One look-up here costs less than the manager's, which has to be safe beside other threads.
+    events: HashMap<Box<[u8]>, EventLogger>,
+    number: u64,
+    bad_lines: Trouble,
+    too_long: Trouble,
+    set_aside: Trouble,
+    refused: Trouble,
+    /// Names of events whose error was said.
+    refused_names: HashSet<Box<[u8]>>,
+    /// Lines of events that could not be opened.
+    unopened: u64,
+    first_error: Option<Error>,
+}
+
+/// Something that may happen more often than anybody wants to read.
+#[derive(Default)]
+struct Trouble {
+    count: u64,
+}
+
+impl Trouble {
+    fn say(&mut self, progress: &Progress, what: impl fmt::Display) {
+        self.count += 1;
+        if self.count <= SAID {
+            progress.say(what);
+        }
+    }
+
+    fn say_how_many_more(&self, progress: &Progress, what: &str) {
+        if self.count > SAID {
+            progress.say(format_args!("{} more {what}", show_count(self.count - SAID)));
+        }
+    }
+}
+
+impl<'a> Sorter<'a> {
+    fn new(manager: &'a LoggerManager, progress: &'a Progress) -> Sorter<'a> {
+        Sorter {
+            manager,
+            progress,
+            events: HashMap::new(),
+            number: 0,
+            bad_lines: Trouble::default(),
+            too_long: Trouble::default(),
+            set_aside: Trouble::default(),
+            refused: Trouble::default(),
+            refused_names: HashSet::new(),
+            unopened: 0,
+            first_error: None,
+        }
+    }
+
+    #[inline]
+    fn line(&mut self, line: Line<'_>) {
+        self.number += 1;
+        match line {
+            Line::Whole(bytes) => match split(bytes) {
+                Some((name, rest)) => self.record(name, record_of(rest), bytes.len() as u64),
+                None => self.bad_line("there is no tab behind the name of an event"),
+            },
+            Line::TooLong { len, front, .. } => match split(front) {
+                // Its bytes are gone. The manager refuses by the length alone, and counts it for the event.
+                Some((name, _)) => self.too_long(name, len),
+                None => self.bad_line("there is no tab behind the name of an event"),
+            },
+        }
+    }
+
+    #[inline]
+    fn record(&mut self, name: &[u8], record: &[u8], line_len: u64) {
+        if record.len() > self.manager.max_record() {
+            self.too_long(name, line_len);
+        } else if let Some(event) = self.events.get(name) {
+            event.log_bytes(record);
+        } else if let Some(event) = self.open(name) {
+            event.log_bytes(record);
+        }
+    }
+
+    #[cold]
+    fn too_long(&mut self, name: &[u8], line_len: u64) {
+        let max = self.manager.max_record();
+        let len = line_len - name.len() as u64 - 1;
+        let event = self.events.get(name).cloned().or_else(|| self.open(name));
+        if let Some(event) = event {
+            let what = format!(
+                "line {}: a record of {len} bytes; it has at most {max}: dropped",
+                self.number
+            );
+            self.too_long.say(self.progress, what);
+            event.log_bytes(&vec![0; max + 1]);
+        }
+    }
+
+    /// `None`: it cannot be, and the line is counted.
+    #[cold]
+    fn open(&mut self, name: &[u8]) -> Option<EventLogger> {
+        let Ok(text) = str::from_utf8(name) else {
+            self.bad_line("the name of the event is not UTF-8");
+            return None;
+        };
+        match self.manager.event(text) {
+            Ok(event) => {
+                if let Opened::SetAside { to, reason } = event.opened() {
+                    let to = to.display();
+                    let what = format!("event {text:?}: {reason}; its file was set aside as {to}");
+                    self.set_aside.say(self.progress, what);
+                }
+                self.events.insert(name.into(), event.clone());
+                Some(event)
+            }
+            Err(error) if error.kind() == ErrorKind::InvalidConfig => {
+                self.bad_line(error);
+                None
+            }
+            Err(error) => {
+                self.unopened += 1;
+                if self.refused_names.insert(name.into()) {
+                    let what = format!("event {text:?} cannot be opened: {error}");
+                    self.refused.say(self.progress, what);
+                }
+                self.first_error.get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    #[cold]
+    fn bad_line(&mut self, what: impl fmt::Display) {
+        let what = format!("line {}: {what}: not logged", self.number);
+        self.bad_lines.say(self.progress, what);
+    }
+
+    fn say_how_many_more(&self) {
+        self.bad_lines.say_how_many_more(self.progress, "lines that name no event");
+        self.too_long.say_how_many_more(self.progress, "records were too long");
+        self.set_aside.say_how_many_more(self.progress, "files were set aside");
+        self.refused.say_how_many_more(self.progress, "events cannot be opened");
+    }
+}
+
+/// The name of the event, and what is behind the tab.
+#[inline]
+fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let tab = memchr(b'\t', line)?;
+    Some((&line[..tab], &line[tab + 1..]))
+}
