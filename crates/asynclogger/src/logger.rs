@@ -207,7 +207,7 @@ impl Logger {
 
     /// How long flushes took.
     pub fn flush_metrics(&self) -> FlushMetrics {
-        self.log.flush_metrics()
+        self.log.flush_metrics(self.log.pool().sealed_count())
     }
 
     /// Each shard, now.

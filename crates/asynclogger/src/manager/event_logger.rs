@@ -1,6 +1,6 @@
 //! A handle to one event of a manager.
 
-use std::fmt;
+use std::{fmt, io::IoSlice};
 
 use crate::{LogError, Opened, write::EventHandle};
 
@@ -27,7 +27,7 @@ impl EventLogger {
     #[inline]
     pub fn log_bytes(&self, record: &[u8]) {
         // Refusals are counted.
-        let _ = self.handle.append(record);
+        let _ = self.try_log_bytes(record);
     }
 
     /// Logs a record, or says why not. A record that was taken may still be dropped, and counted, if its event
@@ -38,7 +38,31 @@ impl EventLogger {
     /// The record was refused, and counted under this reason.
     #[inline]
     pub fn try_log_bytes(&self, record: &[u8]) -> Result<(), LogError> {
-        self.handle.append(record)
+        self.handle.append(record.len(), |room| room.copy_from_slice(record))
+    }
+
+    /// Logs the pieces as one record.
+    ///
+    /// # Errors
+    /// As [`try_log_bytes`](EventLogger::try_log_bytes).
+    pub fn try_log_vectored(&self, pieces: &[IoSlice<'_>]) -> Result<(), LogError> {
+        let len = pieces.iter().fold(0_usize, |sum, piece| sum.saturating_add(piece.len()));
+        self.handle.append(len, |mut room| {
+            for piece in pieces {
+                let (place, rest) = room.split_at_mut(piece.len());
+                place.copy_from_slice(piece);
+                room = rest;
+            }
+        })
+    }
+
+    /// Logs a record of `len` bytes that `encode` writes in place, as
+    /// [`Logger::try_log_with`](crate::Logger::try_log_with) does.
+    ///
+    /// # Errors
+    /// As [`try_log_bytes`](EventLogger::try_log_bytes); `encode` was not called.
+    pub fn try_log_with(&self, len: usize, encode: impl FnOnce(&mut [u8])) -> Result<(), LogError> {
+        self.handle.append(len, encode)
     }
 
     /// The name of the event, as it was given.

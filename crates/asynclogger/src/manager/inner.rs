@@ -80,8 +80,7 @@ impl Inner {
 
     #[inline]
     pub(super) fn log(&self, name: &str, record: &[u8]) {
-        // Refusals are counted.
-        if self.shared.with(name, |handle| handle.append(record).is_ok()).is_none() {
+        if self.shared.with(name, |handle| append(handle, record)).is_none() {
             self.log_first(name, record);
         }
     }
@@ -97,8 +96,7 @@ impl Inner {
         // A call that interrupted another, or is the flusher's own, must neither wait nor lock.
         let is_nested = Local::with(|local| local.enter().is_nested());
         match if is_nested { None } else { Some(self.open(name)) } {
-            // Refusals are counted.
-            Some(Ok(handle)) => drop(handle.append(record)),
+            Some(Ok(handle)) => append(&handle, record),
             // Since the look above.
             Some(Err(error)) if error.kind() == ErrorKind::Closed => {
                 self.shared.unplaced.count_closed();
@@ -302,11 +300,15 @@ impl Inner {
             // If that takes too long, what is known is told.
             let _ = self.ask(&self.shared.sorted, Instant::now().checked_add(SORTING));
         }
-        self.of_event(name, Log::stats)
+        self.of_event(name, |handle| handle.event().log().stats())
     }
 
-    pub(super) fn of_event<T>(&self, name: &str, tell: impl FnOnce(&Log) -> T) -> Result<T, Error> {
-        let told = self.shared.with(name, |handle| tell(handle.event().log()));
+    pub(super) fn of_event<T>(
+        &self,
+        name: &str,
+        tell: impl FnOnce(&EventHandle) -> T,
+    ) -> Result<T, Error> {
+        let told = self.shared.with(name, tell);
         told.ok_or_else(|| self.no_event(name))
     }
 
@@ -326,6 +328,12 @@ impl Inner {
         let what = "this manager belongs to the parent of this process";
         Error::new(ErrorKind::Forked, what).at_path(self.directory())
     }
+}
+
+/// Refusals are counted.
+#[inline]
+fn append(handle: &EventHandle, record: &[u8]) {
+    let _ = handle.append(record.len(), |room| room.copy_from_slice(record));
 }
 
 impl Drop for Inner {

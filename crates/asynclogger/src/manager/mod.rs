@@ -7,7 +7,9 @@ use std::{fmt, path::Path, time::Duration};
 
 pub use self::event_logger::EventLogger;
 use self::inner::Inner;
-use crate::{Config, Error, FlushMetrics, Health, ManagerStats, Stats, sync::Arc};
+use crate::{
+    Config, Error, FlushMetrics, Health, ManagerStats, Stats, sync::Arc, write::MAX_EVENT_NAME,
+};
 
 /// Logs each event to a file of its own, all with one thread and one memory.
 ///
@@ -47,6 +49,9 @@ pub struct LoggerManager {
 }
 
 impl LoggerManager {
+    /// The longest name of an event, in bytes: that much fits into the start of every file.
+    pub const MAX_EVENT_NAME: usize = MAX_EVENT_NAME;
+
     /// Takes the directory of the config's path, making it if it is missing. No event is opened yet.
     ///
     /// # Errors
@@ -162,7 +167,7 @@ impl LoggerManager {
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such event.
     pub fn event_flush_metrics(&self, name: &str) -> Result<FlushMetrics, Error> {
-        self.inner.of_event(name, |log| log.flush_metrics())
+        self.inner.of_event(name, |handle| handle.event().flush_metrics())
     }
 
     /// How the worst of all events is.
@@ -175,7 +180,7 @@ impl LoggerManager {
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such event.
     pub fn event_health(&self, name: &str) -> Result<Health, Error> {
-        self.inner.of_event(name, |log| log.health())
+        self.inner.of_event(name, |handle| handle.event().log().health())
     }
 
     /// The longest record that is accepted, in bytes: at all times, for every event.

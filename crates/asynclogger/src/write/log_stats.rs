@@ -43,8 +43,8 @@ impl Log {
         sum.panics += more.panics;
     }
 
-    /// How long flushes took.
-    pub(crate) fn flush_metrics(&self) -> FlushMetrics {
+    /// How long flushes took, and how many buffers wait for one.
+    pub(crate) fn flush_metrics(&self, flush_queue_depth: usize) -> FlushMetrics {
         let ((flush_total, flush_max), (write_total, write_max)) = self.flush_times();
         let flushes = self.flushes();
         let mean = |total: Duration| {
@@ -59,7 +59,7 @@ impl Log {
             avg_write_duration: mean(write_total),
             max_write_duration: write_max,
             write_percent: if percent.is_finite() { percent } else { 0.0 },
-            flush_queue_depth: self.pool().sealed_count(),
+            flush_queue_depth,
             blocked_swaps: self.blocked_swaps(),
         }
     }

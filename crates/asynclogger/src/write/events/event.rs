@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::{
-    Opened,
+    FlushMetrics, Opened,
     sync::{Arc, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until},
     write::{log::Log, shard::Reason},
 };
@@ -147,6 +147,14 @@ impl Event {
     /// They have given some back.
     pub(super) fn release(&self, pieces: usize) {
         self.pieces.fetch_sub(pieces, Ordering::Relaxed);
+    }
+
+    /// How long its flushes took.
+    pub(crate) fn flush_metrics(&self) -> FlushMetrics {
+        let sealed = self.log.shards()[0].word().generation();
+        let waiting = sealed.saturating_sub(self.log.flushes());
+        let flush_queue_depth = usize::try_from(waiting).unwrap_or(usize::MAX);
+        FlushMetrics { flush_queue_depth, ..self.log.flush_metrics(0) }
     }
 
     /// Counts a refused record as one of this event: its file will tell.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{
-    event::{Event, Standing, Unplaced},
+    event::{Event, Unplaced},
     memory::TAG,
 };
 use crate::{
@@ -35,28 +35,26 @@ impl EventHandle {
         &self.event
     }
 
-    /// Appends a record, with the number of its event in front.
+    /// Appends a record of `len` bytes, filled in place by `fill`, with the number of its event in front.
     ///
     /// # Errors
     /// Refused, and counted.
     #[inline]
-    pub(crate) fn append(&self, record: &[u8]) -> Result<(), LogError> {
-        let len = record.len();
+    pub(crate) fn append(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), LogError> {
         // One comparison for all: an empty record wraps around, a closed event takes no length.
         if len.wrapping_sub(1) >= self.event.limit() {
-            return self.append_later(record);
+            return self.append_later(len, fill);
         }
-        self.append_now(record)
+        self.append_now(len, fill)
     }
 
     #[inline]
-    fn append_now(&self, record: &[u8]) -> Result<(), LogError> {
-        let len = record.len();
+    fn append_now(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), LogError> {
         let number = self.event.number();
         let appended = self.ingest.append(TAG + len, |room| {
             let (tag, bytes) = room.split_at_mut(TAG);
             tag.copy_from_slice(&number.to_le_bytes());
-            bytes.copy_from_slice(record);
+            fill(bytes);
         });
         match appended {
             Ok(_) => Ok(()),
@@ -66,35 +64,31 @@ impl EventHandle {
 
     /// Of no length that is taken now: perhaps later.
     #[cold]
-    fn append_later(&self, record: &[u8]) -> Result<(), LogError> {
-        let len = record.len();
-        if let Some(error) = self.wait_while_held() {
-            return Err(self.refused(error));
-        }
-        let error = match (self.event.standing(), len) {
-            (Standing::Closed, _) => LogError::Closed,
-            (_, 0) => LogError::Empty,
-            (_, len) if len <= self.event.max_record() => return self.append_now(record),
-            (_, len) => LogError::TooLarge { len, max: self.event.max_record() },
+    fn append_later(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), LogError> {
+        let max = self.event.max_record();
+        let error = match len {
+            _ if !self.event.is_open() => LogError::Closed,
+            0 => LogError::Empty,
+            len if len > max => LogError::TooLarge { len, max },
+            _ if !self.wait_while_held() => LogError::Full,
+            _ if self.event.is_open() => return self.append_now(len, fill),
+            _ => LogError::Closed,
         };
         Err(self.refused(error))
     }
 
-    /// Waits as the policy says while the event has as much memory as it may have; why that is over without
-    /// success.
-    fn wait_while_held(&self) -> Option<LogError> {
+    /// Waits as the policy says until the event takes records again, or never will; whether it came to that.
+    fn wait_while_held(&self) -> bool {
         Local::with(|local| {
             let inside = local.enter();
-            if self.event.standing() != Standing::Held {
-                return None;
-            }
             let deadline = match self.overflow {
-                _ if inside.is_nested() => return Some(LogError::Full),
-                Overflow::Drop => return Some(LogError::Full),
+                _ if !self.event.is_held() => return true,
+                Overflow::Drop => return false,
+                _ if inside.is_nested() => return false,
                 Overflow::Block => None,
                 Overflow::BlockFor(timeout) => Instant::now().checked_add(timeout),
             };
-            (!self.event.wait_while_held(deadline)).then_some(LogError::Full)
+            self.event.wait_while_held(deadline)
         })
     }
 

@@ -16,6 +16,8 @@ const PAGE: usize = 4096;
 /// What memory for events is handed out in: events with few records lose half of it each, and large blocks
 /// have many of them.
 const PIECE: usize = 16 << 10;
+/// There are at least so many pieces, if that is possible with one page each.
+const FEW: usize = 4096;
 /// From this length on a block is written, however much room there is: a device has no use for more, and the
 /// next one of the event is gathered meanwhile.
 const MOST: usize = 4 << 20;
@@ -51,7 +53,8 @@ impl Shares {
         // room at all times.
         let limit = (ingest / 4 * 3 / buffers).clamp(4 * PAGE, capacity.max(4 * PAGE));
         let beyond = (ingest / 4).max(capacity);
-        let piece = PIECE.max(align);
+        let share = (2 * config.buffer_size / FEW).next_power_of_two();
+        let piece = share.clamp(PAGE, PIECE).max(align);
         // The longest record, and what goes round it, has room at all times.
         let data = block::data_len(config.shard_capacity());
         let around = 2 * block::head_len(data, align) + block::tail_len(data, align) + 2 * piece;

@@ -22,6 +22,7 @@ mod worker;
 pub(crate) use self::{
     handle::EventHandle,
     memory::Shares,
+    name::MAX_EVENT_NAME,
     opener::Opener,
     shared::{Shared, Totals},
     worker::EventsFlusher,

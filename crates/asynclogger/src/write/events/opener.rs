@@ -101,6 +101,7 @@ impl Opener {
         match opened {
             Ok(NewEvent { event, writer }) => Ok(shared.publish(event, writer)),
             Err(error) => {
+                shared.tell(&error);
                 if self.held.len() >= HELD {
                     self.held.retain(|_, (until, _)| now < *until);
                 }

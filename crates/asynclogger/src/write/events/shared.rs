@@ -1,6 +1,10 @@
 //! What callers and the flusher of a manager have in common.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
+};
 
 use super::{
     event::{Event, Unplaced},
@@ -8,7 +12,7 @@ use super::{
     table::Table,
 };
 use crate::{
-    Config, Error, ErrorKind, FlushMetrics, Health, Stats,
+    Config, EngineKind, Error, ErrorKind, FlushMetrics, Health, IoMode, Stats,
     sync::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until},
     write::{
         gate::Gate,
@@ -53,6 +57,8 @@ struct State {
     free: Vec<u32>,
     next: u32,
     past: Past,
+    /// How the last event was written that was opened.
+    io: (IoMode, EngineKind),
 }
 
 /// What closed events have done.
@@ -99,6 +105,13 @@ impl Shared {
         self.table.all()
     }
 
+    /// Tells the user's callback, whose panics are its own.
+    pub(super) fn tell(&self, error: &Error) {
+        if let Some(callback) = &self.config.on_error {
+            let _ = catch_unwind(AssertUnwindSafe(|| callback(error)));
+        }
+    }
+
     /// A number for a new event.
     ///
     /// # Errors
@@ -130,6 +143,7 @@ impl Shared {
         // First: the flusher finds the event when it finds a record of it.
         lock(&self.orders).new.push((event, writer));
         self.order();
+        lock(&self.state).io = handle.event().log().io();
         self.table.insert(handle.clone());
         handle
     }
@@ -216,7 +230,8 @@ impl Shared {
             if Arc::get_mut(event).is_none() {
                 return true;
             }
-            add(&mut past.stats, &mut past.metrics, event.log());
+            add(&mut past.stats, &mut past.metrics, event);
+            past.metrics.flush_queue_depth = 0;
             resting.push(event.number());
             false
         });
@@ -224,41 +239,44 @@ impl Shared {
 
     /// Sums over all events.
     pub(crate) fn totals(&self) -> Totals {
-        // What was written first: then it is never more than what was accepted.
+        // In this order: then neither what was written nor what was refused later is more than what was
+        // accepted.
         let state = lock(&self.state);
+        let unplaced = &self.unplaced;
+        let sorted_out = unplaced.sorted_out();
         let Past { mut stats, mut metrics } = state.past.clone();
         let mut health = Health::Ok;
         let open = self.table.all();
         let open_events = open.iter().map(|handle| handle.event());
         for event in open_events.chain(state.closing.values()) {
             health = health.max(event.log().health());
-            add(&mut stats, &mut metrics, event.log());
+            add(&mut stats, &mut metrics, event);
         }
         for event in &state.retired {
-            add(&mut stats, &mut metrics, event.log());
+            add(&mut stats, &mut metrics, event);
         }
+        (stats.direct, stats.engine) =
+            open.first().map_or(state.io, |handle| handle.event().log().io());
         drop(state);
-        let (direct, engine) =
-            open.first().map(|handle| handle.event().log().io()).unwrap_or_default();
-        (stats.direct, stats.engine) = (direct, engine);
-        let unplaced = &self.unplaced;
         stats.dropped.closed += unplaced.closed();
         stats.dropped_logs = stats.dropped.total();
         // Those that are not sorted yet, too.
-        stats.accepted = self.ingest.accepted() - unplaced.sorted_out();
+        stats.accepted = self.ingest.accepted() - sorted_out;
         stats.pending = stats.accepted.saturating_sub(stats.written + stats.lost);
         stats.total_logs = stats.accepted + stats.dropped_logs;
         let flushes = u32::try_from(metrics.total_flushes).unwrap_or(u32::MAX);
         metrics.avg_flush_duration =
             metrics.total_flush_duration.checked_div(flushes).unwrap_or_default();
+        metrics.flush_queue_depth += self.ingest.pool().sealed_count();
+        metrics.blocked_swaps = self.ingest.blocked_swaps();
         Totals { stats, metrics, health, events: open.len() }
     }
 }
 
-/// Adds what a log has done.
-fn add(stats: &mut Stats, metrics: &mut FlushMetrics, log: &Log) {
-    log.add_to(stats);
-    let of_log = log.flush_metrics();
+/// Adds what an event has done.
+fn add(stats: &mut Stats, metrics: &mut FlushMetrics, event: &Event) {
+    event.log().add_to(stats);
+    let of_log = event.flush_metrics();
     let flushes = metrics.total_flushes + of_log.total_flushes;
     let weighed = metrics.avg_write_duration.as_secs_f64() * metrics.total_flushes as f64
         + of_log.avg_write_duration.as_secs_f64() * of_log.total_flushes as f64;
@@ -271,5 +289,4 @@ fn add(stats: &mut Stats, metrics: &mut FlushMetrics, log: &Log) {
     let percent = 100.0 * mean * flushes as f64 / metrics.total_flush_duration.as_secs_f64();
     metrics.write_percent = if percent.is_finite() { percent } else { 0.0 };
     metrics.flush_queue_depth += of_log.flush_queue_depth;
-    metrics.blocked_swaps += of_log.blocked_swaps;
 }
