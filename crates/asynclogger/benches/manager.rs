@@ -114,8 +114,8 @@ impl Load<'_> {
         let config = self.config("one.log");
         let path = self.directory.join("one.log");
         let logger = Logger::new(config).expect("a logger");
-        let seen = self
-            .run(|_, record| logger.log_bytes(record), || logger.close().expect("close"));
+        let seen =
+            self.run(|_, record| logger.log_bytes(record), || logger.close().expect("close"));
         let report = verify(&path).expect("a report");
         let (whole, found) = (u64::from(report.is_whole()), report.records);
         let file_bytes = fs::metadata(&path).expect("the file").len();
