@@ -5,6 +5,7 @@ mod failing;
 mod files;
 mod races;
 mod resources;
+mod retention;
 mod rotation;
 mod seed;
 
