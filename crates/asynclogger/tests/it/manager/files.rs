@@ -121,3 +121,83 @@ fn a_file_that_is_moved_while_it_is_closed_is_not_written_to() {
     assert_eq!(records(&file(&directory, "a")), [b"second"]);
     assert_eq!(fs::metadata(&moved).expect("the file").len() % 4096, 0);
 }
+
+/// A hundred events and four files: while an event's is closed, it is renamed, deleted, cut, or replaced by
+/// something else. What is written after that is in a new file, what was there before is where it was put,
+/// and nothing that is not the event's is written to.
+#[test]
+fn files_that_change_while_they_are_closed_are_not_written_to() {
+    const EVENTS: usize = 100;
+    const FOREIGN: &[u8] = b"somebody else's";
+    let directory = directory();
+    let manager = LoggerManager::new(config(&directory).event_files(4)).expect("a manager");
+    let names: Vec<String> = (0..EVENTS).map(|event| format!("event-{event:03}")).collect();
+    let log_all = |what: &str| {
+        for name in &names {
+            manager.log_with_event(name, what);
+        }
+        manager.flush().expect("flush");
+        let stats = manager.stats();
+        assert!(stats.open_files <= 4, "{}", stats.open_files);
+        assert_eq!(stats.events, EVENTS);
+    };
+    log_all("first");
+    log_all("second");
+    // Which of them are open now is not known from outside: so that those are not among the changed.
+    for name in &names[EVENTS - 4..] {
+        manager.log_with_event(name, "open");
+        manager.flush().expect("flush");
+    }
+    let moved = |name: &str| directory.path().join(format!("{name}.moved"));
+    for (at, name) in names.iter().enumerate().take(EVENTS - 4) {
+        let path = file(&directory, name);
+        match at % 6 {
+            0 => {}
+            1 => fs::rename(&path, moved(name)).expect("renamed"),
+            2 => fs::remove_file(&path).expect("removed"),
+            // By another file.
+            3 => {
+                fs::rename(&path, moved(name)).expect("renamed");
+                fs::write(&path, FOREIGN).expect("a file");
+            }
+            // By a copy of itself, which is not the file that is known.
+            4 => {
+                fs::rename(&path, moved(name)).expect("renamed");
+                fs::copy(moved(name), &path).expect("copied");
+            }
+            // By a link to where it is now.
+            _ => {
+                fs::rename(&path, moved(name)).expect("renamed");
+                std::os::unix::fs::symlink(moved(name), &path).expect("a link");
+            }
+        }
+    }
+    log_all("third");
+    log_all("fourth");
+    let stats = manager.close().expect("close");
+    assert_eq!((stats.total.accepted, stats.total.dropped_logs), (4 * EVENTS as u64 + 4, 0));
+    assert_eq!((stats.total.durable, stats.total.lost), (stats.total.accepted, 0));
+
+    let (before, after) = ([&b"first"[..], b"second"], [&b"third"[..], b"fourth"]);
+    for (at, name) in names.iter().enumerate().take(EVENTS - 4) {
+        let path = file(&directory, name);
+        match at % 6 {
+            0 => assert_eq!(records(&path), [before, after].concat(), "{name}"),
+            _ => assert_eq!(records(&path), after, "{name}"),
+        }
+        // Nothing was written to what was put away, or set aside.
+        if matches!(at % 6, 1 | 3 | 4 | 5) {
+            assert_eq!(records(&moved(name)), before, "{name}");
+        }
+        assert!(fs::symlink_metadata(&path).expect("the file").is_file(), "{name}");
+    }
+    let foreign = |name: &String| {
+        let begin = format!("{name}_");
+        let is_archived = |other: &String| other.starts_with(&begin);
+        let set_aside = logs_in(&directory).into_iter().find(is_archived);
+        set_aside.map(|other| fs::read(directory.path().join(other)).expect("the file"))
+    };
+    for name in names.iter().take(EVENTS - 4).skip(3).step_by(6) {
+        assert_eq!(foreign(name).as_deref(), Some(FOREIGN), "{name}");
+    }
+}

@@ -3,6 +3,7 @@
 mod calls;
 mod failing;
 mod files;
+mod killed;
 mod races;
 mod resources;
 mod retention;

@@ -119,19 +119,20 @@ fn what_is_not_beyond_doubt_an_events_survives_the_limit() {
     // An event whose active file is gone.
     archive(&directory, "gone", 9);
     // A plain logger, closed by now.
-    let own = file(&directory, "own");
-    let logger = Logger::new(Config::new(&own)).expect("a logger");
-    logger.log("of its own");
-    logger.close().expect("close");
-    fs::rename(&own, path("own_2020-01-01_00-00-00.log")).expect("renamed");
-    drop(Logger::new(Config::new(&own)).expect("a logger"));
+    let logger_with_a_past = |name: &str| {
+        for archived in [Some(path(&format!("{name}_2020-01-01_00-00-00.log"))), None] {
+            let logger = Logger::new(Config::new(file(&directory, name))).expect("a logger");
+            logger.log("of its own");
+            logger.close().expect("close");
+            if let Some(to) = archived {
+                fs::rename(file(&directory, name), to).expect("renamed");
+            }
+        }
+    };
+    logger_with_a_past("own");
     // One whose name no event's file has.
     let long = format!("own~{}", "0".repeat(16));
-    let logger = Logger::new(Config::new(file(&directory, &long))).expect("a logger");
-    logger.log("of its own");
-    logger.close().expect("close");
-    fs::copy(file(&directory, &long), path(&format!("{long}_2020-01-01_00-00-00.log")))
-        .expect("copied");
+    logger_with_a_past(&long);
     fs::remove_file(path(&format!(".{long}.lock"))).expect("the lock file");
 
     let before = logs_in(&directory);
