@@ -1,17 +1,36 @@
-//! What `scripts/instructions` counts under callgrind: one `log_bytes` of 256 bytes, and the reading of
-//! one record. Instructions, not time: noise cannot hide a slower hot path.
+//! What `scripts/instructions` counts under callgrind: one `log_bytes` of 256 bytes, by a plain logger,
+//! through an event's handle and by an event's name, and the reading of one record. Instructions, not
+//! time: noise cannot hide a slower hot path.
 
-use std::hint::black_box;
+use std::{hint::black_box, path::Path};
 
-use asynclogger::{Config, Logger, Reader};
+use asynclogger::{Config, EventLogger, Logger, LoggerManager, Reader};
 
 /// In one buffer, so that no swap is among them.
 const RECORDS: u64 = 20_000;
+/// The buffers that events share are smaller.
+const OF_EVENTS: u64 = 2_000;
+/// That are open meanwhile.
+const EVENTS: usize = 1_000;
 
 #[inline(never)]
 fn log_records(logger: &Logger, record: &[u8]) {
     for _ in 0..RECORDS {
         logger.log_bytes(black_box(record));
+    }
+}
+
+#[inline(never)]
+fn log_through_handle(event: &EventLogger, record: &[u8]) {
+    for _ in 0..OF_EVENTS {
+        event.log_bytes(black_box(record));
+    }
+}
+
+#[inline(never)]
+fn log_by_name(manager: &LoggerManager, name: &str, record: &[u8]) {
+    for _ in 0..OF_EVENTS {
+        manager.log_bytes_with_event(black_box(name), black_box(record));
     }
 }
 
@@ -23,9 +42,7 @@ fn read_records(reader: &mut Reader) {
     }
 }
 
-fn main() {
-    let directory = std::path::Path::new("target/instructions");
-    let _ = std::fs::remove_dir_all(directory);
+fn plain(directory: &Path) {
     let path = directory.join("app.log");
     let logger = Logger::new(Config::new(&path)).expect("a logger");
     let record = [7; 256];
@@ -41,5 +58,35 @@ fn main() {
     }
     read_records(&mut reader);
     assert!(reader.next_record().expect("read").is_none());
+}
+
+fn of_events(directory: &Path) {
+    let config = Config::new(directory.join("events/base.log"));
+    let manager = LoggerManager::new(config).expect("a manager");
+    // As long as names are: three words of the hash.
+    let names: Vec<_> = (0..EVENTS).map(|event| format!("checkout-event-{event:04}")).collect();
+    for name in &names {
+        manager.initialize_event_logger(name).expect("opened");
+    }
+    let (name, record) = (&names[EVENTS / 2], [7; 256]);
+    let event = manager.event(name).expect("open");
+    // As above; and each of them begins with a buffer of its own.
+    event.log_bytes(&record);
+    manager.log_bytes_with_event(name, &record);
+    manager.flush().expect("flush");
+    event.log_bytes(&record);
+    log_through_handle(&event, &record);
+    manager.flush().expect("flush");
+    event.log_bytes(&record);
+    log_by_name(&manager, name, &record);
+    let stats = manager.close().expect("close");
+    assert_eq!((stats.total.accepted, stats.total.dropped_logs), (4 + 2 * OF_EVENTS, 0));
+}
+
+fn main() {
+    let directory = Path::new("target/instructions");
+    let _ = std::fs::remove_dir_all(directory);
+    plain(directory);
+    of_events(directory);
     let _ = std::fs::remove_dir_all(directory);
 }

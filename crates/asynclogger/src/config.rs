@@ -349,13 +349,16 @@ impl Config {
         self.rotation.validate(shard)?;
         self.retention.validate()?;
         self.compression.validate()?;
-        if let (Compression::Off, Some(total), Some(size)) =
-            (self.compression, self.retention.max_total, self.rotation.max_size)
-            && total < size
-        {
-            return invalid(format!(
-                "Retention::max_total is {total}; one file may have {size} bytes (Rotation::max_size)"
-            ));
+        let Retention { max_total, directory_total, .. } = self.retention;
+        for (limit, total) in [("max_total", max_total), ("directory_total", directory_total)] {
+            if let (Compression::Off, Some(total), Some(size)) =
+                (self.compression, total, self.rotation.max_size)
+                && total < size
+            {
+                return invalid(format!(
+                    "Retention::{limit} is {total}; one file may have {size} bytes (Rotation::max_size)"
+                ));
+            }
         }
         Ok(self)
     }

@@ -77,6 +77,10 @@ impl Logger {
     /// of the system.
     pub fn new(config: Config) -> Result<Logger, Error> {
         let config = config.validate()?;
+        if config.retention.directory_total.is_some() {
+            let what = "Retention::directory_total is for a LoggerManager; a logger has max_total";
+            return Err(Error::new(ErrorKind::InvalidConfig, what).at_path(config.path()));
+        }
         let session = new_session()?;
         let zone = Zone::of(&config.rotation)?;
         let capacity = config.shard_capacity();

@@ -38,6 +38,7 @@ pub struct Retention {
     pub(crate) keep: Option<usize>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) max_total: Option<u64>,
+    pub(crate) directory_total: Option<u64>,
     pub(crate) when_full: WhenFull,
 }
 
@@ -66,6 +67,20 @@ impl Retention {
         self
     }
 
+    /// Of a [`LoggerManager`](crate::LoggerManager): the most bytes of all archived segments of all its events
+    /// together, as they are on the disk, those of events that are not open too; more than nothing. The
+    /// segment goes first that was over first, whichever event's it is; the newest of all is kept. A
+    /// [`Logger`](crate::Logger) refuses it.
+    ///
+    /// Counted and deleted is only what is beyond doubt an event's: its archived segments carry the id of the
+    /// log that is at the event's name, and that is the name of an event. So what is left of an event whose
+    /// active file was removed stays, as does the log of a plain logger in the same directory, by whose
+    /// lock file it is known.
+    pub fn directory_total(mut self, bytes: u64) -> Retention {
+        self.directory_total = Some(bytes);
+        self
+    }
+
     /// What happens when the file system is full. Default: [`WhenFull::Wait`].
     pub fn when_full(mut self, order: WhenFull) -> Retention {
         self.when_full = order;
@@ -83,6 +98,9 @@ impl Retention {
         }
         if self.max_total == Some(0) {
             return invalid("Retention::max_total is 0");
+        }
+        if self.directory_total == Some(0) {
+            return invalid("Retention::directory_total is 0");
         }
         Ok(())
     }
@@ -103,6 +121,7 @@ mod tests {
             (Retention::new().keep(0), "keep"),
             (Retention::new().max_age(Duration::ZERO), "max_age"),
             (Retention::new().max_total(0), "max_total"),
+            (Retention::new().directory_total(0), "directory_total"),
         ] {
             let error = Config::new("a.log").retention(retention).validate().expect_err(word);
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);
@@ -116,6 +135,9 @@ mod tests {
         let config = config.retention(Retention::new().max_total((1 << 30) - 1));
         let error = config.clone().validate().expect_err("too little");
         assert!(error.to_string().contains("max_total"), "{error}");
+        let config = config.retention(Retention::new().directory_total((1 << 30) - 1));
+        let error = config.clone().validate().expect_err("too little");
+        assert!(error.to_string().contains("directory_total"), "{error}");
         if cfg!(feature = "zstd") {
             let compressed = config.compression(Compression::Zstd { level: 3 });
             compressed.validate().expect("compressed files are shorter");

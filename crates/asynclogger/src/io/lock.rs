@@ -145,7 +145,8 @@ impl EventsLock {
     }
 }
 
-fn lock_name(base: &OsStr) -> OsString {
+/// The name of the lock file of a logger; it stays when the logger is gone.
+pub(crate) fn lock_name(base: &OsStr) -> OsString {
     let mut name = OsString::from(".");
     name.push(base);
     name.push(".lock");

@@ -44,7 +44,7 @@ pub(crate) use self::{
     directory::Directory,
     driver::Driver,
     limits::descriptor_limit,
-    lock::{EventsLock, WriterLock},
+    lock::{EventsLock, WriterLock, lock_name},
     random::random,
     signals::with_signals_blocked,
 };

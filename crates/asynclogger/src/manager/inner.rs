@@ -88,21 +88,28 @@ impl Inner {
     /// The event is not open.
     #[cold]
     fn log_first(&self, name: &str, record: &[u8]) {
-        let is_over = self.shared.ingest.gate().ending() != Ending::Open;
-        if is_over || self.shared.is_closing(name) {
-            self.shared.unplaced.count_closed();
-            return;
-        }
-        // A call that interrupted another, or is the flusher's own, must neither wait nor lock.
-        let is_nested = Local::with(|local| local.enter().is_nested());
-        match if is_nested { None } else { Some(self.open(name)) } {
+        let unplaced = &self.shared.unplaced;
+        match self.open_to_log(name) {
             Some(Ok(handle)) => append(&handle, record),
-            // Since the look above.
-            Some(Err(error)) if error.kind() == ErrorKind::Closed => {
-                self.shared.unplaced.count_closed();
-            }
-            Some(Err(_)) | None => self.shared.unplaced.count_unopened(),
+            Some(Err(ErrorKind::Closed)) => unplaced.count_closed(),
+            Some(Err(_)) | None => unplaced.count_unopened(),
         }
+    }
+
+    /// `None`: this call interrupted another, or is the flusher's own, and must neither wait nor lock; not
+    /// even to see whether the event is being closed.
+    fn open_to_log(&self, name: &str) -> Option<Result<EventHandle, ErrorKind>> {
+        Local::with(|local| {
+            let inside = local.enter();
+            if inside.is_nested() {
+                return None;
+            }
+            let is_over = self.shared.ingest.gate().ending() != Ending::Open;
+            if is_over || self.shared.is_closing(name) {
+                return Some(Err(ErrorKind::Closed));
+            }
+            Some(self.open(name).map_err(|error| error.kind()))
+        })
     }
 
     /// Opens an event, unless somebody else just did.
@@ -110,9 +117,7 @@ impl Inner {
         if self.shared.ingest.is_forked() {
             return Err(self.forked());
         }
-        Local::with(|local| {
-            // A signal handler that logs here must not lock what we hold.
-            let _inside = local.enter();
+        inside(|| {
             let mut opening = lock(&self.opener);
             if let Some(handle) = self.shared.with(name, EventHandle::clone) {
                 return Ok(handle);
@@ -136,7 +141,7 @@ impl Inner {
         self.not_on_the_flusher()?;
         let deadline = Instant::now().checked_add(self.config().flush_timeout.max(STALL));
         loop {
-            if !self.shared.wait_closed(name, deadline) {
+            if !inside(|| self.shared.wait_closed(name, deadline)) {
                 let what =
                     format!("the event {name:?} is being closed, and its device does not answer");
                 return Err(Error::new(ErrorKind::Timeout, what).at_path(self.directory()));
@@ -164,15 +169,14 @@ impl Inner {
     pub(super) fn close_event(&self, name: &str) -> Result<Stats, Error> {
         self.not_forked()?;
         self.not_on_the_flusher()?;
-        let begun = Local::with(|local| {
-            let _inside = local.enter();
-            self.shared.begin_close(name)
-        });
+        let begun = inside(|| self.shared.begin_close(name));
         let event = begun.ok_or_else(|| self.no_event(name))?;
         let log = event.log();
         let moved = || (log.bytes_written(), log.errors());
-        self.wait_while_it_moves(moved, |deadline| self.shared.wait_closed(name, deadline))
-            .map_err(|kind| self.not_closed(kind, &log.stats(), log.last_error()))?;
+        self.wait_while_it_moves(moved, |deadline| {
+            inside(|| self.shared.wait_closed(name, deadline))
+        })
+        .map_err(|kind| self.not_closed(kind, &log.stats(), log.last_error()))?;
         Ok(log.stats())
     }
 
@@ -223,29 +227,31 @@ impl Inner {
     }
 
     fn ask(&self, gate: &Gate, deadline: Option<Instant>) -> Result<(), Error> {
-        let ticket = gate.request();
-        self.shared.bell.ring(Sleep::Timed);
-        gate.wait(ticket, deadline)
+        inside(|| {
+            let ticket = gate.request();
+            self.shared.bell.ring(Sleep::Timed);
+            gate.wait(ticket, deadline)
+        })
     }
 
     pub(super) fn close(&self) -> Result<(), Error> {
         self.not_forked()?;
         self.not_on_the_flusher()?;
+        inside(|| self.close_now())
+    }
+
+    fn close_now(&self) -> Result<(), Error> {
         // One closer at a time; a second one finds the work done.
         let mut flusher = lock(&self.flusher);
         let (ingest, gate) = (&self.shared.ingest, self.shared.ingest.gate());
         if gate.ending() == Ending::Closed {
             return Ok(());
         }
-        let stuck = Local::with(|local| {
-            let _inside = local.enter();
-            // Who opens an event now is done before, or refused.
-            lock(&self.opener).is_over = true;
-            let stuck = ingest.close_shards(Instant::now() + self.config().flush_timeout);
-            self.shared.bell.ring(Sleep::Timed);
-            ingest.pool().wake_writers(ingest.index());
-            stuck
-        });
+        // Who opens an event now is done before, or refused.
+        lock(&self.opener).is_over = true;
+        let stuck = ingest.close_shards(Instant::now() + self.config().flush_timeout);
+        self.shared.bell.ring(Sleep::Timed);
+        ingest.pool().wake_writers(ingest.index());
         if stuck > 0 {
             let what = format!("{stuck} shards are claimed by threads that do not go on");
             return Err(Error::new(ErrorKind::Timeout, what).at_path(self.directory()));
@@ -253,7 +259,7 @@ impl Inner {
         gate.set_ending(Ending::Closing);
         self.shared.bell.ring(Sleep::Timed);
         let moved = || {
-            let stats = self.shared.totals().stats;
+            let stats = self.totals().stats;
             (stats.bytes_written, stats.flush_errors)
         };
         let closed =
@@ -263,7 +269,7 @@ impl Inner {
                 let log = handle.event().log();
                 (log.health() >= Health::Failing).then(|| log.last_error()).flatten()
             });
-            self.not_closed(kind, &self.shared.totals().stats, failing)
+            self.not_closed(kind, &self.totals().stats, failing)
         })?;
         flusher.stop(true);
         drop(flusher);
@@ -274,7 +280,7 @@ impl Inner {
     }
 
     fn totals(&self) -> Totals {
-        self.shared.totals()
+        inside(|| self.shared.totals())
     }
 
     pub(super) fn stats(&self) -> ManagerStats {
@@ -336,6 +342,14 @@ fn append(handle: &EventHandle, record: &[u8]) {
     let _ = handle.append(record.len(), |room| room.copy_from_slice(record));
 }
 
+/// Does what takes a lock: a signal handler that logs meanwhile on this thread must not want it, too.
+fn inside<T>(call: impl FnOnce() -> T) -> T {
+    Local::with(|local| {
+        let _inside = local.enter();
+        call()
+    })
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         if self.shared.ingest.is_forked() {
@@ -351,7 +365,7 @@ impl Drop for Inner {
         self.shared.ingest.close_shards(Instant::now());
         self.shared.ingest.gate().set_ending(Ending::Abandoned);
         self.shared.bell.ring(Sleep::Timed);
-        let written = || self.shared.totals().stats.bytes_written;
+        let written = || self.totals().stats.bytes_written;
         let mut moved = (Instant::now(), written());
         let mut over = !on_flusher;
         while over && !self.shared.ingest.gate().wait_closed(Instant::now() + LAST_STALL / 10) {

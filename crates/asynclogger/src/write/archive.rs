@@ -6,7 +6,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs::{self, File},
     io,
-    os::unix::fs::FileExt,
+    os::unix::{ffi::OsStrExt, fs::FileExt},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -88,10 +88,7 @@ impl LogName {
     pub(super) fn archived_form(&self, name: &OsStr) -> Option<Form> {
         let (name, base) = (name.as_encoded_bytes(), self.base.as_encoded_bytes());
         let rest = name.strip_prefix(base)?.strip_prefix(b"_")?;
-        let (rest, form) = match rest.strip_suffix(COMPRESSED_SUFFIX.as_bytes()) {
-            Some(rest) => (rest, Form::Compressed),
-            None => (rest, Form::Plain),
-        };
+        let (rest, form) = split_form(rest);
         is_time_and_number(rest.strip_suffix(SUFFIX.as_bytes())?).then_some(form)
     }
 }
@@ -103,6 +100,30 @@ pub(super) enum Form {
     Plain,
     /// With `.zst` behind the name.
     Compressed,
+}
+
+/// If a name is one that archived segments have, of whatever log: that log's name without `.log`, and the
+/// form of the file.
+pub(super) fn archived_name(name: &OsStr) -> Option<(&OsStr, Form)> {
+    const TIME: usize = "0000-00-00_00-00-00".len();
+    let (plain, form) = split_form(name.as_encoded_bytes());
+    let stem = plain.strip_suffix(SUFFIX.as_bytes())?;
+    // The time is all of what is in front of the number, if there is one, so its begin is where it fits.
+    let time_ends = |end: &usize| {
+        let at = end.checked_sub(TIME)?;
+        let fits = stem[..at].last() == Some(&b'_') && is_time_and_number(&stem[at..]);
+        fits.then(|| at - 1)
+    };
+    let dot = stem.iter().rposition(|byte| *byte == b'.');
+    let at = [Some(stem.len()), dot].iter().flatten().find_map(time_ends)?;
+    Some((OsStr::from_bytes(&stem[..at]), form))
+}
+
+fn split_form(name: &[u8]) -> (&[u8], Form) {
+    match name.strip_suffix(COMPRESSED_SUFFIX.as_bytes()) {
+        Some(rest) => (rest, Form::Compressed),
+        None => (name, Form::Plain),
+    }
 }
 
 /// Whether it is `YYYY-MM-DD_HH-MM-SS[.N]`. No more and no less: `app` must not take the files of a log
@@ -214,16 +235,26 @@ pub(crate) fn inspect(path: &Path) -> Result<Existing, Error> {
     Ok(clean.unwrap_or_else(|reason| Existing::Other { lineage, reason }))
 }
 
+/// The start of a file that is not compressed, and the full name in it; `None`: it has none.
+///
+/// # Errors
+/// Those of the system.
+pub(super) fn start_and_name(file: &File) -> io::Result<Option<(Prefix, Vec<u8>)>> {
+    let bytes = start_bytes(|offset, bytes| read_up_to(file, bytes, offset))?;
+    Ok(match metadata::decode(&bytes) {
+        Ok((prefix, Metadata::Start(start))) if prefix.offset == 0 => {
+            Some((prefix, start.name.to_vec()))
+        }
+        _ => None,
+    })
+}
+
 /// The full name in the start block of a file; `None`: it is no log of ours, or is not there.
 pub(super) fn name_in(path: &Path) -> Option<Vec<u8>> {
     // Not through a link, and not into a pipe.
     fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
     let file = File::open(path).ok()?;
-    let bytes = start_bytes(|offset, bytes| read_up_to(&file, bytes, offset)).ok()?;
-    match metadata::decode(&bytes) {
-        Ok((prefix, Metadata::Start(start))) if prefix.offset == 0 => Some(start.name.to_vec()),
-        _ => None,
-    }
+    start_and_name(&file).ok()?.map(|(_, name)| name)
 }
 
 pub(super) fn lineage(start: &Prefix) -> Lineage {
@@ -455,8 +486,10 @@ mod tests {
         for number in [0, 1, 12, u32::MAX] {
             let mut archived = name.archived(time, number);
             assert_eq!(name.archived_form(&archived), Some(Form::Plain));
+            assert_eq!(archived_name(&archived), Some((OsStr::new("app"), Form::Plain)));
             archived.push(COMPRESSED_SUFFIX);
             assert_eq!(name.archived_form(&archived), Some(Form::Compressed));
+            assert_eq!(archived_name(&archived), Some((OsStr::new("app"), Form::Compressed)));
         }
         for other in [
             "app.log",
@@ -473,6 +506,8 @@ mod tests {
             "app_2023.txt",
         ] {
             assert_eq!(name.archived_form(OsStr::new(other)), None, "{other}");
+            let base = archived_name(OsStr::new(other)).map(|(base, _)| base);
+            assert_ne!(base, Some(OsStr::new("app")), "{other}");
         }
         assert_eq!(LogName::of(Path::new("plain")).expect("name").base(), "plain");
         assert!(LogName::of(Path::new("/")).is_err());

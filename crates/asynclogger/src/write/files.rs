@@ -6,7 +6,7 @@ use std::{ffi::OsStr, path::Path};
 use super::{
     active::{Over, Standing},
     archive::{self, Existing, LastName, Lineage, LogName},
-    archivist::ArchiveSettings,
+    archivist::{ArchiveSettings, WholeDirectory},
     fault,
     segment::{Segment, wall_clock},
 };
@@ -105,6 +105,7 @@ pub(crate) struct EventOpening<'a> {
     pub(crate) full_name: &'a str,
     /// Whether there may be archived segments of this name: looking for them reads the directory.
     pub(crate) has_past: bool,
+    pub(crate) whole: Option<Arc<WholeDirectory>>,
 }
 
 /// Where and as what a session begins in a file.
@@ -155,10 +156,10 @@ impl LogFiles {
         driver: Driver,
         session: u64,
     ) -> Result<(LogFiles, Segment, Opened), Error> {
-        let EventOpening { directory, lock, full_name, has_past } = opening;
+        let EventOpening { directory, lock, full_name, has_past, whole } = opening;
         let name = LogName::of(config.path())?;
         let lock = lock.take_event(&directory, name.base(), config.path())?;
-        let archive = ArchiveSettings::new(config, directory.clone(), name.clone());
+        let archive = ArchiveSettings::new(config, directory.clone(), name.clone()).within(whole);
         let home = Place { directory, name, archive: Arc::new(archive), _lock: lock };
         let full_name = full_name.as_bytes().to_vec();
         LogFiles::open_in(home, full_name, has_past, config, driver, session)

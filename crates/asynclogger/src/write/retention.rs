@@ -55,6 +55,53 @@ pub(crate) fn oldest(files: &[ArchivedFile], active: Lineage) -> Vec<usize> {
     }
 }
 
+/// One log of several in a directory.
+pub(crate) struct OneOf {
+    pub(crate) files: Vec<ArchivedFile>,
+    /// The segment that is written, or was written last. Archived ones from here on are not to be deleted.
+    pub(crate) active: Lineage,
+    /// Wall time of its start.
+    pub(crate) began: i64,
+}
+
+/// Which files of which logs to delete, so that all archived ones together have at most `max` bytes; in
+/// the order in which they are to be deleted. `now` is the wall time.
+///
+/// The segment that was over first goes first, but never one behind another of its log that stays; and
+/// never the one that was over last of all.
+pub(crate) fn select_of_all(logs: &[OneOf], max: u64, now: i64) -> Vec<(usize, Vec<usize>)> {
+    let mut order: Vec<(i64, usize, Segment)> = Vec::new();
+    for (index, log) in logs.iter().enumerate() {
+        let segments = deletable(&log.files, log.active);
+        let began = |segment: &Segment| segment.iter().map(|&file| log.files[file].started).max();
+        let next = segments.iter().skip(1).map(|next| began(next).unwrap_or(log.began));
+        let mut over = i64::MIN;
+        for (segment, ended) in segments.iter().zip(next.chain([log.began])) {
+            // It was over when the next one began. A time in the future says nothing, and one before that
+            // of an older segment is wrong: both are put behind that one.
+            over = over.max(if ended <= now { ended } else { i64::MIN });
+            order.push((over, index, segment.clone()));
+        }
+    }
+    // Stable: the segments of a log stay in their order.
+    order.sort_by_key(|(over, index, _)| (*over, *index));
+    let bytes = |(_, log, segment): &(i64, usize, Segment)| {
+        segment.iter().map(|&file| u128::from(logs[*log].files[file].bytes)).sum::<u128>()
+    };
+    let mut total: u128 = order.iter().map(bytes).sum();
+    // The newest of all stays.
+    order.pop();
+    let mut gone = Vec::new();
+    for entry in order {
+        if total <= u128::from(max) {
+            break;
+        }
+        total -= bytes(&entry);
+        gone.push((entry.1, entry.2));
+    }
+    gone
+}
+
 /// Indices of the files with one number.
 type Segment = Vec<usize>;
 
@@ -198,6 +245,89 @@ mod tests {
         files.remove(0);
         assert_eq!(oldest(&files, active(4)), [0, 1]);
         assert!(oldest(&files[2..], active(4)).is_empty(), "never the newest");
+    }
+
+    /// A log of its own, whose active segment began at `began` x 100 s.
+    fn one_of(id: u8, numbers: &[u64], began: i64) -> OneOf {
+        let mut files = files(numbers);
+        let log_id = LogId([id; 16]);
+        files.iter_mut().for_each(|file| file.lineage.log_id = log_id);
+        let active = Lineage { log_id, segment: numbers.iter().max().map_or(1, |last| last + 1) };
+        OneOf { files, active, began: began * 100 * SECOND }
+    }
+
+    fn of_all(logs: &[OneOf], max: u64) -> Vec<(usize, u64)> {
+        let gone = select_of_all(logs, max, i64::MAX);
+        let numbered = gone.into_iter().flat_map(|(log, segment)| {
+            segment.into_iter().map(move |file| (log, logs[log].files[file].lineage.segment))
+        });
+        numbered.collect()
+    }
+
+    #[test]
+    fn of_several_logs_the_segment_goes_that_was_over_first() {
+        // 1 of the first is over when 5 begins, and 2 of the second when 4 does.
+        let logs = [one_of(1, &[1, 5], 6), one_of(2, &[4, 2], 7), one_of(3, &[], 1)];
+        assert_eq!(of_all(&logs, 40), []);
+        assert_eq!(of_all(&logs, 39), [(1, 2)]);
+        assert_eq!(of_all(&logs, 20), [(1, 2), (0, 1)]);
+        assert_eq!(of_all(&logs, 19), [(1, 2), (0, 1), (0, 5)]);
+        assert_eq!(of_all(&logs, 0), [(1, 2), (0, 1), (0, 5)], "never the newest of all");
+        assert_eq!(of_all(&[], 0), []);
+    }
+
+    #[test]
+    fn foreign_files_of_several_logs_count_nothing_and_stay() {
+        let mut logs = [one_of(1, &[1, 2, 3], 4), one_of(2, &[5], 6)];
+        logs[0].files[0].lineage.log_id = FOREIGN;
+        logs[0].active.segment = 3;
+        // Left are 2 of the first, and 5.
+        assert_eq!(of_all(&logs, 20), []);
+        assert_eq!(of_all(&logs, 1), [(0, 2)]);
+    }
+
+    #[test]
+    fn a_wrong_clock_makes_no_hole_in_one_of_several_logs() {
+        let mut logs = [one_of(1, &[1, 2, 3, 4], 5), one_of(2, &[3], 4)];
+        // In 1970 for a while, and in the future.
+        logs[0].files[1].started = 0;
+        logs[0].files[2].started = i64::MAX;
+        for max in 0..=50 {
+            let gone = of_all(&logs, max);
+            let first: Vec<u64> =
+                gone.iter().filter(|(log, _)| *log == 0).map(|(_, number)| *number).collect();
+            assert!(first.iter().copied().eq(1..=first.len() as u64), "{gone:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn of_several_logs_not_more_goes_than_has_to(
+            sizes in prop::collection::vec(prop::collection::vec((0..50_u64, 0..100_i64), 0..8), 0..5),
+            max in 0..300_u64,
+        ) {
+            let logs: Vec<OneOf> = sizes.iter().zip(1_u8..).map(|(of_one, id)| {
+                let numbers: Vec<u64> = (1..=of_one.len() as u64).collect();
+                let mut log = one_of(id, &numbers, 100);
+                for (file, (bytes, started)) in log.files.iter_mut().zip(of_one) {
+                    (file.bytes, file.started) = (*bytes, *started);
+                }
+                log
+            }).collect();
+            let gone = of_all(&logs, max);
+            let all: u64 = sizes.iter().flatten().map(|(bytes, _)| bytes).sum();
+            let size = |(log, number): &(usize, u64)| sizes[*log][*number as usize - 1].0;
+            let left = all - gone.iter().map(size).sum::<u64>();
+            let count: usize = sizes.iter().map(Vec::len).sum();
+            prop_assert!(left <= max || gone.len() + 1 >= count);
+            if let Some(last) = gone.last() {
+                prop_assert!(left + size(last) > max, "one less is too much");
+            }
+            for log in 0..sizes.len() {
+                let of_one = gone.iter().filter(|(of, _)| *of == log).map(|(_, number)| *number);
+                prop_assert!(of_one.eq(1..=gone.iter().filter(|(of, _)| *of == log).count() as u64));
+            }
+        }
     }
 
     #[test]

@@ -227,7 +227,7 @@ impl Role {
 }
 
 /// Ends a child whatever happens.
-struct Doomed(Child);
+pub struct Doomed(pub Child);
 
 impl Drop for Doomed {
     fn drop(&mut self) {

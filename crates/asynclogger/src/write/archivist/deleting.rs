@@ -3,12 +3,15 @@
 //! A name decides nothing here. What is deleted was listed, has still the identity and the length that it
 //! was listed with, and its start, read once more, says which segment it is.
 
+use std::{ffi::OsStr, io};
+
 use super::{
     ArchiveSettings,
     catalog::{self, Listed},
 };
 use crate::{
     Error, ErrorKind,
+    io::Directory,
     sync::lock,
     write::{
         archive::{self, Lineage},
@@ -91,7 +94,7 @@ fn delete(
 }
 
 /// Deletes a file if it is the one that was listed, and its start still says that it is this segment.
-fn delete_if_same(
+pub(super) fn delete_if_same(
     settings: &ArchiveSettings,
     file: &Listed,
     lineage: Lineage,
@@ -100,13 +103,17 @@ fn delete_if_same(
     let Some((open, state)) = directory.open_regular(&file.name)? else {
         return Ok(());
     };
-    let path = directory.path().join(&file.name);
     let start = archive::archived_start(&open, file.form)
-        .map_err(|error| Error::io("cannot read", error).at_path(&path))?;
+        .map_err(|error| file_error(directory, &file.name, error))?;
     if state != file.state || start.as_ref().map(archive::lineage) != Some(lineage) {
         let what = "it was changed while it was to be deleted, and is kept";
-        return Err(Error::new(ErrorKind::Io, what).at_path(&path));
+        return Err(Error::new(ErrorKind::Io, what).at_path(&directory.path().join(&file.name)));
     }
     directory.remove_if(&file.name, state.identity)?;
     Ok(())
+}
+
+/// A file of the directory could not be read.
+pub(super) fn file_error(directory: &Directory, name: &OsStr, error: io::Error) -> Error {
+    Error::io("cannot read", error).at_path(&directory.path().join(name))
 }

@@ -13,6 +13,7 @@ mod deleting;
 mod pace;
 mod queue;
 mod settings;
+mod whole;
 mod worker;
 
 #[cfg(all(test, not(loom)))]
@@ -35,7 +36,7 @@ use crate::{
     },
 };
 
-pub(crate) use self::settings::ArchiveSettings;
+pub(crate) use self::{settings::ArchiveSettings, whole::WholeDirectory};
 
 thread_local! {
     // The address of the queue that this thread works off; 0: it is not an archivist.
@@ -69,7 +70,24 @@ impl Archivist {
     /// Hands an archived segment over. Never waits for work that is being done.
     pub(crate) fn archived(&self, segment: ArchivedSegment) {
         if segment.settings.wants_archived() {
+            let whole = segment.settings.whole.clone();
             self.hand_over(Work::Archived(segment));
+            if let Some(whole) = whole {
+                self.retain_whole(whole);
+            }
+        }
+    }
+
+    /// Has the limit over a directory looked after, behind all that was handed over before.
+    pub(crate) fn retain_whole(&self, whole: Arc<WholeDirectory>) {
+        self.hand_over(Work::Whole(whole));
+    }
+
+    /// An event was opened, whose segment this is.
+    pub(crate) fn opened(&self, settings: &Arc<ArchiveSettings>, active: Lineage) {
+        if let Some(whole) = &settings.whole {
+            settings.set_done_below(active.segment);
+            whole.opened(settings);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use super::{ArchiveSettings, ArchivedSegment, RoomMade};
+use super::{ArchiveSettings, ArchivedSegment, RoomMade, WholeDirectory};
 use crate::{
     sync::{Arc, Condvar, Mutex, is_over, lock, wait_until},
     write::archive::Lineage,
@@ -11,8 +11,17 @@ use crate::{
 /// One thing to do.
 pub(super) enum Work {
     Archived(ArchivedSegment),
-    Sweep { settings: Arc<ArchiveSettings>, active: Lineage },
-    MakeRoom { settings: Arc<ArchiveSettings>, active: Lineage, made: RoomMade },
+    Sweep {
+        settings: Arc<ArchiveSettings>,
+        active: Lineage,
+    },
+    MakeRoom {
+        settings: Arc<ArchiveSettings>,
+        active: Lineage,
+        made: RoomMade,
+    },
+    /// The limit over a directory, once for all that was archived before.
+    Whole(Arc<WholeDirectory>),
 }
 
 impl Work {
@@ -20,6 +29,7 @@ impl Work {
         match self {
             Work::Archived(segment) => &segment.settings,
             Work::Sweep { settings, .. } | Work::MakeRoom { settings, .. } => settings,
+            Work::Whole(whole) => &whole.settings,
         }
     }
 }
@@ -72,6 +82,12 @@ impl Queue {
                 state.urgent.push_back(work);
             }
         } else {
+            if let Work::Whole(whole) = &work {
+                // Behind what came since.
+                let same =
+                    |other: &Work| matches!(other, Work::Whole(of) if Arc::ptr_eq(of, whole));
+                state.rest.retain(|other| !same(other));
+            }
             state.rest.push_back(work);
         }
         drop(state);

@@ -5,12 +5,12 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use super::catalog::Catalog;
+use super::{catalog::Catalog, whole::WholeDirectory};
 use crate::{
     Archived, Compression, Config, Error, ErrorKind, Retention,
     config::{ArchivedCallback, ErrorCallback},
     io::Directory,
-    sync::{Arc, Mutex},
+    sync::{Arc, AtomicU64, Mutex, Ordering},
     write::archive::LogName,
 };
 
@@ -25,6 +25,10 @@ pub(crate) struct ArchiveSettings {
     pub(super) rate: u64,
     on_archived: Option<ArchivedCallback>,
     on_error: Option<ErrorCallback>,
+    /// The limit over all events of the directory, of an event.
+    pub(super) whole: Option<Arc<WholeDirectory>>,
+    /// With the segments before this one the archivist is done.
+    done_below: AtomicU64,
     /// Touched by the archivist alone, and locked only while a directory is looked through.
     pub(super) catalog: Mutex<Catalog>,
 }
@@ -45,13 +49,30 @@ impl ArchiveSettings {
             rate: config.compression_rate.max(1),
             on_archived: config.on_archived.clone(),
             on_error: config.on_error.clone(),
+            whole: None,
+            done_below: AtomicU64::new(0),
             catalog: Mutex::default(),
         }
     }
 
+    /// Of an event in a directory with a limit over all.
+    pub(crate) fn within(mut self, whole: Option<Arc<WholeDirectory>>) -> ArchiveSettings {
+        self.whole = whole;
+        self
+    }
+
+    /// With the segments before this one the archivist is done.
+    pub(super) fn done_below(&self) -> u64 {
+        self.done_below.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_done_below(&self, segment: u64) {
+        self.done_below.fetch_max(segment, Ordering::Relaxed);
+    }
+
     /// Whether anything is to be done with an archived segment.
     pub(super) fn wants_archived(&self) -> bool {
-        self.wants_sweep() || self.on_archived.is_some()
+        self.wants_sweep() || self.on_archived.is_some() || self.whole.is_some()
     }
 
     /// Whether anything can have been left undone.

@@ -76,6 +76,7 @@ impl<'a> Worker<'a> {
                 let deleted = tell_or(&settings, deleting::make_room(&settings, active), false);
                 made(deleted);
             }
+            Work::Whole(whole) => tell_or(&whole.settings, whole.retain(), ()),
         }
     }
 
@@ -96,6 +97,7 @@ impl<'a> Worker<'a> {
             Err(error) => settings.tell(&error),
         }
         tell_or(settings, deleting::retain(settings, *active), ());
+        settings.set_done_below(active.segment);
     }
 
     fn sweep(&self, settings: &ArchiveSettings, active: Lineage) {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsStr,
     path::Path,
     time::{Duration, Instant},
 };
@@ -18,7 +19,7 @@ use crate::{
     io::{Directory, Driver, EventsLock, alignment_in},
     sync::{Arc, Ordering},
     write::{
-        archivist::Archivist,
+        archivist::{Archivist, WholeDirectory},
         calendar::Zone,
         files::{EventOpening, LogFiles},
         log::{Log, LogParts},
@@ -41,8 +42,17 @@ pub(crate) struct Opener {
     zone: Zone,
     places: Places,
     archivist: Arc<Archivist>,
+    whole: Option<Arc<WholeDirectory>>,
     held: HashMap<Box<str>, (Instant, Error)>,
     max_open: usize,
+}
+
+/// Whether the file of an event with this full name may be called so.
+fn is_name_of(base: &OsStr, full_name: &[u8]) -> bool {
+    let name = std::str::from_utf8(full_name).ok().and_then(|name| EventName::of(name).ok());
+    name.is_some_and(|name| {
+        [name.plain(), Some(name.hashed())].into_iter().flatten().any(|may_be| base == may_be)
+    })
 }
 
 /// An event that was opened, and the flusher's side of it.
@@ -65,6 +75,10 @@ impl Opener {
         let parent = config.path().parent().unwrap_or(Path::new(""));
         let directory = Arc::new(Directory::open_or_create(parent)?);
         let lock = EventsLock::take(&directory, directory.path())?;
+        let whole = WholeDirectory::of(config, &directory, is_name_of)?;
+        if let Some(whole) = &whole {
+            archivist.retain_whole(whole.clone());
+        }
         Ok(Opener {
             zone: Zone::of(&config.rotation)?,
             places: Places::read(directory.clone())?,
@@ -72,6 +86,7 @@ impl Opener {
             lock,
             driver,
             archivist,
+            whole,
             held: HashMap::new(),
             max_open,
         })
@@ -129,6 +144,7 @@ impl Opener {
             lock: &self.lock,
             full_name: name.full(),
             has_past,
+            whole: self.whole.clone(),
         };
         let (files, mut segment, opened) =
             LogFiles::open_event(opening, &config, self.driver.clone(), session)?;
@@ -137,6 +153,7 @@ impl Opener {
                 let event = Event::new(name.full(), number, opened, log.clone());
                 let event = Arc::new(event);
                 let settings = files.archive_settings();
+                self.archivist.opened(&settings, segment.lineage());
                 if has_past || *event.opened() != Opened::Created {
                     self.archivist.sweep(settings.clone(), segment.lineage());
                 }

@@ -3,6 +3,7 @@
 mod killed;
 mod limits;
 mod thread;
+mod whole;
 
 use std::{
     ffi::OsString,
