@@ -316,6 +316,63 @@ fn without_records_nothing_is_rotated() {
     assert_eq!(whole.segments, 2);
 }
 
+/// Sessions that logged nothing leave a start and an end each; that is no reason to leave the file.
+#[test]
+fn sessions_without_records_are_not_rotated() {
+    let directory = directory();
+    let path = log_path(&directory);
+    let age = Rotation::new().max_age(Duration::from_millis(1));
+    for session in 0..4 {
+        let logger = open(small(&path).flush_interval(SHORT).rotation(age.clone()));
+        let opened = if session == 0 { Opened::Created } else { Opened::Continued };
+        assert_eq!(*logger.opened(), opened);
+        logger.rotate().expect("rotate");
+        logger.close().expect("close");
+        assert_eq!(files(&path), BTreeSet::from(["app.log".to_owned()]), "session {session}");
+    }
+    Whole::read(&path, 1).assert_has(&[0]);
+}
+
+/// Of whichever session the records are.
+#[test]
+fn records_of_an_earlier_session_are_rotated() {
+    for filled in 0..3 {
+        let directory = directory();
+        let path = log_path(&directory);
+        for session in 0..3 {
+            let logger = open(small(&path));
+            if session == filled {
+                log_as(&logger, 0, 0..1);
+            }
+            logger.close().expect("close");
+        }
+        let logger = open(small(&path));
+        logger.rotate().expect("rotate");
+        logger.close().expect("close");
+        let whole = Whole::read(&path, 1);
+        whole.assert_has(&[1]);
+        assert_eq!((whole.segments, Found::read(&path, 1).count), (2, 0));
+    }
+}
+
+/// The limit of the length holds for a file that sessions without records have filled, too.
+#[test]
+fn sessions_without_records_make_no_file_too_long() {
+    let directory = directory();
+    let path = log_path(&directory);
+    let config = || small(&path).rotation(Rotation::new().max_size(LEAST_SIZE));
+    for _ in 0..4 {
+        open(config()).close().expect("close");
+    }
+    let logger = open(config());
+    log_as(&logger, 0, 0..5_000);
+    logger.close().expect("close");
+    for file in archived(&path).into_iter().chain([path]) {
+        let len = fs::metadata(&file).expect("a file").len();
+        assert!(len <= LEAST_SIZE, "{}: {len}", file.display());
+    }
+}
+
 #[test]
 fn several_threads_rotate_at_once() {
     const ROTATORS: u32 = 8;
