@@ -324,6 +324,7 @@ fn filled_since(file: &File, size: u64, start: &Prefix) -> io::Result<Option<i64
     Ok((size > MAX_WALK).then_some(session))
 }
 
+/// Fills `bytes` from `offset` on; less than all of it only at the end of the file.
 pub(super) fn read_up_to(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut read = 0;
     while read < bytes.len() {

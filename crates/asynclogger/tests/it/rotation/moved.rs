@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     os::unix::fs::{FileExt, symlink},
     path::{Path, PathBuf},
-    sync::atomic::Ordering,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use asynclogger::{
@@ -214,6 +214,17 @@ fn what_was_written_and_not_durable_is_written_again() {
     }
 }
 
+/// Waits until each thread has logged so many.
+fn all_have_more_than(accepted: &[AtomicU64], count: u64) {
+    wait_until("records", || accepted.iter().all(|each| each.load(Ordering::Relaxed) > count));
+}
+
+/// Waits until each thread has logged more than any had.
+fn all_go_on(accepted: &[AtomicU64]) {
+    let now = accepted.iter().map(|each| each.load(Ordering::Relaxed)).max();
+    all_have_more_than(accepted, now.expect("threads") + 100);
+}
+
 /// With threads that log at full speed: whatever is not in the old file is in the new one.
 #[test]
 fn a_file_moved_under_full_speed_costs_nothing() {
@@ -228,12 +239,7 @@ fn a_file_moved_under_full_speed_costs_nothing() {
                 let told = Told::open(small(&path).engine(*engine).durability(*durability));
                 let old = File::open(&path).expect("the old file");
                 let counts = with_writers(&told.logger, |accepted| {
-                    let more_than = |count| {
-                        wait_until("records", || {
-                            accepted.iter().all(|each| each.load(Ordering::Relaxed) > count)
-                        });
-                    };
-                    more_than(1_000);
+                    all_have_more_than(accepted, 1_000);
                     deed.done_to(&path);
                     // Nobody calls anything: what is written notices it by itself.
                     wait_until("it is noticed", || {
@@ -241,8 +247,7 @@ fn a_file_moved_under_full_speed_costs_nothing() {
                             told.logger.last_error().is_some_and(|e| e.kind() == ErrorKind::Moved)
                         }
                     });
-                    let now = accepted.iter().map(|each| each.load(Ordering::Relaxed)).max();
-                    more_than(now.expect("threads") + 100);
+                    all_go_on(accepted);
                 });
                 let stats = told.logger.close().expect("close");
                 told.assert_moved(&path);
@@ -284,16 +289,10 @@ fn a_file_cut_under_full_speed_is_noticed() {
             let path = log_path(&directory);
             let told = Told::open(small(&path).engine(*engine).durability(*durability));
             let counts = with_writers(&told.logger, |accepted| {
-                let more_than = |count| {
-                    wait_until("records", || {
-                        accepted.iter().all(|each| each.load(Ordering::Relaxed) > count)
-                    });
-                };
-                more_than(2_000);
+                all_have_more_than(accepted, 2_000);
                 Deed::cut(&path);
                 wait_until("it is noticed", || told.logger.last_error().is_some());
-                let now = accepted.iter().map(|each| each.load(Ordering::Relaxed)).max();
-                more_than(now.expect("threads") + 100);
+                all_go_on(accepted);
             });
             let stats = told.logger.close().expect("close");
             told.assert_moved(&path);
