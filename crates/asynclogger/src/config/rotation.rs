@@ -92,7 +92,7 @@ impl Rotation {
     /// Checks every limit, for buffers of `capacity` bytes.
     pub(crate) fn validate(&self, capacity: usize) -> Result<(), Error> {
         let invalid = |what: String| Err(Error::new(ErrorKind::InvalidConfig, what));
-        let least = least_size(capacity);
+        let least = least_size(capacity, MIN_ALIGN);
         if let Some(size) = self.max_size.filter(|size| *size < least) {
             return invalid(format!(
                 "Rotation::max_size is {size}; a file with one block of a full shard \
@@ -116,13 +116,20 @@ impl Rotation {
         }
         Ok(())
     }
+
+    /// Whether a file of `size` bytes has no room for one more session with a block of a full buffer, and
+    /// a new file has it.
+    pub(crate) fn is_used_up(&self, size: u64, capacity: usize, align: usize) -> bool {
+        let least = least_size(capacity, align);
+        self.max_size.is_some_and(|max| least <= max && max < least.saturating_add(size))
+    }
 }
 
-/// Bytes of a file with one block of a full buffer, in the smallest units that there are.
-fn least_size(capacity: usize) -> u64 {
+/// Bytes of a file with one block of a full buffer, in units of `align`.
+fn least_size(capacity: usize, align: usize) -> u64 {
     let data = block::data_len(capacity.saturating_sub(SHARD_HEADER));
-    let block = block::head_len(data, MIN_ALIGN) + data + block::tail_len(data, MIN_ALIGN);
-    (block + 2 * MIN_ALIGN) as u64
+    let block = block::head_len(data, align) + data + block::tail_len(data, align);
+    (block + 2 * align) as u64
 }
 
 #[cfg(test)]
@@ -147,10 +154,18 @@ mod tests {
         let capacity = Config::DEFAULT_BUFFER_SIZE / Config::DEFAULT_NUM_SHARDS;
         // Start, head, data, tail, end.
         let least = capacity as u64 + 4 * MIN_ALIGN as u64;
-        assert_eq!(least_size(capacity), least);
+        assert_eq!(least_size(capacity, MIN_ALIGN), least);
         taken(Rotation::new().max_size(least));
         refused(Rotation::new().max_size(least - 1), &least.to_string());
         refused(Rotation::new().max_size(0), "max_size is 0");
+        let is_used_up = |more, size, align| {
+            Rotation::new().max_size(least + more).is_used_up(size, capacity, align)
+        };
+        assert!(!is_used_up(0, 0, MIN_ALIGN) && is_used_up(0, 1, MIN_ALIGN));
+        assert!(!is_used_up(8192, 8192, MIN_ALIGN) && is_used_up(8192, 8193, MIN_ALIGN));
+        // A new one would not have it either.
+        assert!(!is_used_up(0, 1, 2 * MIN_ALIGN));
+        assert!(!Rotation::new().is_used_up(u64::MAX, capacity, MIN_ALIGN));
         let small = Config::new("a.log").buffer_size(64 << 10).num_shards(1);
         small.rotation(Rotation::new().max_size(1 << 20)).validate().expect("a small shard");
     }

@@ -22,6 +22,9 @@ const SUFFIX: &str = ".log";
 pub(super) const COMPRESSED_SUFFIX: &str = ".zst";
 /// Archived names add a time, a number and suffixes to the base; 255 bytes is the limit of file systems.
 const MAX_BASE: usize = 200;
+/// How much is read to find the first record of a file. One with two thousand sessions before it is left as
+/// if it had one: opening must not take longer from start to start.
+const MAX_WALK: u64 = 16 << 20;
 
 /// The name of a log's active file, and what its other names begin with.
 #[derive(Clone, Debug)]
@@ -188,6 +191,8 @@ pub(crate) enum Existing {
         size: u64,
         /// Wall time of its start.
         started: i64,
+        /// Wall time of its first record, if it has one.
+        filled_since: Option<i64>,
     },
     /// To be set aside.
     Other {
@@ -224,15 +229,21 @@ pub(crate) fn inspect(path: &Path) -> Result<Existing, Error> {
     }
     let start = read_start(&file).map_err(failed)?;
     let lineage = start.as_ref().ok().map(|(start, _)| lineage(start));
-    let clean = match start {
-        Ok((start, previous)) => ends_cleanly(&file, size, &start).map_err(failed)?.map(|()| {
-            let align = start.align as usize;
-            let (lineage, started) = (self::lineage(&start), start.time);
-            Existing::Clean { lineage, previous, align, size, started }
-        }),
-        Err(reason) => Err(reason),
+    let clean = match &start {
+        Ok((start, _)) => ends_cleanly(&file, size, start).map_err(failed)?,
+        Err(reason) => Err(reason.clone()),
     };
-    Ok(clean.unwrap_or_else(|reason| Existing::Other { lineage, reason }))
+    match (start, clean) {
+        (Ok((start, previous)), Ok(())) => Ok(Existing::Clean {
+            lineage: self::lineage(&start),
+            previous,
+            align: start.align as usize,
+            size,
+            started: start.time,
+            filled_since: filled_since(&file, size, &start).map_err(failed)?,
+        }),
+        (_, Err(reason)) | (Err(reason), Ok(())) => Ok(Existing::Other { lineage, reason }),
+    }
 }
 
 /// The start of a file that is not compressed, and the full name in it; `None`: it has none.
@@ -324,16 +335,39 @@ fn ends_cleanly(file: &File, size: u64, start: &Prefix) -> io::Result<Result<(),
     let at = size - align as u64;
     let mut bytes = vec![0; align];
     file.read_exact_at(&mut bytes, at)?;
-    let belongs = |prefix: &Prefix| {
-        let theirs = (prefix.log_id, prefix.segment, prefix.align);
-        prefix.offset == at && theirs == (start.log_id, start.segment, start.align)
-    };
     Ok(match metadata::decode(&bytes) {
-        Ok((prefix, Metadata::End(_))) if belongs(&prefix) => Ok(()),
+        Ok((prefix, Metadata::End(_))) if belongs(&prefix, at, start) => Ok(()),
         _ => Err("it was not closed".into()),
     })
 }
 
+/// Whether metadata was written to this place of the file that begins with `start`.
+fn belongs(prefix: &Prefix, at: u64, start: &Prefix) -> bool {
+    let theirs = (prefix.log_id, prefix.segment, prefix.align);
+    prefix.offset == at && theirs == (start.log_id, start.segment, start.align)
+}
+
+/// Since when a clean file holds records, if it does. Its size does not say, nor does its last end, which
+/// counts its own session's only: a session without records leaves a start and an end, and a note of drops.
+fn filled_since(file: &File, size: u64, start: &Prefix) -> io::Result<Option<i64>> {
+    let mut bytes = vec![0; start.align as usize];
+    let mut session = start.time;
+    for at in (u64::from(start.align)..size.min(MAX_WALK)).step_by(bytes.len()) {
+        file.read_exact_at(&mut bytes, at)?;
+        match metadata::decode(&bytes) {
+            Ok((prefix, metadata)) if belongs(&prefix, at, start) => match metadata {
+                Metadata::Start(_) => session = prefix.time,
+                Metadata::Note(_) | Metadata::End(_) => {}
+                Metadata::Head(..) | Metadata::Tail(..) => return Ok(Some(prefix.time)),
+            },
+            // Damaged, or a head of several units: something was written there, by this session.
+            _ => return Ok(Some(session)),
+        }
+    }
+    Ok((size > MAX_WALK).then_some(session))
+}
+
+/// Fills `bytes` from `offset` on; less than all of it only at the end of the file.
 pub(super) fn read_up_to(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut read = 0;
     while read < bytes.len() {
@@ -441,6 +475,11 @@ pub(super) fn last_archived_name(directory: &Directory, path: &Path) -> Option<V
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        Config, Logger,
+        format::{Kind, Start, Totals},
+        write::segment::wall_clock,
+    };
     use std::time::Duration;
 
     #[test]
@@ -472,6 +511,72 @@ mod tests {
             }
             if month > 12 {
                 (month, year) = (1, year + 1);
+            }
+        }
+    }
+
+    /// Since when the file holds records, after a run of sessions that may log and drop something.
+    fn since_after(path: &Path, runs: &[(u64, bool)]) -> Option<i64> {
+        for &(records, drops) in runs {
+            let config = Config::new(path).buffer_size(128 << 10).num_shards(2);
+            let logger = Logger::new(config).expect("a logger");
+            for _ in 0..records {
+                logger.log_bytes(b"a record");
+            }
+            if drops {
+                logger.log_bytes(b"");
+                logger.flush().expect("a note");
+            }
+            logger.close().expect("closed");
+        }
+        match inspect(path).expect("a file") {
+            Existing::Clean { filled_since, started, .. } => {
+                assert!(filled_since.is_none_or(|since| since > started));
+                filled_since
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_file_is_filled_since_its_first_block() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("app.log");
+        // A start, a note, an end; and without the note.
+        assert_eq!(since_after(&path, &[(0, true), (0, false), (0, true)]), None);
+        let before = wall_clock();
+        let since = since_after(&path, &[(2, true)]).expect("it has records");
+        assert!((before..=wall_clock()).contains(&since));
+        assert_eq!(since_after(&path, &[(0, false), (1, false)]), Some(since));
+        // What is there and cannot be read is no sign of nothing: the session is known, and it is that.
+        let file = File::options().write(true).open(&path).expect("the file");
+        file.write_all_at(&[0xff], 9 * 4096 + 200).expect("damaged");
+        let session = since_after(&path, &[]).expect("it has something");
+        assert!((before..since).contains(&session));
+    }
+
+    #[test]
+    fn the_first_block_is_not_looked_for_without_end() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("app.log");
+        let start = Prefix {
+            align: 4096,
+            offset: 0,
+            log_id: LogId([1; 16]),
+            segment: 1,
+            session: 2,
+            time: 3,
+        };
+        let mut bytes = vec![0; MAX_WALK as usize + 4096];
+        for (part, offset) in bytes.chunks_mut(4096).zip((0..).step_by(4096)) {
+            Totals::default().encode(Kind::End, &Prefix { offset, ..start }, part);
+        }
+        Start { previous: 0, first_sequence: 0, name: b"app" }.encode(&start, &mut bytes[..4096]);
+        for (len, expected) in [(MAX_WALK as usize, None), (bytes.len(), Some(start.time))] {
+            fs::write(&path, &bytes[..len]).expect("a file");
+            match inspect(&path).expect("a file") {
+                Existing::Clean { filled_since, .. } => assert_eq!(filled_since, expected),
+                other => panic!("{other:?}"),
             }
         }
     }

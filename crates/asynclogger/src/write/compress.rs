@@ -9,6 +9,7 @@ use zstd::{
     zstd_safe::CParameter::{ChecksumFlag, ContentSizeFlag},
 };
 
+use super::archive::read_up_to;
 use crate::format::seekable::{Entry, MAX_CONTENT, encode_table};
 
 /// How a compression ended.
@@ -51,7 +52,7 @@ pub(crate) fn compress(
     let mut frame = Vec::with_capacity(compress_bound(frame_len));
     let (mut entries, mut read_bytes, mut stored_bytes) = (Vec::new(), 0, 0);
     loop {
-        let len = read_up_to(source, read_bytes, &mut content)?;
+        let len = read_up_to(source, &mut content, read_bytes)?;
         if len == 0 {
             break;
         }
@@ -70,20 +71,6 @@ pub(crate) fn compress(
     };
     into.write_all_at(&table, stored_bytes)?;
     Ok(Outcome::Done { source_bytes: read_bytes, stored_bytes: stored_bytes + table.len() as u64 })
-}
-
-/// Fills `bytes` from `offset` on; less than all of it only at the end of the file.
-fn read_up_to(file: &File, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 #[cfg(test)]

@@ -187,7 +187,7 @@ impl LogFiles {
         };
         archive::discard_prepared(&files.home.directory, &files.home.name)?;
         let (segment, opened) = match archive::inspect(files.config.path())? {
-            Existing::Clean { lineage, previous, align, size, started } => {
+            Existing::Clean { lineage, previous, align, size, started, filled_since } => {
                 let beginning = Beginning {
                     lineage,
                     previous,
@@ -198,9 +198,13 @@ impl LogFiles {
                 };
                 match files.begin(&files.home, files.home.name.file(), beginning)? {
                     Ok(mut segment) => {
-                        // More than a start and an end.
-                        if size > 2 * align as u64 {
+                        let capacity = files.config.shard_capacity();
+                        // Sessions without records must not make it longer than it may be.
+                        if files.config.rotation.is_used_up(size, capacity, align) {
                             segment.set_filled_since(started);
+                        }
+                        if let Some(since) = filled_since {
+                            segment.set_filled_since(since);
                         }
                         (segment, Opened::Continued)
                     }

@@ -99,7 +99,13 @@ impl Compressed {
     /// at the end of the segment.
     pub(super) fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let end = offset.saturating_add(buffer.len() as u64);
-        if end <= MIN_ALIGN as u64 && self.kept.iter().all(|(index, _)| *index != 0) {
+        // What is behind it in its frame is asked for later, and the frame's checksum looked at: unless
+        // there is nothing.
+        let first = self.frames.first().map_or(0, |frame| frame.entry.content as usize);
+        if end <= MIN_ALIGN as u64
+            && first > MIN_ALIGN
+            && self.kept.iter().all(|(index, _)| *index != 0)
+        {
             if self.start.is_none() {
                 self.start = Some(self.inflate_start()?);
             }

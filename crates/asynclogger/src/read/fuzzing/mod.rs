@@ -6,6 +6,8 @@
 #![expect(clippy::indexing_slicing, reason = "a panic is a finding")]
 
 mod chunks;
+#[cfg(feature = "zstd")]
+mod compressed;
 mod damage;
 mod input;
 mod live;
@@ -17,6 +19,8 @@ mod reading;
 mod segment;
 mod verify;
 
+#[cfg(feature = "zstd")]
+pub use self::compressed::compressed_segment;
 pub use self::{
     chunks::check_block, live::live_segment, log::read_log, metadata::decode_metadata,
     original::original_layout, read::read_segment, verify::verify_segment,
@@ -26,7 +30,7 @@ pub use self::{
 pub type Target = fn(&[u8]);
 
 /// The targets, by the names of their corpora.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: &[(&str, Target)] = &[
     ("decode_metadata", decode_metadata),
     ("check_block", check_block),
     ("read_segment", read_segment),
@@ -34,6 +38,8 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("live_segment", live_segment),
     ("read_log", read_log),
     ("original_layout", original_layout),
+    #[cfg(feature = "zstd")]
+    ("compressed_segment", compressed_segment),
 ];
 
 #[cfg(test)]

@@ -41,7 +41,16 @@ pub(super) struct Got {
 
 /// Reads the file record by record and then in another way, which must agree.
 pub(super) fn read(file: &[u8], other_way: u8) -> Result<Got, Error> {
-    let mut reader = Reader::from_bytes(file.to_vec())?;
+    read_by(&|| Reader::from_bytes(file.to_vec()), file, other_way)
+}
+
+/// As [`read`], of a file that is opened so.
+pub(super) fn read_by(
+    open: &dyn Fn() -> Result<Reader, Error>,
+    file: &[u8],
+    other_way: u8,
+) -> Result<Got, Error> {
+    let mut reader = open()?;
     let mut records = Vec::new();
     while let Some(record) = reader.next_record()? {
         records.push(Delivered::new(&record, file));
@@ -54,11 +63,10 @@ pub(super) fn read(file: &[u8], other_way: u8) -> Result<Got, Error> {
             assert_eq!(*reader.report(), got.report, "after the end");
         }
         1 => {
-            let mut reader = Reader::from_bytes(file.to_vec())?;
-            assert_eq!(*reader.read_to_end()?, got.report, "verified");
+            assert_eq!(*open()?.read_to_end()?, got.report, "verified");
         }
-        2 => got.agrees_with_blocks(file, 0)?,
-        _ => got.agrees_with_blocks(file, usize::from(other_way >> 2))?,
+        2 => got.agrees_with_blocks(open()?, file, 0)?,
+        _ => got.agrees_with_blocks(open()?, file, usize::from(other_way >> 2))?,
     }
     Ok(got)
 }
@@ -99,8 +107,12 @@ impl Got {
     }
 
     /// Reads by blocks, after so many records, and compares.
-    fn agrees_with_blocks(&self, file: &[u8], records_first: usize) -> Result<(), Error> {
-        let mut reader = Reader::from_bytes(file.to_vec())?;
+    fn agrees_with_blocks(
+        &self,
+        mut reader: Reader,
+        file: &[u8],
+        records_first: usize,
+    ) -> Result<(), Error> {
         let mut expected = self.records.iter();
         let mut last = None;
         for _ in 0..records_first {

@@ -11,7 +11,7 @@ fn the_corpora_hold() {
         // The published package has no corpora.
         return;
     }
-    for (name, target) in TARGETS {
+    for &(name, target) in TARGETS {
         let dir = fuzz.join("corpus").join(name);
         let mut count = 0;
         for entry in fs::read_dir(&dir).expect("a corpus") {
@@ -28,7 +28,7 @@ fn the_corpora_hold() {
 #[test]
 fn inputs_by_chance_hold() {
     let rounds = std::env::var("ASYNCLOGGER_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok());
-    for (name, target) in TARGETS {
+    for &(name, target) in TARGETS {
         for seed in 0..rounds.unwrap_or(10_000u64) {
             let bytes = bytes_by_chance(seed);
             let outcome = std::panic::catch_unwind(|| target(&bytes));

@@ -181,22 +181,12 @@ impl Segment {
 
     /// The next segment, with the accounts of this one and nothing in it.
     fn next(&self) -> Segment {
-        let Totals { next_sequence, records, payload, dropped, .. } = self.totals;
-        let first_sequence = next_sequence;
-        let totals = Totals {
-            next_sequence,
-            records,
-            payload,
-            dropped,
-            first_sequence,
-            ..Totals::default()
-        };
         Segment {
             align: self.align,
             log_id: self.log_id,
             segment: self.segment + 1,
             session: self.session,
-            totals,
+            totals: in_next_segment(self.totals),
             shards: self.shards.clone(),
             clock: self.clock,
             has_long: true,
@@ -206,16 +196,7 @@ impl Segment {
 
     /// Begins with a block that the segment before was given, too.
     fn repeat(&mut self, last: Last) {
-        let Totals { next_sequence, records, payload, dropped, .. } = last.totals;
-        let first_sequence = next_sequence;
-        self.totals = Totals {
-            next_sequence,
-            records,
-            payload,
-            dropped,
-            first_sequence,
-            ..Totals::default()
-        };
+        self.totals = in_next_segment(last.totals);
         self.shards = last.shards;
         self.start();
         self.block(last.shard, &last.lens, last.drops, last.fill);
@@ -353,6 +334,13 @@ impl Segment {
         totals.last_time = time;
         self.dropped.insert(self.session, totals.dropped);
     }
+}
+
+/// The session's totals where its next segment begins.
+fn in_next_segment(totals: Totals) -> Totals {
+    let Totals { next_sequence, records, payload, dropped, .. } = totals;
+    let first_sequence = next_sequence;
+    Totals { next_sequence, records, payload, dropped, first_sequence, ..Totals::default() }
 }
 
 /// Short ones, middle ones, and some that take a block over several sectors.

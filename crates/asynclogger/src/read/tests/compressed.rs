@@ -222,6 +222,24 @@ fn a_checksum_of_a_frame_that_is_wrong_costs_nothing_else() -> Result<(), Error>
     Ok(())
 }
 
+/// Found by fuzzing: the first bytes are read without the rest of their frame, and this one has no rest.
+#[test]
+fn a_checksum_of_a_first_frame_that_is_short_is_looked_at() -> Result<(), Error> {
+    let log = tiny_sample();
+    for frame_len in [4096, 5000] {
+        let whole = compressed(&log.bytes, frame_len);
+        let frames = log.bytes.len().div_ceil(frame_len);
+        let entry = whole.len() - (9 + 8 * frames);
+        let first = u32::from_le_bytes(whole[entry..entry + 4].try_into().expect("four bytes"));
+        let mut bad = whole;
+        bad[first as usize - 1] ^= 1;
+        let got = read_as("a.log.zst", &bad)?;
+        assert_eq!(got.records.len(), log.written.len());
+        assert_eq!(kinds(&got.report), [DamageKind::Frame], "{frame_len}");
+    }
+    Ok(())
+}
+
 #[test]
 fn what_asks_for_too_much_memory_is_refused() {
     // One frame of a whole file, as the tool makes it.

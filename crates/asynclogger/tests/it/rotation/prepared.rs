@@ -1,0 +1,94 @@
+//! The next file before it has its name: nothing that was prepared is left, and nothing else is removed.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use asynclogger::{LogDir, Logger, Rotation};
+
+use super::{LONG, Whole, archived, files, is_archived_name, small};
+use crate::{
+    matrix::log_as,
+    support::{Numbered, directory, log_path, open, wait_until},
+};
+
+/// Dropping the last handle is a close, too: nothing is left of what was prepared.
+#[test]
+fn dropping_leaves_nothing_that_was_prepared() {
+    let directory = directory();
+    let path = log_path(&directory);
+    let hidden = path.with_file_name(".app.next");
+    let rotation = Rotation::new().max_age(LONG);
+    for end in [|logger: Logger| drop(logger), |logger: Logger| drop(logger.close())] {
+        let logger = open(small(&path).rotation(rotation.clone()));
+        log_as(&logger, 0, 0..1);
+        logger.flush().expect("flush");
+        wait_until("the next file is ready", || hidden.exists());
+        end(logger);
+        assert_eq!(files(&path), BTreeSet::from(["app.log".to_owned()]));
+    }
+}
+
+/// A file with a start that was prepared and never used, as a killed process leaves it.
+fn prepared(path: &Path) -> Vec<u8> {
+    let hidden = path.with_file_name(".app.next");
+    let logger = open(small(path).rotation(Rotation::new().max_age(LONG)));
+    log_as(&logger, 0, 0..1);
+    logger.flush().expect("flush");
+    wait_until("the next file is ready", || hidden.exists());
+    let bytes = fs::read(&hidden).expect("the next file");
+    logger.close().expect("close");
+    bytes
+}
+
+#[test]
+fn what_was_prepared_is_removed_at_the_next_start() {
+    let directory = directory();
+    let path = log_path(&directory);
+    let hidden = path.with_file_name(".app.next");
+    let start = prepared(&path);
+    assert_eq!(start.len(), 4096);
+    // Not begun, torn, and whole.
+    for len in [0, 1, 512, 4096] {
+        fs::write(&hidden, &start[..len]).expect("write");
+        let logger = open(small(&path));
+        assert_eq!(files(&path), BTreeSet::from(["app.log".to_owned()]), "{len} bytes");
+        logger.close().expect("close");
+    }
+    Whole::read(&path, 1).assert_has(&[1]);
+}
+
+#[test]
+fn what_else_has_the_hidden_name_is_never_deleted() {
+    let directory = directory();
+    let path = log_path(&directory);
+    let hidden = path.with_file_name(".app.next");
+    let start = prepared(&path);
+    let more = [&start[..], &[7; 4096]].concat();
+    let mut kept = BTreeSet::from(["app.log".to_owned()]);
+    for bytes in [&[7; 5000][..], &more] {
+        fs::write(&hidden, bytes).expect("write");
+        let logger = open(small(&path));
+        let new: Vec<_> = files(&path).difference(&kept).cloned().collect();
+        let [name] = &new[..] else { panic!("{new:?}") };
+        assert!(is_archived_name(name), "{name}");
+        assert_eq!(fs::read(path.with_file_name(name)).expect("it"), bytes);
+        kept.insert(name.clone());
+        logger.close().expect("close");
+    }
+    // What is no file either, also while the logger runs.
+    let logger = open(small(&path));
+    fs::create_dir(&hidden).expect("a directory");
+    fs::write(hidden.join("precious"), "content").expect("write");
+    log_as(&logger, 0, 1..2);
+    logger.rotate().expect("rotate");
+    log_as(&logger, 0, 2..3);
+    logger.close().expect("close");
+    let moved: Vec<_> = archived(&path).into_iter().filter(|path| path.is_dir()).collect();
+    let [moved] = &moved[..] else { panic!("{moved:?}") };
+    assert_eq!(fs::read(moved.join("precious")).expect("it"), b"content");
+    let mut log = LogDir::open(&path).expect("the log");
+    let mut numbers = Vec::new();
+    while let Some(record) = log.next_record().expect("a record") {
+        numbers.push(Numbered::parse(record.bytes()).expect("ours").1);
+    }
+    assert_eq!(numbers, [0, 1, 2]);
+}
