@@ -31,7 +31,7 @@ const FILES: u32 = 64;
 /// Of the completion queue: many files may each have some in flight.
 const COMPLETIONS: u32 = 1024;
 /// Threads of the kernel that write files for us.
-const WORKERS: u32 = 16;
+const WORKERS: u32 = 32;
 
 /// The ring of one flusher.
 pub(super) struct Ring(Mutex<State>);
@@ -103,9 +103,9 @@ impl Ring {
             return Err(refused(Errno::NOSYS.into()));
         }
         submitter.register_eventfd(alarm.as_fd().as_raw_fd()).map_err(refused)?;
-        // The kernel would have four threads for each processor: too few for many small synced writes to
-        // share their commits. An improvement, not a need: since Linux 5.15.
-        let _ = submitter.register_iowq_max_workers(&mut [WORKERS, 0]);
+        // Operations that go to the kernel's threads at once count as those on files without an end, for which
+        // it would make as many as there are operations. An improvement, not a need: since Linux 5.15.
+        let _ = submitter.register_iowq_max_workers(&mut [WORKERS, WORKERS]);
         // An improvement, not a need: since Linux 5.19.
         let numbered = submitter.register_files_sparse(FILES).is_ok();
         let numbers = if numbered { (0..FILES).rev().collect() } else { Vec::new() };

@@ -21,6 +21,8 @@ const FEW: usize = 4096;
 /// From this length on a block is written, however much room there is: a device has no use for more, and the
 /// next one of the event is gathered meanwhile.
 const MOST: usize = 4 << 20;
+/// From this length on, if nothing of the event is on its way.
+const MUCH: usize = 1 << 20;
 
 /// How the budget, `2 x buffer_size`, is shared out: an eighth of it for the buffers that callers write to,
 /// which are emptied at the speed of memory; the rest for what is gathered for events or on its way to their
@@ -167,9 +169,9 @@ impl Memory {
         pieces <= self.quota * 3 / 4
     }
 
-    /// From so many bytes on a block is written.
-    pub(super) fn most(&self) -> usize {
-        self.most
+    /// Whether so many bytes are written, whatever else there is; `only`: nothing of the event is on its way.
+    pub(super) fn is_much(&self, bytes: usize, only: bool) -> bool {
+        bytes >= if only { self.most.min(MUCH) } else { self.most }
     }
 
     /// No block becomes longer.

@@ -194,7 +194,8 @@ impl Sorter {
             // Its last records are on their way.
             return self.closed();
         }
-        let is_long = gathered.filled() >= memory.most()
+        let is_only = event.pieces() == gathered.pieces();
+        let is_long = memory.is_much(gathered.filled(), is_only)
             || gathered.filled() + RECORD_HEADER + record.len() > memory.longest();
         if is_long && !gathered.is_empty() {
             staged.seal(gathered, memory);
