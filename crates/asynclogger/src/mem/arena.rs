@@ -12,6 +12,10 @@ use crate::{
     sync::{Arc, AtomicUsize, Mutex, Ordering, lock},
 };
 
+const LINE: usize = 64;
+/// Longer writes need no help: the hardware sees a stream.
+const PREFETCH_LINES: usize = 8;
+
 /// Memory in pieces. Those that were given back last are taken first: what was never needed is never
 /// resident.
 pub(crate) struct Arena {
@@ -71,6 +75,24 @@ pub(crate) struct Piece {
 unsafe impl Send for Piece {}
 // SAFETY: as above; through `&` it is only read.
 unsafe impl Sync for Piece {}
+
+impl Piece {
+    /// Fetches the lines from `at` on that `len` bytes are about to be written to.
+    #[inline]
+    pub(crate) fn prefetch(&self, at: usize, len: usize) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+            let start = self.start.as_ptr().wrapping_add(at);
+            for line in 0..(len / LINE + 2).min(PREFETCH_LINES) {
+                // SAFETY: a prefetch has no effect on memory, whatever the address.
+                unsafe { _mm_prefetch::<_MM_HINT_ET0>(start.wrapping_add(line * LINE).cast()) };
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (at, len, LINE, PREFETCH_LINES);
+    }
+}
 
 impl Deref for Piece {
     type Target = [u8];

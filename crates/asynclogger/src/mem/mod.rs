@@ -6,6 +6,7 @@ mod aligned;
 mod arena;
 #[cfg_attr(loom, path = "fork_cleared_model.rs")]
 mod fork_cleared;
+mod joined;
 mod pieced;
 mod region;
 mod stable;
@@ -14,6 +15,7 @@ pub(crate) use self::{
     aligned::AlignedBytes,
     arena::{Arena, Piece},
     fork_cleared::{ForkCleared, ZeroValid},
+    joined::Joined,
     pieced::{PiecedBytes, Run},
     region::Region,
     stable::StableBytes,

@@ -182,8 +182,11 @@ impl LogWriter {
     ) {
         self.hand = Some(Hand { memory, shard, generation, taken: Instant::now() });
         self.write_hand();
-        // At once: it is on its way while the next one's checksums are computed.
-        self.work_outbox(Instant::now());
+        // At once: it is on its way while the next one's checksums are computed. At the end it waits a moment:
+        // the end of the file goes with it.
+        if self.log.gate.ending() == Ending::Open {
+            self.work_outbox(Instant::now());
+        }
     }
 
     /// Makes the buffer in hand a block, and puts it into the outbox.
@@ -309,6 +312,9 @@ impl LogWriter {
             }
         }
         self.want_free_buffers();
+        if self.ending == Ending::Closing && self.ended.is_none() {
+            busy |= self.try_to_end();
+        }
         busy |= self.work_outbox(now);
         if self.hand.is_none() {
             busy |= self.rotate_if_due(0, now);

@@ -6,7 +6,7 @@ use super::{block_memory::BlockMemory, segment::Segment};
 use crate::{
     format::{BlockInfo, ChunkEntry, Kind, Totals},
     io::Operation,
-    mem::AlignedBytes,
+    mem::{AlignedBytes, Joined, StableBytes},
     sync::Arc,
 };
 
@@ -24,6 +24,8 @@ pub(super) struct Part {
     submitted: Option<Instant>,
     /// Counted as written: once, however often it is written.
     counted: bool,
+    /// So many parts behind it are in the same write.
+    along: usize,
 }
 
 enum Body {
@@ -59,7 +61,7 @@ impl Part {
     }
 
     fn new(body: Body, offset: u64, len: u64) -> Part {
-        Part { body, offset, len, state: State::Due, submitted: None, counted: false }
+        Part { body, offset, len, state: State::Due, submitted: None, counted: false, along: 0 }
     }
 
     /// What the block says of itself.
@@ -80,6 +82,22 @@ impl Part {
 
     pub(super) fn submitted(&self) -> Option<Instant> {
         self.submitted
+    }
+
+    /// Where in the file it ends.
+    fn end(&self) -> u64 {
+        self.offset + self.len
+    }
+
+    fn is_totals(&self) -> bool {
+        matches!(self.body, Body::Totals { .. })
+    }
+
+    fn bytes(&self) -> Arc<dyn StableBytes> {
+        match &self.body {
+            Body::Block { memory, .. } => memory.clone(),
+            Body::Totals { bytes, .. } => bytes.clone(),
+        }
     }
 
     /// Sequence of the first block from here on.
@@ -190,28 +208,41 @@ impl Parts {
         (self.writes == 0 || fits).then_some(self.first + at as u64)
     }
 
-    /// A part is in flight from now on, by this operation.
+    /// A part is in flight from now on, by this operation; and with it the notes and ends right behind it.
     pub(super) fn launch(&mut self, number: u64, now: Instant) -> Option<Operation> {
-        let part = self.part_mut(number)?;
-        (part.state, part.submitted) = (State::InFlight, Some(now));
-        let (len, offset) = (part.len, part.offset);
-        let operation = match &part.body {
-            Body::Block { memory, .. } => Operation::Write { bytes: memory.clone(), offset },
-            Body::Totals { bytes, .. } => Operation::Write { bytes: bytes.clone(), offset },
+        let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        let mut end = self.queue.get(at)?.end();
+        let goes_along = |part: &&Part| {
+            let fits = part.state == State::Due && part.is_totals() && part.offset == end;
+            end = part.end();
+            fits
         };
+        let along = self.queue.iter().skip(at + 1).take_while(goes_along).count();
+        let group = self.queue.range_mut(at..=at + along);
+        let mut all = Vec::with_capacity(along + 1);
+        for part in group {
+            (part.state, part.submitted, part.along) = (State::InFlight, Some(now), 0);
+            self.bytes += part.len;
+            all.push(part.bytes());
+        }
         self.writes += 1;
-        self.bytes += len;
-        Some(operation)
+        let first = self.queue.get_mut(at)?;
+        first.along = along;
+        let offset = first.offset;
+        let bytes = if along == 0 { all.pop()? } else { Arc::new(Joined::new(all)) };
+        Some(Operation::Write { bytes, offset })
     }
 
-    /// A part is not in flight any more: written, or due again.
+    /// A part, and what was in the same write, is not in flight any more: written, or due again.
     pub(super) fn land(&mut self, number: u64, is_written: bool) -> Option<&Part> {
-        let part = self.part_mut(number)?;
-        part.state = if is_written { State::Written } else { State::Due };
-        let len = part.len;
+        let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        let along = self.queue.get(at)?.along;
+        for part in self.queue.range_mut(at..=at + along) {
+            part.state = if is_written { State::Written } else { State::Due };
+            self.bytes -= part.len;
+        }
         self.writes -= 1;
-        self.bytes -= len;
-        self.part_mut(number).map(|part| &*part)
+        self.queue.get(at)
     }
 
     fn part_mut(&mut self, number: u64) -> Option<&mut Part> {

@@ -39,6 +39,8 @@ pub(crate) struct Segment {
     identity: Option<(u64, u64)>,
     /// Space was taken, or is being taken, up to here; `None`: the file system does not let us.
     reserved: Option<u64>,
+    /// Whether any was taken, or may have been.
+    has_space: bool,
     /// Whether anything in it has become durable since it was opened.
     proven: bool,
     /// Whether the file is closed for now.
@@ -79,6 +81,7 @@ impl Segment {
             first_time: 0,
             last_time: 0,
             reserved: Some(0),
+            has_space: false,
             proven: false,
             suspended: false,
         }
@@ -254,6 +257,7 @@ impl Segment {
         // Asked once: later it takes its space as it grows.
         self.reserved = Some(self.offset);
         if self.file.room().is_none_or(|room| room / 4 >= len) {
+            self.has_space = true;
             match self.file.reserve_now(self.offset, len) {
                 Ok(()) => self.reserved = Some(self.offset + len),
                 Err(_) => {
@@ -276,7 +280,9 @@ impl Segment {
         self.reserved = Some(offset + step);
         // On a disk that is nearly full it would take from the writes in flight what they need.
         let is_roomy = self.file.room().is_none_or(|room| room / 4 >= len);
-        (len > 0 && is_roomy).then_some(Operation::Reserve { offset, len })
+        let is_taken = len > 0 && is_roomy;
+        self.has_space |= is_taken;
+        is_taken.then_some(Operation::Reserve { offset, len })
     }
 
     /// Takes no more space ahead, since that failed.
@@ -321,8 +327,10 @@ impl Segment {
 
     /// Gives back the space that was taken and not used. Nothing may be in flight.
     pub(super) fn trim(&mut self) {
-        // What cannot be given back is the file's, and nobody's loss.
-        let _ = self.file.trim();
+        if self.has_space {
+            // What cannot be given back is the file's, and nobody's loss.
+            let _ = self.file.trim();
+        }
     }
 
     /// Whether it did go on through the page cache instead.

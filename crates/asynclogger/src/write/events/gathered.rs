@@ -97,6 +97,14 @@ impl Gathered {
         usize::from(self.piece.is_some()) + before.count() + behind.len() + head.count()
     }
 
+    /// Fetches the memory that a record of so many bytes, which is to come soon, will be put into.
+    #[inline]
+    pub(super) fn prefetch(&self, len: usize) {
+        if let Some(piece) = &self.piece {
+            piece.prefetch(self.at as usize, len);
+        }
+    }
+
     /// Adds a record, if it has room at once.
     #[inline]
     pub(super) fn add(&mut self, record: &[u8]) -> bool {

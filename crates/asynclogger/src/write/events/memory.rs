@@ -15,7 +15,7 @@ pub(super) const TAG: usize = 4;
 const PAGE: usize = 4096;
 /// What memory for events is handed out in: events with few records lose half of it each, and large blocks
 /// have many of them.
-const PIECE: usize = 16 << 10;
+const PIECE: usize = 32 << 10;
 /// There are at least so many pieces, if that is possible with one page each.
 const FEW: usize = 4096;
 /// From this length on a block is written, however much room there is: a device has no use for more, and the
@@ -151,12 +151,12 @@ impl Memory {
 
     /// Whether so much is gathered that some of it is to be written: the rest is for what is in flight.
     pub(super) fn is_full(&self) -> bool {
-        self.gathered > self.total * 13 / 16
+        self.gathered > self.total * 7 / 8
     }
 
     /// Whether enough of it was sealed.
     pub(super) fn is_eased(&self) -> bool {
-        self.gathered <= self.total * 25 / 32
+        self.gathered <= self.total * 27 / 32
     }
 
     /// Whether so many pieces are all that one event may have.

@@ -17,12 +17,42 @@ use crate::{
     },
 };
 
+/// So many records ahead, the memory that one goes to is fetched.
+const AHEAD: usize = 12;
+
 /// A shared buffer whose records are being sorted.
 pub(super) struct Hand {
     pub(super) buffer: SealedBuffer,
     pub(super) shard: u32,
     /// Where the next record begins, counted from the header.
     pub(super) at: usize,
+}
+
+/// The records of a shared buffer, with their events' numbers.
+struct Tagged<'a> {
+    data: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Tagged<'a> {
+    /// From `at` on, which is where one begins.
+    fn all(data: &'a [u8], at: usize) -> Tagged<'a> {
+        Tagged { data, at }
+    }
+}
+
+impl<'a> Iterator for Tagged<'a> {
+    type Item = (u32, &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<(u32, &'a [u8])> {
+        // What does not fit was written over by somebody who has no right to this memory.
+        let (prefix, rest) = self.data.get(self.at..)?.split_at_checked(RECORD_HEADER)?;
+        let len = u32::from_le_bytes(prefix.try_into().ok()?) as usize;
+        let (tag, record) = rest.get(..len)?.split_at_checked(TAG)?;
+        self.at += RECORD_HEADER + len;
+        Some((u32::from_le_bytes(tag.try_into().ok()?), record))
+    }
 }
 
 /// What a number stands for.
@@ -143,31 +173,34 @@ impl Sorter {
     /// Sorts the records of a buffer; whether all of them.
     pub(super) fn sort(&mut self, hand: &mut Hand) -> bool {
         let end = HEADER + hand.buffer.valid() as usize;
-        let number_at = |data: &[u8], at: usize| {
-            data.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes)
-        };
-        let begun_at = hand.at;
-        let mut is_sorted = true;
         let data = hand.buffer.data(end);
-        let mut at = hand.at;
-        while at < end {
-            // What is not there was written over by somebody who has no right to this memory.
-            let Some(len) = number_at(data, at).map(|len| len as usize) else { break };
-            let record = at + RECORD_HEADER;
-            let (Some(number), Some(bytes)) =
-                (number_at(data, record), data.get(record + TAG..record + len))
-            else {
-                break;
-            };
-            if self.place(number, bytes) == Placed::Not {
+        let begun_at = hand.at;
+        let mut ahead = Tagged::all(data, begun_at);
+        for _ in 0..AHEAD {
+            self.prefetch(ahead.next());
+        }
+        let mut is_sorted = true;
+        let mut records = Tagged::all(data, begun_at);
+        while let Some((number, record)) = records.next() {
+            self.prefetch(ahead.next());
+            if self.place(number, record) == Placed::Not {
                 is_sorted = false;
                 break;
             }
-            at = record + len;
+            hand.at = records.at;
         }
-        hand.at = at;
-        self.memory.tick(at - begun_at);
+        self.memory.tick(hand.at - begun_at);
         is_sorted
+    }
+
+    /// Has the memory ready for a record that comes soon: the events' ends are all over the place.
+    #[inline]
+    fn prefetch(&self, record: Option<(u32, &[u8])>) {
+        if let Some((number, record)) = record
+            && let Some(Some(Slot { gathered, .. })) = self.slots.get(number as usize)
+        {
+            gathered.prefetch(record.len());
+        }
     }
 
     #[inline]
