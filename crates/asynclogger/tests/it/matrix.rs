@@ -2,7 +2,7 @@
 
 use std::{ops::Range, path::Path};
 
-use asynclogger::{Durability, Engine, Logger, read::Ending, verify};
+use asynclogger::{Durability, Engine, LogDir, Logger, read::Ending, verify};
 
 use crate::support::{Found, Numbered};
 
@@ -54,6 +54,19 @@ pub fn assert_holds(path: &Path, threads: u32, records: u64) {
 pub fn assert_holds_all(path: &Path, threads: u32, each: u64) {
     assert_holds(path, threads, u64::from(threads) * each);
     for numbers in Found::read(path, threads as usize).by_thread {
+        assert!(numbers.into_iter().eq(0..each), "{}", path.display());
+    }
+}
+
+/// The same of all segments together: a log goes on in the next one where it cannot go on in the last.
+pub fn assert_log_holds_all(path: &Path, threads: u32, each: u64) {
+    let mut log = LogDir::open(path).expect("the log");
+    let mut found = vec![Vec::new(); threads as usize];
+    while let Some(record) = log.next_record().expect("a record") {
+        let (thread, number) = Numbered::parse(record.bytes()).expect("an altered record");
+        found[thread as usize].push(number);
+    }
+    for numbers in found {
         assert!(numbers.into_iter().eq(0..each), "{}", path.display());
     }
 }
