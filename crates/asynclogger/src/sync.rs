@@ -8,7 +8,9 @@
 mod model;
 
 // Reference counts are not part of the protocol; loom's have no `Weak`. A static outlives a model.
-pub(crate) use std::sync::{Arc, Mutex as GlobalMutex, PoisonError, Weak, atomic::compiler_fence};
+pub(crate) use std::sync::{
+    Arc, Mutex as GlobalMutex, OnceLock, PoisonError, Weak, atomic::compiler_fence,
+};
 use std::time::Instant;
 
 #[cfg(not(loom))]

@@ -80,6 +80,14 @@ impl Inner {
 
     #[inline]
     pub(super) fn log(&self, name: &str, record: &[u8]) {
+        if !self.shared.log(name, record) {
+            self.log_with_care(name, record);
+        }
+    }
+
+    /// The event is not open, or does not take the record now, or has a long name.
+    #[cold]
+    fn log_with_care(&self, name: &str, record: &[u8]) {
         if self.shared.with(name, |handle| append(handle, record)).is_none() {
             self.log_first(name, record);
         }

@@ -91,6 +91,24 @@ impl Log {
         len: usize,
         fill: impl FnOnce(&mut [u8]),
     ) -> Result<Position, LogError> {
+        let appended = self.append_if(len, |room| {
+            fill(room);
+            true
+        });
+        // It says that there is one.
+        appended.and_then(|position| position.ok_or(LogError::Closed))
+    }
+
+    /// The same, if `fill`, which runs while the shard is claimed, says that there is a record.
+    ///
+    /// # Errors
+    /// Refused, and counted.
+    #[inline]
+    pub(crate) fn append_if(
+        &self,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> bool,
+    ) -> Result<Option<Position>, LogError> {
         // One comparison for both ends: an empty record wraps around.
         if len.wrapping_sub(1) >= self.max_record {
             return Err(self.refuse_length(len));
@@ -106,7 +124,8 @@ impl Log {
                 Err(refused) => self.append_elsewhere(&inside, shard, refused, len, fill),
             };
             let (shard, number) = appended?;
-            Ok(Position { session: self.session, shard: shard as u32, number })
+            let position = |number| Position { session: self.session, shard: shard as u32, number };
+            Ok(number.map(position))
         })
     }
 
@@ -132,14 +151,14 @@ impl Log {
 
     /// The home is claimed by another writer, or closed.
     #[cold]
-    fn append_elsewhere<F: FnOnce(&mut [u8])>(
+    fn append_elsewhere<F: FnOnce(&mut [u8]) -> bool>(
         &self,
         inside: &Inside<'_>,
         home: usize,
         refused: Refused,
         len: usize,
         fill: F,
-    ) -> Result<(usize, u64), LogError> {
+    ) -> Result<(usize, Option<u64>), LogError> {
         let (shard, claim) = self.claim_any(inside, home, refused)?;
         match claim.append(len, fill) {
             Ok(number) => Ok((shard, number)),
@@ -188,14 +207,14 @@ impl Log {
 
     /// The shard's buffer has no room: seal it, and go on in the next, if need be after a wait.
     #[cold]
-    fn append_to_next<'a, F: FnOnce(&mut [u8])>(
+    fn append_to_next<'a, F: FnOnce(&mut [u8]) -> bool>(
         &'a self,
         inside: &Inside<'_>,
         shard: usize,
         mut claim: Claim<'a>,
         len: usize,
         mut fill: F,
-    ) -> Result<(usize, u64), LogError> {
+    ) -> Result<(usize, Option<u64>), LogError> {
         let key = wait_key(self.index, shard as u32);
         let needed = HEADER + RECORD_HEADER + len;
         let mut deadline = None;

@@ -4,6 +4,7 @@
 //! Run by `scripts/loom`. What each model catches is in `docs/concurrency.md`.
 
 mod file;
+mod names;
 mod parts;
 
 use std::{

@@ -133,6 +133,14 @@ impl Shard {
         }
     }
 
+    /// Whether no writer is at it. Whoever claims it after this has seen all that was done before.
+    ///
+    /// An RMW that changes nothing, AcqRel: of it and a claim's one comes first. If that is the claim, it is
+    /// seen here, or what it has done is; if it is this, the claim's Acquire pairs with it.
+    pub(crate) fn is_unclaimed(&self) -> bool {
+        !ShardWord::from_bits(self.word.fetch_or(0, Ordering::AcqRel)).is_claimed()
+    }
+
     /// Seals the active buffer unless a writer is at the shard. For the flusher.
     pub(crate) fn seal_idle(&self, pool: &Pool, shard: u32) -> SealAttempt {
         self.seal_unclaimed(pool, shard, |word| word.buffer().map(|_| word.sealed()))
@@ -201,29 +209,35 @@ impl<'a> Claim<'a> {
     }
 
     /// Appends a record of `len` bytes, filled in place by `fill`, releases the shard and returns the
-    /// record's number; without room for it, gives claim and `fill` back.
+    /// record's number; `None` if `fill` says that there is none. Without room for it, gives claim and `fill`
+    /// back.
     #[inline]
-    pub(crate) fn append<F>(self, len: usize, fill: F) -> Result<u64, (Claim<'a>, F)>
+    pub(crate) fn append<F>(self, len: usize, fill: F) -> Result<Option<u64>, (Claim<'a>, F)>
     where
-        F: FnOnce(&mut [u8]),
+        F: FnOnce(&mut [u8]) -> bool,
     {
         let limit = self.pool.limit();
         self.append_up_to(limit, len, fill)
     }
 
     /// The same, to a buffer that was just installed: it takes the longest record.
-    pub(crate) fn append_first<F>(self, len: usize, fill: F) -> Result<u64, (Claim<'a>, F)>
+    pub(crate) fn append_first<F>(self, len: usize, fill: F) -> Result<Option<u64>, (Claim<'a>, F)>
     where
-        F: FnOnce(&mut [u8]),
+        F: FnOnce(&mut [u8]) -> bool,
     {
         let capacity = self.pool.capacity();
         self.append_up_to(capacity, len, fill)
     }
 
     #[inline]
-    fn append_up_to<F>(self, limit: usize, len: usize, fill: F) -> Result<u64, (Claim<'a>, F)>
+    fn append_up_to<F>(
+        self,
+        limit: usize,
+        len: usize,
+        fill: F,
+    ) -> Result<Option<u64>, (Claim<'a>, F)>
     where
-        F: FnOnce(&mut [u8]),
+        F: FnOnce(&mut [u8]) -> bool,
     {
         let Some((buffer, tail)) = self.active else {
             return Err((self, fill));
@@ -238,14 +252,16 @@ impl<'a> Claim<'a> {
         let record = unsafe { buffer.slice_mut(tail, RECORD_HEADER + len) };
         let (length, bytes) = record.split_at_mut(RECORD_HEADER);
         length.copy_from_slice(&(len as u32).to_le_bytes());
-        fill(bytes);
+        if !fill(bytes) {
+            return Ok(None);
+        }
         buffer.publish((end - HEADER) as u32);
         // Relaxed: a plain count, made visible by the release of the claim.
         let number = self.shard.accepted.load(Ordering::Relaxed);
         self.shard.accepted.store(number + 1, Ordering::Relaxed);
         drop(self);
         buffer.prefetch(end, len);
-        Ok(number)
+        Ok(Some(number))
     }
 
     /// Gives up the active buffer for good; whether there was one.

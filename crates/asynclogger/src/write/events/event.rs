@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::names::Names;
 use crate::{
     FlushMetrics, Opened,
     sync::{Arc, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until},
@@ -31,11 +32,19 @@ pub(crate) struct Event {
     /// Pieces of memory that its records have.
     pieces: AtomicUsize,
     standing: Mutex<Standing>,
+    /// Where calls by name find it, as long as it is known.
+    names: Arc<Names>,
     changed: Condvar,
 }
 
 impl Event {
-    pub(super) fn new(name: &str, number: u32, opened: Opened, log: Arc<Log>) -> Event {
+    pub(super) fn new(
+        name: &str,
+        number: u32,
+        opened: Opened,
+        log: Arc<Log>,
+        names: Arc<Names>,
+    ) -> Event {
         let max_record = log.max_record();
         Event {
             limit: AtomicUsize::new(max_record),
@@ -46,6 +55,7 @@ impl Event {
             log,
             pieces: AtomicUsize::new(0),
             standing: Mutex::new(Standing::Open),
+            names,
             changed: Condvar::new(),
         }
     }
@@ -108,6 +118,7 @@ impl Event {
         *standing = change(*standing);
         let limit = if *standing == Standing::Open { self.max_record } else { 0 };
         self.limit.store(limit, Ordering::Relaxed);
+        self.names.set_limit(self.number, limit);
         drop(standing);
         self.changed.notify_all();
     }

@@ -266,6 +266,7 @@ impl Gathered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::write::events::names::Names;
     use crate::{
         LogError, Opened, Overflow,
         format::{BlockInfo, Kind, Prefix},
@@ -323,7 +324,13 @@ mod tests {
     /// Gathers records as a logger would buffer them; both blocks.
     fn both(lens: &[usize], align: usize, piece_len: usize) -> (Vec<u8>, Vec<u8>, usize) {
         let log = log(align);
-        let event = Arc::new(Event::new("event", 0, Opened::Created, Arc::new(self::log(align))));
+        let event = Arc::new(Event::new(
+            "event",
+            0,
+            Opened::Created,
+            Arc::new(self::log(align)),
+            Arc::new(Names::new()),
+        ));
         let arena = Arena::new(2 * CAPACITY + 64 * piece_len, piece_len).expect("an arena");
         // What was in the memory before must not show.
         let mut all: Vec<_> = std::iter::from_fn(|| arena.take()).collect();

@@ -94,7 +94,7 @@ impl EventHandle {
 
     /// Counts a refusal: for the event's file, as long as that can tell of it.
     #[cold]
-    fn refused(&self, error: LogError) -> LogError {
+    pub(super) fn refused(&self, error: LogError) -> LogError {
         let reason = match error {
             LogError::Full => Reason::Full,
             LogError::Busy => Reason::Busy,

@@ -11,6 +11,7 @@ mod gathered;
 mod handle;
 mod memory;
 mod name;
+mod names;
 mod opener;
 mod places;
 mod shared;

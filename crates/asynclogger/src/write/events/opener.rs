@@ -150,7 +150,8 @@ impl Opener {
             LogFiles::open_event(opening, &config, self.driver.clone(), session)?;
         match self.make_log(shared, &config, number, session) {
             Ok(log) => {
-                let event = Event::new(name.full(), number, opened, log.clone());
+                let event =
+                    Event::new(name.full(), number, opened, log.clone(), shared.names.clone());
                 let event = Arc::new(event);
                 let settings = files.archive_settings();
                 self.archivist.opened(&settings, segment.lineage());

@@ -9,18 +9,24 @@ use std::{
 use super::{
     event::{Event, Unplaced},
     handle::EventHandle,
+    memory::TAG,
+    names::Names,
     table::Table,
 };
 use crate::{
-    Config, EngineKind, Error, ErrorKind, FlushMetrics, Health, IoMode, Stats,
+    Config, EngineKind, Error, ErrorKind, FlushMetrics, Health, IoMode, LogError, Stats,
     sync::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until},
     write::{
         gate::Gate,
         log::Log,
         log_writer::LogWriter,
+        shard::Shard,
         wait::{Bell, Sleep},
     },
 };
+
+/// Bytes of a record that is looked at before it is put in: less than any shared buffer has room for.
+const LONG: usize = 8 << 10;
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -31,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) sorted: Gate,
     pub(crate) unplaced: Arc<Unplaced>,
     table: Table,
+    pub(super) names: Arc<Names>,
     orders: Mutex<Orders>,
     has_orders: AtomicBool,
     pub(super) stop: AtomicBool,
@@ -85,6 +92,7 @@ impl Shared {
             sorted: Gate::new(),
             unplaced: Arc::new(Unplaced::default()),
             table: Table::new(),
+            names: Arc::new(Names::new()),
             orders: Mutex::default(),
             has_orders: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -92,6 +100,39 @@ impl Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
         }
+    }
+
+    /// Logs a record by name; whether that is done, or refused and counted. If not, its event is not open, or
+    /// does not take it now.
+    #[inline]
+    pub(crate) fn log(&self, name: &str, record: &[u8]) -> bool {
+        let len = record.len();
+        if len > LONG {
+            // It may take memory that is there for one such record at a time, and must not take it in vain.
+            return false;
+        }
+        let appended = self.ingest.append_if(TAG + len, |room| {
+            let found = self.names.find(name);
+            let Some((number, _)) = found.filter(|(_, limit)| len.wrapping_sub(1) < *limit) else {
+                return false;
+            };
+            let (tag, bytes) = room.split_at_mut(TAG);
+            tag.copy_from_slice(&number.to_le_bytes());
+            bytes.copy_from_slice(record);
+            true
+        });
+        match appended {
+            Ok(Some(_)) => true,
+            Ok(None) => false,
+            Err(error) => self.refused(name, error),
+        }
+    }
+
+    /// The shared buffers did not take a record; whether it was counted.
+    #[cold]
+    fn refused(&self, name: &str, error: LogError) -> bool {
+        let is_long = matches!(error, LogError::TooLarge { .. });
+        !is_long && self.table.with(name, |handle| handle.refused(error)).is_some()
     }
 
     /// Does something with the handle of an open event; without a lock.
@@ -140,10 +181,14 @@ impl Shared {
             self.unplaced.clone(),
             self.config.overflow,
         );
+        let (name, number, limit) = (event.name().to_owned(), event.number(), event.limit());
         // First: the flusher finds the event when it finds a record of it.
         lock(&self.orders).new.push((event, writer));
         self.order();
         lock(&self.state).io = handle.event().log().io();
+        // In this order, which is that of forgetting it: a name that is in the table is not about to be put
+        // among the numbers.
+        self.names.insert(&name, number, limit);
         self.table.insert(handle.clone());
         handle
     }
@@ -155,6 +200,7 @@ impl Shared {
             return Some(event.clone());
         }
         let event = self.table.remove(name)?.event().clone();
+        self.names.remove(name, event.number());
         event.close();
         state.closing.insert(name.into(), event.clone());
         drop(state);
@@ -225,6 +271,10 @@ impl Shared {
         let mut state = lock(&self.state);
         let State { retired, resting, free, past, .. } = &mut *state;
         free.append(resting);
+        // Their names are gone: a call by name that begins now does not find them, and none that did is left.
+        if retired.is_empty() || !self.ingest.shards().iter().all(Shard::is_unclaimed) {
+            return;
+        }
         retired.retain_mut(|event| {
             // Whoever had it last has no call of it under way any more.
             if Arc::get_mut(event).is_none() {
