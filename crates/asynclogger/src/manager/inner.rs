@@ -155,11 +155,16 @@ impl Inner {
                 return Err(Error::new(ErrorKind::Timeout, what).at_path(self.directory()));
             }
             match self.open(name) {
-                // Somebody opened and closed it meanwhile.
-                Err(_) if self.shared.is_closing(name) => {}
+                // Somebody opened it meanwhile, and began to close it.
+                Err(error) if error.kind() == ErrorKind::Closed && !self.is_over() => {}
                 opened => return opened,
             }
         }
+    }
+
+    /// Whether no event is opened any more.
+    fn is_over(&self) -> bool {
+        inside(|| lock(&self.opener).is_over)
     }
 
     pub(super) fn has(&self, name: &str) -> bool {

@@ -19,7 +19,7 @@ use crate::{
 
 const SUFFIX: &str = ".log";
 /// What a compressed segment has behind that.
-pub(super) const COMPRESSED_SUFFIX: &str = ".zst";
+const COMPRESSED_SUFFIX: &str = ".zst";
 /// Archived names add a time, a number and suffixes to the base; 255 bytes is the limit of file systems.
 const MAX_BASE: usize = 200;
 /// How much is read to find the first record of a file. One with two thousand sessions before it is left as
@@ -389,6 +389,13 @@ pub(crate) fn set_aside(directory: &Directory, name: &LogName) -> Result<PathBuf
     rename_to_archived(directory, name, name.file(), &mut LastName::default())
 }
 
+/// The name of the compressed form of a file.
+pub(crate) fn compressed_name(name: &OsStr) -> OsString {
+    let mut name = name.to_owned();
+    name.push(COMPRESSED_SUFFIX);
+    name
+}
+
 /// Renames a file of the directory to an archived name that is free, and makes that durable.
 ///
 /// # Errors
@@ -402,13 +409,20 @@ pub(crate) fn rename_to_archived(
     let now = SystemTime::now();
     let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let first = if last.second == second { last.number.saturating_add(1) } else { 0 };
+    let mut from = file.to_owned();
     for number in first..u32::MAX {
         let archived = name.archived(now, number);
-        if directory.rename_to_new(file, &archived)? {
-            *last = LastName { second, number };
-            directory.sync()?;
-            return Ok(directory.path().join(archived));
+        if !directory.rename_to_new(&from, &archived)? {
+            continue;
         }
+        // Looked at afterwards: whoever compresses a segment of this name has it until that is there.
+        if directory.look_at(&compressed_name(&archived))?.is_some() {
+            from = archived;
+            continue;
+        }
+        *last = LastName { second, number };
+        directory.sync()?;
+        return Ok(directory.path().join(archived));
     }
     let every = io::Error::from(io::ErrorKind::AlreadyExists);
     Err(Error::io("cannot find a free archived name", every).at_path(&directory.path().join(file)))
@@ -481,6 +495,27 @@ mod tests {
         write::segment::wall_clock,
     };
     use std::time::Duration;
+
+    /// Of an earlier session of the same second, which has compressed its segment.
+    #[test]
+    fn an_archived_name_is_taken_if_its_compressed_form_is_there() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("app.log");
+        let name = LogName::of(&path).expect("a name");
+        let seconds = (0..30).map(|second| SystemTime::now() + Duration::from_secs(second));
+        for time in seconds {
+            for number in 0..3 {
+                let taken = compressed_name(&name.archived(time, number));
+                fs::write(directory.path().join(taken), b"a segment").expect("written");
+            }
+        }
+        fs::write(&path, b"a file").expect("written");
+        let opened = Directory::open_or_create(directory.path()).expect("the directory");
+        let archived = set_aside(&opened, &name).expect("renamed");
+        assert!(archived.to_string_lossy().ends_with(".3.log"), "{archived:?}");
+        assert_eq!(fs::read(&archived).expect("the file"), b"a file");
+        assert!(!path.exists());
+    }
 
     #[test]
     fn dates_of_the_gregorian_calendar() {

@@ -15,7 +15,7 @@ use crate::{
     format::{Metadata, Prefix, metadata},
     io::{Directory, FileState},
     write::{
-        archive::{self, COMPRESSED_SUFFIX, Form, Lineage},
+        archive::{self, Form, Lineage, compressed_name},
         retention::ArchivedFile,
     },
 };
@@ -46,13 +46,6 @@ pub(super) fn list(settings: &ArchiveSettings) -> Result<Vec<Listed>, Error> {
         }
     }
     Ok(listed)
-}
-
-/// The name of the compressed form of a file.
-pub(super) fn compressed_name(name: &OsStr) -> OsString {
-    let mut name = name.to_owned();
-    name.push(COMPRESSED_SUFFIX);
-    name
 }
 
 /// Under which name the compressed form of a file is made: hidden, so that nobody takes it for done.

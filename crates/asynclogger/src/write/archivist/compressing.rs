@@ -8,13 +8,13 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt},
 };
 
-use super::catalog::{compressed_name, part_name};
+use super::catalog::part_name;
 use crate::{
     Error, ErrorKind,
     format::seekable::FRAME_LEN,
     io::{Directory, FileState, forget_cached},
     write::{
-        archive::{self, Form, Lineage},
+        archive::{self, Form, Lineage, compressed_name},
         compress::{Outcome, compress},
         fault,
         inflate::Frames,

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     ArchiveSettings, ArchivedSegment,
-    catalog::{self, Listed, compressed_name},
+    catalog::{self, Listed},
     content::Content,
     deleting,
     queue::{Queue, Work},
@@ -21,7 +21,7 @@ use crate::{
     io::{Cause, FileState},
     sync::lock,
     write::{
-        archive::{self, Form, Lineage},
+        archive::{self, Form, Lineage, compressed_name},
         fault,
     },
 };
