@@ -70,6 +70,8 @@ pub(super) struct Sorter {
     pub(super) memory: Memory,
     /// Whether what finds no room is dropped.
     drops: bool,
+    /// Whether memory is not waited for.
+    gives_up: bool,
 }
 
 /// What became of a record.
@@ -83,7 +85,7 @@ enum Placed {
 impl Sorter {
     pub(super) fn new(shared: Arc<Shared>, memory: Memory) -> Sorter {
         let drops = shared.config.overflow == Overflow::Drop;
-        Sorter { shared, slots: Vec::new(), hot: Vec::new(), memory, drops }
+        Sorter { shared, slots: Vec::new(), hot: Vec::new(), memory, drops, gives_up: false }
     }
 
     /// Takes over events that were opened; whether there were any.
@@ -161,6 +163,11 @@ impl Sorter {
     /// From now on what finds no room is dropped, whatever the policy: nobody is there who could wait.
     pub(super) fn drop_from_now_on(&mut self) {
         self.drops = true;
+    }
+
+    /// From now on what finds no memory is dropped, too: nothing that is written gives any back.
+    pub(super) fn give_up(&mut self) {
+        self.gives_up = true;
     }
 
     /// Has the logs count all that is gathered.
@@ -274,6 +281,13 @@ impl Sorter {
     /// All memory is in use: callers wait, or drop, as their buffers fill.
     #[cold]
     fn no_memory(&mut self, number: u32, len: usize) -> Placed {
+        if self.gives_up {
+            if let Some(staged) = self.get(number) {
+                staged.count_drop();
+            }
+            self.sort_out();
+            return Placed::Done;
+        }
         self.memory.set_wanted(true);
         let align = self.get(number).map_or(0, |staged| staged.writer.align());
         // What is sealed comes back. Is that enough for a record as long as this one?
