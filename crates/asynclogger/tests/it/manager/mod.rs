@@ -9,6 +9,7 @@ mod resources;
 mod retention;
 mod rotation;
 mod seed;
+mod stuck;
 
 use std::{
     fs,
