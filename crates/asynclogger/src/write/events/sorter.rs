@@ -1,7 +1,8 @@
 //! From the shared buffers to the events.
 
 use super::{
-    event::Unplaced,
+    crowd::Crowd,
+    event::{Hold, Unplaced},
     gathered::{Gathered, NoMemory},
     memory::{Memory, TAG},
     shared::Shared,
@@ -29,6 +30,7 @@ pub(super) struct Hand {
 }
 
 /// The records of a shared buffer, with their events' numbers.
+#[derive(Clone)]
 struct Tagged<'a> {
     data: &'a [u8],
     at: usize,
@@ -177,6 +179,16 @@ impl Sorter {
         }
     }
 
+    /// Has the event with the most of a buffer take nothing for now, if that is much of it.
+    pub(super) fn hold_loudest(&self, hand: &Hand, crowd: &mut Crowd) {
+        let data = hand.buffer.data(HEADER + hand.buffer.valid() as usize);
+        let records = Tagged::all(data, hand.at).map(|(number, record)| (number, record.len()));
+        let loudest = crowd.loudest(records, self.numbers());
+        if let Some(staged) = loudest.and_then(|number| self.get(number)) {
+            crowd.hold(staged.event());
+        }
+    }
+
     /// Sorts the records of a buffer; whether all of them.
     pub(super) fn sort(&mut self, hand: &mut Hand) -> bool {
         let end = HEADER + hand.buffer.valid() as usize;
@@ -244,7 +256,7 @@ impl Sorter {
         }
         if memory.is_over_quota(event.pieces()) {
             // Its callers wait, or drop, from now on; nobody else has to.
-            event.hold();
+            event.hold(Hold::Quota);
             if self.drops {
                 staged.count_drop();
                 self.sort_out();

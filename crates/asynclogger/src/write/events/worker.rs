@@ -13,13 +13,15 @@ use std::{
 
 use self::{requests::Flush, stuck::Stuck};
 use super::{
+    crowd::Crowd,
+    event::Hold,
     memory::{Memory, Shares},
     shared::Shared,
     sorter::{Hand, Sorter},
     staged::{RETRY, Staged},
 };
 use crate::{
-    Error, ErrorKind,
+    Error, ErrorKind, Overflow,
     io::with_signals_blocked,
     sync::{
         Arc, Ordering,
@@ -104,6 +106,7 @@ struct Worker {
     /// Of each shard, the generation that is sorted next.
     generations: Vec<u64>,
     hand: Option<Hand>,
+    crowd: Crowd,
     stuck: Stuck,
     /// Events to be closed, for the next pass.
     closes: Vec<u32>,
@@ -129,6 +132,7 @@ impl Worker {
             sorter: Sorter::new(shared.clone(), memory),
             generations: vec![0; ingest.shards().len()],
             hand: None,
+            crowd: Crowd::new(shared.config.overflow == Overflow::Drop),
             stuck: Stuck::default(),
             closes: Vec::new(),
             pass: None,
@@ -218,6 +222,11 @@ impl Worker {
         for _ in 0..SORTED_AT_ONCE {
             if self.hand.is_none() {
                 self.hand = self.next_sealed();
+                if let Some(hand) = &self.hand
+                    && self.crowd.is_dense(|| self.pool.free_count(), self.pool.len())
+                {
+                    self.sorter.hold_loudest(hand, &mut self.crowd);
+                }
             }
             let Some(hand) = &mut self.hand else {
                 self.stuck.is_over();
@@ -237,6 +246,7 @@ impl Worker {
                 buffer.free();
             }
         }
+        self.crowd.ease(|| self.pool.free_count(), self.pool.len());
         busy
     }
 
@@ -284,7 +294,7 @@ impl Worker {
         let waits = Pumped { did: false, rests: false };
         let is_suspended = match self.sorter.get_mut(number) {
             None => return Pumped { did: false, rests: true },
-            Some(staged) if staged.is_asleep(now) && !staged.event().is_held() => {
+            Some(staged) if staged.is_asleep(now) && !staged.event().is_held_for(Hold::Quota) => {
                 staged.is_hot = false;
                 return Pumped { did: false, rests: true };
             }
@@ -309,9 +319,9 @@ impl Worker {
         }
         let did = pumped.unwrap_or(false);
         let rests = !did && staged.is_at_rest();
-        if staged.event().is_held() {
+        if staged.event().is_held_for(Hold::Quota) {
             if memory.is_within_quota(staged.event().pieces()) {
-                staged.event().resume();
+                staged.event().resume(Hold::Quota);
             } else if rests && self.sorter.has_gathered(number) {
                 // That is all it has: nothing comes back unless it is written.
                 self.sorter.seal(number);
@@ -326,7 +336,7 @@ impl Worker {
             if let Some(at) = staged.writer.wake_at(now) {
                 self.wakes.insert((at, number));
             }
-        } else if memory.is_wanted() || staged.event().is_held() {
+        } else if memory.is_wanted() || staged.event().is_held_for(Hold::Quota) {
             staged.writer.want_memory();
         }
         Pumped { did, rests }
