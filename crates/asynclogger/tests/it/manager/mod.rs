@@ -1,6 +1,7 @@
 //! Many events behind one manager.
 
 mod calls;
+mod crowd;
 mod failing;
 mod files;
 mod killed;
