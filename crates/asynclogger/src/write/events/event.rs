@@ -9,13 +9,34 @@ use crate::{
     write::{log::Log, shard::Reason},
 };
 
-/// Whether an event takes records.
+/// Why an event takes no records for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    Open,
-    /// Not now: it has as much memory as it may have.
-    Held,
-    Closed,
+pub(super) enum Hold {
+    /// It has as much memory as it may have.
+    Quota,
+    /// It fills the shared buffers.
+    Crowd,
+}
+
+/// Whether an event takes records.
+#[derive(Clone, Copy, Debug, Default)]
+struct Standing {
+    is_closed: bool,
+    over_quota: bool,
+    crowds: bool,
+}
+
+impl Standing {
+    fn is_held(self) -> bool {
+        !self.is_closed && (self.over_quota || self.crowds)
+    }
+
+    fn of(&mut self, why: Hold) -> &mut bool {
+        match why {
+            Hold::Quota => &mut self.over_quota,
+            Hold::Crowd => &mut self.crowds,
+        }
+    }
 }
 
 /// An event whose log is open, or was.
@@ -54,7 +75,7 @@ impl Event {
             opened,
             log,
             pieces: AtomicUsize::new(0),
-            standing: Mutex::new(Standing::Open),
+            standing: Mutex::default(),
             names,
             changed: Condvar::new(),
         }
@@ -83,40 +104,49 @@ impl Event {
         self.max_record
     }
 
-    pub(super) fn standing(&self) -> Standing {
+    fn standing(&self) -> Standing {
         *lock(&self.standing)
     }
 
     /// Whether it was not closed.
     pub(crate) fn is_open(&self) -> bool {
-        self.standing() != Standing::Closed
+        !self.standing().is_closed
     }
 
     /// Whether it takes none for now.
     pub(super) fn is_held(&self) -> bool {
-        // Without a lock, since it is asked often: 0 means one of two.
-        self.limit() == 0 && self.standing() == Standing::Held
+        // Without a lock, since it is asked often: 0 means closed or held.
+        self.limit() == 0 && self.standing().is_held()
+    }
+
+    /// Whether it takes none for now, and this is one of the reasons.
+    pub(super) fn is_held_for(&self, why: Hold) -> bool {
+        self.limit() == 0 && {
+            let mut standing = self.standing();
+            standing.is_held() && *standing.of(why)
+        }
     }
 
     /// Takes no more records.
     pub(super) fn close(&self) {
-        self.stand(|_| Standing::Closed);
+        self.stand(|standing| standing.is_closed = true);
     }
 
-    /// Takes no records for now: those of other events must not wait behind them.
-    pub(super) fn hold(&self) {
-        self.stand(|before| if before == Standing::Open { Standing::Held } else { before });
+    /// Takes no records for now: those of other events must not wait behind them, or be dropped.
+    pub(super) fn hold(&self, why: Hold) {
+        self.stand(|standing| *standing.of(why) = true);
     }
 
-    /// Takes records again.
-    pub(super) fn resume(&self) {
-        self.stand(|before| if before == Standing::Held { Standing::Open } else { before });
+    /// Takes records again, unless there is another reason.
+    pub(super) fn resume(&self, why: Hold) {
+        self.stand(|standing| *standing.of(why) = false);
     }
 
-    fn stand(&self, change: impl FnOnce(Standing) -> Standing) {
+    fn stand(&self, change: impl FnOnce(&mut Standing)) {
         let mut standing = lock(&self.standing);
-        *standing = change(*standing);
-        let limit = if *standing == Standing::Open { self.max_record } else { 0 };
+        change(&mut standing);
+        let is_taking = !standing.is_closed && !standing.is_held();
+        let limit = if is_taking { self.max_record } else { 0 };
         self.limit.store(limit, Ordering::Relaxed);
         self.names.set_limit(self.number, limit);
         drop(standing);
@@ -126,7 +156,7 @@ impl Event {
     /// Waits until it takes records again, or never will; `false`: until `deadline`.
     pub(super) fn wait_while_held(&self, deadline: Option<Instant>) -> bool {
         let mut standing = lock(&self.standing);
-        while *standing == Standing::Held {
+        while standing.is_held() {
             if is_over(deadline) {
                 return false;
             }

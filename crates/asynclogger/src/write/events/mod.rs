@@ -6,6 +6,7 @@
 //! it, and its blocks are as large as the budget of all allows.
 
 mod block;
+mod crowd;
 mod event;
 mod gathered;
 mod handle;

@@ -1,7 +1,8 @@
 //! From the shared buffers to the events.
 
 use super::{
-    event::Unplaced,
+    crowd::Crowd,
+    event::{Hold, Unplaced},
     gathered::{Gathered, NoMemory},
     memory::{Memory, TAG},
     shared::Shared,
@@ -29,6 +30,7 @@ pub(super) struct Hand {
 }
 
 /// The records of a shared buffer, with their events' numbers.
+#[derive(Clone)]
 struct Tagged<'a> {
     data: &'a [u8],
     at: usize,
@@ -70,6 +72,8 @@ pub(super) struct Sorter {
     pub(super) memory: Memory,
     /// Whether what finds no room is dropped.
     drops: bool,
+    /// Whether memory is not waited for.
+    gives_up: bool,
 }
 
 /// What became of a record.
@@ -83,7 +87,7 @@ enum Placed {
 impl Sorter {
     pub(super) fn new(shared: Arc<Shared>, memory: Memory) -> Sorter {
         let drops = shared.config.overflow == Overflow::Drop;
-        Sorter { shared, slots: Vec::new(), hot: Vec::new(), memory, drops }
+        Sorter { shared, slots: Vec::new(), hot: Vec::new(), memory, drops, gives_up: false }
     }
 
     /// Takes over events that were opened; whether there were any.
@@ -163,10 +167,25 @@ impl Sorter {
         self.drops = true;
     }
 
+    /// From now on what finds no memory is dropped, too: nothing that is written gives any back.
+    pub(super) fn give_up(&mut self) {
+        self.gives_up = true;
+    }
+
     /// Has the logs count all that is gathered.
     pub(super) fn count(&mut self) {
         for slot in self.slots.iter_mut().flatten() {
             slot.staged.count(&slot.gathered);
+        }
+    }
+
+    /// Has the event with the most of a buffer take nothing for now, if that is much of it.
+    pub(super) fn hold_loudest(&self, hand: &Hand, crowd: &mut Crowd) {
+        let data = hand.buffer.data(HEADER + hand.buffer.valid() as usize);
+        let records = Tagged::all(data, hand.at).map(|(number, record)| (number, record.len()));
+        let loudest = crowd.loudest(records, self.numbers());
+        if let Some(staged) = loudest.and_then(|number| self.get(number)) {
+            crowd.hold(staged.event());
         }
     }
 
@@ -237,7 +256,7 @@ impl Sorter {
         }
         if memory.is_over_quota(event.pieces()) {
             // Its callers wait, or drop, from now on; nobody else has to.
-            event.hold();
+            event.hold(Hold::Quota);
             if self.drops {
                 staged.count_drop();
                 self.sort_out();
@@ -274,6 +293,13 @@ impl Sorter {
     /// All memory is in use: callers wait, or drop, as their buffers fill.
     #[cold]
     fn no_memory(&mut self, number: u32, len: usize) -> Placed {
+        if self.gives_up {
+            if let Some(staged) = self.get(number) {
+                staged.count_drop();
+            }
+            self.sort_out();
+            return Placed::Done;
+        }
         self.memory.set_wanted(true);
         let align = self.get(number).map_or(0, |staged| staged.writer.align());
         // What is sealed comes back. Is that enough for a record as long as this one?

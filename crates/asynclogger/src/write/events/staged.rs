@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// After its file could not be opened again.
-const RETRY: Duration = Duration::from_millis(100);
+pub(super) const RETRY: Duration = Duration::from_millis(100);
 
 pub(super) struct Staged {
     event: Arc<Event>,
@@ -85,6 +85,11 @@ impl Staged {
     /// Whether nothing is to be done until something is sealed or asked for.
     pub(super) fn is_at_rest(&self) -> bool {
         self.sealed.is_empty() && self.writer.is_at_rest()
+    }
+
+    /// Whether its file takes nothing now.
+    pub(super) fn is_troubled(&self) -> bool {
+        self.retry_at.is_some() || self.writer.is_troubled()
     }
 
     /// Whether there is something to do, as far as one can see without trying.

@@ -2,6 +2,7 @@
 
 mod endings;
 mod requests;
+mod stuck;
 
 use std::{
     any::Any,
@@ -10,15 +11,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::requests::Flush;
+use self::{requests::Flush, stuck::Stuck};
 use super::{
+    crowd::Crowd,
+    event::Hold,
     memory::{Memory, Shares},
     shared::Shared,
     sorter::{Hand, Sorter},
-    staged::Staged,
+    staged::{RETRY, Staged},
 };
 use crate::{
-    Error, ErrorKind,
+    Error, ErrorKind, Overflow,
     io::with_signals_blocked,
     sync::{
         Arc, Ordering,
@@ -103,6 +106,10 @@ struct Worker {
     /// Of each shard, the generation that is sorted next.
     generations: Vec<u64>,
     hand: Option<Hand>,
+    crowd: Crowd,
+    stuck: Stuck,
+    /// Events to be closed, for the next pass.
+    closes: Vec<u32>,
     pass: Option<(Pass, After)>,
     /// When what is in memory has been there for an interval.
     deadline: Option<Instant>,
@@ -125,6 +132,9 @@ impl Worker {
             sorter: Sorter::new(shared.clone(), memory),
             generations: vec![0; ingest.shards().len()],
             hand: None,
+            crowd: Crowd::new(shared.config.overflow == Overflow::Drop),
+            stuck: Stuck::default(),
+            closes: Vec::new(),
             pass: None,
             deadline: None,
             flushes: Vec::new(),
@@ -177,7 +187,7 @@ impl Worker {
 
     fn round(&mut self) -> Round {
         self.round += 1;
-        let mut busy = self.shared.has_orders() && self.sorter.adopt();
+        let mut busy = self.take_orders();
         self.pool.waiters.pass_on();
         busy |= self.sort();
         let now = Instant::now();
@@ -185,6 +195,7 @@ impl Worker {
         busy |= self.begin_pass(now);
         busy |= self.advance_pass(now);
         busy |= self.pump(now);
+        busy |= self.advance_stuck(now);
         busy |= self.answer_flushes();
         busy |= self.end_if_asked();
         if busy {
@@ -195,14 +206,30 @@ impl Worker {
         if stop { Round::Over } else { Round::Idle }
     }
 
+    /// Takes over events that are new, and numbers of those to close; whether there were any new ones.
+    fn take_orders(&mut self) -> bool {
+        if !self.shared.has_orders() {
+            return false;
+        }
+        self.closes.append(&mut self.shared.take_closes());
+        // Behind that: what is to be closed was new before.
+        self.sorter.adopt()
+    }
+
     /// Sorts sealed buffers, each shard's in their order; whether there was anything to sort.
     fn sort(&mut self) -> bool {
         let mut busy = false;
         for _ in 0..SORTED_AT_ONCE {
             if self.hand.is_none() {
                 self.hand = self.next_sealed();
+                if let Some(hand) = &self.hand
+                    && self.crowd.is_dense(|| self.pool.free_count(), self.pool.len())
+                {
+                    self.sorter.hold_loudest(hand, &mut self.crowd);
+                }
             }
             let Some(hand) = &mut self.hand else {
+                self.stuck.is_over();
                 break;
             };
             let before = hand.at;
@@ -210,13 +237,16 @@ impl Worker {
             busy |= is_sorted || hand.at > before;
             if !is_sorted {
                 // It waits for a device.
+                self.stuck.waits(hand.at > before);
                 break;
             }
+            self.stuck.is_over();
             if let Some(Hand { mut buffer, shard, .. }) = self.hand.take() {
                 self.generations[shard as usize] += 1;
                 buffer.free();
             }
         }
+        self.crowd.ease(|| self.pool.free_count(), self.pool.len());
         busy
     }
 
@@ -264,7 +294,7 @@ impl Worker {
         let waits = Pumped { did: false, rests: false };
         let is_suspended = match self.sorter.get_mut(number) {
             None => return Pumped { did: false, rests: true },
-            Some(staged) if staged.is_asleep(now) && !staged.event().is_held() => {
+            Some(staged) if staged.is_asleep(now) && !staged.event().is_held_for(Hold::Quota) => {
                 staged.is_hot = false;
                 return Pumped { did: false, rests: true };
             }
@@ -289,9 +319,9 @@ impl Worker {
         }
         let did = pumped.unwrap_or(false);
         let rests = !did && staged.is_at_rest();
-        if staged.event().is_held() {
+        if staged.event().is_held_for(Hold::Quota) {
             if memory.is_within_quota(staged.event().pieces()) {
-                staged.event().resume();
+                staged.event().resume(Hold::Quota);
             } else if rests && self.sorter.has_gathered(number) {
                 // That is all it has: nothing comes back unless it is written.
                 self.sorter.seal(number);
@@ -306,7 +336,7 @@ impl Worker {
             if let Some(at) = staged.writer.wake_at(now) {
                 self.wakes.insert((at, number));
             }
-        } else if memory.is_wanted() || staged.event().is_held() {
+        } else if memory.is_wanted() || staged.event().is_held_for(Hold::Quota) {
             staged.writer.want_memory();
         }
         Pumped { did, rests }
@@ -360,11 +390,13 @@ impl Worker {
         let look = self.pass.as_ref().and_then(|(pass, _)| pass.look_again());
         let hot = self.sorter.hot.iter().filter_map(|number| {
             let staged = self.sorter.get(*number)?;
-            staged.retry_at.or_else(|| staged.writer.wake_at(now))
+            // Closed, and looked after: so many are open that it has to wait for one of them.
+            let waits_for_a_file = || staged.writer.is_suspended().then_some(now + RETRY);
+            staged.retry_at.or_else(waits_for_a_file).or_else(|| staged.writer.wake_at(now))
         });
         let wake = self.wakes.first().map(|(at, _)| *at);
         let deadline = self.deadline.filter(|_| self.pass.is_none());
-        let all = [look.map(|look| now + look), wake, deadline];
+        let all = [look.map(|look| now + look), wake, deadline, self.gives_up_at()];
         let wake_at = all.into_iter().flatten().chain(hot).min();
         self.shared.bell.sleep(wake_at, || self.has_news());
     }

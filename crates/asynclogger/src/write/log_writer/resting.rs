@@ -40,6 +40,11 @@ impl LogWriter {
         self.outbox.segment().is_suspended()
     }
 
+    /// Whether something failed and was not made good yet.
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.outbox.is_troubled()
+    }
+
     /// Closes the file, if the log [is at rest](LogWriter::is_at_rest): before anything else is done
     /// [`resume`](LogWriter::resume) has to open it again.
     pub(crate) fn suspend(&mut self) {
@@ -69,8 +74,10 @@ impl LogWriter {
             }
             Err(error) => {
                 self.ending = self.ending.max(self.log.gate.ending());
+                // That was the attempt of whoever asks.
+                let request = self.log.gate.open_request().map(|request| request.ticket);
+                self.asked = self.asked.max(request);
                 self.failed(&error);
-                self.log.progress.count_error(super::cause_of(&error));
                 Err(error)
             }
         }

@@ -202,12 +202,12 @@ fn a_file_without_permission_is_counted_and_left_alone() {
     assert_eq!(fs::read(&path).expect("the file"), before);
 }
 
-const EVENTS: u64 = 40;
-const A_SECOND: Duration = Duration::from_secs(1);
+pub(super) const EVENTS: u64 = 40;
+pub(super) const A_SECOND: Duration = Duration::from_secs(1);
 const THREADS: u32 = 3;
 
 /// Records `numbers` of each thread, of all events in turn.
-fn log_to_all(manager: &LoggerManager, numbers: std::ops::Range<u64>) {
+pub(super) fn log_to_all(manager: &LoggerManager, numbers: std::ops::Range<u64>) {
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let numbers = numbers.clone();

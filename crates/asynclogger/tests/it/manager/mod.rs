@@ -1,6 +1,7 @@
 //! Many events behind one manager.
 
 mod calls;
+mod crowd;
 mod failing;
 mod files;
 mod killed;
@@ -9,6 +10,7 @@ mod resources;
 mod retention;
 mod rotation;
 mod seed;
+mod stuck;
 
 use std::{
     fs,

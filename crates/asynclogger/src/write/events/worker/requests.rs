@@ -17,15 +17,24 @@ pub(super) struct Flush {
     failure: Option<Error>,
 }
 
+impl Flush {
+    /// One that is answered as soon as those before it are.
+    pub(super) fn failed(ticket: u64, error: Error) -> Flush {
+        Flush { ticket, waits: Vec::new(), failure: Some(error) }
+    }
+}
+
 impl Worker {
     /// Whether there is a request that no pass covers yet.
     pub(super) fn has_requests(&self) -> bool {
         self.pass.is_none()
-            && (self.flush_request().is_some() || self.shared.sorted.open_request().is_some())
+            && (self.flush_request().is_some()
+                || !self.closes.is_empty()
+                || self.shared.sorted.open_request().is_some())
     }
 
     /// The last flush that was asked for, if it is not being worked on.
-    fn flush_request(&self) -> Option<u64> {
+    pub(super) fn flush_request(&self) -> Option<u64> {
         let ticket = self.shared.ingest.gate().open_request()?.ticket;
         let is_new = self.flushes.last().is_none_or(|flush| ticket > flush.ticket);
         is_new.then_some(ticket)
@@ -36,7 +45,7 @@ impl Worker {
         if self.pass.is_some() {
             return false;
         }
-        let close = if self.shared.has_orders() { self.shared.take_closes() } else { Vec::new() };
+        let close = std::mem::take(&mut self.closes);
         let flush = self.flush_request();
         let sorted = self.shared.sorted.open_request().map(|request| request.ticket);
         let interval = self.deadline.is_some_and(|deadline| now >= deadline);
@@ -123,7 +132,13 @@ impl Worker {
                     false
                 }
             });
-            if !flush.waits.is_empty() {
+            // Events whose files are closed, and that get none, wait for those that fail.
+            let sorter = &self.sorter;
+            let gets_no_file = |(event, _): &(Arc<Event>, u64)| {
+                sorter.get(event.number()).is_some_and(|staged| staged.writer.is_suspended())
+            };
+            let is_hopeless = failure.is_some() && flush.waits.iter().all(gets_no_file);
+            if !flush.waits.is_empty() && !is_hopeless {
                 break;
             }
             let flush = self.flushes.remove(0);

@@ -1,0 +1,177 @@
+//! Who fills the shared buffers faster than they are sorted, so that records of others find no room.
+//!
+//! Only where what finds no room is dropped: who waits gets a buffer in turn. An event that has most of a
+//! buffer while fewer than half are free takes nothing until half of them are: its own records are refused
+//! meanwhile, and those of others find the room. (Not until more are free: the flusher would have nothing to
+//! sort while they fill again, which cost a quarter of the records.)
+
+use super::event::{Event, Hold};
+use crate::sync::Arc;
+
+pub(super) struct Crowd {
+    /// Whether anybody is ever held.
+    is_watched: bool,
+    /// By number, of the buffer that is looked at; between two looks all are 0.
+    bytes: Vec<usize>,
+    held: Vec<Arc<Event>>,
+}
+
+impl Crowd {
+    pub(super) fn new(is_watched: bool) -> Crowd {
+        Crowd { is_watched, bytes: Vec::new(), held: Vec::new() }
+    }
+
+    /// Whether so few buffers are free that somebody is to be held.
+    pub(super) fn is_dense(&self, free: impl FnOnce() -> usize, all: usize) -> bool {
+        self.is_watched && are_few(free(), all)
+    }
+
+    /// Who has the most of a buffer with these records, of events by number and lengths, if that is more than
+    /// an eighth of it. Numbers from `numbers` on are nobody's.
+    pub(super) fn loudest(
+        &mut self,
+        records: impl Iterator<Item = (u32, usize)> + Clone,
+        numbers: u32,
+    ) -> Option<u32> {
+        self.bytes.resize(numbers as usize, 0);
+        let mut total = 0;
+        let mut most = (0, None);
+        for (number, len) in records.clone() {
+            total += len;
+            if let Some(bytes) = self.bytes.get_mut(number as usize) {
+                *bytes += len;
+                if *bytes > most.0 {
+                    most = (*bytes, Some(number));
+                }
+            }
+        }
+        for (number, _) in records {
+            if let Some(bytes) = self.bytes.get_mut(number as usize) {
+                *bytes = 0;
+            }
+        }
+        most.1.filter(|_| most.0 > total / 8)
+    }
+
+    /// Has an event take nothing for now.
+    pub(super) fn hold(&mut self, event: &Arc<Event>) {
+        if !self.held.iter().any(|held| Arc::ptr_eq(held, event)) {
+            event.hold(Hold::Crowd);
+            self.held.push(event.clone());
+        }
+    }
+
+    /// Lets all go once enough buffers are free. With nothing to sort they are: one of four is each shard's to
+    /// write to, and the others are free.
+    pub(super) fn ease(&mut self, free: impl FnOnce() -> usize, all: usize) {
+        if !self.held.is_empty() && !are_few(free(), all) {
+            self.held.drain(..).for_each(|event| event.resume(Hold::Crowd));
+        }
+    }
+}
+
+fn are_few(free: usize, all: usize) -> bool {
+    free * 2 < all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Opened, Overflow,
+        write::{
+            log::{Log, LogParts},
+            pool::Pool,
+            wait::Bell,
+        },
+    };
+
+    fn event(number: u32) -> Arc<Event> {
+        let log = Log::new(LogParts {
+            pool: Arc::new(Pool::new(1, 4096, 4096).expect("a pool")),
+            bell: Arc::new(Bell::new().expect("a bell")),
+            index: 0,
+            num_shards: 1,
+            max_record: 100,
+            overflow: Overflow::Drop,
+            shares_barriers: false,
+            session: 1,
+        });
+        Arc::new(Event::new("event", number, Opened::Created, Arc::new(log.expect("a log"))))
+    }
+
+    #[test]
+    fn with_fewer_than_half_somebody_is_held() {
+        let crowd = Crowd::new(true);
+        assert!(crowd.is_dense(|| 3, 8) && !crowd.is_dense(|| 4, 8));
+        assert!(crowd.is_dense(|| 3, 7) && !crowd.is_dense(|| 4, 7));
+        assert!(!Crowd::new(false).is_dense(|| 0, 8));
+    }
+
+    #[test]
+    fn who_has_the_most_is_held_if_it_is_much() {
+        let mut crowd = Crowd::new(true);
+        let mut loudest = |records: &[(u32, usize)]| crowd.loudest(records.iter().copied(), 10);
+        assert_eq!(loudest(&[]), None);
+        assert_eq!(loudest(&[(0, 1), (9, 100), (0, 98)]), Some(9));
+        // Nothing is left of the last time.
+        assert_eq!(loudest(&[(9, 1), (0, 100), (9, 98)]), Some(0));
+        // Many short ones.
+        assert_eq!(loudest(&[(1, 5), (2, 3), (2, 3)]), Some(2));
+        // An eighth each.
+        let even: Vec<_> = (0..8).map(|number| (number, 10)).collect();
+        assert_eq!(loudest(&even), None);
+        let more: Vec<_> = (0..8).map(|number| (number, 10 + number as usize / 7)).collect();
+        assert_eq!(loudest(&more), Some(7));
+        // Nobody's.
+        assert_eq!(loudest(&[(10, 1000), (u32::MAX, 1000), (3, 500)]), Some(3));
+        assert_eq!(loudest(&[(10, 1000)]), None);
+    }
+
+    #[test]
+    fn all_are_let_go_together() {
+        let mut crowd = Crowd::new(true);
+        let (first, second) = (event(0), event(1));
+        crowd.hold(&first);
+        crowd.hold(&first);
+        crowd.hold(&second);
+        assert!(first.is_held() && second.is_held());
+        crowd.ease(|| 3, 8);
+        assert!(first.is_held() && second.is_held());
+        crowd.ease(|| 4, 8);
+        assert!(!first.is_held() && !second.is_held());
+        // Nobody keeps them from being forgotten.
+        assert_eq!((Arc::strong_count(&first), Arc::strong_count(&second)), (1, 1));
+        crowd.hold(&first);
+        assert!(first.is_held());
+    }
+
+    #[test]
+    fn who_is_held_for_two_reasons_waits_for_both() {
+        for quota_first in [true, false] {
+            let mut crowd = Crowd::new(true);
+            let event = event(0);
+            event.hold(Hold::Quota);
+            crowd.hold(&event);
+            let quota = |event: &Event| event.resume(Hold::Quota);
+            if quota_first {
+                quota(&event);
+                assert!(event.is_held() && !event.is_held_for(Hold::Quota));
+            }
+            crowd.ease(|| 8, 8);
+            assert_eq!(event.is_held(), !quota_first);
+            quota(&event);
+            assert!(!event.is_held() && event.limit() == 100);
+        }
+    }
+
+    #[test]
+    fn who_is_closed_stays_closed() {
+        let mut crowd = Crowd::new(true);
+        let event = event(0);
+        crowd.hold(&event);
+        event.close();
+        crowd.ease(|| 8, 8);
+        assert!(!event.is_open() && !event.is_held() && event.limit() == 0);
+    }
+}
