@@ -97,7 +97,9 @@ mod tests {
             shares_barriers: false,
             session: 1,
         });
-        Arc::new(Event::new("event", number, Opened::Created, Arc::new(log.expect("a log"))))
+        let log = Arc::new(log.expect("a log"));
+        let names = Arc::new(crate::write::events::names::Names::new());
+        Arc::new(Event::new("event", number, Opened::Created, log, names))
     }
 
     #[test]
