@@ -5,39 +5,23 @@ use std::time::Instant;
 use super::names::Names;
 use crate::{
     FlushMetrics, Opened,
-    sync::{Arc, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until},
+    sync::{
+        Arc, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until,
+    },
     write::{log::Log, shard::Reason},
 };
 
 /// Why an event takes no records for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub(super) enum Hold {
     /// It has as much memory as it may have.
-    Quota,
+    Quota = 1 << 0,
     /// It fills the shared buffers.
-    Crowd,
+    Crowd = 1 << 1,
 }
 
-/// Whether an event takes records.
-#[derive(Clone, Copy, Debug, Default)]
-struct Standing {
-    is_closed: bool,
-    over_quota: bool,
-    crowds: bool,
-}
-
-impl Standing {
-    fn is_held(self) -> bool {
-        !self.is_closed && (self.over_quota || self.crowds)
-    }
-
-    fn of(&mut self, why: Hold) -> &mut bool {
-        match why {
-            Hold::Quota => &mut self.over_quota,
-            Hold::Crowd => &mut self.crowds,
-        }
-    }
-}
+const CLOSED: u32 = 1 << 2;
 
 /// An event whose log is open, or was.
 pub(crate) struct Event {
@@ -52,7 +36,10 @@ pub(crate) struct Event {
     log: Arc<Log>,
     /// Pieces of memory that its records have.
     pieces: AtomicUsize,
-    standing: Mutex<Standing>,
+    /// CLOSED, and for which [`Hold`]s it takes no records. Read without a lock, by signal handlers, too.
+    standing: AtomicU32,
+    /// Held while `standing` changes, and by whoever waits for that.
+    changing: Mutex<()>,
     /// Where calls by name find it, as long as it is known.
     names: Arc<Names>,
     changed: Condvar,
@@ -75,7 +62,8 @@ impl Event {
             opened,
             log,
             pieces: AtomicUsize::new(0),
-            standing: Mutex::default(),
+            standing: AtomicU32::new(0),
+            changing: Mutex::default(),
             names,
             changed: Condvar::new(),
         }
@@ -104,63 +92,61 @@ impl Event {
         self.max_record
     }
 
-    fn standing(&self) -> Standing {
-        *lock(&self.standing)
+    fn standing(&self) -> u32 {
+        // Relaxed: as of the limit.
+        self.standing.load(Ordering::Relaxed)
     }
 
     /// Whether it was not closed.
     pub(crate) fn is_open(&self) -> bool {
-        !self.standing().is_closed
+        self.standing() & CLOSED == 0
     }
 
     /// Whether it takes none for now.
     pub(super) fn is_held(&self) -> bool {
-        // Without a lock, since it is asked often: 0 means closed or held.
-        self.limit() == 0 && self.standing().is_held()
+        self.standing() != 0 && self.is_open()
     }
 
     /// Whether it takes none for now, and this is one of the reasons.
     pub(super) fn is_held_for(&self, why: Hold) -> bool {
-        self.limit() == 0 && {
-            let mut standing = self.standing();
-            standing.is_held() && *standing.of(why)
-        }
+        self.standing() & why as u32 != 0 && self.is_open()
     }
 
     /// Takes no more records.
     pub(super) fn close(&self) {
-        self.stand(|standing| standing.is_closed = true);
+        self.stand(|standing| standing | CLOSED);
     }
 
     /// Takes no records for now: those of other events must not wait behind them, or be dropped.
     pub(super) fn hold(&self, why: Hold) {
-        self.stand(|standing| *standing.of(why) = true);
+        self.stand(|standing| standing | why as u32);
     }
 
     /// Takes records again, unless there is another reason.
     pub(super) fn resume(&self, why: Hold) {
-        self.stand(|standing| *standing.of(why) = false);
+        self.stand(|standing| standing & !(why as u32));
     }
 
-    fn stand(&self, change: impl FnOnce(&mut Standing)) {
-        let mut standing = lock(&self.standing);
-        change(&mut standing);
-        let is_taking = !standing.is_closed && !standing.is_held();
-        let limit = if is_taking { self.max_record } else { 0 };
+    fn stand(&self, change: impl FnOnce(u32) -> u32) {
+        let changing = lock(&self.changing);
+        let standing = change(self.standing());
+        self.standing.store(standing, Ordering::Relaxed);
+        let limit = if standing == 0 { self.max_record } else { 0 };
         self.limit.store(limit, Ordering::Relaxed);
         self.names.set_limit(self.number, limit);
-        drop(standing);
+        drop(changing);
         self.changed.notify_all();
     }
 
-    /// Waits until it takes records again, or never will; `false`: until `deadline`.
+    /// Waits until it takes records again, or never will; `false`: until `deadline`. Never for a call that
+    /// interrupted another on its thread: that may hold the lock.
     pub(super) fn wait_while_held(&self, deadline: Option<Instant>) -> bool {
-        let mut standing = lock(&self.standing);
-        while standing.is_held() {
+        let mut changing = lock(&self.changing);
+        while self.is_held() {
             if is_over(deadline) {
                 return false;
             }
-            standing = wait_until(&self.changed, standing, deadline);
+            changing = wait_until(&self.changed, changing, deadline);
         }
         true
     }
