@@ -273,7 +273,7 @@ impl Config {
     /// Of a [`LoggerManager`](crate::LoggerManager): the most memory, in bytes, that the records of one event
     /// may take which are on their way to its file. What comes beyond that, while its device is behind, is
     /// dropped and counted for this event ([`Overflow::Drop`]), or waits. At least one of the longest records.
-    /// Default: a quarter of the memory, that is, half of [`buffer_size`](Config::buffer_size).
+    /// Default: seven twelfths of [`buffer_size`](Config::buffer_size), a third of what there is for all events.
     pub fn event_quota(mut self, bytes: usize) -> Config {
         self.event_quota = Some(bytes);
         self
