@@ -15,7 +15,7 @@ use crate::{
     format::{Metadata, Prefix, metadata},
     io::{Directory, FileState},
     write::{
-        archive::{self, Form, Lineage, compressed_name},
+        archive::{self, Form, Lineage},
         retention::ArchivedFile,
     },
 };
@@ -52,7 +52,7 @@ pub(super) fn list(settings: &ArchiveSettings) -> Result<Vec<Listed>, Error> {
 #[cfg(feature = "zstd")]
 pub(super) fn part_name(name: &OsStr) -> OsString {
     let mut part = OsString::from(".");
-    part.push(compressed_name(name));
+    part.push(archive::compressed_name(name));
     part.push(PART_SUFFIX);
     part
 }
