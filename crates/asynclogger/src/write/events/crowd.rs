@@ -1,9 +1,8 @@
 //! Who fills the shared buffers faster than they are sorted, so that records of others find no room.
 //!
 //! Only where what finds no room is dropped: who waits gets a buffer in turn. An event that has most of a
-//! buffer while fewer than half are free takes nothing until half of them are: its own records are refused
-//! meanwhile, and those of others find the room. (Not until more are free: the flusher would have nothing to
-//! sort while they fill again, which cost a quarter of the records.)
+//! buffer while fewer than half are free takes nothing until three quarters of them are: its own records are
+//! refused meanwhile, and those of others find the room.
 
 use super::event::{Event, Hold};
 use crate::sync::Arc;
@@ -23,7 +22,7 @@ impl Crowd {
 
     /// Whether so few buffers are free that somebody is to be held.
     pub(super) fn is_dense(&self, free: impl FnOnce() -> usize, all: usize) -> bool {
-        self.is_watched && are_few(free(), all)
+        self.is_watched && free() * 2 < all
     }
 
     /// Who has the most of a buffer with these records, of events by number and lengths, if that is more than
@@ -61,17 +60,13 @@ impl Crowd {
         }
     }
 
-    /// Lets all go once enough buffers are free. With nothing to sort they are: one of four is each shard's to
-    /// write to, and the others are free.
+    /// Lets all go once three quarters of the buffers are free. With nothing to sort they are: one of four is
+    /// each shard's to write to.
     pub(super) fn ease(&mut self, free: impl FnOnce() -> usize, all: usize) {
-        if !self.held.is_empty() && !are_few(free(), all) {
+        if !self.held.is_empty() && free() * 4 >= all * 3 {
             self.held.drain(..).for_each(|event| event.resume(Hold::Crowd));
         }
     }
-}
-
-fn are_few(free: usize, all: usize) -> bool {
-    free * 2 < all
 }
 
 #[cfg(test)]
@@ -138,9 +133,9 @@ mod tests {
         crowd.hold(&first);
         crowd.hold(&second);
         assert!(first.is_held() && second.is_held());
-        crowd.ease(|| 3, 8);
+        crowd.ease(|| 5, 8);
         assert!(first.is_held() && second.is_held());
-        crowd.ease(|| 4, 8);
+        crowd.ease(|| 6, 8);
         assert!(!first.is_held() && !second.is_held());
         // Nobody keeps them from being forgotten.
         assert_eq!((Arc::strong_count(&first), Arc::strong_count(&second)), (1, 1));
