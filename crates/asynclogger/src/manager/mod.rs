@@ -22,7 +22,7 @@ use crate::{
 /// gets `~` and a hash of the event's full name, the same after every restart; the full name is in the file.
 ///
 /// The memory is `2 x` [`buffer_size`](Config::buffer_size), whatever the number of events, and at least
-/// three of the longest records: a quarter of it for the buffers that callers log to, the rest for what is sorted by
+/// three of the longest records: an eighth of it for the buffers that callers log to, the rest for what is sorted by
 /// event and not written yet. A manager has its directory to itself: no other process may log there.
 ///
 /// ```

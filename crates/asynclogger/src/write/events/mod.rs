@@ -1,9 +1,9 @@
 //! Many logs, one for each event, behind one set of shards.
 //!
 //! A record goes into the buffers that all events share, tagged with its event's number. The flusher sorts
-//! what is sealed: it appends each record to the log of its event, an ordinary log of one shard whose only
-//! writer it is, and gives the shared buffer back at once. So the memory of an event is what is staged for
-//! it, and its blocks are as large as the budget of all allows.
+//! what is sealed: it gathers each record for the next block of its event, in pieces of one arena, and gives
+//! the shared buffer back at once. So the memory of an event is what is gathered for it, and its blocks are as
+//! large as the budget of all allows. From there on an event's log is an ordinary one, of one shard.
 
 mod block;
 mod crowd;
