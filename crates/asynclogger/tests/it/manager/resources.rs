@@ -76,7 +76,8 @@ fn many_events_in_turn_under_a_limit_of_descriptors() {
     let after = Held::now();
     println!("{count} events, {before:?} after a tenth, {after:?} after all");
     println!("seconds for each tenth: {times:.2?}");
-    assert!(after.descriptors <= before.descriptors + 2, "{before:?} {after:?}");
+    // A quarter of the 64 files that may be open are closed at a time: so many more may be open now.
+    assert!(after.descriptors <= before.descriptors + 16 + 2, "{before:?} {after:?}");
     assert!(after.threads <= before.threads, "{before:?} {after:?}");
     assert!(after.mappings <= before.mappings + 16, "{before:?} {after:?}");
     let most = before.resident + (4 << 20) + count * BYTES_A_NAME;
