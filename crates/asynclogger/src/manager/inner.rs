@@ -10,8 +10,8 @@ use crate::{
     io::{Driver, descriptor_limit},
     sync::{Arc, Mutex, Ordering, PoisonError, lock},
     write::{
-        Archivist, Bell, Ending, EventHandle, EventsFlusher, Gate, Local, Log, LogParts, Opener,
-        Pool, Shared, Shares, Sleep, Totals, new_session,
+        Archivist, Bell, Ending, EventHandle, EventsFlusher, Gate, Local, Log, LogParts, NotOpened,
+        Opener, Pool, Shared, Shares, Sleep, Totals, new_session,
     },
 };
 
@@ -116,14 +116,21 @@ impl Inner {
             if is_over || self.shared.is_closing(name) {
                 return Some(Err(ErrorKind::Closed));
             }
-            Some(self.open(name).map_err(|error| error.kind()))
+            Some(self.open(name).map_err(|NotOpened { error, is_new }| {
+                if is_new {
+                    // Nobody else hears of it.
+                    self.shared.tell(&error);
+                }
+                error.kind()
+            }))
         })
     }
 
     /// Opens an event, unless somebody else just did.
-    fn open(&self, name: &str) -> Result<EventHandle, Error> {
+    fn open(&self, name: &str) -> Result<EventHandle, NotOpened> {
+        let refused = |error| NotOpened { error, is_new: false };
         if self.shared.ingest.is_forked() {
-            return Err(self.forked());
+            return Err(refused(self.forked()));
         }
         inside(|| {
             let mut opening = lock(&self.opener);
@@ -132,11 +139,13 @@ impl Inner {
             }
             let Opening { opener: Some(opener), is_over: false } = &mut *opening else {
                 let what = "the manager is closed";
-                return Err(Error::new(ErrorKind::Closed, what).at_path(self.directory()));
+                let error = Error::new(ErrorKind::Closed, what).at_path(self.directory());
+                return Err(refused(error));
             };
             if self.shared.is_closing(name) {
                 let what = format!("the event {name:?} is being closed");
-                return Err(Error::new(ErrorKind::Closed, what).at_path(self.directory()));
+                let error = Error::new(ErrorKind::Closed, what).at_path(self.directory());
+                return Err(refused(error));
             }
             opener.open(&self.shared, name)
         })
@@ -156,8 +165,9 @@ impl Inner {
             }
             match self.open(name) {
                 // Somebody opened it meanwhile, and began to close it.
-                Err(error) if error.kind() == ErrorKind::Closed && !self.is_over() => {}
-                opened => return opened,
+                Err(NotOpened { error, .. })
+                    if error.kind() == ErrorKind::Closed && !self.is_over() => {}
+                opened => return opened.map_err(|NotOpened { error, .. }| error),
             }
         }
     }

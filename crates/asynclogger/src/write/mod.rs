@@ -43,7 +43,9 @@ mod word;
 pub(crate) use self::{
     archivist::Archivist,
     calendar::Zone,
-    events::{EventHandle, EventsFlusher, MAX_EVENT_NAME, Opener, Shared, Shares, Totals},
+    events::{
+        EventHandle, EventsFlusher, MAX_EVENT_NAME, NotOpened, Opener, Shared, Shares, Totals,
+    },
     files::LogFiles,
     flusher::Flusher,
     gate::{Ending, Gate},

@@ -25,7 +25,7 @@ pub(crate) use self::{
     handle::EventHandle,
     memory::Shares,
     name::MAX_EVENT_NAME,
-    opener::Opener,
+    opener::{NotOpened, Opener},
     shared::{Shared, Totals},
     worker::EventsFlusher,
 };

@@ -55,6 +55,13 @@ fn is_name_of(base: &OsStr, full_name: &[u8]) -> bool {
     })
 }
 
+/// Why an event is not open.
+pub(crate) struct NotOpened {
+    pub(crate) error: Error,
+    /// Whether it was tried now.
+    pub(crate) is_new: bool,
+}
+
 /// An event that was opened, and the flusher's side of it.
 pub(crate) struct NewEvent {
     event: Arc<Event>,
@@ -101,11 +108,11 @@ impl Opener {
     ///
     /// # Errors
     /// As of a logger; the same again for a while, without another attempt.
-    pub(crate) fn open(&mut self, shared: &Shared, name: &str) -> Result<EventHandle, Error> {
+    pub(crate) fn open(&mut self, shared: &Shared, name: &str) -> Result<EventHandle, NotOpened> {
         let now = Instant::now();
         if let Some((until, error)) = self.held.get(name) {
             if now < *until {
-                return Err(error.clone());
+                return Err(NotOpened { error: error.clone(), is_new: false });
             }
             self.held.remove(name);
         }
@@ -116,7 +123,6 @@ impl Opener {
         match opened {
             Ok(NewEvent { event, writer }) => Ok(shared.publish(event, writer)),
             Err(error) => {
-                shared.tell(&error);
                 if self.held.len() >= HELD {
                     self.held.retain(|_, (until, _)| now < *until);
                 }
@@ -124,7 +130,7 @@ impl Opener {
                 if self.held.len() < HELD && name.len() <= super::name::MAX_EVENT_NAME {
                     self.held.insert(name.into(), (now + HOLD, error.clone()));
                 }
-                Err(error)
+                Err(NotOpened { error, is_new: true })
             }
         }
     }

@@ -147,7 +147,7 @@ impl Shared {
     }
 
     /// Tells the user's callback, whose panics are its own.
-    pub(super) fn tell(&self, error: &Error) {
+    pub(crate) fn tell(&self, error: &Error) {
         if let Some(callback) = &self.config.on_error {
             let _ = catch_unwind(AssertUnwindSafe(|| callback(error)));
         }

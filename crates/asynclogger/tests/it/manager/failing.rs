@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -30,11 +31,20 @@ fn all_records(path: &Path) -> Vec<Vec<u8>> {
 fn events_that_cannot_be_opened_are_counted() {
     let directory = directory();
     fs::create_dir(file(&directory, "a")).expect("a directory in the way");
-    let manager = manager(&directory);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = told.clone();
+    let config = config(&directory).on_error(move |error| {
+        heard.lock().expect("unpoisoned").push(error.kind());
+    });
+    let manager = LoggerManager::new(config).expect("a manager");
     for _ in 0..10 {
         manager.log_with_event("a", "nowhere to go");
     }
     assert_eq!(manager.event("a").expect_err("not a file").kind(), ErrorKind::NotAFile);
+    // Of the calls by name, which cannot say so; not of each, and not of what `event` says.
+    let told = told.lock().expect("unpoisoned").clone();
+    assert!(!told.is_empty() && told.len() < 10, "{told:?}");
+    assert!(told.iter().all(|kind| *kind == ErrorKind::NotAFile), "{told:?}");
     manager.log_with_event("b", "fine");
     let stats = manager.close().expect("close");
     assert_eq!((stats.unopened, stats.total.accepted, stats.total.dropped_logs), (10, 1, 0));
