@@ -40,8 +40,10 @@ pub(crate) struct Shares {
     piece: usize,
     /// The most that one event may have of it.
     quota: usize,
+    /// From so many bytes on a block is written.
+    most: usize,
     /// The longest block of an event, in bytes of header and records.
-    pub(super) longest: usize,
+    longest: usize,
 }
 
 impl Shares {
@@ -62,6 +64,7 @@ impl Shares {
         let around = 2 * block::head_len(data, align) + block::tail_len(data, align) + 2 * piece;
         let events = (2 * config.buffer_size - ingest).max(data + around).next_multiple_of(piece);
         let quota = config.event_quota.unwrap_or(events / 3).max(data + around);
+        let most = MOST.min(events / 8);
         Shares {
             buffers,
             capacity,
@@ -69,7 +72,8 @@ impl Shares {
             events,
             piece,
             quota,
-            longest: config.shard_capacity().max(MOST.min(events / 8)),
+            most,
+            longest: config.shard_capacity().max(most),
         }
     }
 
@@ -100,8 +104,8 @@ impl Memory {
     pub(super) fn new(shares: &Shares) -> Result<Memory, Error> {
         let arena = Arena::new(shares.events, shares.piece)?;
         let total = arena.left();
-        let most = MOST.min(shares.events / 8);
-        let (quota, longest) = (shares.quota / shares.piece, shares.longest);
+        let Shares { quota, piece, most, longest, .. } = *shares;
+        let quota = quota / piece;
         Ok(Memory { arena, total, gathered: 0, quota, longest, most, sorted: 0, wanted: false })
     }
 

@@ -201,7 +201,7 @@ fn hash(len: usize, words: impl Iterator<Item = u64>, tail: u64) -> u64 {
 }
 
 #[inline]
-fn hash_of(name: &str) -> u64 {
+pub(super) fn hash_of(name: &str) -> u64 {
     let (words, tail) = words(name);
     hash(name.len(), words, tail)
 }

@@ -5,7 +5,7 @@
 
 use arc_swap::ArcSwap;
 
-use super::handle::EventHandle;
+use super::{handle::EventHandle, names::hash_of};
 use crate::sync::{Arc, Mutex, lock};
 
 const BUCKETS: usize = 256;
@@ -31,7 +31,7 @@ impl Table {
     /// Does something with the handle of an event; `None`: there is none.
     #[inline]
     pub(super) fn with<T>(&self, name: &str, use_it: impl FnOnce(&EventHandle) -> T) -> Option<T> {
-        let hash = hash(name.as_bytes());
+        let hash = hash_of(name);
         let bucket = self.bucket(hash).load();
         let first = bucket.partition_point(|(of, _)| *of < hash);
         let same = bucket[first..].iter().take_while(|(of, _)| *of == hash);
@@ -41,7 +41,7 @@ impl Table {
 
     /// Makes a handle known.
     pub(super) fn insert(&self, handle: EventHandle) {
-        let hash = hash(handle.event().name().as_bytes());
+        let hash = hash_of(handle.event().name());
         let _changing = lock(&self.changing);
         let mut bucket = Bucket::clone(&self.bucket(hash).load());
         let at = bucket.partition_point(|(of, _)| *of < hash);
@@ -51,7 +51,7 @@ impl Table {
 
     /// Forgets an event; its handle, if there was one.
     pub(super) fn remove(&self, name: &str) -> Option<Arc<EventHandle>> {
-        let hash = hash(name.as_bytes());
+        let hash = hash_of(name);
         let _changing = lock(&self.changing);
         let mut bucket = Bucket::clone(&self.bucket(hash).load());
         let at = bucket.iter().position(|(_, handle)| handle.event().name() == name)?;
@@ -67,19 +67,4 @@ impl Table {
         };
         self.buckets.iter().flat_map(all).collect()
     }
-}
-
-/// Eight bytes at a time: names are looked up for each record that is logged by name.
-#[inline]
-fn hash(name: &[u8]) -> u64 {
-    const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
-    let mix = |hash: u64, word: u64| (hash.rotate_left(23) ^ word).wrapping_mul(FACTOR);
-    let mut words = name.chunks_exact(8);
-    let mut hash = mix(0, name.len() as u64);
-    for word in &mut words {
-        hash = mix(hash, u64::from_le_bytes(word.try_into().unwrap_or_default()));
-    }
-    let mut last = [0; 8];
-    last[..words.remainder().len()].copy_from_slice(words.remainder());
-    mix(hash, u64::from_le_bytes(last))
 }
