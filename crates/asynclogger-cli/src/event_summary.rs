@@ -12,7 +12,7 @@ use asynclogger::{
 use serde::{Serialize, Serializer};
 
 use crate::{
-    log_summary::{count_missing, time_json},
+    log_summary::{count_missing, time_json, times_of},
     report::{DroppedJson, LossJson, add_dropped},
 };
 
@@ -110,6 +110,7 @@ impl EventSummary {
     fn of_log(log: &LogReport) -> EventSummary {
         let damage = |report: &Report| report.damage.len() as u64 + report.damage_left_out;
         let file = log.segments.last().map_or(PathBuf::new(), |report| report.path.clone());
+        let (first_time, last_time) = times_of(log);
         EventSummary {
             event: None,
             base: base_of(&file),
@@ -124,8 +125,8 @@ impl EventSummary {
             dropped: log.dropped(),
             lost: log.lost.into(),
             damage: log.segments.iter().map(damage).sum(),
-            first_time: log.segments.iter().filter_map(|report| report.first_time).min(),
-            last_time: log.segments.iter().filter_map(|report| report.last_time).max(),
+            first_time,
+            last_time,
             whole: log.is_whole(),
         }
     }

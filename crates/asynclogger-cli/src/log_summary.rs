@@ -31,6 +31,7 @@ pub(crate) fn time_json<S: Serializer>(time: &Option<i64>, to: S) -> Result<S::O
 impl From<&LogReport> for LogSummary {
     fn from(log: &LogReport) -> LogSummary {
         let last = log.segments.last();
+        let (first_time, last_time) = times_of(log);
         LogSummary {
             file: last.map_or(String::new(), |report| report.path.display().to_string()),
             log_id: log.log_id.map(|id| id.to_string()),
@@ -40,10 +41,17 @@ impl From<&LogReport> for LogSummary {
             payload_bytes: log.payload_bytes,
             file_bytes: log.file_bytes,
             stored_bytes: log.stored_bytes,
-            first_time: log.segments.iter().filter_map(|report| report.first_time).min(),
-            last_time: log.segments.iter().filter_map(|report| report.last_time).max(),
+            first_time,
+            last_time,
         }
     }
+}
+
+/// Of its first and last blocks.
+pub(crate) fn times_of(log: &LogReport) -> (Option<i64>, Option<i64>) {
+    let segments = || log.segments.iter();
+    let first = segments().filter_map(|report| report.first_time).min();
+    (first, segments().filter_map(|report| report.last_time).max())
 }
 
 pub(crate) fn count_missing(log: &LogReport) -> u64 {
