@@ -6,6 +6,7 @@ mod rotation;
 
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -84,6 +85,13 @@ pub enum Engine {
 
 /// Is told of errors that no caller is there to receive.
 pub(crate) type ErrorCallback = Arc<dyn Fn(&Error) + Send + Sync>;
+
+/// Tells the user's callback, whose panics are its own.
+pub(crate) fn tell(callback: Option<&ErrorCallback>, error: &Error) {
+    if let Some(callback) = callback {
+        let _ = catch_unwind(AssertUnwindSafe(|| callback(error)));
+    }
+}
 
 /// The settings of a [`Logger`](crate::Logger).
 ///

@@ -13,17 +13,14 @@ use super::{
     fault,
     home::Local,
     log_writer::LogWriter,
+    own_thread::{self, OwnThread},
     pool::Pool,
     wait::Bell,
     word::{BufferIndex, BufferState},
 };
 use crate::{
-    Error, ErrorKind,
-    io::with_signals_blocked,
-    sync::{
-        Arc, AtomicBool, Mutex, Ordering, lock,
-        thread::{self, JoinHandle},
-    },
+    Error,
+    sync::{Arc, AtomicBool, Mutex, Ordering, lock},
 };
 
 /// The pauses after a panic: the first one, doubled each time.
@@ -43,7 +40,7 @@ pub(super) struct Orders {
 pub(crate) struct Flusher {
     orders: Arc<Orders>,
     bell: Arc<Bell>,
-    thread: Option<JoinHandle<()>>,
+    thread: OwnThread,
 }
 
 impl Flusher {
@@ -58,11 +55,8 @@ impl Flusher {
     ) -> Result<Flusher, Error> {
         let orders = Arc::new(Orders::default());
         let worker = Worker::new(pool, bell.clone(), orders.clone(), prefault);
-        let thread = thread::Builder::new().name("asynclogger".into());
-        // A signal that came before the thread knew what it is would run its handler as any thread's.
-        let thread = with_signals_blocked(|| thread.spawn(move || worker.run()))
-            .map_err(|error| Error::io("cannot start the flusher's thread", error))?;
-        Ok(Flusher { orders, bell, thread: Some(thread) })
+        let thread = OwnThread::flusher(move || worker.run())?;
+        Ok(Flusher { orders, bell, thread })
     }
 
     /// Hands a log over. Its records can be written from now on.
@@ -76,17 +70,12 @@ impl Flusher {
         // Release pairs with the Acquire in `Worker::round`; the bell has the fence.
         self.orders.stop.store(true, Ordering::Release);
         self.bell.ring(super::wait::Sleep::Timed);
-        if let Some(thread) = self.thread.take()
-            && wait
-        {
-            // Its panic would be a bug; there is nothing to hand it to.
-            let _ = thread.join();
-        }
+        self.thread.end(wait);
     }
 
     /// Forgets the thread: this is a forked child, which does not have it.
     pub(crate) fn forget(&mut self) {
-        std::mem::forget(self.thread.take());
+        self.thread.forget();
     }
 }
 
@@ -169,10 +158,7 @@ impl Worker {
 
     #[cold]
     pub(super) fn panicked(&mut self, panic: &(dyn Any + Send)) {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        let what = format!("the flusher panicked: {}", text.unwrap_or_default());
-        let error = Error::new(ErrorKind::Panic, what);
+        let error = own_thread::panicked("the flusher", panic);
         for writer in &mut self.writers {
             writer.panicked(&error);
         }

@@ -24,6 +24,7 @@ mod log;
 mod log_stats;
 mod log_writer;
 mod outbox;
+mod own_thread;
 mod parts;
 mod pass;
 #[expect(unsafe_code, reason = "buffers are places in one region")]

@@ -25,15 +25,11 @@ use self::{
     queue::{Queue, Work},
     worker::Worker,
 };
-use super::{archive::Lineage, home::Local};
+use super::{archive::Lineage, home::Local, own_thread};
 use crate::{
     Error,
-    io::{with_signals_blocked, yield_to_all_others},
-    sync::{
-        Arc, Mutex, lock,
-        thread::{self, JoinHandle},
-        thread_local,
-    },
+    io::yield_to_all_others,
+    sync::{Arc, Mutex, lock, thread::JoinHandle, thread_local},
 };
 
 pub(crate) use self::{settings::ArchiveSettings, whole::WholeDirectory};
@@ -168,8 +164,5 @@ fn start(queue: Arc<Queue>) -> Result<JoinHandle<()>, Error> {
         });
         queue.end();
     };
-    // 15 letters are all that a thread's name may have.
-    let thread = thread::Builder::new().name("asynclogger-arc".into());
-    with_signals_blocked(|| thread.spawn(run))
-        .map_err(|error| Error::io("cannot start the archivist's thread", error))
+    own_thread::start("asynclogger-arc", "the archivist's thread", run)
 }

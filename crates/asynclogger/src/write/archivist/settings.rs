@@ -1,17 +1,14 @@
 //! What the archivist has to know of a log.
 
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{catalog::Catalog, whole::WholeDirectory};
 use crate::{
-    Archived, Compression, Config, Error, ErrorKind, Retention,
-    config::{ArchivedCallback, ErrorCallback},
+    Archived, Compression, Config, Error, Retention,
+    config::{ArchivedCallback, ErrorCallback, tell},
     io::Directory,
     sync::{Arc, AtomicU64, Mutex, Ordering},
-    write::archive::LogName,
+    write::{archive::LogName, own_thread::panicked},
 };
 
 /// The settings of one log for its files in one directory, and what is known of these.
@@ -92,9 +89,7 @@ impl ArchiveSettings {
 
     /// Tells the user of an error. The callback's panics are its own.
     pub(super) fn tell(&self, error: &Error) {
-        if let Some(callback) = &self.on_error {
-            let _ = catch_unwind(AssertUnwindSafe(|| callback(error)));
-        }
+        tell(self.on_error.as_ref(), error);
     }
 
     /// Tells the user of an archived segment.
@@ -103,14 +98,7 @@ impl ArchiveSettings {
             return;
         };
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| callback(archived))) {
-            let what = format!("Config::on_archived panicked: {}", text_of(&*panic));
-            self.tell(&Error::new(ErrorKind::Panic, what).at_path(&archived.path));
+            self.tell(&panicked("Config::on_archived", &*panic).at_path(&archived.path));
         }
     }
-}
-
-/// What a panic says.
-pub(super) fn text_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }

@@ -14,7 +14,6 @@ use super::{
     content::Content,
     deleting,
     queue::{Queue, Work},
-    settings::text_of,
 };
 use crate::{
     Archived, Compression, Error, ErrorKind,
@@ -23,6 +22,7 @@ use crate::{
     write::{
         archive::{self, Form, Lineage, compressed_name},
         fault,
+        own_thread::panicked,
     },
 };
 
@@ -62,8 +62,8 @@ impl<'a> Worker<'a> {
         let settings = work.settings().clone();
         // A bug of ours: this thing is given up, and the next one is done.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.perform_now(work))) {
-            let what = format!("the archivist panicked: {}", text_of(&*panic));
-            settings.tell(&Error::new(ErrorKind::Panic, what).at_path(settings.directory.path()));
+            let error = panicked("the archivist", &*panic);
+            settings.tell(&error.at_path(settings.directory.path()));
         }
     }
 

@@ -1,10 +1,6 @@
 //! What callers and the flusher of a manager have in common.
 
-use std::{
-    collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Instant,
-};
+use std::{collections::BTreeMap, time::Instant};
 
 use super::{
     event::{Event, Unplaced},
@@ -15,6 +11,7 @@ use super::{
 };
 use crate::{
     Config, EngineKind, Error, ErrorKind, FlushMetrics, Health, IoMode, LogError, Stats,
+    config::tell,
     sync::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until},
     write::{
         gate::Gate,
@@ -148,9 +145,7 @@ impl Shared {
 
     /// Tells the user's callback, whose panics are its own.
     pub(crate) fn tell(&self, error: &Error) {
-        if let Some(callback) = &self.config.on_error {
-            let _ = catch_unwind(AssertUnwindSafe(|| callback(error)));
-        }
+        tell(self.config.on_error.as_ref(), error);
     }
 
     /// A number for a new event.

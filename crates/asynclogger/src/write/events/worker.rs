@@ -21,14 +21,15 @@ use super::{
     staged::{RETRY, Staged},
 };
 use crate::{
-    Error, ErrorKind, Overflow,
-    io::with_signals_blocked,
-    sync::{
-        Arc, Ordering,
-        thread::{self, JoinHandle},
-    },
+    Error, Overflow,
+    sync::{Arc, Ordering},
     write::{
-        block_memory::BlockMemory, home::Local, pass::Pass, pool::Pool, wait::Sleep,
+        block_memory::BlockMemory,
+        home::Local,
+        own_thread::{self, OwnThread},
+        pass::Pass,
+        pool::Pool,
+        wait::Sleep,
         word::BufferState,
     },
 };
@@ -43,7 +44,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// A handle to the flusher's thread.
 pub(crate) struct EventsFlusher {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: OwnThread,
 }
 
 impl EventsFlusher {
@@ -57,10 +58,8 @@ impl EventsFlusher {
         max_open: usize,
     ) -> Result<EventsFlusher, Error> {
         let worker = Worker::new(shared.clone(), Memory::new(&shares)?, max_open);
-        let thread = thread::Builder::new().name("asynclogger".into());
-        let thread = with_signals_blocked(|| thread.spawn(move || worker.run()))
-            .map_err(|error| Error::io("cannot start the flusher's thread", error))?;
-        Ok(EventsFlusher { shared, thread: Some(thread) })
+        let thread = OwnThread::flusher(move || worker.run())?;
+        Ok(EventsFlusher { shared, thread })
     }
 
     /// Ends the thread once the manager is closed. `wait`: until it has ended.
@@ -68,17 +67,12 @@ impl EventsFlusher {
         // Release pairs with the Acquire in `Worker::round`; the bell has the fence.
         self.shared.stop.store(true, Ordering::Release);
         self.shared.bell.ring(Sleep::Timed);
-        if let Some(thread) = self.thread.take()
-            && wait
-        {
-            // Its panic would be a bug; there is nothing to hand it to.
-            let _ = thread.join();
-        }
+        self.thread.end(wait);
     }
 
     /// Forgets the thread: this is a forked child, which does not have it.
     pub(crate) fn forget(&mut self) {
-        std::mem::forget(self.thread.take());
+        self.thread.forget();
     }
 }
 
@@ -168,10 +162,7 @@ impl Worker {
 
     #[cold]
     fn panicked(&mut self, panic: &(dyn Any + Send)) {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        let what = format!("the flusher panicked: {}", text.unwrap_or_default());
-        let error = Error::new(ErrorKind::Panic, what);
+        let error = own_thread::panicked("the flusher", panic);
         for staged in self.sorter.all_mut().filter(|staged| staged.is_hot) {
             staged.writer.panicked(&error);
         }

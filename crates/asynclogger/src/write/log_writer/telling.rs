@@ -1,9 +1,7 @@
 //! Who is told of errors, and what is done about a full disk.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::{Archiving, LogWriter, cause_of};
-use crate::{Error, ErrorKind, io::Cause, write::gate::Ending};
+use crate::{Error, ErrorKind, config::tell, io::Cause, write::gate::Ending};
 
 impl LogWriter {
     /// Has the oldest archived segment deleted if the disk is full and that is wanted; the next attempt
@@ -50,8 +48,6 @@ impl LogWriter {
 
     /// Tells the user's callback, whose panics are its own.
     pub(super) fn tell(&self, error: &Error) {
-        if let Some(callback) = &self.on_error {
-            let _ = catch_unwind(AssertUnwindSafe(|| callback(error)));
-        }
+        tell(self.on_error.as_ref(), error);
     }
 }
