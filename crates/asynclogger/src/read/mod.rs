@@ -26,6 +26,7 @@ mod block;
 mod compressed;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
+#[path = "../fuzzing/mod.rs"]
 pub mod fuzzing;
 mod history;
 mod ledger;
