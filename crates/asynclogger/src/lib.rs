@@ -37,6 +37,9 @@
 mod config;
 mod error;
 mod format;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(target_os = "linux")]
 mod io;
 #[cfg(target_os = "linux")]

@@ -24,10 +24,6 @@
 mod block;
 #[cfg(feature = "zstd")]
 mod compressed;
-#[cfg(any(test, fuzzing))]
-#[doc(hidden)]
-#[path = "../fuzzing/mod.rs"]
-pub mod fuzzing;
 mod history;
 mod ledger;
 mod listed;
@@ -56,6 +52,19 @@ pub use self::{
     report::{Damage, DamageKind, Declared, Ending, Format, Layout, Loss, Report, SessionReport},
     segments::Segment,
 };
+
+/// The parts below the interface, for the bodies of the fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod parts {
+    #[cfg(feature = "zstd")]
+    pub(crate) use super::compressed::{Compressed, Finding};
+    pub(crate) use super::{
+        block::{Checked, check, is_consistent, without_delivered},
+        history::History,
+        place::{Body, Place, look},
+        source::Source,
+    };
+}
 
 #[cfg(test)]
 pub(crate) mod tests;

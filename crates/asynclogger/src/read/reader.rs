@@ -96,7 +96,7 @@ impl ReadOptions {
 /// grown, and goes on if so.
 #[derive(Debug)]
 pub struct Reader {
-    pub(super) source: Source,
+    pub(crate) source: Source,
     walk: Walk,
     loaded: Loaded,
     cursor: Cursor,
@@ -129,7 +129,7 @@ impl Reader {
         Reader::new(Source::from_bytes(bytes), Layout::Auto)
     }
 
-    pub(super) fn new(mut source: Source, layout: Layout) -> Result<Reader, Error> {
+    pub(crate) fn new(mut source: Source, layout: Layout) -> Result<Reader, Error> {
         let layout = match layout {
             Layout::Auto => recognise(&mut source)?,
             forced => Some(forced),
@@ -215,7 +215,7 @@ impl Reader {
     }
 
     /// See [`ReadOptions::follow`].
-    pub(super) fn set_follow(&mut self, follow: bool) {
+    pub(crate) fn set_follow(&mut self, follow: bool) {
         let follow = follow && !self.source.is_compressed();
         if let Walk::Native(native) = &mut self.walk {
             // What was waited for is looked at once more.
@@ -250,14 +250,14 @@ impl Reader {
     }
 
     /// Goes on with the accounts of the segments before.
-    pub(super) fn set_history(&mut self, history: History) {
+    pub(crate) fn set_history(&mut self, history: History) {
         if let Walk::Native(native) = &mut self.walk {
             native.state.history = Some(history);
         }
     }
 
     /// Ends the reading of a segment; the accounts of its log go on.
-    pub(super) fn into_history(self) -> Option<History> {
+    pub(crate) fn into_history(self) -> Option<History> {
         match self.walk {
             Walk::Original(_) => None,
             Walk::Native(native) => {
