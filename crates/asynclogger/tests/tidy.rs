@@ -23,7 +23,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
 ];
 
 /// What the crate's root exports, by the module it comes from.
-const EXPORTED: [(&str, &[&str]); 7] = [
+const EXPORTED: [(&str, &[&str]); 6] = [
     (
         "config",
         &[
@@ -60,7 +60,6 @@ const EXPORTED: [(&str, &[&str]); 7] = [
             "Stats",
         ],
     ),
-    ("read", &["LogDir", "LogReport", "ReadOptions", "Reader", "Record", "Report", "verify"]),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {

@@ -1,6 +1,6 @@
 //! What a reader hands out: records and blocks.
 
-use std::fmt;
+use std::{fmt, time::SystemTime};
 
 use super::{
     block::{BlockMeta, Run},
@@ -14,7 +14,7 @@ use crate::{Error, Position, format::RECORD_HEADER};
 pub struct Record<'a> {
     bytes: &'a [u8],
     position: Position,
-    time: i64,
+    time: Option<SystemTime>,
     offset: u64,
 }
 
@@ -30,9 +30,9 @@ impl<'a> Record<'a> {
         self.position
     }
 
-    /// When its block was sealed, in nanoseconds since 1970-01-01T00:00:00Z: the record was logged before.
-    /// 0 in files of the original.
-    pub fn time(&self) -> i64 {
+    /// When its block was sealed: the record was logged before. `None` in files of the original, which have
+    /// no times.
+    pub fn time(&self) -> Option<SystemTime> {
         self.time
     }
 
@@ -41,9 +41,9 @@ impl<'a> Record<'a> {
         self.offset
     }
 
-    /// A copy that lives on its own.
-    pub fn to_owned(&self) -> OwnedRecord {
-        let Record { bytes, position, time, offset } = *self;
+    /// A copy with its own memory.
+    pub fn into_owned(self) -> OwnedRecord {
+        let Record { bytes, position, time, offset } = self;
         OwnedRecord { bytes: bytes.to_vec(), position, time, offset }
     }
 
@@ -55,6 +55,12 @@ impl<'a> Record<'a> {
             Position { session: meta.session, shard: meta.shard, number: located.number };
         let offset = meta.data_offset + located.at as u64;
         Some(Record { bytes, position, time: meta.time, offset })
+    }
+}
+
+impl From<Record<'_>> for OwnedRecord {
+    fn from(record: Record<'_>) -> OwnedRecord {
+        record.into_owned()
     }
 }
 
@@ -78,7 +84,7 @@ pub struct OwnedRecord {
     /// See [`Record::position`].
     pub position: Position,
     /// See [`Record::time`].
-    pub time: i64,
+    pub time: Option<SystemTime>,
     /// See [`Record::offset`].
     pub offset: u64,
 }
@@ -120,8 +126,8 @@ impl<'a> Block<'a> {
         self.loaded.meta.generation
     }
 
-    /// When it was sealed, in nanoseconds since 1970-01-01T00:00:00Z.
-    pub fn time(&self) -> i64 {
+    /// When it was sealed. `None` in files of the original, which have no times.
+    pub fn time(&self) -> Option<SystemTime> {
         self.loaded.meta.time
     }
 
@@ -175,7 +181,7 @@ impl<'a> Iterator for BlockRecords<'a> {
     }
 }
 
-/// All records of a file, each with its own memory; made by [`Reader::into_records`].
+/// The records of a file from here on, each with its own memory: the iterator of a [`Reader`].
 #[derive(Debug)]
 pub struct IntoRecords {
     pub(super) reader: Reader,
@@ -193,6 +199,6 @@ impl Iterator for IntoRecords {
 
     fn next(&mut self) -> Option<Result<OwnedRecord, Error>> {
         let next = self.reader.next_record();
-        next.map(|record| record.map(|record| record.to_owned())).transpose()
+        next.map(|record| record.map(Record::into_owned)).transpose()
     }
 }
