@@ -9,7 +9,8 @@ use super::{
     history::History,
     listed::Listed,
     log_report::LogReport,
-    reader::{ReadOptions, Reader},
+    options::ReadOptions,
+    reader::Reader,
     records::Record,
     report::Report,
     resync::Search,
@@ -44,6 +45,26 @@ pub struct LogDir {
     /// So many records of the next segment are left out.
     to_pass: u64,
     listed: Option<Listed>,
+}
+
+impl ReadOptions {
+    /// Opens the log that the file at `path` is a segment of; see [`LogDir::open`].
+    ///
+    /// # Errors
+    ///
+    /// As [`LogDir::open`].
+    pub fn open_log(self, path: impl AsRef<Path>) -> Result<LogDir, Error> {
+        LogDir::open_with(path.as_ref(), self)
+    }
+
+    /// Opens all logs of a directory; see [`LogDir::scan`].
+    ///
+    /// # Errors
+    ///
+    /// As [`LogDir::scan`].
+    pub fn scan(self, dir: impl AsRef<Path>) -> Result<Vec<LogDir>, Error> {
+        LogDir::scan_with(dir.as_ref(), self)
+    }
 }
 
 impl LogDir {

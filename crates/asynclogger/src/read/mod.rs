@@ -32,9 +32,11 @@ mod log_dir;
 mod log_report;
 mod missing;
 mod native;
+mod options;
 mod original;
 mod partial;
 mod place;
+mod positioned;
 mod reader;
 mod records;
 mod report;
@@ -47,8 +49,9 @@ mod verdict;
 pub use self::{
     log_dir::LogDir,
     log_report::LogReport,
-    reader::{ReadOptions, Reader, verify},
-    records::{Block, BlockRecords, IntoRecords, OwnedRecord, Record},
+    options::ReadOptions,
+    reader::{IntoRecords, Reader, verify},
+    records::{Block, BlockRecords, OwnedRecord, Record},
     report::{Damage, DamageKind, Declared, Ending, Format, Layout, Loss, Report, SessionReport},
     segments::Segment,
 };

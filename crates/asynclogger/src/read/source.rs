@@ -8,6 +8,7 @@ use std::{
 
 #[cfg(feature = "zstd")]
 use super::compressed::{Compressed, Finding};
+use super::positioned::{read_file, read_full};
 use crate::{Error, ErrorKind, format::ZSTD_MAGIC};
 
 /// What is read. Its length is the one last looked at: a file may grow meanwhile.
@@ -210,33 +211,4 @@ impl Source {
 /// Whether a file of this name is compressed. Without its first bytes it still is, only damaged.
 pub(crate) fn is_compressed_name(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "zst")
-}
-
-/// Fills `buffer` from `offset` on; less than its length only at the end of the file.
-pub(crate) fn read_full(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match read_file(file, offset.saturating_add(filled as u64), rest) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
-}
-
-#[cfg(unix)]
-fn read_file(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
-}
-
-#[cfg(windows)]
-fn read_file(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
-}
-
-#[cfg(not(any(unix, windows)))]
-fn read_file(_file: &File, _offset: u64, _buffer: &mut [u8]) -> io::Result<usize> {
-    Err(io::ErrorKind::Unsupported.into())
 }

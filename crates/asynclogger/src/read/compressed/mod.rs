@@ -9,7 +9,7 @@ mod scan;
 use std::{fs::File, io};
 
 use self::inflate::Inflater;
-use super::source::read_full;
+use super::positioned::read_full;
 use crate::format::{
     MIN_ALIGN,
     seekable::{Entry, Footer, MAX_STORED, TABLE_FOOTER},
