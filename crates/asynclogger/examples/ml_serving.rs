@@ -23,7 +23,8 @@ use std::{
 };
 
 use asynclogger::{
-    Boundary, Config, Error, EventLogger, LogDir, LoggerManager, ManagerStats, Retention, Rotation,
+    Boundary, Config, Error, EventLogger, LoggerManager, ManagerStats, Retention, Rotation,
+    read::LogDir,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -5,7 +5,7 @@
 //! # fn main() -> Result<(), asynclogger::Error> {
 //! # let directory = tempfile::tempdir().unwrap();
 //! # let path = directory.path().join("requests.log");
-//! use asynclogger::{Config, Logger, Reader};
+//! use asynclogger::{Config, Logger, read::Reader};
 //!
 //! let logger = Logger::new(Config::new(&path))?;
 //! logger.log_bytes(b"\x0a\x03abc");
@@ -37,6 +37,9 @@
 mod config;
 mod error;
 mod format;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(target_os = "linux")]
 mod io;
 #[cfg(target_os = "linux")]
@@ -60,7 +63,6 @@ pub use crate::{
     },
     error::{Error, ErrorKind, LogError},
     format::LogId,
-    read::{LogDir, LogReport, ReadOptions, Reader, Record, Report, verify},
     stats::{
         Dropped, EngineKind, ErrorCounts, FlushMetrics, Health, IoMode, ManagerStats, Opened,
         Position, ShardStats, Stats,

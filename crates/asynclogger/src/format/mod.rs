@@ -11,6 +11,7 @@ pub(crate) mod record;
 #[cfg(feature = "zstd")]
 pub(crate) mod seekable;
 pub(crate) mod start;
+pub(crate) mod time;
 pub(crate) mod totals;
 
 pub(crate) use self::{

@@ -1,20 +1,19 @@
 //! What a reader hands out: records and blocks.
 
-use std::fmt;
+use std::{fmt, time::SystemTime};
 
 use super::{
     block::{BlockMeta, Run},
     loaded::{Cursor, Loaded, Located},
-    reader::Reader,
 };
-use crate::{Error, Position, format::RECORD_HEADER};
+use crate::{Position, format::RECORD_HEADER};
 
 /// A record, in the memory of its block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
     bytes: &'a [u8],
     position: Position,
-    time: i64,
+    time: Option<SystemTime>,
     offset: u64,
 }
 
@@ -30,9 +29,9 @@ impl<'a> Record<'a> {
         self.position
     }
 
-    /// When its block was sealed, in nanoseconds since 1970-01-01T00:00:00Z: the record was logged before.
-    /// 0 in files of the original.
-    pub fn time(&self) -> i64 {
+    /// When its block was sealed: the record was logged before. `None` in files of the original, which have
+    /// no times.
+    pub fn time(&self) -> Option<SystemTime> {
         self.time
     }
 
@@ -41,9 +40,9 @@ impl<'a> Record<'a> {
         self.offset
     }
 
-    /// A copy that lives on its own.
-    pub fn to_owned(&self) -> OwnedRecord {
-        let Record { bytes, position, time, offset } = *self;
+    /// A copy with its own memory.
+    pub fn into_owned(self) -> OwnedRecord {
+        let Record { bytes, position, time, offset } = self;
         OwnedRecord { bytes: bytes.to_vec(), position, time, offset }
     }
 
@@ -55,6 +54,12 @@ impl<'a> Record<'a> {
             Position { session: meta.session, shard: meta.shard, number: located.number };
         let offset = meta.data_offset + located.at as u64;
         Some(Record { bytes, position, time: meta.time, offset })
+    }
+}
+
+impl From<Record<'_>> for OwnedRecord {
+    fn from(record: Record<'_>) -> OwnedRecord {
+        record.into_owned()
     }
 }
 
@@ -78,7 +83,7 @@ pub struct OwnedRecord {
     /// See [`Record::position`].
     pub position: Position,
     /// See [`Record::time`].
-    pub time: i64,
+    pub time: Option<SystemTime>,
     /// See [`Record::offset`].
     pub offset: u64,
 }
@@ -120,8 +125,8 @@ impl<'a> Block<'a> {
         self.loaded.meta.generation
     }
 
-    /// When it was sealed, in nanoseconds since 1970-01-01T00:00:00Z.
-    pub fn time(&self) -> i64 {
+    /// When it was sealed. `None` in files of the original, which have no times.
+    pub fn time(&self) -> Option<SystemTime> {
         self.loaded.meta.time
     }
 
@@ -172,27 +177,5 @@ impl<'a> Iterator for BlockRecords<'a> {
                 return None;
             }
         }
-    }
-}
-
-/// All records of a file, each with its own memory; made by [`Reader::into_records`].
-#[derive(Debug)]
-pub struct IntoRecords {
-    pub(super) reader: Reader,
-}
-
-impl IntoRecords {
-    /// The reader again, with its report.
-    pub fn into_reader(self) -> Reader {
-        self.reader
-    }
-}
-
-impl Iterator for IntoRecords {
-    type Item = Result<OwnedRecord, Error>;
-
-    fn next(&mut self) -> Option<Result<OwnedRecord, Error>> {
-        let next = self.reader.next_record();
-        next.map(|record| record.map(|record| record.to_owned())).transpose()
     }
 }

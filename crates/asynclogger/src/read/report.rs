@@ -1,6 +1,6 @@
 //! What reading found: counts, damage, losses.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, time::SystemTime};
 
 use super::source::Source;
 use crate::{Dropped, LogId};
@@ -261,10 +261,10 @@ pub struct Report {
     pub file_bytes: u64,
     /// Bytes that the file has on the medium: fewer than `file_bytes` if it is compressed.
     pub stored_bytes: u64,
-    /// Least time of sealing of its blocks, in nanoseconds since 1970-01-01T00:00:00Z; `None` without any.
-    pub first_time: Option<i64>,
-    /// Greatest time of sealing.
-    pub last_time: Option<i64>,
+    /// Least time of sealing of its blocks; `None` without any, and in files of the original.
+    pub first_time: Option<SystemTime>,
+    /// Greatest time of sealing; `None` as `first_time`.
+    pub last_time: Option<SystemTime>,
     /// How it ends; of a file not read to its end: `Open`.
     pub ending: Ending,
     /// What is wrong with it, in the order of finding; at most 1000 entries.
@@ -330,7 +330,7 @@ impl Report {
         }
     }
 
-    pub(super) fn add_block(&mut self, records: u64, payload: u64, time: i64) {
+    pub(super) fn add_block(&mut self, records: u64, payload: u64, time: SystemTime) {
         self.blocks += 1;
         self.records = self.records.saturating_add(records);
         self.payload_bytes = self.payload_bytes.saturating_add(payload);

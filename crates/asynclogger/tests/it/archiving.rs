@@ -9,7 +9,7 @@ use std::{
 };
 
 use asynclogger::{
-    Archived, Compression, Config, LogDir, Logger, Overflow, Retention, Rotation, WhenFull,
+    Archived, Compression, Config, Logger, Overflow, Retention, Rotation, WhenFull, read::LogDir,
 };
 
 use crate::{

@@ -7,7 +7,7 @@ use std::{
 };
 
 use asynclogger::{
-    Config, DirectIo, Durability, Engine, ErrorKind, IoMode, LogDir, Logger, Opened, Overflow,
+    Config, DirectIo, Durability, Engine, ErrorKind, IoMode, Logger, Opened, Overflow, read::LogDir,
 };
 
 use crate::{

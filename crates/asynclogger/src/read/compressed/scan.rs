@@ -2,7 +2,7 @@
 
 use std::{fs::File, io, ops::RangeInclusive};
 
-use super::{super::source::read_full, Found};
+use super::{super::positioned::read_full, Found};
 use crate::format::seekable::{
     BLOCK_HEADER, Entry, FRAME_LEN, FrameHeader, MAX_CONTENT, MAX_FRAME_HEADER, MAX_FRAMES,
     TABLE_FOOTER, TABLE_HEADER, block_header,

@@ -8,8 +8,8 @@ use std::{
 };
 
 use asynclogger::{
-    Archived, Compression, Config, ErrorKind, LogDir, Logger, LoggerManager, Overflow, Retention,
-    Rotation, verify,
+    Archived, Compression, Config, ErrorKind, Logger, LoggerManager, Overflow, Retention, Rotation,
+    read::{LogDir, verify},
 };
 use tempfile::TempDir;
 

@@ -6,7 +6,8 @@ use std::{
 };
 
 use asynclogger::{
-    Archived, Compression, LogDir, LogId, LoggerManager, Overflow, Retention, Rotation, verify,
+    Archived, Compression, LogId, LoggerManager, Overflow, Retention, Rotation,
+    read::{LogDir, verify},
 };
 
 use super::{config, file, records};

@@ -2,7 +2,9 @@
 
 use std::sync::Barrier;
 
-use asynclogger::{Config, ErrorKind, Health, LogError, LoggerManager, Opened, Overflow, verify};
+use asynclogger::{
+    Config, ErrorKind, Health, LogError, LoggerManager, Opened, Overflow, read::verify,
+};
 
 use super::{config, file, logs_in, manager, records};
 use crate::support::{Found, Numbered, assert_balanced, directory};

@@ -19,10 +19,6 @@ use zstd::{
 };
 
 use super::{
-    super::{
-        Damage, DamageKind, Ending, Format, Reader,
-        compressed::{Compressed, Finding},
-    },
     input::Input,
     reading::{self, Got},
     segment::{PartKind, Segment, Written},
@@ -32,6 +28,10 @@ use crate::{
     format::{
         CHUNK, ZSTD_MAGIC,
         seekable::{Entry, Footer, MAX_CONTENT, TABLE_FOOTER, TABLE_HEADER, encode_table},
+    },
+    read::{
+        Damage, DamageKind, Ending, Format, Reader,
+        parts::{Compressed, Finding},
     },
 };
 
