@@ -16,7 +16,7 @@ pub(crate) mod totals;
 
 pub(crate) use self::{
     block::{BlockInfo, ChunkEntry},
-    metadata::{Kind, Metadata, Prefix},
+    metadata::{Kind, Lineage, Metadata, Prefix},
     start::Start,
     totals::Totals,
 };

@@ -13,12 +13,10 @@ use super::{
     reader::Reader,
     records::Record,
     report::Report,
-    resync::Search,
     segments::{self, Segment},
     selection::Selection,
-    source::Source,
 };
-use crate::{Error, ErrorKind, LogId};
+use crate::{Error, ErrorKind, LogId, probe::Source};
 
 /// A new gap is looked at so often before it is believed: a file that is renamed or compressed while the
 /// directory is read may be seen under neither name.
@@ -322,7 +320,7 @@ impl LogDir {
             if self.options.selection.is_all() {
                 break source;
             }
-            let Some(span) = segments::span(&mut source, &mut Search::default())? else {
+            let Some(span) = segments::span(&mut source)? else {
                 break source;
             };
             if self.options.selection.is_before(&span) {

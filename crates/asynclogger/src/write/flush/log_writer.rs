@@ -19,8 +19,8 @@ use crate::{
     sync::Arc,
     write::{
         archive::{ArchiveSettings, ArchivedSegment, Archivist, Lineage},
-        common::{BlockMemory, Ending, fault},
-        segments::{NextSegment, Over, Rotator, Segment, Zone, wall_clock},
+        common::{BlockMemory, Ending, fault, wall_clock},
+        segments::{NextSegment, Over, Rotator, Segment, Zone},
         swap::{BufferIndex, Log},
     },
 };

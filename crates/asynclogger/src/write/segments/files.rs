@@ -5,7 +5,8 @@ use std::{ffi::OsStr, path::Path};
 
 use super::{
     active::{Over, Standing},
-    segment::{Segment, wall_clock},
+    existing::{Existing, discard_prepared, inspect},
+    segment::Segment,
 };
 use crate::{
     Config, Error, ErrorKind, Opened,
@@ -17,8 +18,11 @@ use crate::{
     mem::AlignedBytes,
     sync::Arc,
     write::{
-        archive::{ArchiveSettings, Existing, LastName, Lineage, LogName, WholeDirectory, names},
-        common::fault,
+        archive::{
+            ArchiveSettings, LastName, Lineage, LogName, WholeDirectory, last_archived,
+            rename_to_archived, set_aside,
+        },
+        common::{fault, wall_clock},
     },
 };
 
@@ -186,8 +190,8 @@ impl LogFiles {
             over: None,
             last_name: LastName::default(),
         };
-        names::discard_prepared(&files.home.directory, &files.home.name)?;
-        let (segment, opened) = match names::inspect(files.config.path())? {
+        discard_prepared(&files.home.directory, &files.home.name)?;
+        let (segment, opened) = match inspect(&files.home.directory, files.home.name.file())? {
             Existing::Clean { lineage, previous, align, size, started, filled_since } => {
                 let beginning = Beginning {
                     lineage,
@@ -220,7 +224,9 @@ impl LogFiles {
             Existing::Other { lineage, reason } => files.set_aside(lineage, reason)?,
             existing @ (Existing::Nothing | Existing::Empty) => {
                 let last = has_past
-                    .then(|| names::last_archived(&files.home.directory, &files.home.name))
+                    .then(|| {
+                        last_archived(&files.home.directory, &files.home.name, &files.full_name)
+                    })
                     .flatten();
                 let beginning = Beginning::of_log(last, existing == Existing::Nothing)?;
                 (files.begin_new(&files.home, files.home.name.file(), beginning)?, Opened::Created)
@@ -240,8 +246,8 @@ impl LogFiles {
         reason: String,
     ) -> Result<(Segment, Opened), Error> {
         let Place { directory, name, .. } = &self.home;
-        let lineage = lineage.or_else(|| names::last_archived(directory, name));
-        let to = names::set_aside(directory, name)?;
+        let lineage = lineage.or_else(|| last_archived(directory, name, &self.full_name));
+        let to = set_aside(directory, name)?;
         let segment = self.begin_new(&self.home, name.file(), Beginning::of_log(lineage, true)?)?;
         Ok((segment, Opened::SetAside { to, reason }))
     }
@@ -315,12 +321,11 @@ impl LogFiles {
         old: &Segment,
         first_sequence: u64,
     ) -> Result<Segment, Error> {
-        let path = place.directory.path().join(place.name.file());
-        let create = match names::inspect(&path)? {
+        let create = match inspect(&place.directory, place.name.file())? {
             Existing::Nothing => true,
             Existing::Empty => false,
             Existing::Clean { .. } | Existing::Other { .. } => {
-                names::set_aside(&place.directory, &place.name)?;
+                set_aside(&place.directory, &place.name)?;
                 true
             }
         };
@@ -336,7 +341,7 @@ impl LogFiles {
 impl NextSegment for LogFiles {
     fn prepare(&mut self, old: &Segment) -> Result<Segment, Error> {
         let Place { directory, name, .. } = self.place();
-        names::discard_prepared(directory, name)?;
+        discard_prepared(directory, name)?;
         let hidden = name.prepared();
         self.begin_new(self.place(), &hidden, Beginning::following(old, 0, true))
     }
@@ -355,7 +360,7 @@ impl NextSegment for LogFiles {
         let is_done = at_path.is_some() && at_path == next.identity();
         if at_path.is_some() && !is_done {
             let mut last = self.last_name;
-            let path = names::rename_to_archived(directory, name, name.file(), &mut last)?;
+            let path = rename_to_archived(directory, name, name.file(), &mut last)?;
             self.last_name = last;
             // Whatever it was that stood there: nothing is written through it, and nothing over it.
             if at_path == old.identity() {
@@ -401,7 +406,7 @@ impl NextSegment for LogFiles {
     fn discard(&mut self) {
         let Place { directory, name, .. } = self.place();
         // Else the next start does it.
-        let _ = names::discard_prepared(directory, name);
+        let _ = discard_prepared(directory, name);
     }
 
     fn reopen(&mut self, segment: &Segment) -> Result<Option<Box<dyn BlockFile>>, Error> {

@@ -1,6 +1,7 @@
 //! The file that is written, and its successors.
 
 mod active;
+mod existing;
 mod files;
 mod rotation;
 mod segment;
@@ -9,6 +10,6 @@ pub(super) use self::{
     active::{Active, Changed, Over, Standing},
     files::{EventOpening, NextSegment},
     rotation::Rotator,
-    segment::{Segment, wall_clock},
+    segment::Segment,
 };
 pub(crate) use self::{files::LogFiles, rotation::Zone, segment::new_session};

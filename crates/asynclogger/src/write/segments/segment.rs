@@ -1,16 +1,16 @@
 //! The active file of a log: where the next part goes, and what the parts say of it.
 
-use std::{
-    path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::path::{Path, PathBuf};
 
 use crate::{
     Durability, EngineKind, Error, IoMode,
     format::{BlockInfo, ChunkEntry, Kind, Prefix, Start, Totals},
     io::{BlockFile, ClosedFile, Completion, FileState, Operation, ReopenForm, random},
     mem::AlignedBytes,
-    write::{archive::Lineage, common::BlockMemory},
+    write::{
+        archive::Lineage,
+        common::{BlockMemory, wall_clock},
+    },
 };
 
 /// Space is taken ahead only by files that have grown to this: small ones stay small.
@@ -45,12 +45,6 @@ pub(crate) struct Segment {
     proven: bool,
     /// Whether the file is closed for now.
     suspended: bool,
-}
-
-/// Nanoseconds since the epoch, for labels; not for order.
-pub(crate) fn wall_clock() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// A new session's id: random and not 0.
@@ -161,7 +155,7 @@ impl Segment {
 
     /// Which log it is of, and its place in it.
     pub(crate) fn lineage(&self) -> Lineage {
-        Lineage { log_id: self.prefix.log_id, segment: self.prefix.segment }
+        self.prefix.lineage()
     }
 
     /// Where the next part goes.

@@ -3,28 +3,22 @@
 use std::{
     collections::HashMap,
     ffi::{OsStr, OsString},
-    fs::File,
-    io,
-    os::unix::fs::FileExt,
-    path::PathBuf,
 };
 
 use super::ArchiveSettings;
 use crate::{
-    Error,
-    format::{Metadata, Prefix, metadata},
+    Error, ErrorKind,
+    format::Lineage,
     io::{Directory, FileState},
-    write::archive::{
-        names::{self, Form, Lineage},
-        retention::ArchivedFile,
-    },
+    probe::{Origin, Packing},
+    write::archive::{names, open_segment, retention::ArchivedFile},
 };
 
 /// A regular file whose name is that of an archived segment of the log. Whose it is, is not known yet.
 #[derive(Clone, Debug)]
-pub(super) struct Listed {
+pub(super) struct Candidate {
     pub(super) name: OsString,
-    pub(super) form: Form,
+    pub(super) packing: Packing,
     pub(super) state: FileState,
 }
 
@@ -32,17 +26,17 @@ pub(super) struct Listed {
 ///
 /// # Errors
 /// Those of the system.
-pub(super) fn list(settings: &ArchiveSettings) -> Result<Vec<Listed>, Error> {
+pub(super) fn list(settings: &ArchiveSettings) -> Result<Vec<Candidate>, Error> {
     let ArchiveSettings { directory, name, .. } = settings;
-    let names = directory.names(|file| name.archived_form(file).is_some())?;
+    let names = directory.names(|file| name.packing_of(file).is_some())?;
     let mut listed = Vec::with_capacity(names.len());
     for file in names {
-        let Some(form) = name.archived_form(&file) else {
+        let Some(packing) = name.packing_of(&file) else {
             continue;
         };
         // It may be gone by now; that is no reason not to look at the others.
         if let Some(state) = directory.look_at(&file)? {
-            listed.push(Listed { name: file, form, state });
+            listed.push(Candidate { name: file, packing, state });
         }
     }
     Ok(listed)
@@ -65,7 +59,7 @@ pub(super) fn is_part_name(settings: &ArchiveSettings, name: &OsStr) -> bool {
     let inner = bytes.strip_prefix(b".").and_then(|rest| rest.strip_suffix(PART_SUFFIX.as_bytes()));
     inner.is_some_and(|inner| {
         let inner = std::os::unix::ffi::OsStrExt::from_bytes(inner);
-        settings.name.archived_form(inner) == Some(Form::Compressed)
+        settings.name.packing_of(inner) == Some(Packing::Compressed)
     })
 }
 
@@ -75,7 +69,7 @@ pub(super) fn is_part_name(settings: &ArchiveSettings, name: &OsStr) -> bool {
 struct Known {
     state: FileState,
     /// `None`: it is no segment.
-    start: Option<Prefix>,
+    origin: Option<Origin>,
     /// `None`: was not looked for. Inside: of a file without an end.
     last_time: Option<Option<i64>>,
 }
@@ -90,8 +84,8 @@ pub(super) struct Catalog {
 
 impl Catalog {
     /// Which segment a file is; `None` if it is none, or cannot be read.
-    pub(super) fn lineage(&mut self, directory: &Directory, file: &Listed) -> Option<Lineage> {
-        self.look(directory, file, false)?.start.as_ref().map(names::lineage)
+    pub(super) fn lineage(&mut self, directory: &Directory, file: &Candidate) -> Option<Lineage> {
+        self.look(directory, file, false)?.origin.as_ref().map(Origin::lineage)
     }
 
     /// The segments among the files, as retention wants them, and which file each of them is. `with_ends`:
@@ -99,21 +93,20 @@ impl Catalog {
     pub(super) fn segments(
         &mut self,
         directory: &Directory,
-        files: &[Listed],
+        files: &[Candidate],
         with_ends: bool,
     ) -> (Vec<ArchivedFile>, Vec<usize>) {
         let mut segments = (Vec::new(), Vec::new());
         for (index, file) in files.iter().enumerate() {
-            let Some(Known { start: Some(start), last_time, .. }) =
+            let Some(Known { origin: Some(origin), last_time, .. }) =
                 self.look(directory, file, with_ends)
             else {
                 continue;
             };
             segments.0.push(ArchivedFile {
-                path: PathBuf::from(&file.name),
-                lineage: names::lineage(start),
+                lineage: origin.lineage(),
                 bytes: file.state.len,
-                started: start.time,
+                started: origin.prefix.time,
                 last_time: last_time.flatten(),
             });
             segments.1.push(index);
@@ -122,17 +115,17 @@ impl Catalog {
     }
 
     /// Forgets what is not there any more.
-    pub(super) fn forget_all_but(&mut self, files: &[Listed]) {
+    pub(super) fn forget_all_but(&mut self, files: &[Candidate]) {
         if self.known.len() > files.len() {
             let names: std::collections::HashSet<_> = files.iter().map(|file| &file.name).collect();
             self.known.retain(|name, _| names.contains(name));
         }
     }
 
-    fn look(&mut self, directory: &Directory, file: &Listed, with_end: bool) -> Option<&Known> {
+    fn look(&mut self, directory: &Directory, file: &Candidate, with_end: bool) -> Option<&Known> {
         let known = self.known.get(&file.name);
         let is_known = known.is_some_and(|known| {
-            let has_all = !with_end || known.start.is_none() || known.last_time.is_some();
+            let has_all = !with_end || known.origin.is_none() || known.last_time.is_some();
             known.state == file.state && has_all
         });
         if !is_known {
@@ -146,60 +139,22 @@ impl Catalog {
 }
 
 /// `None`: it is another file by now.
-fn read(directory: &Directory, file: &Listed, with_end: bool) -> Result<Option<Known>, Error> {
-    let Some((open, state)) = directory.open_regular(&file.name)? else {
-        return Ok(None);
+fn read(directory: &Directory, file: &Candidate, with_end: bool) -> Result<Option<Known>, Error> {
+    let (mut source, state) = match open_segment(directory, &file.name, file.packing) {
+        Ok(Some(opened)) => opened,
+        Ok(None) => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotALog => {
+            return Ok(Some(Known { state: file.state, origin: None, last_time: None }));
+        }
+        Err(error) => return Err(error),
     };
     if state != file.state {
         return Ok(None);
     }
-    let failed =
-        |error| Error::io("cannot read", error).at_path(&directory.path().join(&file.name));
-    let start = names::archived_start(&open, file.form).map_err(failed)?;
-    let last_time = match &start {
-        Some(start) if with_end => Some(last_time(&open, file, start).map_err(failed)?),
+    let origin = Origin::read(&mut source)?.ok();
+    let last_time = match &origin {
+        Some(origin) if with_end => Some(origin.last_time(&mut source)?),
         _ => None,
     };
-    Ok(Some(Known { state, start, last_time }))
-}
-
-/// When the last record was written, if the file ends with an end that belongs to its start.
-fn last_time(open: &File, file: &Listed, start: &Prefix) -> io::Result<Option<i64>> {
-    let Some((at, bytes)) = end_bytes(open, file, start.align as usize)? else {
-        return Ok(None);
-    };
-    Ok(match metadata::decode(&bytes) {
-        Ok((prefix, Metadata::End(totals)))
-            if prefix.offset == at && names::lineage(&prefix) == names::lineage(start) =>
-        {
-            // A session that was opened and closed without a record says nothing of those before it.
-            Some(if totals.last_time == 0 { prefix.time } else { totals.last_time })
-        }
-        _ => None,
-    })
-}
-
-/// The last `align` bytes of the segment, and where they are in it.
-fn end_bytes(open: &File, file: &Listed, align: usize) -> io::Result<Option<(u64, Vec<u8>)>> {
-    match file.form {
-        Form::Plain => {
-            let Some(at) = file.state.len.checked_sub(align as u64) else {
-                return Ok(None);
-            };
-            let mut bytes = vec![0; align];
-            open.read_exact_at(&mut bytes, at)?;
-            Ok(Some((at, bytes)))
-        }
-        #[cfg(feature = "zstd")]
-        Form::Compressed => {
-            let Some(mut frames) = crate::write::archive::inflate::Frames::of(open)? else {
-                return Ok(None);
-            };
-            let at = frames.content_len().checked_sub(align as u64);
-            let bytes = frames.last(align)?;
-            Ok(at.filter(|_| bytes.len() == align).map(|at| (at, bytes.to_vec())))
-        }
-        #[cfg(not(feature = "zstd"))]
-        Form::Compressed => Ok(None),
-    }
+    Ok(Some(Known { state, origin, last_time }))
 }

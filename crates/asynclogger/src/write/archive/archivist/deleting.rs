@@ -3,23 +3,18 @@
 //! A name decides nothing here. What is deleted was listed, has still the identity and the length that it
 //! was listed with, and its start, read once more, says which segment it is.
 
-use std::{ffi::OsStr, io};
-
 use super::{
     ArchiveSettings,
-    catalog::{self, Listed},
+    catalog::{self, Candidate},
 };
 use crate::{
     Error, ErrorKind,
-    io::Directory,
+    format::Lineage,
+    probe::Origin,
     sync::lock,
     write::{
-        archive::{
-            names::{self, Lineage},
-            retention,
-        },
-        common::fault,
-        segments::wall_clock,
+        archive::{open_segment, retention},
+        common::{fault, wall_clock},
     },
 };
 
@@ -99,24 +94,18 @@ fn delete(
 /// Deletes a file if it is the one that was listed, and its start still says that it is this segment.
 pub(super) fn delete_if_same(
     settings: &ArchiveSettings,
-    file: &Listed,
+    file: &Candidate,
     lineage: Lineage,
 ) -> Result<(), Error> {
     let directory = &settings.directory;
-    let Some((open, state)) = directory.open_regular(&file.name)? else {
+    let Some((mut source, state)) = open_segment(directory, &file.name, file.packing)? else {
         return Ok(());
     };
-    let start = names::archived_start(&open, file.form)
-        .map_err(|error| file_error(directory, &file.name, error))?;
-    if state != file.state || start.as_ref().map(names::lineage) != Some(lineage) {
+    let origin = Origin::read(&mut source)?.ok();
+    if state != file.state || origin.is_none_or(|origin| origin.lineage() != lineage) {
         let what = "it was changed while it was to be deleted, and is kept";
         return Err(Error::new(ErrorKind::Io, what).at_path(&directory.path().join(&file.name)));
     }
     directory.remove_if(&file.name, state.identity)?;
     Ok(())
-}
-
-/// A file of the directory could not be read.
-pub(super) fn file_error(directory: &Directory, name: &OsStr, error: io::Error) -> Error {
-    Error::io("cannot read", error).at_path(&directory.path().join(name))
 }

@@ -8,22 +8,19 @@ use std::{
     ffi::{OsStr, OsString},
 };
 
-use super::{
-    ArchiveSettings,
-    catalog::Listed,
-    deleting::{delete_if_same, file_error},
-};
+use super::{ArchiveSettings, catalog::Candidate, deleting::delete_if_same};
 use crate::{
     Config, Error,
     io::{Directory, lock_name},
+    probe::{Origin, Packing},
     sync::{Arc, Mutex, Weak, lock},
     write::{
         archive::{
             names::{self, LogName},
+            open_segment,
             retention::{self, OneOf},
         },
-        common::fault,
-        segments::wall_clock,
+        common::{fault, wall_clock},
     },
 };
 
@@ -41,8 +38,8 @@ pub(crate) struct WholeDirectory {
 }
 
 /// A log, and its files as they were listed.
-struct Found {
-    files: Vec<Listed>,
+struct EventLog {
+    files: Vec<Candidate>,
     log: OneOf,
 }
 
@@ -84,7 +81,7 @@ impl WholeDirectory {
         }
         let found = self.find(by_base);
         let (files, logs): (Vec<_>, Vec<_>) =
-            found.into_iter().map(|Found { files, log }| (files, log)).unzip();
+            found.into_iter().map(|EventLog { files, log }| (files, log)).unzip();
         let (mut deleted, mut failed) = (0, Ok(()));
         let mut keeps = vec![false; logs.len()];
         for (log, segment) in retention::select_of_all(&logs, self.max, wall_clock()) {
@@ -109,7 +106,7 @@ impl WholeDirectory {
     }
 
     /// All files with archived names, by the names of their logs.
-    fn list(&self) -> Result<BTreeMap<OsString, Vec<Listed>>, Error> {
+    fn list(&self) -> Result<BTreeMap<OsString, Vec<Candidate>>, Error> {
         let directory = &self.settings.directory;
         // Hidden ones are no logs of events.
         let is_archived = |name: &OsStr| {
@@ -117,18 +114,18 @@ impl WholeDirectory {
         };
         let mut by_base = BTreeMap::<_, Vec<_>>::new();
         for name in directory.names(is_archived)? {
-            let Some((base, form)) = names::archived_name(&name) else { continue };
+            let Some((base, packing)) = names::archived_name(&name) else { continue };
             let base = base.to_owned();
             // It may be gone by now; that is no reason not to look at the others.
             if let Some(state) = directory.look_at(&name)? {
-                by_base.entry(base).or_default().push(Listed { name, form, state });
+                by_base.entry(base).or_default().push(Candidate { name, packing, state });
             }
         }
         Ok(by_base)
     }
 
     /// The logs that are events', and those of the files that are theirs.
-    fn find(&self, by_base: BTreeMap<OsString, Vec<Listed>>) -> Vec<Found> {
+    fn find(&self, by_base: BTreeMap<OsString, Vec<Candidate>>) -> Vec<EventLog> {
         let directory = &self.settings.directory;
         let mut catalog = lock(&self.settings.catalog);
         let mut open = lock(&self.open);
@@ -147,7 +144,7 @@ impl WholeDirectory {
             let (segments, places) = catalog.segments(directory, &listed, false);
             log.files = segments;
             let files = places.into_iter().map(|place| listed[place].clone()).collect();
-            found.push(Found { files, log });
+            found.push(EventLog { files, log });
         }
         found
     }
@@ -161,16 +158,15 @@ impl WholeDirectory {
         if directory.look_at(&lock_name(base))?.is_some() {
             return Ok(None);
         }
-        let Some((file, _)) = directory.open_regular(&name)? else {
+        let Some((mut source, _)) = open_segment(directory, &name, Packing::Plain)? else {
             return Ok(None);
         };
-        let start = names::start_and_name(&file);
-        let start = start.map_err(|error| file_error(directory, &name, error))?;
-        let of_event = start.filter(|(_, full_name)| (self.is_event)(base, full_name));
-        Ok(of_event.map(|(start, _)| OneOf {
+        let origin = Origin::read(&mut source)?.ok();
+        let of_event = origin.filter(|origin| (self.is_event)(base, &origin.name));
+        Ok(of_event.map(|origin| OneOf {
             files: Vec::new(),
-            active: names::lineage(&start),
-            began: start.time,
+            active: origin.lineage(),
+            began: origin.prefix.time,
         }))
     }
 }

@@ -17,18 +17,17 @@ use tempfile::TempDir;
 
 use super::{
     ArchiveSettings, ArchivedSegment,
+    archiver::Archiver,
     queue::{Queue, Work},
-    worker::Worker,
 };
 use crate::{
     Archived, Compression, Config, DirectIo, Durability, Error, ErrorKind, Logger, Overflow,
     Retention,
+    format::Lineage,
     io::Directory,
+    probe::{Origin, Source},
     sync::Arc,
-    write::{
-        archive::names::{Existing, Lineage, LogName, inspect},
-        common::fault,
-    },
+    write::{archive::LogName, common::fault},
 };
 
 /// Records in each segment.
@@ -97,10 +96,8 @@ fn with_suffix(name: &std::ffi::OsStr, suffix: &str) -> OsString {
 }
 
 fn lineage_of(path: &Path) -> Lineage {
-    match inspect(path).expect("a file") {
-        Existing::Clean { lineage, .. } => lineage,
-        other => panic!("{other:?}"),
-    }
+    let mut source = Source::open(path).expect("a file");
+    Origin::read(&mut source).expect("read").expect("a start").lineage()
 }
 
 /// Writes segments 1 to `archived` under archived names, and an active one.
@@ -170,7 +167,7 @@ fn settings(directory: &Path, config: Config) -> Arc<ArchiveSettings> {
 }
 
 fn perform(work: Work) {
-    Worker::new(&Queue::new()).perform(work);
+    Archiver::new(&Queue::new()).perform(work);
 }
 
 fn names(directory: &Path) -> Vec<String> {

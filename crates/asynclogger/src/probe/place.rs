@@ -1,7 +1,7 @@
 //! What stands at an offset of a native file: a valid metadata block that belongs there, one that does not,
 //! or nothing of the kind.
 
-use super::{block, source::Source};
+use super::source::Source;
 use crate::{
     Error, ErrorKind, LogId,
     format::{
@@ -118,7 +118,7 @@ fn body_of(metadata: Metadata<'_>) -> Option<Body> {
         Metadata::Tail(info, table) => (info, table, true),
     };
     let table: Vec<ChunkEntry> = table.entries().collect();
-    block::is_consistent(&info, &table).then_some(Body::Block { info, table, is_tail })
+    info.fits(&table).then_some(Body::Block { info, table, is_tail })
 }
 
 /// A later version, in a place where the next part of the file has to be.

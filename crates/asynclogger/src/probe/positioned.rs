@@ -3,7 +3,7 @@
 use std::{fs::File, io};
 
 /// Fills `buffer` from `offset` on; less than its length only at the end of the file.
-pub(super) fn read_full(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_full(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match read_file(file, offset.saturating_add(filled as u64), rest) {
@@ -17,16 +17,16 @@ pub(super) fn read_full(file: &File, offset: u64, buffer: &mut [u8]) -> io::Resu
 }
 
 #[cfg(unix)]
-pub(super) fn read_file(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_file(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, buffer, offset)
 }
 
 #[cfg(windows)]
-pub(super) fn read_file(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_file(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
 }
 
 #[cfg(not(any(unix, windows)))]
-pub(super) fn read_file(_file: &File, _offset: u64, _buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_file(_file: &File, _offset: u64, _buffer: &mut [u8]) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -12,7 +12,7 @@ use self::inflate::Inflater;
 use super::positioned::read_full;
 use crate::format::{
     MIN_ALIGN,
-    seekable::{Entry, Footer, MAX_STORED, TABLE_FOOTER},
+    seekable::{Footer, FrameEntry, MAX_STORED, TABLE_FOOTER},
 };
 
 /// So many decompressed frames are kept: a block is read forward, and its tail once more.
@@ -41,7 +41,7 @@ struct Frame {
     at: u64,
     /// Offset of its content in the segment.
     begin: u64,
-    entry: Entry,
+    entry: FrameEntry,
     is_found_damaged: bool,
 }
 
@@ -170,10 +170,10 @@ impl Compressed {
 }
 
 /// Where a frame is in the compressed file, unless it is behind the one before; and the frame.
-type Found = Vec<(Option<u64>, Entry)>;
+type Located = Vec<(Option<u64>, FrameEntry)>;
 
 /// The frames by the table at the end of the file; `None`: there is none that can be right.
-fn read_table(file: &File, stored: u64) -> io::Result<Option<Found>> {
+fn read_table(file: &File, stored: u64) -> io::Result<Option<Located>> {
     // The table of a small file is within this.
     let mut end = vec![0; stored.min(4096) as usize];
     read_full(file, stored - end.len() as u64, &mut end)?;

@@ -11,6 +11,15 @@ use super::compressed::{Compressed, Finding};
 use super::positioned::{read_file, read_full};
 use crate::{Error, ErrorKind, format::ZSTD_MAGIC};
 
+/// How the bytes of a segment are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// As they were written.
+    Plain,
+    /// In frames of zstd, with `.zst` behind the name.
+    Compressed,
+}
+
 /// What is read. Its length is the one last looked at: a file may grow meanwhile.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -52,10 +61,26 @@ impl Source {
         if is_compressed_name(path) { source.decompressed() } else { Ok(source) }
     }
 
+    /// Of a regular file that is open.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotALog`] if it is not compressed though it should be; those of the system.
+    pub(crate) fn of(file: File, path: &Path, packing: Packing) -> Result<Source, Error> {
+        let source = Source::of_plain(file, path)?;
+        match packing {
+            Packing::Plain => Ok(source),
+            Packing::Compressed => source.decompressed(),
+        }
+    }
+
     fn open_plain(path: &Path) -> Result<Source, Error> {
         let cannot_open = |error| Error::io("cannot open", error).at_path(path);
-        let file = File::open(path).map_err(cannot_open)?;
-        let metadata = file.metadata().map_err(cannot_open)?;
+        Source::of_plain(File::open(path).map_err(cannot_open)?, path)
+    }
+
+    fn of_plain(file: File, path: &Path) -> Result<Source, Error> {
+        let failed = |error| Error::io("cannot stat", error).at_path(path);
+        let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
             return Err(Error::new(ErrorKind::NotAFile, "not a regular file").at_path(path));
         }
@@ -123,6 +148,14 @@ impl Source {
         match &mut self.bytes {
             Bytes::Compressed(compressed) => compressed.take_findings(),
             _ => Vec::new(),
+        }
+    }
+
+    /// The file, if it is not compressed.
+    pub(crate) fn into_file(self) -> Option<File> {
+        match self.bytes {
+            Bytes::File(file) => Some(file),
+            _ => None,
         }
     }
 
