@@ -492,7 +492,7 @@ mod tests {
     use crate::{
         Config, Logger,
         format::{Kind, Start, Totals},
-        write::segments::wall_clock,
+        write::common::wall_clock,
     };
     use std::time::Duration;
 

@@ -18,8 +18,7 @@ use crate::{
             names::{self, Lineage},
             retention,
         },
-        common::fault,
-        segments::wall_clock,
+        common::{fault, wall_clock},
     },
 };
 

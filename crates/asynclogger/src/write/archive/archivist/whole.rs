@@ -22,8 +22,7 @@ use crate::{
             names::{self, LogName},
             retention::{self, OneOf},
         },
-        common::fault,
-        segments::wall_clock,
+        common::{fault, wall_clock},
     },
 };
 

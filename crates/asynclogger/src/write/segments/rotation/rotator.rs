@@ -7,7 +7,7 @@ use super::{
     calendar::Zone,
     schedule::{Now, Schedule},
 };
-use crate::{Rotation, write::segments::segment::wall_clock};
+use crate::{Rotation, write::common::wall_clock};
 
 /// After a next file could not be made, the log goes on in the old one for so long.
 const HOLD: Duration = Duration::from_secs(1);
