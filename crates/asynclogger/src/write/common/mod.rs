@@ -10,7 +10,7 @@ mod progress;
 pub(crate) use self::gate::{Ending, Gate};
 pub(super) use self::{
     block_memory::BlockMemory,
-    clock::wall_clock,
+    clock::{backoff, wall_clock},
     gate::Request,
     own_thread::{OwnThread, panicked},
     progress::{Degraded, Progress},

@@ -2,14 +2,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs,
     path::Path,
 };
 
 use super::name::{EventName, archived_base, fnv1a, folded};
 use crate::{
     Error, ErrorKind,
-    io::Directory,
+    io::{Directory, read_dir},
     sync::Arc,
     write::archive::{LogName, full_name_of},
 };
@@ -39,7 +38,7 @@ impl Places {
         let failed =
             |error| Error::io("cannot read the directory", error).at_path(directory.path());
         let (mut taken, mut past) = (HashMap::new(), HashSet::new());
-        for entry in fs::read_dir(directory.path()).map_err(failed)? {
+        for entry in read_dir(directory.path()).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
             let Some(name) = name.to_str() else { continue };
             let plain = name.strip_suffix(".zst").unwrap_or(name);

@@ -28,9 +28,9 @@ use crate::{
     read::tests::read_segments,
     sync::{Arc, Ordering, lock},
     write::{
-        archive::Lineage,
+        archive::{ArchivedSegment, Lineage},
         common::{Ending, fault},
-        segments::{NextSegment, Over, Segment, Standing, Zone},
+        segments::{NextSegment, Segment, Standing, Zone},
         swap::{Bell, Local, Log, LogParts, Pool},
     },
 };
@@ -76,7 +76,7 @@ impl NextSegment for FaultFiles {
         old: &Segment,
         next: &mut Segment,
         first_sequence: u64,
-    ) -> Result<Option<Over>, Error> {
+    ) -> Result<Option<ArchivedSegment>, Error> {
         next.begin_with(old.lineage().segment, first_sequence, b"schedule")?;
         // A rename that may fail.
         self.disk.rename().map_err(|error| Error::io("cannot rename", error))?;

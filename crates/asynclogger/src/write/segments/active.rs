@@ -1,43 +1,21 @@
 //! The active segment, the one that is prepared to follow it, and how one takes the place of the other.
 
-use std::{
-    ffi::OsString,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use super::{files::NextSegment, segment::Segment};
+use super::{files::NextSegment, segment::Segment, standing::Standing};
 use crate::{
     Error,
-    sync::Arc,
-    write::{
-        archive::{ArchiveSettings, Lineage},
-        flush::backoff,
-    },
+    write::{archive::ArchivedSegment, common::backoff},
 };
 
 /// The first wait before a change that failed is tried again.
 const BACKOFF_TURN: Duration = Duration::from_millis(50);
 
-/// A segment that is over: complete, durable, and under its archived name.
-pub(crate) struct Over {
-    pub(crate) settings: Arc<ArchiveSettings>,
-    /// Its name in the directory of the settings.
-    pub(crate) file: OsString,
-    pub(crate) lineage: Lineage,
-}
+/// How often the way back from the other directory is tried.
+const HOME_EVERY: Duration = Duration::from_secs(5);
 
-/// What has become of the active file, as its directory sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// It is where it was.
-    Here,
-    /// Its path names something else, or nothing: it has another name.
-    Renamed,
-    /// It has no name any more.
-    Deleted,
-    /// It is shorter than what was written.
-    Truncated,
-}
+/// Between flushes, how often the active file is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Where a log goes on after a segment's end.
 enum Next {
@@ -55,16 +33,36 @@ struct Turn {
     failures: u32,
 }
 
+/// The log goes on in another segment.
+pub(in crate::write) struct Changed {
+    /// The one that it left.
+    pub(in crate::write) old: Segment,
+    /// That one, if it is known under which name.
+    pub(in crate::write) over: Option<ArchivedSegment>,
+    /// Back in the log's own directory.
+    pub(in crate::write) home: bool,
+}
+
+/// The segment that is written, and its successor.
+///
+/// A log must be able to go on at once when its segment is over, so the next file is made before it is needed, and
+/// the change from one to the other is a step that can fail and be tried again: it is made here and nowhere else.
+/// Whoever has parts on their way tells this object when they are durable; it knows nothing of them.
 pub(in crate::write) struct Active {
     segment: Segment,
     files: Box<dyn NextSegment>,
     prepared: Option<Segment>,
     turn: Option<Turn>,
+    /// When the way back to the log's own directory is tried, if the log is in the other one.
+    home_at: Option<Instant>,
+    /// When the active file was looked for last.
+    looked: Instant,
 }
 
 impl Active {
     pub(in crate::write) fn new(segment: Segment, files: Box<dyn NextSegment>) -> Active {
-        Active { segment, files, prepared: None, turn: None }
+        let (prepared, turn, home_at, looked) = (None, None, None, Instant::now());
+        Active { segment, files, prepared, turn, home_at, looked }
     }
 
     pub(in crate::write) fn segment(&self) -> &Segment {
@@ -122,16 +120,39 @@ impl Active {
         self.turn = Some(Turn { next: Next::Here, at: None, failures: 0 });
     }
 
-    /// The same, in the log's own directory again.
-    ///
-    /// # Errors
-    /// Those of the system; then nothing has changed.
-    pub(in crate::write) fn begin_turn_home(&mut self, first_sequence: u64) -> Result<(), Error> {
+    /// Whether the way back to the log's own directory is to be tried now.
+    pub(in crate::write) fn may_go_home(&self, now: Instant) -> bool {
+        self.home_at.is_some_and(|at| now >= at) && !self.is_turning()
+    }
+
+    /// Opens a segment in the log's own directory again; whether that worked. Then put this one's end in: the log
+    /// goes on there once the end is durable.
+    pub(in crate::write) fn begin_turn_home(&mut self, first_sequence: u64, now: Instant) -> bool {
         // What is prepared is in the directory that is left, and has the number of the segment to come.
         self.discard_prepared();
-        let next = Next::Home(Box::new(self.files.home(&self.segment, first_sequence)?));
-        self.turn = Some(Turn { next, at: None, failures: 0 });
-        Ok(())
+        let Ok(next) = self.files.home(&self.segment, first_sequence) else {
+            self.home_at = now.checked_add(HOME_EVERY);
+            return false;
+        };
+        self.home_at = None;
+        self.turn = Some(Turn { next: Next::Home(Box::new(next)), at: None, failures: 0 });
+        true
+    }
+
+    /// When something is to be done though nothing completes.
+    pub(in crate::write) fn wake_at(&self) -> Option<Instant> {
+        self.turn_at().into_iter().chain(self.home_at).min()
+    }
+
+    /// Whether nothing is to come.
+    pub(in crate::write) fn is_at_rest(&self) -> bool {
+        !self.is_turning() && self.home_at.is_none()
+    }
+
+    /// Gives back what was taken ahead, space and the next file: nothing more comes.
+    pub(in crate::write) fn tidy_up(&mut self) {
+        self.discard_prepared();
+        self.segment.trim();
     }
 
     /// Makes the change, if it is time: nothing is in flight, and all is durable.
@@ -174,7 +195,16 @@ impl Active {
         &mut self,
         first_sequence: u64,
         elsewhere: bool,
+        now: Instant,
     ) -> Result<Changed, Error> {
+        let changed = self.leave_for(first_sequence, elsewhere)?;
+        if elsewhere {
+            self.home_at = now.checked_add(HOME_EVERY);
+        }
+        Ok(changed)
+    }
+
+    fn leave_for(&mut self, first_sequence: u64, elsewhere: bool) -> Result<Changed, Error> {
         match self.turn.take() {
             Some(Turn { next: Next::Home(next), .. }) => {
                 let old = std::mem::replace(&mut self.segment, *next);
@@ -233,18 +263,14 @@ impl Active {
         Ok(is_same)
     }
 
-    /// Looks for the active file where it should be.
-    pub(in crate::write) fn standing(&self, written: u64) -> Standing {
+    /// Whether the active file was not looked for since a while.
+    pub(in crate::write) fn is_look_due(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.looked) >= LOOK_EVERY
+    }
+
+    /// Looks for the active file, of which so many bytes are written, where it should be.
+    pub(in crate::write) fn look(&mut self, written: u64, now: Instant) -> Standing {
+        self.looked = now;
         self.files.standing(&self.segment, written)
     }
-}
-
-/// The log goes on in another segment.
-pub(in crate::write) struct Changed {
-    /// The one that it left.
-    pub(in crate::write) old: Segment,
-    /// That one, if it is known under which name.
-    pub(in crate::write) over: Option<Over>,
-    /// Back in the log's own directory.
-    pub(in crate::write) home: bool,
 }

@@ -4,9 +4,9 @@
 use std::{ffi::OsStr, path::Path};
 
 use super::{
-    active::{Over, Standing},
     existing::{Existing, discard_prepared, inspect},
     segment::Segment,
+    standing::Standing,
 };
 use crate::{
     Config, Error, ErrorKind, Opened,
@@ -19,8 +19,8 @@ use crate::{
     sync::Arc,
     write::{
         archive::{
-            ArchiveSettings, LastName, Lineage, LogName, WholeDirectory, last_archived,
-            rename_to_archived, set_aside,
+            ArchiveSettings, ArchivedSegment, LastName, Lineage, LogName, WholeDirectory,
+            last_archived, rename_to_archived, set_aside,
         },
         common::{fault, wall_clock},
     },
@@ -44,7 +44,7 @@ pub(crate) trait NextSegment: Send {
         old: &Segment,
         next: &mut Segment,
         first_sequence: u64,
-    ) -> Result<Option<Over>, Error>;
+    ) -> Result<Option<ArchivedSegment>, Error>;
 
     /// Whether there is another directory to go to, and the log is not in it.
     fn has_elsewhere(&self) -> bool;
@@ -98,7 +98,7 @@ pub(crate) struct LogFiles {
     away: Option<Place>,
     is_away: bool,
     /// A segment that has its archived name, and whose successor is not in its place yet.
-    over: Option<Over>,
+    over: Option<ArchivedSegment>,
     last_name: LastName,
 }
 
@@ -351,7 +351,7 @@ impl NextSegment for LogFiles {
         old: &Segment,
         next: &mut Segment,
         first_sequence: u64,
-    ) -> Result<Option<Over>, Error> {
+    ) -> Result<Option<ArchivedSegment>, Error> {
         let previous = old.lineage().segment;
         next.begin_with(previous, first_sequence, &self.full_name)?;
         let Place { directory, name, .. } = self.place();
@@ -366,7 +366,8 @@ impl NextSegment for LogFiles {
             if at_path == old.identity() {
                 let (settings, lineage) = (self.place().archive.clone(), old.lineage());
                 let file = path.file_name().unwrap_or_default().to_owned();
-                self.over = Some(Over { settings, file, lineage });
+                let active = next.lineage();
+                self.over = Some(ArchivedSegment { settings, file, lineage, active });
             }
         }
         fault::kill_point("archived");
@@ -424,7 +425,7 @@ impl NextSegment for LogFiles {
 
     fn standing(&self, active: &Segment, written: u64) -> Standing {
         let Place { directory, name, .. } = self.place();
-        let Some(state) = active.state() else {
+        let Ok(state) = active.file().state() else {
             // It does not say: the next write will.
             return Standing::Here;
         };

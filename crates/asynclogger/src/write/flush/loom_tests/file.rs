@@ -17,7 +17,10 @@ use crate::{
     },
     io::{BlockFile, Completion, FileState, Operation},
     sync::{Arc, GlobalMutex},
-    write::segments::{NextSegment, Over, Segment, Standing},
+    write::{
+        archive::ArchivedSegment,
+        segments::{NextSegment, Segment, Standing},
+    },
 };
 
 /// What the file got.
@@ -174,7 +177,12 @@ impl NextSegment for NoOther {
         unreachable!("nothing rotates")
     }
 
-    fn promote(&mut self, _: &Segment, _: &mut Segment, _: u64) -> Result<Option<Over>, Error> {
+    fn promote(
+        &mut self,
+        _: &Segment,
+        _: &mut Segment,
+        _: u64,
+    ) -> Result<Option<ArchivedSegment>, Error> {
         unreachable!("nothing rotates")
     }
 

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::reaction::{Failed, Reaction, Situation, backoff, react};
+use super::reaction::{Failed, Reaction, Situation, react};
+use crate::write::common::backoff;
 
 /// The first wait before a segment that could not be opened is tried again.
 const BACKOFF_OPEN: Duration = Duration::from_millis(20);
