@@ -12,7 +12,7 @@ pub(crate) use self::archivist::Archivist;
 pub(super) use self::{
     archivist::{ArchiveSettings, ArchivedSegment, WholeDirectory},
     names::LogName,
-    past::{full_name_of, last_archived, open_segment},
+    past::{full_name_of, last_segment, open_segment},
     renaming::{LastName, rename_to_archived, set_aside},
 };
 pub(super) use crate::format::Lineage;

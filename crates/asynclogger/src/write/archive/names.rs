@@ -13,6 +13,11 @@ use crate::{Error, ErrorKind, probe::Packing};
 const SUFFIX: &str = ".log";
 /// What a compressed segment has behind that.
 const COMPRESSED_SUFFIX: &str = ".zst";
+/// What the compressed form of a segment has behind its name while it is made.
+const PART_SUFFIX: &str = ".part";
+/// So many files of others may have the names of such parts.
+#[cfg(feature = "zstd")]
+const MAX_PARTS: u32 = 8;
 /// Archived names add a time, a number and suffixes to the base; 255 bytes is the limit of file systems.
 const MAX_BASE: usize = 200;
 
@@ -69,6 +74,20 @@ impl LogName {
         name
     }
 
+    /// Whether a name is one that the compressed form of an archived segment of this log has while it is made.
+    pub(super) fn is_part(&self, name: &OsStr) -> bool {
+        let bytes = name.as_encoded_bytes().strip_prefix(b".");
+        let inner = bytes.and_then(|rest| rest.strip_suffix(PART_SUFFIX.as_bytes()));
+        let is_compressed =
+            |inner: &[u8]| self.packing_of(OsStr::from_bytes(inner)) == Some(Packing::Compressed);
+        inner.is_some_and(|inner| {
+            let unnumbered = inner
+                .split_last_chunk::<2>()
+                .and_then(|(front, number)| matches!(number, [b'.', b'1'..=b'9']).then_some(front));
+            is_compressed(unnumbered.unwrap_or(inner))
+        })
+    }
+
     /// If a name is one that an archived segment of this log has: how the file is stored.
     pub(super) fn packing_of(&self, name: &OsStr) -> Option<Packing> {
         let (name, base) = (name.as_encoded_bytes(), self.base.as_encoded_bytes());
@@ -100,6 +119,22 @@ pub(super) fn compressed_name(name: &OsStr) -> OsString {
     let mut name = name.to_owned();
     name.push(COMPRESSED_SUFFIX);
     name
+}
+
+/// Under which names the compressed form of a file is made: hidden, so that nobody takes it for done. The
+/// first one that is free is taken.
+#[cfg(feature = "zstd")]
+pub(super) fn part_names(name: &OsStr) -> impl Iterator<Item = OsString> {
+    let compressed = compressed_name(name);
+    (0..MAX_PARTS).map(move |number| {
+        let mut part = OsString::from(".");
+        part.push(&compressed);
+        if number > 0 {
+            part.push(format!(".{number}"));
+        }
+        part.push(PART_SUFFIX);
+        part
+    })
 }
 
 fn split_packing(name: &[u8]) -> (&[u8], Packing) {

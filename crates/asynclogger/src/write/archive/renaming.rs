@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::names::{LogName, compressed_name};
-use crate::{Error, io::Directory};
+use crate::{Error, ErrorKind, io::Directory};
+
+/// Which file it is: device and inode.
+type Identity = (u64, u64);
 
 /// The second of the archived name that was given last, and its number: a thousand rotations in a second
 /// each begin where the one before ended.
@@ -18,22 +21,35 @@ pub(in crate::write) struct LastName {
     number: u32,
 }
 
-/// Renames the active file to an archived name that is free.
+/// Renames what stands at the log's name, and has this identity, to an archived name that is free. Of a file
+/// that is `ours` the space that was taken ahead is given back: nobody will write it any more.
 ///
 /// # Errors
 /// Those of the system.
-pub(in crate::write) fn set_aside(directory: &Directory, name: &LogName) -> Result<PathBuf, Error> {
-    rename_to_archived(directory, name, name.file(), &mut LastName::default())
+pub(in crate::write) fn set_aside(
+    directory: &Directory,
+    name: &LogName,
+    identity: Identity,
+    ours: bool,
+) -> Result<PathBuf, Error> {
+    let to =
+        rename_to_archived(directory, name, (name.file(), identity), &mut LastName::default())?;
+    if ours {
+        // Space that stays taken is no reason not to log.
+        let _ = directory.trim_if(to.file_name().unwrap_or_default(), identity);
+    }
+    Ok(to)
 }
 
-/// Renames a file of the directory to an archived name that is free, and makes that durable.
+/// Renames the file of the directory that has this name and identity to an archived name that is free, and
+/// makes that durable.
 ///
 /// # Errors
-/// Those of the system.
+/// [`ErrorKind::InUse`] if another file has taken the name meanwhile: that one keeps it. Those of the system.
 pub(in crate::write) fn rename_to_archived(
     directory: &Directory,
     name: &LogName,
-    file: &OsStr,
+    (file, identity): (&OsStr, Identity),
     last: &mut LastName,
 ) -> Result<PathBuf, Error> {
     let now = SystemTime::now();
@@ -45,8 +61,13 @@ pub(in crate::write) fn rename_to_archived(
         if !directory.rename_to_new(&from, &archived)? {
             continue;
         }
+        if directory.identity_of(&archived)? != Some(identity) {
+            directory.rename_to_new(&archived, file)?;
+            let what = "another file took this name while it was to be renamed";
+            return Err(Error::new(ErrorKind::InUse, what).at_path(&directory.path().join(file)));
+        }
         // Looked at afterwards: whoever compresses a segment of this name has it until that is there.
-        if directory.look_at(&compressed_name(&archived))?.is_some() {
+        if directory.identity_of(&compressed_name(&archived))?.is_some() {
             from = archived;
             continue;
         }
@@ -79,9 +100,26 @@ mod tests {
         }
         fs::write(&path, b"a file").expect("written");
         let opened = Directory::open_or_create(directory.path()).expect("the directory");
-        let archived = set_aside(&opened, &name).expect("renamed");
+        let identity = opened.identity_of(name.file()).expect("looked at").expect("a file");
+        let archived = set_aside(&opened, &name, identity, true).expect("renamed");
         assert!(archived.to_string_lossy().ends_with(".3.log"), "{archived:?}");
         assert_eq!(fs::read(&archived).expect("the file"), b"a file");
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_took_the_name_meanwhile_keeps_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("app.log");
+        let name = LogName::of(&path).expect("a name");
+        let opened = Directory::open_or_create(directory.path()).expect("the directory");
+        fs::write(&path, b"looked at").expect("written");
+        let identity = opened.identity_of(name.file()).expect("looked at").expect("a file");
+        fs::rename(&path, directory.path().join("moved")).expect("moved");
+        fs::write(&path, b"another").expect("written");
+        let error = set_aside(&opened, &name, identity, true).expect_err("another file");
+        assert_eq!(error.kind(), ErrorKind::InUse);
+        assert_eq!(fs::read(&path).expect("the file"), b"another");
+        assert_eq!(fs::read_dir(directory.path()).expect("listed").count(), 2);
     }
 }

@@ -21,6 +21,8 @@ pub(super) enum Existing {
     Empty,
     /// Ours, and closed: may be continued at its end.
     Clean {
+        /// Which file it is: device and inode.
+        identity: (u64, u64),
         lineage: Lineage,
         previous: u64,
         align: usize,
@@ -32,16 +34,24 @@ pub(super) enum Existing {
     },
     /// To be set aside.
     Other {
+        identity: (u64, u64),
+        /// Of a segment of this log.
         lineage: Option<Lineage>,
         reason: String,
     },
 }
 
-/// Looks at a name without changing or following anything.
+/// Looks at a name of the log with this full name, without changing or following anything. A file whose start
+/// carries another name is another log's, whatever the file is called: that log is not continued, nor its id
+/// taken over.
 ///
 /// # Errors
 /// [`ErrorKind::NotAFile`] for what can be neither continued nor set aside; those of the system.
-pub(super) fn inspect(directory: &Directory, name: &OsStr) -> Result<Existing, Error> {
+pub(super) fn inspect(
+    directory: &Directory,
+    name: &OsStr,
+    full_name: &[u8],
+) -> Result<Existing, Error> {
     let Some((mut source, state)) = open_segment(directory, name, Packing::Plain)? else {
         return match directory.identity_of(name)? {
             None => Ok(Existing::Nothing),
@@ -51,14 +61,21 @@ pub(super) fn inspect(directory: &Directory, name: &OsStr) -> Result<Existing, E
     if state.len == 0 {
         return Ok(Existing::Empty);
     }
+    let identity = state.identity;
+    let other = |reason| Ok(Existing::Other { identity, lineage: None, reason });
     let origin = match Origin::read(&mut source)? {
         Ok(origin) => origin,
-        Err(reason) => return Ok(Existing::Other { lineage: None, reason }),
+        Err(reason) => return other(reason),
     };
+    if origin.name != full_name {
+        let name = String::from_utf8_lossy(&origin.name);
+        return other(format!("it is of another log, {name:?}"));
+    }
     let lineage = origin.lineage();
     Ok(match why_not_continued(&mut source, &origin)? {
-        Some(reason) => Existing::Other { lineage: Some(lineage), reason },
+        Some(reason) => Existing::Other { identity, lineage: Some(lineage), reason },
         None => Existing::Clean {
+            identity,
             lineage,
             previous: origin.previous,
             align: origin.prefix.align as usize,
@@ -89,28 +106,30 @@ fn not_a_file(directory: &Directory, name: &OsStr) -> Error {
     Error::new(ErrorKind::NotAFile, what).at_path(&path)
 }
 
-/// Removes what was prepared for a rotation that never came. It holds no record: those come after it has
-/// its name. Anything else under this name is renamed.
+/// Removes what was prepared for a rotation that never came: a start of the log with this full name, and no
+/// record, since those come after it has its name; or a file without a byte. Anything else under this name is
+/// renamed.
 ///
 /// # Errors
 /// Those of the system.
-pub(super) fn discard_prepared(directory: &Directory, name: &LogName) -> Result<(), Error> {
+pub(super) fn discard_prepared(
+    directory: &Directory,
+    name: &LogName,
+    full_name: &[u8],
+) -> Result<(), Error> {
     let hidden = name.prepared();
-    match open_segment(directory, &hidden, Packing::Plain)? {
-        Some((mut source, state)) => {
-            let only_a_start = match Origin::read(&mut source)? {
-                Ok(origin) => state.len <= u64::from(origin.prefix.align),
-                // Torn, or not begun: nothing else was ever written to it.
-                Err(_) => state.len <= crate::format::MIN_ALIGN as u64,
-            };
-            if only_a_start {
-                return directory.remove_if(&hidden, state.identity).map(|_| ());
-            }
+    let Some(identity) = directory.identity_of(&hidden)? else {
+        return Ok(());
+    };
+    if let Some((mut source, state)) = open_segment(directory, &hidden, Packing::Plain)? {
+        let only_a_start = Origin::read(&mut source)?.is_ok_and(|origin| {
+            origin.name == full_name && state.len <= u64::from(origin.prefix.align)
+        });
+        if only_a_start || state.len == 0 {
+            return directory.remove_if(&hidden, state.identity).map(|_| ());
         }
-        None if directory.identity_of(&hidden)?.is_none() => return Ok(()),
-        None => {}
     }
-    rename_to_archived(directory, name, &hidden, &mut LastName::default()).map(|_| ())
+    rename_to_archived(directory, name, (&hidden, identity), &mut LastName::default()).map(|_| ())
 }
 
 #[cfg(test)]
@@ -129,7 +148,7 @@ mod tests {
 
     fn look(path: &Path) -> Result<Existing, Error> {
         let directory = Directory::open_or_create(path.parent().expect("a directory"))?;
-        inspect(&directory, path.file_name().expect("a name"))
+        inspect(&directory, path.file_name().expect("a name"), b"app")
     }
 
     /// Since when the file holds records, after a run of sessions that may log and drop something.

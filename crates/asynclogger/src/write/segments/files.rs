@@ -20,7 +20,7 @@ use crate::{
     write::{
         archive::{
             ArchiveSettings, ArchivedSegment, LastName, Lineage, LogName, WholeDirectory,
-            last_archived, rename_to_archived, set_aside,
+            last_segment, rename_to_archived, set_aside,
         },
         common::{fault, wall_clock},
     },
@@ -92,7 +92,8 @@ pub(crate) struct LogFiles {
     driver: Driver,
     session: u64,
     /// What start blocks say whose they are.
-    full_name: Vec<u8>,
+    /// The greatest number of the log that can be seen; 0: nobody has looked.
+    last_seen: u64,
     home: Place,
     /// Where it goes if home fails, once it did.
     away: Option<Place>,
@@ -113,6 +114,16 @@ pub(crate) struct EventOpening<'a> {
     pub(crate) whole: Option<Arc<WholeDirectory>>,
 }
 
+/// Whether a log may have segments besides its active file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Past {
+    None,
+    /// They are looked for when it matters: that reads the directory, which may be one of many events.
+    Possible,
+    /// They are looked for when the log is opened.
+    Looked,
+}
+
 /// Where and as what a session begins in a file.
 struct Beginning {
     lineage: Lineage,
@@ -124,13 +135,25 @@ struct Beginning {
 }
 
 impl Place {
-    fn of(path: &Path, config: &Config) -> Result<Place, Error> {
+    /// `full_name`: that of an event.
+    fn of(path: &Path, config: &Config, full_name: Option<&[u8]>) -> Result<Place, Error> {
         let name = LogName::of(path)?;
         let parent = path.parent().unwrap_or(Path::new(""));
         let directory = Arc::new(Directory::open_or_create(parent)?);
         let lock = WriterLock::take(&directory, name.base(), path)?;
-        let archive = ArchiveSettings::new(config, directory.clone(), name.clone());
+        let mut archive = ArchiveSettings::new(config, directory.clone(), name.clone());
+        if let Some(full_name) = full_name {
+            archive = archive.named(full_name);
+        }
         Ok(Place { directory, name, archive: Arc::new(archive), _lock: lock })
+    }
+
+    fn inspect(&self) -> Result<Existing, Error> {
+        inspect(&self.directory, self.name.file(), self.archive.full_name())
+    }
+
+    fn discard_prepared(&self) -> Result<(), Error> {
+        discard_prepared(&self.directory, &self.name, self.archive.full_name())
     }
 }
 
@@ -145,9 +168,8 @@ impl LogFiles {
         driver: Driver,
         session: u64,
     ) -> Result<(LogFiles, Segment, Opened), Error> {
-        let home = Place::of(config.path(), config)?;
-        let full_name = home.name.base().as_encoded_bytes().to_vec();
-        LogFiles::open_in(home, full_name, true, config, driver, session)
+        let home = Place::of(config.path(), config, None)?;
+        LogFiles::open_in(home, Past::Looked, config, driver, session)
     }
 
     /// Opens the log of an event, in a directory that is locked as a whole. `has_past`: there may be
@@ -164,35 +186,39 @@ impl LogFiles {
         let EventOpening { directory, lock, full_name, has_past, whole } = opening;
         let name = LogName::of(config.path())?;
         let lock = lock.take_event(&directory, name.base(), config.path())?;
-        let archive = ArchiveSettings::new(config, directory.clone(), name.clone()).within(whole);
+        let archive = ArchiveSettings::new(config, directory.clone(), name.clone());
+        let archive = archive.named(full_name.as_bytes()).within(whole);
         let home = Place { directory, name, archive: Arc::new(archive), _lock: lock };
-        let full_name = full_name.as_bytes().to_vec();
-        LogFiles::open_in(home, full_name, has_past, config, driver, session)
+        let past = if has_past { Past::Possible } else { Past::None };
+        LogFiles::open_in(home, past, config, driver, session)
     }
 
     fn open_in(
         home: Place,
-        full_name: Vec<u8>,
-        has_past: bool,
+        past: Past,
         config: &Config,
         driver: Driver,
         session: u64,
     ) -> Result<(LogFiles, Segment, Opened), Error> {
         let config = config.clone();
-        let files = LogFiles {
+        let mut files = LogFiles {
             config,
             driver,
             session,
-            full_name,
+            last_seen: 0,
             home,
             away: None,
             is_away: false,
             over: None,
             last_name: LastName::default(),
         };
-        discard_prepared(&files.home.directory, &files.home.name)?;
-        let (segment, opened) = match inspect(&files.home.directory, files.home.name.file())? {
-            Existing::Clean { lineage, previous, align, size, started, filled_since } => {
+        files.home.discard_prepared()?;
+        let (segment, opened) = match files.home.inspect()? {
+            Existing::Clean { identity, lineage, previous, align, size, started, filled_since } => {
+                let last = match past {
+                    Past::Looked => files.last_segment(Some(lineage.log_id)),
+                    Past::Possible | Past::None => None,
+                };
                 let beginning = Beginning {
                     lineage,
                     previous,
@@ -201,7 +227,16 @@ impl LogFiles {
                     create: false,
                     alignment: Alignment::File(align),
                 };
-                match files.begin(&files.home, files.home.name.file(), beginning)? {
+                let begun = match last.filter(|last| last.segment > lineage.segment) {
+                    None => files.begin(&files.home, files.home.name.file(), beginning)?.map_err(
+                        // The file came from a device with another alignment.
+                        |asked| {
+                            format!("its alignment is {align}, and the device asks for {asked}")
+                        },
+                    ),
+                    Some(last) => Err(format!("segment {} is there already", last.segment)),
+                };
+                match begun {
                     Ok(mut segment) => {
                         let capacity = files.config.shard_capacity();
                         // Sessions without records must not make it longer than it may be.
@@ -213,25 +248,21 @@ impl LogFiles {
                         }
                         (segment, Opened::Continued)
                     }
-                    // The file came from a device with another alignment.
-                    Err(asked) => {
-                        let reason =
-                            format!("its alignment is {align}, and the device asks for {asked}");
-                        files.set_aside(Some(lineage), reason)?
-                    }
+                    Err(reason) => files.set_aside(identity, Some(lineage), reason)?,
                 }
             }
-            Existing::Other { lineage, reason } => files.set_aside(lineage, reason)?,
+            Existing::Other { identity, lineage, reason } => {
+                files.set_aside(identity, lineage, reason)?
+            }
             existing @ (Existing::Nothing | Existing::Empty) => {
-                let last = has_past
-                    .then(|| {
-                        last_archived(&files.home.directory, &files.home.name, &files.full_name)
-                    })
-                    .flatten();
+                let last = if past == Past::None { None } else { files.last_segment(None) };
                 let beginning = Beginning::of_log(last, existing == Existing::Nothing)?;
                 (files.begin_new(&files.home, files.home.name.file(), beginning)?, Opened::Created)
             }
         };
+        if past == Past::Looked || opened != Opened::Continued {
+            files.last_seen = segment.lineage().segment;
+        }
         Ok((files, segment, opened))
     }
 
@@ -240,16 +271,33 @@ impl LogFiles {
         self.home.archive.clone()
     }
 
+    /// `lineage`: of a file that is a segment of this log.
     fn set_aside(
         &self,
+        identity: (u64, u64),
         lineage: Option<Lineage>,
         reason: String,
     ) -> Result<(Segment, Opened), Error> {
         let Place { directory, name, .. } = &self.home;
-        let lineage = lineage.or_else(|| last_archived(directory, name, &self.full_name));
-        let to = set_aside(directory, name)?;
-        let segment = self.begin_new(&self.home, name.file(), Beginning::of_log(lineage, true)?)?;
+        let last = self.last_segment(lineage.map(|lineage| lineage.log_id)).or(lineage);
+        let to = set_aside(directory, name, identity, lineage.is_some())?;
+        let segment = self.begin_new(&self.home, name.file(), Beginning::of_log(last, true)?)?;
         Ok((segment, Opened::SetAside { to, reason }))
+    }
+
+    /// The segment with the greatest number of the log that can be seen, in its own directory and in the other
+    /// one. Without an id: of the log that is to be continued.
+    fn last_segment(&self, log_id: Option<LogId>) -> Option<Lineage> {
+        let Place { directory, name, archive, .. } = &self.home;
+        let here = last_segment(directory, name, archive.full_name(), log_id);
+        let log_id = log_id.or(here.map(|last| last.log_id));
+        // One that is not there is not made for this.
+        let elsewhere = self.config.failover_dir.as_ref().filter(|path| path.is_dir());
+        let there = elsewhere.and_then(|path| {
+            let directory = Directory::open_or_create(path).ok()?;
+            last_segment(&directory, name, archive.full_name(), log_id)
+        });
+        here.into_iter().chain(there).max_by_key(|last| last.segment)
     }
 
     /// Begins in a file that has no alignment yet to keep to.
@@ -296,7 +344,7 @@ impl LogFiles {
         let opened = open_file(request, |align| {
             prefix.align = align as u32;
             let mut bytes = AlignedBytes::new(align, align)?;
-            let name = self.full_name.as_slice();
+            let name = place.archive.full_name();
             Start { previous, first_sequence, name }.encode(&prefix, &mut bytes);
             Ok(bytes)
         })?;
@@ -321,15 +369,19 @@ impl LogFiles {
         old: &Segment,
         first_sequence: u64,
     ) -> Result<Segment, Error> {
-        let create = match inspect(&place.directory, place.name.file())? {
-            Existing::Nothing => true,
-            Existing::Empty => false,
-            Existing::Clean { .. } | Existing::Other { .. } => {
-                set_aside(&place.directory, &place.name)?;
-                true
+        let (create, other) = match place.inspect()? {
+            Existing::Nothing => (true, None),
+            Existing::Empty => (false, None),
+            Existing::Clean { identity, .. } => (true, Some((identity, true))),
+            Existing::Other { identity, lineage, .. } => {
+                (true, Some((identity, lineage.is_some())))
             }
         };
-        self.begin_new(place, place.name.file(), Beginning::following(old, first_sequence, create))
+        if let Some((identity, is_ours)) = other {
+            set_aside(&place.directory, &place.name, identity, is_ours)?;
+        }
+        let beginning = Beginning::following(old, self.last_seen, first_sequence, create);
+        self.begin_new(place, place.name.file(), beginning)
     }
 
     /// Where the log is now.
@@ -340,10 +392,14 @@ impl LogFiles {
 
 impl NextSegment for LogFiles {
     fn prepare(&mut self, old: &Segment) -> Result<Segment, Error> {
-        let Place { directory, name, .. } = self.place();
-        discard_prepared(directory, name)?;
-        let hidden = name.prepared();
-        self.begin_new(self.place(), &hidden, Beginning::following(old, 0, true))
+        if self.last_seen == 0 {
+            let last = self.last_segment(Some(old.lineage().log_id)).unwrap_or(old.lineage());
+            self.last_seen = last.segment;
+        }
+        let place = self.place();
+        place.discard_prepared()?;
+        let beginning = Beginning::following(old, self.last_seen, 0, true);
+        self.begin_new(place, &place.name.prepared(), beginning)
     }
 
     fn promote(
@@ -353,14 +409,14 @@ impl NextSegment for LogFiles {
         first_sequence: u64,
     ) -> Result<Option<ArchivedSegment>, Error> {
         let previous = old.lineage().segment;
-        next.begin_with(previous, first_sequence, &self.full_name)?;
+        next.begin_with(previous, first_sequence, self.home.archive.full_name())?;
         let Place { directory, name, .. } = self.place();
         fault::kill_point("promote");
         let at_path = directory.identity_of(name.file())?;
         let is_done = at_path.is_some() && at_path == next.identity();
-        if at_path.is_some() && !is_done {
+        if let Some(at) = at_path.filter(|_| !is_done) {
             let mut last = self.last_name;
-            let path = rename_to_archived(directory, name, name.file(), &mut last)?;
+            let path = rename_to_archived(directory, name, (name.file(), at), &mut last)?;
             self.last_name = last;
             // Whatever it was that stood there: nothing is written through it, and nothing over it.
             if at_path == old.identity() {
@@ -390,7 +446,9 @@ impl NextSegment for LogFiles {
         if self.away.is_none()
             && let Some(directory) = &self.config.failover_dir
         {
-            self.away = Some(Place::of(&directory.join(self.home.name.file()), &self.config)?);
+            let full_name = Some(self.home.archive.full_name());
+            let path = directory.join(self.home.name.file());
+            self.away = Some(Place::of(&path, &self.config, full_name)?);
         }
         let away = self.away.as_ref().unwrap_or(&self.home);
         let next = self.begin_after(away, old, first_sequence)?;
@@ -405,9 +463,8 @@ impl NextSegment for LogFiles {
     }
 
     fn discard(&mut self) {
-        let Place { directory, name, .. } = self.place();
         // Else the next start does it.
-        let _ = discard_prepared(directory, name);
+        let _ = self.place().discard_prepared();
     }
 
     fn reopen(&mut self, segment: &Segment) -> Result<Option<Box<dyn BlockFile>>, Error> {
@@ -441,11 +498,11 @@ impl NextSegment for LogFiles {
 }
 
 impl Beginning {
-    /// The segment after `old`.
-    fn following(old: &Segment, first_sequence: u64, create: bool) -> Beginning {
+    /// The segment after `old`, and after all that were seen.
+    fn following(old: &Segment, last_seen: u64, first_sequence: u64, create: bool) -> Beginning {
         let Lineage { log_id, segment } = old.lineage();
         Beginning {
-            lineage: Lineage { log_id, segment: segment.saturating_add(1) },
+            lineage: Lineage { log_id, segment: segment.max(last_seen).saturating_add(1) },
             previous: segment,
             first_sequence,
             offset: 0,

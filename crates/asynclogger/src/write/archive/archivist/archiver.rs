@@ -14,14 +14,14 @@ use super::{
     queue::{Queue, Work},
 };
 use crate::{
-    Archived, Compression, Error, ErrorKind,
+    Archived, Compression, Error,
     format::Lineage,
     format::time::from_nanoseconds,
     io::{Cause, FileState},
-    probe::{Origin, Packing, Tally},
+    probe::{Packing, Tally},
     sync::lock,
     write::{
-        archive::{names::compressed_name, open_segment},
+        archive::{names::compressed_name, past::open_proved},
         common::{fault, panicked},
     },
 };
@@ -103,7 +103,7 @@ impl<'a> Archiver<'a> {
     }
 
     fn sweep(&self, settings: &ArchiveSettings, active: Lineage) {
-        tell_or(settings, deleting::remove_parts(settings), ());
+        tell_or(settings, deleting::remove_parts(settings, active), ());
         let files = tell_or(settings, catalog::list(settings), Vec::new());
         let left = self.settle_pairs(settings, files, active);
         self.compress_rest(settings, &left, active);
@@ -183,7 +183,7 @@ impl<'a> Archiver<'a> {
         let mut found: Vec<(OsString, Lineage)> = files
             .iter()
             .filter_map(|file| {
-                let lineage = catalog.lineage(&settings.directory, file)?;
+                let lineage = catalog.lineage(&settings.directory, file, &settings.full_name)?;
                 let is_ours = lineage.log_id == active.log_id && lineage.segment < active.segment;
                 is_ours.then(|| (file.name.clone(), lineage))
             })
@@ -217,7 +217,7 @@ impl<'a> Archiver<'a> {
         let Compression::Zstd { level } = settings.compression else {
             return Ok(Final::of_plain(open));
         };
-        if settings.directory.look_at(&compressed_name(&open.name))?.is_some() {
+        if settings.directory.identity_of(&compressed_name(&open.name))?.is_some() {
             return self.give_way(settings, open);
         }
         let pace = super::pace::Pace::new(settings.rate);
@@ -282,17 +282,14 @@ fn open(
     name: &OsStr,
     lineage: Lineage,
 ) -> Result<Option<OpenSegment>, Error> {
-    let Some((mut source, state)) = open_segment(&settings.directory, name, Packing::Plain)? else {
+    let (directory, segment) = (&settings.directory, (lineage, &settings.full_name[..]));
+    let proved = open_proved(directory, (name, Packing::Plain), segment)?;
+    let Some((mut source, state, origin)) = proved else {
         return Ok(None);
     };
-    let origin = Origin::read(&mut source)?.ok().filter(|origin| origin.lineage() == lineage);
-    let (Some(origin), tally) = (origin, Tally::default()) else {
-        let what = "this is not the segment that was archived under this name";
-        return Err(Error::new(ErrorKind::NotALog, what).at_path(source.path()));
-    };
     let tally = match settings.has_on_archived() {
-        true => tell_or(settings, origin.tally(&mut source), tally),
-        false => tally,
+        true => tell_or(settings, origin.tally(&mut source), Tally::default()),
+        false => Tally::default(),
     };
     let name = name.to_owned();
     Ok(source.into_file().map(|file| OpenSegment { name, file, state, lineage, tally }))

@@ -1,9 +1,6 @@
 //! The archived files of a log: found by their names, known by their starts.
 
-use std::{
-    collections::HashMap,
-    ffi::{OsStr, OsString},
-};
+use std::{collections::HashMap, ffi::OsString};
 
 use super::ArchiveSettings;
 use crate::{
@@ -11,7 +8,7 @@ use crate::{
     format::Lineage,
     io::{Directory, FileState},
     probe::{Origin, Packing},
-    write::archive::{names, open_segment, retention::ArchivedFile},
+    write::archive::{open_segment, retention::ArchivedFile},
 };
 
 /// A regular file whose name is that of an archived segment of the log. Whose it is, is not known yet.
@@ -34,33 +31,12 @@ pub(super) fn list(settings: &ArchiveSettings) -> Result<Vec<Candidate>, Error> 
         let Some(packing) = name.packing_of(&file) else {
             continue;
         };
-        // It may be gone by now; that is no reason not to look at the others.
-        if let Some(state) = directory.look_at(&file)? {
+        // It may be gone by now, or not to be looked at; that is no reason not to look at the others.
+        if let Ok(Some(state)) = directory.look_at(&file) {
             listed.push(Candidate { name: file, packing, state });
         }
     }
     Ok(listed)
-}
-
-/// Under which name the compressed form of a file is made: hidden, so that nobody takes it for done.
-#[cfg(feature = "zstd")]
-pub(super) fn part_name(name: &OsStr) -> OsString {
-    let mut part = OsString::from(".");
-    part.push(names::compressed_name(name));
-    part.push(PART_SUFFIX);
-    part
-}
-
-const PART_SUFFIX: &str = ".part";
-
-/// Whether a name is one that [`part_name`] makes for this log.
-pub(super) fn is_part_name(settings: &ArchiveSettings, name: &OsStr) -> bool {
-    let bytes = name.as_encoded_bytes();
-    let inner = bytes.strip_prefix(b".").and_then(|rest| rest.strip_suffix(PART_SUFFIX.as_bytes()));
-    inner.is_some_and(|inner| {
-        let inner = std::os::unix::ffi::OsStrExt::from_bytes(inner);
-        settings.name.packing_of(inner) == Some(Packing::Compressed)
-    })
 }
 
 /// What was read of a file. It is not read again as long as it is the same file with the same length: a
@@ -83,35 +59,46 @@ pub(super) struct Catalog {
 }
 
 impl Catalog {
-    /// Which segment a file is; `None` if it is none, or cannot be read.
-    pub(super) fn lineage(&mut self, directory: &Directory, file: &Candidate) -> Option<Lineage> {
-        self.look(directory, file, false)?.origin.as_ref().map(Origin::lineage)
+    /// Which segment of the log with this full name a file is; `None` if it is none, or cannot be read.
+    pub(super) fn lineage(
+        &mut self,
+        directory: &Directory,
+        file: &Candidate,
+        full_name: &[u8],
+    ) -> Option<Lineage> {
+        self.segment(directory, file, full_name, false).map(|segment| segment.lineage)
     }
 
-    /// The segments among the files, as retention wants them, and which file each of them is. `with_ends`:
-    /// their last times are wanted.
+    /// The segments of this log among the files, as retention wants them, and which file each of them is.
+    /// `with_ends`: their last times are wanted.
     pub(super) fn segments(
         &mut self,
         directory: &Directory,
-        files: &[Candidate],
+        files: Vec<Candidate>,
+        full_name: &[u8],
         with_ends: bool,
-    ) -> (Vec<ArchivedFile>, Vec<usize>) {
-        let mut segments = (Vec::new(), Vec::new());
-        for (index, file) in files.iter().enumerate() {
-            let Some(Known { origin: Some(origin), last_time, .. }) =
-                self.look(directory, file, with_ends)
-            else {
-                continue;
-            };
-            segments.0.push(ArchivedFile {
-                lineage: origin.lineage(),
-                bytes: file.state.len,
-                started: origin.prefix.time,
-                last_time: last_time.flatten(),
-            });
-            segments.1.push(index);
-        }
-        segments
+    ) -> (Vec<ArchivedFile>, Vec<Candidate>) {
+        let segments = files.into_iter().filter_map(|file| {
+            self.segment(directory, &file, full_name, with_ends).map(|segment| (segment, file))
+        });
+        segments.unzip()
+    }
+
+    fn segment(
+        &mut self,
+        directory: &Directory,
+        file: &Candidate,
+        full_name: &[u8],
+        with_end: bool,
+    ) -> Option<ArchivedFile> {
+        let Known { origin, last_time, .. } = self.look(directory, file, with_end)?;
+        let origin = origin.as_ref().filter(|origin| origin.name == full_name)?;
+        Some(ArchivedFile {
+            lineage: origin.lineage(),
+            bytes: file.state.on_disk,
+            started: origin.prefix.time,
+            last_time: last_time.flatten(),
+        })
     }
 
     /// Forgets what is not there any more.
@@ -126,7 +113,7 @@ impl Catalog {
         let known = self.known.get(&file.name);
         let is_known = known.is_some_and(|known| {
             let has_all = !with_end || known.origin.is_none() || known.last_time.is_some();
-            known.state == file.state && has_all
+            known.state.is_same(&file.state) && has_all
         });
         if !is_known {
             self.known.remove(&file.name);
@@ -148,7 +135,7 @@ fn read(directory: &Directory, file: &Candidate, with_end: bool) -> Result<Optio
         }
         Err(error) => return Err(error),
     };
-    if state != file.state {
+    if !state.is_same(&file.state) {
         return Ok(None);
     }
     let origin = Origin::read(&mut source)?.ok();

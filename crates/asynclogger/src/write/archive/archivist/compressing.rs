@@ -8,7 +8,6 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt},
 };
 
-use super::catalog::part_name;
 use crate::{
     Error, ErrorKind,
     format::{Lineage, seekable::FRAME_LEN},
@@ -17,7 +16,7 @@ use crate::{
     write::{
         archive::{
             compress::{Outcome, compress},
-            names::compressed_name,
+            names::{compressed_name, part_names},
             open_segment,
         },
         common::fault,
@@ -54,8 +53,18 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    fn create(directory: &'a Directory, name: OsString, mode: u32) -> Result<Part<'a>, Error> {
-        let file = directory.create_new(&name, mode)?;
+    /// Under the first name that nothing has: what has the others is not ours to remove.
+    fn create(directory: &'a Directory, of: &OsStr, mode: u32) -> Result<Part<'a>, Error> {
+        let is_taken = |error: &Error| {
+            error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::AlreadyExists)
+        };
+        let mut created = part_names(of).map(|name| (directory.create_new(&name, mode), name));
+        let free = created.find(|(file, _)| !file.as_ref().is_err_and(is_taken));
+        let (file, name) = free.ok_or_else(|| {
+            let every = io::Error::from(io::ErrorKind::AlreadyExists);
+            Error::io("cannot make its compressed form", every).at_path(&directory.path().join(of))
+        })?;
+        let file = file?;
         let metadata = file.metadata().map_err(|error| {
             Error::io("cannot stat", error).at_path(&directory.path().join(&name))
         })?;
@@ -92,7 +101,7 @@ impl Segment<'_> {
         let before = file.metadata().map_err(self.at("cannot stat"))?;
         let mode = before.permissions().mode();
         fault::kill_point("before the part");
-        let mut part = Part::create(directory, part_name(name), mode)?;
+        let mut part = Part::create(directory, name, mode)?;
         fault::kill_point("an empty part");
         let outcome = compress(file, &part.file, level, FRAME_LEN, |done| {
             fault::kill_point("between frames");
@@ -153,7 +162,8 @@ impl Segment<'_> {
         let Segment { directory, file, lineage, .. } = *self;
         let compressed = compressed_name(self.name);
         let is_same = match open_segment(directory, &compressed, Packing::Compressed) {
-            Ok(None) => return Ok(Became::Gone),
+            Ok(None) if directory.identity_of(&compressed)?.is_none() => return Ok(Became::Gone),
+            Ok(None) => None,
             Ok(Some((mut source, state))) => {
                 let is_of_it =
                     Origin::read(&mut source)?.is_ok_and(|origin| origin.lineage() == lineage);

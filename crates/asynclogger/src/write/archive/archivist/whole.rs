@@ -41,6 +41,7 @@ pub(crate) struct WholeDirectory {
 struct EventLog {
     files: Vec<Candidate>,
     log: OneOf,
+    full_name: Vec<u8>,
 }
 
 impl WholeDirectory {
@@ -75,13 +76,15 @@ impl WholeDirectory {
     pub(super) fn retain(&self) -> Result<(), Error> {
         let directory = &self.settings.directory;
         let by_base = self.list()?;
-        let sizes = by_base.values().flatten().map(|file| u128::from(file.state.len));
+        let sizes = by_base.values().flatten().map(|file| u128::from(file.state.on_disk));
         if sizes.sum::<u128>() <= u128::from(self.max) {
             return Ok(());
         }
         let found = self.find(by_base);
-        let (files, logs): (Vec<_>, Vec<_>) =
-            found.into_iter().map(|EventLog { files, log }| (files, log)).unzip();
+        let (files, logs): (Vec<_>, Vec<_>) = found
+            .into_iter()
+            .map(|EventLog { files, log, full_name }| ((files, full_name), log))
+            .unzip();
         let (mut deleted, mut failed) = (0, Ok(()));
         let mut keeps = vec![false; logs.len()];
         for (log, segment) in retention::select_of_all(&logs, self.max, wall_clock()) {
@@ -92,7 +95,8 @@ impl WholeDirectory {
                 }
                 let lineage = logs[log].files[index].lineage;
                 fault::kill_point("before a deletion");
-                match delete_if_same(&self.settings, &files[log][index], lineage) {
+                match delete_if_same(&self.settings, &files[log].0[index], (lineage, &files[log].1))
+                {
                     Ok(()) => deleted += 1,
                     Err(error) => (keeps[log], failed) = (true, Err(error)),
                 }
@@ -117,7 +121,7 @@ impl WholeDirectory {
             let Some((base, packing)) = names::archived_name(&name) else { continue };
             let base = base.to_owned();
             // It may be gone by now; that is no reason not to look at the others.
-            if let Some(state) = directory.look_at(&name)? {
+            if let Ok(Some(state)) = directory.look_at(&name) {
                 by_base.entry(base).or_default().push(Candidate { name, packing, state });
             }
         }
@@ -137,20 +141,19 @@ impl WholeDirectory {
                 self.settings.tell(&error);
                 None
             });
-            let Some(mut log) = log else { continue };
+            let Some((mut log, full_name)) = log else { continue };
             if let Some(settings) = open.get(&base).and_then(Weak::upgrade) {
                 log.active.segment = log.active.segment.min(settings.done_below());
             }
-            let (segments, places) = catalog.segments(directory, &listed, false);
+            let (segments, files) = catalog.segments(directory, listed, &full_name, false);
             log.files = segments;
-            let files = places.into_iter().map(|place| listed[place].clone()).collect();
-            found.push(EventLog { files, log });
+            found.push(EventLog { files, log, full_name });
         }
         found
     }
 
-    /// What is written at the name of a log, if that is an event's.
-    fn active_of(&self, base: &OsStr) -> Result<Option<OneOf>, Error> {
+    /// What is written at the name of a log, if that is an event's; and the event's name.
+    fn active_of(&self, base: &OsStr) -> Result<Option<(OneOf, Vec<u8>)>, Error> {
         let directory = &self.settings.directory;
         let mut name = base.to_owned();
         name.push(".log");
@@ -163,10 +166,9 @@ impl WholeDirectory {
         };
         let origin = Origin::read(&mut source)?.ok();
         let of_event = origin.filter(|origin| (self.is_event)(base, &origin.name));
-        Ok(of_event.map(|origin| OneOf {
-            files: Vec::new(),
-            active: origin.lineage(),
-            began: origin.prefix.time,
+        Ok(of_event.map(|origin| {
+            let (active, began) = (origin.lineage(), origin.prefix.time);
+            (OneOf { files: Vec::new(), active, began }, origin.name)
         }))
     }
 }
