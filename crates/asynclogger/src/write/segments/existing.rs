@@ -121,11 +121,13 @@ pub(super) fn discard_prepared(
     let Some(identity) = directory.identity_of(&hidden)? else {
         return Ok(());
     };
-    if let Some((mut source, state)) = open_segment(directory, &hidden, Packing::Plain)? {
-        let only_a_start = Origin::read(&mut source)?.is_ok_and(|origin| {
+    // What cannot be read is not ours to remove.
+    if let Ok(Some((mut source, state))) = open_segment(directory, &hidden, Packing::Plain) {
+        let only_a_start = |origin: Origin| {
             origin.name == full_name && state.len <= u64::from(origin.prefix.align)
-        });
-        if only_a_start || state.len == 0 {
+        };
+        let origin = Origin::read(&mut source).ok().and_then(Result::ok);
+        if state.len == 0 || origin.is_some_and(only_a_start) {
             return directory.remove_if(&hidden, state.identity).map(|_| ());
         }
     }

@@ -15,8 +15,7 @@ use super::{
 };
 use crate::{
     Archived, Compression, Error,
-    format::Lineage,
-    format::time::from_nanoseconds,
+    format::{Lineage, time::from_nanoseconds},
     io::{Cause, FileState},
     probe::{Packing, Tally},
     sync::lock,
