@@ -4,7 +4,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::{self, File},
+    fs::File,
     io,
     os::unix::{ffi::OsStrExt, fs::FileExt},
     path::{Path, PathBuf},
@@ -14,7 +14,7 @@ use std::{
 use crate::{
     Error, ErrorKind,
     format::{LogId, MAX_ALIGN, MIN_ALIGN, Metadata, Prefix, metadata},
-    io::{Directory, open_to_read, read_dir},
+    io::{Directory, Irregular},
 };
 
 const SUFFIX: &str = ".log";
@@ -68,11 +68,15 @@ impl LogName {
         &self.base
     }
 
-    /// Name of the next segment's file while it is prepared.
-    pub(crate) fn prepared(&self) -> OsString {
+    /// Name of the next segment's file while it is prepared. There is more than one, for the case that something
+    /// else has it.
+    pub(crate) fn prepared(&self, number: u32) -> OsString {
         let mut name = OsString::from(".");
         name.push(&self.base);
         name.push(".next");
+        if number > 0 {
+            name.push(format!(".{number}"));
+        }
         name
     }
 
@@ -201,28 +205,29 @@ pub(crate) enum Existing {
     },
 }
 
+/// # Errors
+/// [`ErrorKind::NotAFile`] for what can be neither continued nor set aside; those of the system.
+pub(crate) fn refuse_irregular(directory: &Directory, name: &OsStr) -> Result<(), Error> {
+    let what = match directory.irregular(name)? {
+        None => return Ok(()),
+        Some(Irregular::Directory) => "this is a directory; a log needs a path of its own in it",
+        Some(Irregular::Link) => "this is a symbolic link; logs are not written through links",
+        Some(Irregular::Other) => "this is a device, pipe or socket; a log needs a regular file",
+    };
+    Err(Error::new(ErrorKind::NotAFile, what).at_path(&directory.path().join(name)))
+}
+
 /// Looks at a path without changing or following anything.
 ///
 /// # Errors
 /// [`ErrorKind::NotAFile`] for what can be neither continued nor set aside; those of the system.
-pub(crate) fn inspect(path: &Path) -> Result<Existing, Error> {
+pub(crate) fn inspect(directory: &Directory, name: &OsStr) -> Result<Existing, Error> {
+    let path = &directory.path().join(name);
     let failed = |error| Error::io("cannot look at the file", error).at_path(path);
-    let kind = match fs::symlink_metadata(path) {
-        Ok(metadata) => metadata.file_type(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Existing::Nothing),
-        Err(error) => return Err(failed(error)),
+    let Some((file, _)) = directory.open_regular(name)? else {
+        refuse_irregular(directory, name)?;
+        return Ok(Existing::Nothing);
     };
-    if !kind.is_file() {
-        let what = if kind.is_dir() {
-            "this is a directory; a log needs a path of its own in it"
-        } else if kind.is_symlink() {
-            "this is a symbolic link; logs are not written through links"
-        } else {
-            "this is a device, pipe or socket; a log needs a regular file"
-        };
-        return Err(Error::new(ErrorKind::NotAFile, what).at_path(path));
-    }
-    let file = open_to_read(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
     if size == 0 {
         return Ok(Existing::Empty);
@@ -250,7 +255,7 @@ pub(crate) fn inspect(path: &Path) -> Result<Existing, Error> {
 ///
 /// # Errors
 /// Those of the system.
-pub(super) fn start_and_name(file: &File) -> io::Result<Option<(Prefix, Vec<u8>)>> {
+pub(in crate::write) fn start_and_name(file: &File) -> io::Result<Option<(Prefix, Vec<u8>)>> {
     let bytes = start_bytes(|offset, bytes| read_up_to(file, bytes, offset))?;
     Ok(match metadata::decode(&bytes) {
         Ok((prefix, Metadata::Start(start))) if prefix.offset == 0 => {
@@ -261,10 +266,8 @@ pub(super) fn start_and_name(file: &File) -> io::Result<Option<(Prefix, Vec<u8>)
 }
 
 /// The full name in the start block of a file; `None`: it is no log of ours, or is not there.
-pub(in crate::write) fn name_in(path: &Path) -> Option<Vec<u8>> {
-    // Not through a link, and not into a pipe.
-    fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
-    let file = open_to_read(path).ok()?;
+pub(in crate::write) fn name_in(directory: &Directory, name: &OsStr) -> Option<Vec<u8>> {
+    let (file, _) = directory.open_regular(name).ok()??;
     start_and_name(&file).ok()?.map(|(_, name)| name)
 }
 
@@ -428,46 +431,65 @@ pub(crate) fn rename_to_archived(
     Err(Error::io("cannot find a free archived name", every).at_path(&directory.path().join(file)))
 }
 
-/// Removes what was prepared for a rotation that never came. It holds no record: those come after it has
-/// its name. Anything else under this name is renamed.
+/// Gives a file of the directory an archived name that is free, beside the name that it has: `None` if that cannot be
+/// done here.
 ///
 /// # Errors
 /// Those of the system.
-pub(crate) fn discard_prepared(directory: &Directory, name: &LogName) -> Result<(), Error> {
-    let hidden = name.prepared();
-    let path = directory.path().join(&hidden);
-    let is_file = match fs::symlink_metadata(&path) {
-        Ok(metadata) => metadata.is_file(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(Error::io("cannot look at the file", error).at_path(&path)),
-    };
-    if is_file {
-        let failed = |error| Error::io("cannot look at the file", error).at_path(&path);
-        let file = open_to_read(&path).map_err(failed)?;
-        let len = file.metadata().map_err(failed)?.len();
-        let only_a_start = match read_start(&file).map_err(failed)? {
-            Ok((start, _)) => len <= u64::from(start.align),
-            // Torn, or not begun: nothing else was ever written to it.
-            Err(_) => len <= MIN_ALIGN as u64,
-        };
-        if only_a_start {
-            directory.remove(&hidden, &file);
-            return Ok(());
+pub(crate) fn link_to_archived(
+    directory: &Directory,
+    name: &LogName,
+    file: &OsStr,
+    last: &mut LastName,
+) -> Result<Option<OsString>, Error> {
+    let now = SystemTime::now();
+    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let first = if last.second == second { last.number.saturating_add(1) } else { 0 };
+    for number in first..u32::MAX {
+        let archived = name.archived(now, number);
+        match directory.link_to_new(file, &archived)? {
+            None => return Ok(None),
+            Some(false) => continue,
+            Some(true) => {}
+        }
+        // Looked at afterwards: whoever compresses a segment of this name has it until that is there.
+        if directory.look_at(&compressed_name(&archived))?.is_some() {
+            if let Some(linked) = directory.identity_of(&archived)? {
+                directory.remove_if(&archived, linked)?;
+            }
+            continue;
+        }
+        *last = LastName { second, number };
+        return Ok(Some(archived));
+    }
+    Ok(None)
+}
+
+/// The archived name of a file that has one beside its other names.
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn archived_link(
+    directory: &Directory,
+    name: &LogName,
+    identity: (u64, u64),
+) -> Result<Option<OsString>, Error> {
+    for archived in directory.names(|other| name.archived_form(other) == Some(Form::Plain))? {
+        if directory.identity_of(&archived)? == Some(identity) {
+            return Ok(Some(archived));
         }
     }
-    rename_to_archived(directory, name, &hidden, &mut LastName::default()).map(|_| ())
+    Ok(None)
 }
 
 /// The last archived segment of the log: where the numbering goes on when the active file does not say.
 /// Of several logs that had this name, the one written last.
 pub(crate) fn last_archived(directory: &Directory, name: &LogName) -> Option<Lineage> {
     // A file that cannot be read takes no part; that is no reason not to log.
-    let entries = read_dir(directory.path()).ok()?;
-    let starts = entries.filter_map(|entry| {
-        let entry = entry.ok()?;
-        let form = name.archived_form(&entry.file_name())?;
-        entry.file_type().ok().filter(fs::FileType::is_file)?;
-        archived_start(&open_to_read(&entry.path()).ok()?, form).ok()?
+    let names = directory.names(|other| name.archived_form(other).is_some()).ok()?;
+    let starts = names.iter().filter_map(|archived| {
+        let (file, _) = directory.open_regular(archived).ok()??;
+        archived_start(&file, name.archived_form(archived)?).ok()?
     });
     let last = starts.max_by_key(|prefix| (prefix.time, prefix.segment))?;
     Some(lineage(&last))
@@ -475,15 +497,10 @@ pub(crate) fn last_archived(directory: &Directory, name: &LogName) -> Option<Lin
 
 /// The full name of the log in the last archived segment at the name of this active file; `None`: there is
 /// none, or none that says so.
-pub(in crate::write) fn last_archived_name(directory: &Directory, path: &Path) -> Option<Vec<u8>> {
-    let name = LogName::of(path).ok()?;
-    let entries = read_dir(directory.path()).ok()?;
-    let archived = entries.filter_map(|entry| {
-        let entry = entry.ok()?;
-        let form = name.archived_form(&entry.file_name())?;
-        (form == Form::Plain).then(|| entry.path())
-    });
-    name_in(&archived.max()?)
+pub(in crate::write) fn last_archived_name(directory: &Directory, file: &OsStr) -> Option<Vec<u8>> {
+    let name = LogName::of(Path::new(file)).ok()?;
+    let archived = directory.names(|other| name.archived_form(other) == Some(Form::Plain)).ok()?;
+    name_in(directory, &archived.into_iter().max()?)
 }
 
 #[cfg(test)]
@@ -494,7 +511,13 @@ mod tests {
         format::{Kind, Start, Totals},
         write::common::wall_clock,
     };
-    use std::time::Duration;
+    use std::{fs, time::Duration};
+
+    fn inspect_path(path: &Path) -> Existing {
+        let directory = Directory::open_or_create(path.parent().expect("a parent"));
+        let name = path.file_name().expect("a name");
+        inspect(&directory.expect("a directory"), name).expect("a file")
+    }
 
     /// Of an earlier session of the same second, which has compressed its segment.
     #[test]
@@ -564,7 +587,7 @@ mod tests {
             }
             logger.close().expect("closed");
         }
-        match inspect(path).expect("a file") {
+        match inspect_path(path) {
             Existing::Clean { filled_since, started, .. } => {
                 assert!(filled_since.is_none_or(|since| since > started));
                 filled_since
@@ -609,7 +632,7 @@ mod tests {
         Start { previous: 0, first_sequence: 0, name: b"app" }.encode(&start, &mut bytes[..4096]);
         for (len, expected) in [(MAX_WALK as usize, None), (bytes.len(), Some(start.time))] {
             fs::write(&path, &bytes[..len]).expect("a file");
-            match inspect(&path).expect("a file") {
+            match inspect_path(&path) {
                 Existing::Clean { filled_since, .. } => assert_eq!(filled_since, expected),
                 other => panic!("{other:?}"),
             }

@@ -2,16 +2,11 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    path::Path,
+    ffi::OsStr,
 };
 
 use super::name::{EventName, archived_base, fnv1a, folded};
-use crate::{
-    Error, ErrorKind,
-    io::{Directory, read_dir},
-    sync::Arc,
-    write::archive::names,
-};
+use crate::{Error, ErrorKind, io::Directory, sync::Arc, write::archive::names};
 
 /// A name for a file, without `.log`.
 pub(super) struct Chosen {
@@ -35,11 +30,8 @@ impl Places {
     /// # Errors
     /// Those of the system.
     pub(super) fn read(directory: Arc<Directory>) -> Result<Places, Error> {
-        let failed =
-            |error| Error::io("cannot read the directory", error).at_path(directory.path());
         let (mut taken, mut past) = (HashMap::new(), HashSet::new());
-        for entry in read_dir(directory.path()).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
+        for name in directory.names(|_| true)? {
             let Some(name) = name.to_str() else { continue };
             let plain = name.strip_suffix(".zst").unwrap_or(name);
             let Some(base) = plain.strip_suffix(".log").filter(|base| !base.starts_with('.'))
@@ -87,11 +79,11 @@ impl Places {
 
     /// Whose the file of this name is, by its start, or by that of the last archived segment.
     fn owner(&self, base: &str) -> Option<Vec<u8>> {
-        let path = self.directory.path().join(format!("{base}.log"));
-        let named = names::name_in(&path);
+        let file = format!("{base}.log");
+        let named = names::name_in(&self.directory, OsStr::new(&file));
         if named.is_some() || !self.past.contains(&fnv1a(base.as_bytes())) {
             return named;
         }
-        names::last_archived_name(&self.directory, Path::new(&path))
+        names::last_archived_name(&self.directory, OsStr::new(&file))
     }
 }

@@ -1,14 +1,20 @@
 //! The files of a log: the first one is opened without destroying anything, and each later one takes the
 //! place of the one before.
 
-use std::{ffi::OsStr, path::Path};
+use std::ffi::{OsStr, OsString};
 
-use super::{segment::Segment, standing::Standing};
+use super::{
+    name_change::{Changed, NameChange},
+    place::Place,
+    prepared,
+    segment::Segment,
+    standing::Standing,
+};
 use crate::{
     Config, Error, ErrorKind, Opened,
     format::{LogId, MAX_ALIGN, Prefix, Start},
     io::{
-        Alignment, BlockFile, Directory, Driver, EventsLock, OpenRequest, OpenedFile, WriterLock,
+        Alignment, BlockFile, Directory, Driver, EventsLock, FileState, OpenRequest, OpenedFile,
         open_file, random, reopen_file,
     },
     mem::AlignedBytes,
@@ -18,7 +24,7 @@ use crate::{
             ArchiveSettings, ArchivedSegment, Existing, LastName, Lineage, LogName, WholeDirectory,
             names,
         },
-        common::{fault, wall_clock},
+        common::wall_clock,
     },
 };
 
@@ -30,17 +36,20 @@ pub(crate) trait NextSegment: Send {
     /// Those of the system; then nothing has changed.
     fn prepare(&mut self, old: &Segment) -> Result<Segment, Error>;
 
-    /// Gives `next`, which was prepared, the place of `old`, and `old` an archived name: returned is what
-    /// is over now, if it was still where it should be. The first block of `next` will be `first_sequence`.
+    /// Whether a segment that was prepared is still where it was made.
+    fn has_prepared(&self, next: &Segment) -> bool;
+
+    /// Gives `next`, which was prepared, the place of `old`, and `old` an archived name. The first block of `next`
+    /// will be `first_sequence`.
     ///
     /// # Errors
-    /// Those of the system; then a part of it may be done, and it can be tried again.
+    /// Those of the system; then `old` is still in its place, and this can be tried again.
     fn promote(
         &mut self,
-        old: &Segment,
+        old: &mut Segment,
         next: &mut Segment,
         first_sequence: u64,
-    ) -> Result<Option<ArchivedSegment>, Error>;
+    ) -> Result<Promoted, Error>;
 
     /// Whether there is another directory to go to, and the log is not in it.
     fn has_elsewhere(&self) -> bool;
@@ -57,8 +66,17 @@ pub(crate) trait NextSegment: Send {
     /// As [`elsewhere`](NextSegment::elsewhere).
     fn home(&mut self, away: &Segment, first_sequence: u64) -> Result<Segment, Error>;
 
-    /// What was prepared is not needed any more.
-    fn discard(&mut self);
+    /// A segment that was prepared is not needed any more.
+    fn discard(&mut self, prepared: Segment);
+
+    /// Sees to it that nobody else may write the log: a lock file that was removed is made and locked again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`] if another writer has the lock by now; those of the system.
+    fn keep_lock(&mut self) -> Result<(), Error> {
+        // Who has no lock file has none to lose.
+        Ok(())
+    }
 
     /// Opens the file of a segment again, which was closed to save a descriptor. `None`: it is not where it
     /// was.
@@ -74,12 +92,13 @@ pub(crate) trait NextSegment: Send {
     fn standing(&self, active: &Segment, written: u64) -> Standing;
 }
 
-/// A directory and the name of the log in it. No other logger writes the log there while this lives.
-struct Place {
-    directory: Arc<Directory>,
-    name: LogName,
-    archive: Arc<ArchiveSettings>,
-    _lock: WriterLock,
+/// The next segment has its place.
+#[derive(Default)]
+pub(crate) struct Promoted {
+    /// The one before, if it was still where it should be.
+    pub(in crate::write) over: Option<ArchivedSegment>,
+    /// The names are changed, and something was not as it should be: they may not be durable.
+    pub(in crate::write) remark: Option<Error>,
 }
 
 /// The files of one log, as one session opens them.
@@ -93,8 +112,8 @@ pub(crate) struct LogFiles {
     /// Where it goes if home fails, once it did.
     away: Option<Place>,
     is_away: bool,
-    /// A segment that has its archived name, and whose successor is not in its place yet.
-    over: Option<ArchivedSegment>,
+    /// The archived name that the active segment has already, beside its own: an attempt to change the names failed.
+    linked: Option<OsString>,
     last_name: LastName,
 }
 
@@ -115,19 +134,9 @@ struct Beginning {
     previous: u64,
     first_sequence: u64,
     offset: u64,
-    create: bool,
+    /// The file that is there; `None`: it is made.
+    expected: Option<FileState>,
     alignment: Alignment,
-}
-
-impl Place {
-    fn of(path: &Path, config: &Config) -> Result<Place, Error> {
-        let name = LogName::of(path)?;
-        let parent = path.parent().unwrap_or(Path::new(""));
-        let directory = Arc::new(Directory::open_or_create(parent)?);
-        let lock = WriterLock::take(&directory, name.base(), path)?;
-        let archive = ArchiveSettings::new(config, directory.clone(), name.clone());
-        Ok(Place { directory, name, archive: Arc::new(archive), _lock: lock })
-    }
 }
 
 impl LogFiles {
@@ -161,7 +170,7 @@ impl LogFiles {
         let name = LogName::of(config.path())?;
         let lock = lock.take_event(&directory, name.base(), config.path())?;
         let archive = ArchiveSettings::new(config, directory.clone(), name.clone()).within(whole);
-        let home = Place { directory, name, archive: Arc::new(archive), _lock: lock };
+        let home = Place { directory, name, archive: Arc::new(archive), lock };
         let full_name = full_name.as_bytes().to_vec();
         LogFiles::open_in(home, full_name, has_past, config, driver, session)
     }
@@ -183,50 +192,69 @@ impl LogFiles {
             home,
             away: None,
             is_away: false,
-            over: None,
+            linked: None,
             last_name: LastName::default(),
         };
-        names::discard_prepared(&files.home.directory, &files.home.name)?;
-        let (segment, opened) = match names::inspect(files.config.path())? {
+        let (segment, opened) = match files.open_first(has_past) {
+            Ok(opened) => opened,
+            Err(error) => {
+                files.home.withdraw();
+                return Err(error);
+            }
+        };
+        // What cannot be removed stays: the next file takes another name.
+        let (Place { directory, name, .. }, log_id) = (&files.home, segment.lineage().log_id);
+        let _ = prepared::remove_unused(directory, name, log_id, &files.full_name);
+        Ok((files, segment, opened))
+    }
+
+    /// Opens what stands at the log's path, or makes it.
+    fn open_first(&self, has_past: bool) -> Result<(Segment, Opened), Error> {
+        let Place { directory, name, .. } = &self.home;
+        let file = name.file();
+        // Before it is read: what was read must be of the file that is written then.
+        let seen = directory.look_at(file)?;
+        let existing = names::inspect(directory, file)?;
+        if let Existing::Clean { .. } | Existing::Other { lineage: Some(_), .. } = existing {
+            prepared::take_back_link(directory, name)?;
+        }
+        match existing {
             Existing::Clean { lineage, previous, align, size, started, filled_since } => {
                 let beginning = Beginning {
                     lineage,
                     previous,
                     first_sequence: 0,
                     offset: size,
-                    create: false,
+                    expected: seen,
                     alignment: Alignment::File(align),
                 };
-                match files.begin(&files.home, files.home.name.file(), beginning)? {
+                match self.begin(&self.home, file, beginning)? {
                     Ok(mut segment) => {
-                        let capacity = files.config.shard_capacity();
+                        let capacity = self.config.shard_capacity();
                         // Sessions without records must not make it longer than it may be.
-                        if files.config.rotation.is_used_up(size, capacity, align) {
+                        if self.config.rotation.is_used_up(size, capacity, align) {
                             segment.set_filled_since(started);
                         }
                         if let Some(since) = filled_since {
                             segment.set_filled_since(since);
                         }
-                        (segment, Opened::Continued)
+                        Ok((segment, Opened::Continued))
                     }
                     // The file came from a device with another alignment.
                     Err(asked) => {
                         let reason =
                             format!("its alignment is {align}, and the device asks for {asked}");
-                        files.set_aside(Some(lineage), reason)?
+                        self.set_aside(Some(lineage), reason)
                     }
                 }
             }
-            Existing::Other { lineage, reason } => files.set_aside(lineage, reason)?,
-            existing @ (Existing::Nothing | Existing::Empty) => {
-                let last = has_past
-                    .then(|| names::last_archived(&files.home.directory, &files.home.name))
-                    .flatten();
-                let beginning = Beginning::of_log(last, existing == Existing::Nothing)?;
-                (files.begin_new(&files.home, files.home.name.file(), beginning)?, Opened::Created)
+            Existing::Other { lineage, reason } => self.set_aside(lineage, reason),
+            Existing::Nothing | Existing::Empty => {
+                let last = has_past.then(|| names::last_archived(directory, name)).flatten();
+                let beginning = Beginning::of_log(last, seen)?;
+                Ok((self.begin_new(&self.home, file, beginning)?, Opened::Created))
             }
-        };
-        Ok((files, segment, opened))
+        }
     }
 
     /// What the archivist has to know of the log in its own directory.
@@ -242,7 +270,7 @@ impl LogFiles {
         let Place { directory, name, .. } = &self.home;
         let lineage = lineage.or_else(|| names::last_archived(directory, name));
         let to = names::set_aside(directory, name)?;
-        let segment = self.begin_new(&self.home, name.file(), Beginning::of_log(lineage, true)?)?;
+        let segment = self.begin_new(&self.home, name.file(), Beginning::of_log(lineage, None)?)?;
         Ok((segment, Opened::SetAside { to, reason }))
     }
 
@@ -268,7 +296,9 @@ impl LogFiles {
         beginning: Beginning,
     ) -> Result<Result<Segment, usize>, Error> {
         let Place { directory, .. } = place;
-        let Beginning { lineage, previous, first_sequence, offset, create, alignment } = beginning;
+        let Beginning { lineage, previous, first_sequence, offset, expected, alignment } =
+            beginning;
+        let create = expected.is_none();
         let mut prefix = Prefix {
             align: 0,
             offset,
@@ -286,6 +316,7 @@ impl LogFiles {
             driver: &self.driver,
             alignment,
             offset,
+            expected,
         };
         let opened = open_file(request, |align| {
             prefix.align = align as u32;
@@ -315,16 +346,25 @@ impl LogFiles {
         old: &Segment,
         first_sequence: u64,
     ) -> Result<Segment, Error> {
-        let path = place.directory.path().join(place.name.file());
-        let create = match names::inspect(&path)? {
-            Existing::Nothing => true,
-            Existing::Empty => false,
+        let Place { directory, name, .. } = place;
+        let seen = directory.look_at(name.file())?;
+        let expected = match names::inspect(directory, name.file())? {
+            Existing::Nothing => None,
+            Existing::Empty => seen,
             Existing::Clean { .. } | Existing::Other { .. } => {
-                names::set_aside(&place.directory, &place.name)?;
-                true
+                names::set_aside(directory, name)?;
+                None
             }
         };
-        self.begin_new(place, place.name.file(), Beginning::following(old, first_sequence, create))
+        let beginning = Beginning::following(old, first_sequence, expected);
+        let segment = self.begin_new(place, name.file(), beginning)?;
+        let log_id = segment.lineage().log_id;
+        let _ = prepared::remove_unused(directory, name, log_id, &self.full_name);
+        Ok(segment)
+    }
+
+    fn place_mut(&mut self) -> &mut Place {
+        self.away.as_mut().filter(|_| self.is_away).unwrap_or(&mut self.home)
     }
 
     /// Where the log is now.
@@ -335,46 +375,41 @@ impl LogFiles {
 
 impl NextSegment for LogFiles {
     fn prepare(&mut self, old: &Segment) -> Result<Segment, Error> {
-        let Place { directory, name, .. } = self.place();
-        names::discard_prepared(directory, name)?;
-        let hidden = name.prepared();
-        self.begin_new(self.place(), &hidden, Beginning::following(old, 0, true))
+        let place = self.place_mut();
+        place.find_again()?;
+        let hidden = prepared::free_name(&place.directory, &place.name)?;
+        self.begin_new(self.place(), &hidden, Beginning::following(old, 0, None))
+    }
+
+    fn has_prepared(&self, next: &Segment) -> bool {
+        let hidden = next.path().file_name().unwrap_or_default();
+        let named = self.place().directory.identity_of(hidden);
+        named.is_ok_and(|named| named.is_some() && named == next.identity())
     }
 
     fn promote(
         &mut self,
-        old: &Segment,
+        old: &mut Segment,
         next: &mut Segment,
         first_sequence: u64,
-    ) -> Result<Option<ArchivedSegment>, Error> {
-        let previous = old.lineage().segment;
-        next.begin_with(previous, first_sequence, &self.full_name)?;
-        let Place { directory, name, .. } = self.place();
-        fault::kill_point("promote");
-        let at_path = directory.identity_of(name.file())?;
-        let is_done = at_path.is_some() && at_path == next.identity();
-        if at_path.is_some() && !is_done {
-            let mut last = self.last_name;
-            let path = names::rename_to_archived(directory, name, name.file(), &mut last)?;
-            self.last_name = last;
-            // Whatever it was that stood there: nothing is written through it, and nothing over it.
-            if at_path == old.identity() {
-                let (settings, lineage) = (self.place().archive.clone(), old.lineage());
-                let file = path.file_name().unwrap_or_default().to_owned();
-                let active = next.lineage();
-                self.over = Some(ArchivedSegment { settings, file, lineage, active });
-            }
-        }
-        fault::kill_point("archived");
-        let Place { directory, name, .. } = self.place();
-        if !is_done && !directory.rename_to_new(&name.prepared(), name.file())? {
-            let what = "something took the place of the log while it was rotated";
-            return Err(Error::new(ErrorKind::InUse, what).at_path(next.path()));
-        }
-        fault::kill_point("promoted");
+    ) -> Result<Promoted, Error> {
+        next.begin_with(old.lineage().segment, first_sequence, &self.full_name)?;
+        let mut linked = self.linked.take();
+        let place = self.place();
+        let mut change =
+            NameChange { place, old, next, linked: &mut linked, last_name: self.last_name };
+        let changed = change.make();
+        (self.last_name, self.linked) = (change.last_name, linked);
+        let Changed { archived, remark } = changed?;
+        self.linked = None;
+        let Place { directory, name, archive, .. } = self.place();
         next.set_path(directory.path().join(name.file()));
-        directory.sync()?;
-        Ok(self.over.take())
+        let over = archived.map(|file| {
+            old.set_path(directory.path().join(&file));
+            let (lineage, active) = (old.lineage(), next.lineage());
+            ArchivedSegment { settings: archive.clone(), file, lineage, active }
+        });
+        Ok(Promoted { over, remark })
     }
 
     fn has_elsewhere(&self) -> bool {
@@ -387,6 +422,9 @@ impl NextSegment for LogFiles {
         {
             self.away = Some(Place::of(&directory.join(self.home.name.file()), &self.config)?);
         }
+        if let Some(away) = &mut self.away {
+            away.find_again()?;
+        }
         let away = self.away.as_ref().unwrap_or(&self.home);
         let next = self.begin_after(away, old, first_sequence)?;
         self.is_away = true;
@@ -394,15 +432,22 @@ impl NextSegment for LogFiles {
     }
 
     fn home(&mut self, away: &Segment, first_sequence: u64) -> Result<Segment, Error> {
+        self.home.find_again()?;
         let next = self.begin_after(&self.home, away, first_sequence)?;
         self.is_away = false;
         Ok(next)
     }
 
-    fn discard(&mut self) {
-        let Place { directory, name, .. } = self.place();
-        // Else the next start does it.
-        let _ = names::discard_prepared(directory, name);
+    fn discard(&mut self, prepared: Segment) {
+        let hidden = prepared.path().file_name().unwrap_or_default();
+        if let Some(identity) = prepared.identity() {
+            // Else the next start does it.
+            let _ = self.place().directory.remove_if(hidden, identity);
+        }
+    }
+
+    fn keep_lock(&mut self) -> Result<(), Error> {
+        self.place_mut().keep_lock()
     }
 
     fn reopen(&mut self, segment: &Segment) -> Result<Option<Box<dyn BlockFile>>, Error> {
@@ -437,20 +482,20 @@ impl NextSegment for LogFiles {
 
 impl Beginning {
     /// The segment after `old`.
-    fn following(old: &Segment, first_sequence: u64, create: bool) -> Beginning {
+    fn following(old: &Segment, first_sequence: u64, expected: Option<FileState>) -> Beginning {
         let Lineage { log_id, segment } = old.lineage();
         Beginning {
             lineage: Lineage { log_id, segment: segment.saturating_add(1) },
             previous: segment,
             first_sequence,
             offset: 0,
-            create,
+            expected,
             alignment: Alignment::Buffers(old.align()),
         }
     }
 
     /// A new segment after the last one known, or the first of a new log.
-    fn of_log(last: Option<Lineage>, create: bool) -> Result<Beginning, Error> {
+    fn of_log(last: Option<Lineage>, expected: Option<FileState>) -> Result<Beginning, Error> {
         let (lineage, previous) = match last {
             Some(Lineage { log_id, segment }) => {
                 (Lineage { log_id, segment: segment.saturating_add(1) }, segment)
@@ -458,6 +503,6 @@ impl Beginning {
             None => (Lineage { log_id: LogId(random()?), segment: 1 }, 0),
         };
         let alignment = Alignment::Device;
-        Ok(Beginning { lineage, previous, first_sequence: 0, offset: 0, create, alignment })
+        Ok(Beginning { lineage, previous, first_sequence: 0, offset: 0, expected, alignment })
     }
 }

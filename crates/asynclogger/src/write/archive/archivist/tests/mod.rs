@@ -97,7 +97,9 @@ fn with_suffix(name: &std::ffi::OsStr, suffix: &str) -> OsString {
 }
 
 fn lineage_of(path: &Path) -> Lineage {
-    match inspect(path).expect("a file") {
+    let directory = Directory::open_or_create(path.parent().expect("a parent"));
+    let name = path.file_name().expect("a name");
+    match inspect(&directory.expect("a directory"), name).expect("a file") {
         Existing::Clean { lineage, .. } => lineage,
         other => panic!("{other:?}"),
     }
