@@ -178,7 +178,7 @@ impl Logger {
     ///
     /// # Errors
     /// The first error of an attempt that covers this call; the records stay in memory and are tried
-    /// again. [`ErrorKind::Forked`]; [`ErrorKind::Closed`] if a `close` did not succeed before.
+    /// again. [`ErrorKind::Forked`].
     pub fn flush(&self) -> Result<(), Error> {
         self.handle.flush(None)
     }
@@ -343,7 +343,7 @@ impl Handle {
         });
         if stuck > 0 {
             let what = format!("{stuck} shards are claimed by threads that do not go on");
-            return Err(self.not_closed(ErrorKind::Timeout, what));
+            return Err(self.not_closed(ErrorKind::Timeout, &what));
         }
         self.log.gate().set_ending(Ending::Closing);
         self.log.bell().ring(Sleep::Timed);
@@ -381,22 +381,20 @@ impl Handle {
             }
             let failing = self.log.errors() > errors_before;
             if failing && moved.0.elapsed() >= timeout {
-                let what = match self.log.last_error() {
-                    Some(error) => error.to_string(),
-                    None => "writing fails".into(),
-                };
-                return Err(self.not_closed(ErrorKind::Io, what));
+                let error = self.not_closed(ErrorKind::Io, "writing fails");
+                return Err(match self.log.last_error() {
+                    Some(last) => error.caused_by(last),
+                    None => error,
+                });
             }
             if moved.0.elapsed() >= timeout.max(STALL) {
-                return Err(
-                    self.not_closed(ErrorKind::Timeout, "the device does not answer".into())
-                );
+                return Err(self.not_closed(ErrorKind::Timeout, "the device does not answer"));
             }
         }
         Ok(())
     }
 
-    fn not_closed(&self, kind: ErrorKind, why: String) -> Error {
+    fn not_closed(&self, kind: ErrorKind, why: &str) -> Error {
         let stats = self.stats();
         let what = format!(
             "not closed yet, {} of {} accepted records pending: {why}",

@@ -188,6 +188,7 @@ pub enum Opened {
     /// A log that was closed cleanly: it is continued.
     Continued,
     /// Something else: it was renamed, untouched, and a new file begun.
+    #[non_exhaustive]
     SetAside {
         /// Where it is now.
         to: PathBuf,

@@ -112,7 +112,8 @@ impl Rotation {
             }
         }
         if self.local_time && cfg!(not(feature = "local-time")) {
-            return invalid("Rotation::local_time needs the feature `local-time`".into());
+            let what = "Rotation::local_time needs the feature `local-time`";
+            return Err(Error::new(ErrorKind::MissingFeature, what));
         }
         Ok(())
     }
@@ -192,7 +193,9 @@ mod tests {
         if cfg!(feature = "local-time") {
             taken(local);
         } else {
-            refused(local, "`local-time`");
+            let error = Config::new("a.log").rotation(local).validate().expect_err("not built in");
+            assert_eq!(error.kind(), ErrorKind::MissingFeature);
+            assert!(error.to_string().contains("`local-time`"), "{error}");
         }
     }
 }

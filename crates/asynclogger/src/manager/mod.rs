@@ -119,8 +119,7 @@ impl LoggerManager {
     ///
     /// # Errors
     /// The first error of an attempt that covers this call, of any event; the records stay in memory and are
-    /// tried again. [`ErrorKind::Forked`](crate::ErrorKind::Forked);
-    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) if a `close` did not succeed before.
+    /// tried again. [`ErrorKind::Forked`](crate::ErrorKind::Forked).
     pub fn flush(&self) -> Result<(), Error> {
         self.inner.flush(None)
     }

@@ -36,11 +36,13 @@ impl fmt::Display for Layout {
 #[non_exhaustive]
 pub enum Format {
     /// A log of this project.
+    #[non_exhaustive]
     Native {
         /// Version of the format.
         version: u32,
     },
     /// A file of the original, or a file that was read by its rules because the caller said so.
+    #[non_exhaustive]
     Original {
         /// The rule it was read by; never [`Layout::Auto`].
         layout: Layout,

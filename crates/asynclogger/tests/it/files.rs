@@ -11,7 +11,7 @@ use crate::{
 
 fn set_aside(logger: &Logger) -> (std::path::PathBuf, String) {
     match logger.opened() {
-        Opened::SetAside { to, reason } => (to.clone(), reason.clone()),
+        Opened::SetAside { to, reason, .. } => (to.clone(), reason.clone()),
         other => panic!("{other:?}"),
     }
 }

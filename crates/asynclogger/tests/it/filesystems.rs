@@ -209,7 +209,7 @@ fn a_log_from_smaller_sectors_is_set_aside() {
         let before = fs::read(&path).expect("the file");
 
         let logger = open(config(&path, Durability::Dsync, DirectIo::Preferred, *engine));
-        let Opened::SetAside { to, reason } = logger.opened().clone() else {
+        let Opened::SetAside { to, reason, .. } = logger.opened().clone() else {
             panic!("{:?}", logger.opened());
         };
         assert!(reason.contains("4096") && reason.contains("16384"), "{reason}");
