@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     fmt, io,
+    panic::{RefUnwindSafe, UnwindSafe},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -119,21 +120,25 @@ impl Error {
     }
 
     /// What kind of error this is.
+    #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
     /// The file or directory concerned, if there is one.
+    #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_deref()
     }
 
     /// The offset in that file, in bytes, if there is one.
+    #[must_use]
     pub fn offset(&self) -> Option<u64> {
         self.0.offset
     }
 
     /// The operating system's error, if there is one.
+    #[must_use]
     pub fn io_error(&self) -> Option<&io::Error> {
         match self.0.cause.as_ref()? {
             Cause::System(error) => Some(error),
@@ -141,6 +146,11 @@ impl Error {
         }
     }
 }
+
+// Nothing of an error is changed once a second one can see it, so a panic leaves none half done. (The standard
+// library's error, which may hold anything, does not promise that by itself; those in here are the system's.)
+impl UnwindSafe for Error {}
+impl RefUnwindSafe for Error {}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,6 @@
 //! What becomes of a segment that is over, and what is told of it.
 
-use std::{ops::RangeInclusive, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{ops::RangeInclusive, path::PathBuf, time::SystemTime};
 
 use crate::{Error, ErrorKind, LogId};
 
@@ -25,6 +25,7 @@ pub enum Compression {
 
 impl Compression {
     /// [`Compression::Zstd`] at a level from 1, the fastest, to 22, the smallest.
+    #[must_use]
     pub const fn zstd(level: i32) -> Compression {
         Compression::Zstd { level }
     }
@@ -73,9 +74,6 @@ pub struct Archived {
     /// Whether the file is compressed.
     pub compressed: bool,
 }
-
-/// Is told of every archived segment.
-pub(crate) type ArchivedCallback = Arc<dyn Fn(&Archived) + Send + Sync>;
 
 #[cfg(test)]
 mod tests {

@@ -40,7 +40,7 @@ struct Opening {
 
 impl Inner {
     pub(super) fn new(config: Config) -> Result<Inner, Error> {
-        let config = config.validate()?;
+        let config = config.for_manager()?;
         let descriptors = descriptor_limit().map_or(MOST_FILES, |limit| limit / 4);
         let max_open = config.event_files.unwrap_or(descriptors.clamp(1, MOST_FILES) as usize);
         let bell = Arc::new(Bell::new()?);

@@ -231,6 +231,7 @@ impl Reader {
 
     /// What was found so far; of the whole file once the end was met. A block counts as soon as the first
     /// of its records was delivered.
+    #[must_use]
     pub fn report(&self) -> &Report {
         match &self.walk {
             Walk::Native(native) => &native.state.report,

@@ -111,6 +111,6 @@ fn show_records(stats: &Stats, time: Duration) -> String {
 
 /// Where, and in which way.
 fn how_written(stats: &Stats, path: &Path, durability: &str) -> String {
-    let (engine, mode) = (stats.engine, stats.direct);
+    let (engine, mode) = (stats.engine, stats.io_mode);
     format!("{}: {engine}, {mode}, {durability}", path.display())
 }
