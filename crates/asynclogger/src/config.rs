@@ -83,7 +83,8 @@ pub enum Engine {
     #[default]
     Auto,
     /// io_uring, several blocks at a time; opening fails where it is refused. If it breaks later,
-    /// `pwritev2` goes on.
+    /// `pwritev2` goes on. Needs the feature `io-uring`.
+    #[cfg_attr(docsrs, doc(cfg(feature = "io-uring")))]
     Uring,
     /// `pwritev2`, one block at a time.
     Pwrite,

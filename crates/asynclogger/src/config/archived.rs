@@ -16,6 +16,7 @@ pub enum Compression {
     Off,
     /// With Zstandard, after the rotation and not on the thread that writes; the file gets `.zst` behind
     /// its name. Needs the feature `zstd`. Made by [`Compression::zstd`].
+    #[cfg_attr(docsrs, doc(cfg(feature = "zstd")))]
     #[non_exhaustive]
     Zstd {
         /// From 1, the fastest, to 22, the smallest; 3 is Zstandard's own default.
@@ -26,6 +27,7 @@ pub enum Compression {
 impl Compression {
     /// [`Compression::Zstd`] at a level from 1, the fastest, to 22, the smallest.
     #[must_use]
+    #[cfg_attr(docsrs, doc(cfg(feature = "zstd")))]
     pub const fn zstd(level: i32) -> Compression {
         Compression::Zstd { level }
     }

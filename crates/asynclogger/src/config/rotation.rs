@@ -85,6 +85,7 @@ impl Rotation {
 
     /// Whether boundaries are those of the system's time zone, as it is when the logger is made, and not
     /// of UTC. Needs the feature `local-time`. Names of files are in UTC in any case. Default: false.
+    #[cfg_attr(docsrs, doc(cfg(feature = "local-time")))]
     pub fn local_time(mut self, local: bool) -> Rotation {
         self.local_time = local;
         self

@@ -217,7 +217,6 @@ impl LogDir {
     }
 
     /// The reports of the segments that were read to their end, before the one at hand.
-    #[must_use]
     pub fn finished(&self) -> &[Report] {
         &self.finished
     }

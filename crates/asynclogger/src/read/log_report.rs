@@ -11,6 +11,7 @@ use crate::{Dropped, LogId};
 
 /// What reading a whole log found.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
 #[non_exhaustive]
 pub struct LogReport {
     /// The log; `None` for a file of the original and an empty file.

@@ -127,6 +127,7 @@ impl ReadOptions {
 /// The file may be read while it is written. After the end (`None`) a later call looks whether the file has
 /// grown, and goes on if so.
 #[derive(Debug)]
+#[must_use]
 pub struct Reader {
     pub(super) source: Source,
     walk: Walk,
@@ -231,7 +232,6 @@ impl Reader {
 
     /// What was found so far; of the whole file once the end was met. A block counts as soon as the first
     /// of its records was delivered.
-    #[must_use]
     pub fn report(&self) -> &Report {
         match &self.walk {
             Walk::Native(native) => &native.state.report,

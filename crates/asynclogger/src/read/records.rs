@@ -204,7 +204,6 @@ pub struct IntoRecords {
 
 impl IntoRecords {
     /// The reader again, with its report.
-    #[must_use]
     pub fn into_reader(self) -> Reader {
         self.reader
     }

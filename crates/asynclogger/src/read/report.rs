@@ -237,6 +237,7 @@ pub struct SessionReport {
 
 /// What reading one file found.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
 #[non_exhaustive]
 pub struct Report {
     /// The file; empty for memory.
