@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Error,
-    format::{BlockInfo, ChunkEntry, Kind, MIN_ALIGN, metadata},
+    format::{BlockInfo, ChunkEntry, Kind, MIN_ALIGN, metadata, time::from_nanoseconds},
 };
 
 /// Who follows a file waits at a hole until so much is behind it: writes in flight finish in any order, but
@@ -426,7 +426,7 @@ impl Native {
         let lost = checked.lost();
         let session = part.prefix.session;
         let State { report, ledger, history, .. } = &mut self.state;
-        report.add_block(records, payload, part.prefix.time);
+        report.add_block(records, payload, from_nanoseconds(part.prefix.time));
         ledger.found(report, session, records, payload, lost);
         let delivered = self.delivered.take().filter(|(at, _)| *at == begin);
         loaded.set(part, info, begin, data_at, checked.runs);
