@@ -218,7 +218,7 @@ fn unsafe_is_where_it_is_allowed() {
         "mem/",
         "sync/model.rs",
         "io/signals.rs",
-        "io/uring.rs",
+        "io/uring/",
         "write/swap/buffer.rs",
         "write/swap/pool.rs",
         "write/swap/shard.rs",

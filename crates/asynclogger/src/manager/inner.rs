@@ -8,7 +8,7 @@ use std::{
 use crate::{
     Config, Error, ErrorKind, FlushMetrics, Health, ManagerStats, Stats,
     io::{Driver, descriptor_limit},
-    sync::{Arc, Mutex, Ordering, PoisonError, lock},
+    sync::{Arc, Mutex, Ordering, lock},
     write::{
         Archivist, Bell, Ending, EventHandle, EventsFlusher, Gate, Local, Log, LogParts, NotOpened,
         Opener, Pool, Shared, Shares, Sleep, Totals, new_session,
@@ -112,6 +112,10 @@ impl Inner {
             if inside.is_nested() {
                 return None;
             }
+            if self.shared.ingest.is_forked() {
+                // Before any lock, which a thread of the parent's may have held.
+                return Some(Err(ErrorKind::Closed));
+            }
             let is_over = self.shared.ingest.gate().ending() != Ending::Open;
             if is_over || self.shared.is_closing(name) {
                 return Some(Err(ErrorKind::Closed));
@@ -155,6 +159,7 @@ impl Inner {
         if let Some(handle) = self.shared.with(name, EventHandle::clone) {
             return Ok(handle);
         }
+        self.not_forked()?;
         self.not_on_the_flusher()?;
         let deadline = Instant::now().checked_add(self.config().flush_timeout.max(STALL));
         loop {
@@ -323,7 +328,7 @@ impl Inner {
     }
 
     pub(super) fn health(&self) -> Health {
-        self.totals().health
+        if self.shared.ingest.is_forked() { Health::Forked } else { self.totals().health }
     }
 
     pub(super) fn event_stats(&self, name: &str) -> Result<Stats, Error> {
@@ -378,9 +383,7 @@ fn inside<T>(call: impl FnOnce() -> T) -> T {
 impl Drop for Inner {
     fn drop(&mut self) {
         if self.shared.ingest.is_forked() {
-            // As of a logger: neither its thread nor its memory is ours.
-            self.flusher.get_mut().unwrap_or_else(PoisonError::into_inner).forget();
-            std::mem::forget((self.shared.clone(), self.archivist.clone()));
+            // There is nothing to close. Each part knows by itself that it is the parent's.
             return;
         }
         let on_flusher = Local::with(Local::is_flusher);

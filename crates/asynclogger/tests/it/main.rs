@@ -10,6 +10,7 @@ mod durability;
 mod failing_disk;
 mod files;
 mod filesystems;
+mod forked;
 mod format;
 mod frozen;
 mod full_disk;
@@ -27,6 +28,7 @@ mod rotation;
 mod seed_readers;
 mod stress;
 mod support;
+mod surroundings;
 
 #[global_allocator]
 static ALLOCATOR: support::CountingAllocator = support::CountingAllocator;
