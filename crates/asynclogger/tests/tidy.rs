@@ -22,7 +22,7 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
 ];
 
 /// What the crate's root exports, by the module it comes from.
-const EXPORTED: [(&str, &[&str]); 7] = [
+const EXPORTED: [(&str, &[&str]); 6] = [
     (
         "config",
         &[
@@ -59,7 +59,6 @@ const EXPORTED: [(&str, &[&str]); 7] = [
             "Stats",
         ],
     ),
-    ("read", &["LogDir", "LogReport", "ReadOptions", "Reader", "Record", "Report", "verify"]),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {

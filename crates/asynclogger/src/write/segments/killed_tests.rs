@@ -9,7 +9,7 @@ use std::{
     process::{Command, ExitStatus},
 };
 
-use crate::{Config, LogDir, Logger, Rotation};
+use crate::{Config, Logger, Rotation, read::LogDir};
 
 const SIGKILL: i32 = 9;
 const SEGMENTS: usize = 3;

@@ -10,7 +10,7 @@ use std::{
     time::SystemTime,
 };
 
-use asynclogger::{Config, ErrorKind, Health, LogDir, Logger, LoggerManager, Rotation};
+use asynclogger::{Config, ErrorKind, Health, Logger, LoggerManager, Rotation, read::LogDir};
 
 use super::{LONG, Told, Whole, files, small};
 use crate::{

@@ -8,7 +8,8 @@ use std::{
 };
 
 use asynclogger::{
-    Boundary, Config, Durability, Engine, LoggerManager, Opened, Rotation, read::Ending, verify,
+    Boundary, Config, Durability, Engine, LoggerManager, Opened, Rotation,
+    read::{Ending, verify},
 };
 
 use super::{
