@@ -13,8 +13,8 @@ use asynclogger::{
 use serde::{Serialize, Serializer};
 
 use crate::{
+    figures::{DroppedJson, LossJson, add_dropped},
     log_summary::{count_missing, time_json, times_of},
-    report::{DroppedJson, LossJson, add_dropped},
 };
 
 /// The keys are a promise to scripts.

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// A module, and the top-level modules it may import. Lower never imports higher.
-const MAY_IMPORT: [(&str, &[&str]); 12] = [
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("error", &[]),
     ("sync", &["error"]),
     ("format", &["error"]),
@@ -14,8 +14,10 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("config", &["error", "format"]),
     ("mem", &["error", "sync"]),
     ("io", &["config", "error", "format", "mem", "stats", "sync"]),
-    ("write", &["config", "error", "format", "io", "mem", "stats", "sync"]),
-    ("read", &["error", "format", "stats"]),
+    ("probe", &["error", "format"]),
+    ("write", &["config", "error", "format", "io", "mem", "probe", "stats", "sync"]),
+    ("read", &["error", "format", "probe", "stats"]),
+    ("fuzzing", &["error", "format", "probe", "read", "stats"]),
     ("logger", &["config", "error", "io", "stats", "sync", "write"]),
     ("manager", &["config", "error", "format", "io", "stats", "sync", "write"]),
     ("lib", &["config", "error", "format", "logger", "manager", "read", "stats"]),

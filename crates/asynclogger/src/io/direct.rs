@@ -11,7 +11,7 @@ use rustix::{
 };
 
 use super::{
-    BlockFile, Directory, Driver, FileState,
+    BlockFile, Directory, Driver,
     disk_file::{DiskFile, set_direct},
     pwrite::{self, Form},
 };
@@ -51,9 +51,9 @@ pub(crate) struct OpenRequest<'a> {
     pub(crate) alignment: Alignment,
     /// Where the probe goes.
     pub(crate) offset: u64,
-    /// Of a file that is there: which one it is, and how long, by the look that decided to write to it. Another
-    /// file, or one that has grown since, is not written to.
-    pub(crate) expected: Option<FileState>,
+    /// Of a file that is there: which one it is (device and inode), and how long, by the look that decided to write to
+    /// it. Another file, or one that has grown since, is not written to.
+    pub(crate) expected: Option<((u64, u64), u64)>,
 }
 
 /// Opens a file for blocks; never through a link, never truncating. `probe`, one block's worth of bytes
@@ -77,7 +77,7 @@ pub(crate) fn open_file(
     if let Some(expected) = request.expected {
         let state =
             pwrite::state(&file).map_err(|error| Error::io("cannot stat", error).at_path(&path))?;
-        if (state.identity, state.len) != (expected.identity, expected.len) {
+        if (state.identity, state.len) != expected {
             let what = "the file was replaced or written to while the log was opened";
             return Err(Error::new(ErrorKind::Moved, what).at_path(&path));
         }

@@ -201,6 +201,20 @@ impl Directory {
         }
     }
 
+    /// Gives back the space that was taken ahead behind the end of the file of this name, if it still is the one
+    /// with this identity. No byte of it changes.
+    ///
+    /// # Errors
+    /// Those of the system, with the path.
+    pub(crate) fn trim_if(&self, name: &OsStr, identity: (u64, u64)) -> Result<(), Error> {
+        let failed =
+            |error| Error::io("cannot give its space back", error).at_path(&self.path.join(name));
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = File::from(self.open_at(Path::new(name), flags, Mode::empty())?);
+        let state = pwrite::state(&file).map_err(failed)?;
+        if state.identity == identity { pwrite::trim(&file).map_err(failed) } else { Ok(()) }
+    }
+
     /// Renames within the directory; `Ok(false)` if `to` exists. Nothing is ever overwritten.
     ///
     /// # Errors

@@ -343,6 +343,17 @@ pub(crate) fn lock_name(base: &OsStr) -> OsString {
     name
 }
 
+/// Whether a logger, of this process or another, writes the log `base` now.
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn is_written(directory: &Directory, base: &OsStr) -> Result<bool, Error> {
+    let log = Entry::of(directory, base)?;
+    // Held meanwhile, as below.
+    let registry = registry();
+    Ok(registry.contains(&log) || is_locked(directory, &lock_name(base)))
+}
+
 /// # Errors
 /// [`ErrorKind::InUse`] if a manager of another process has the directory.
 fn no_events_elsewhere(directory: &Directory, path: &Path) -> Result<(), Error> {

@@ -9,15 +9,14 @@ use super::{
     history::History,
     listed::Listed,
     log_report::LogReport,
-    reader::{ReadOptions, Reader},
+    options::ReadOptions,
+    reader::Reader,
     records::Record,
     report::Report,
-    resync::Search,
     segments::{self, Segment},
     selection::Selection,
-    source::Source,
 };
-use crate::{Error, ErrorKind, LogId};
+use crate::{Error, ErrorKind, LogId, probe::Source};
 
 /// A new gap is looked at so often before it is believed: a file that is renamed or compressed while the
 /// directory is read may be seen under neither name.
@@ -44,6 +43,26 @@ pub struct LogDir {
     /// So many records of the next segment are left out.
     to_pass: u64,
     listed: Option<Listed>,
+}
+
+impl ReadOptions {
+    /// Opens the log that the file at `path` is a segment of; see [`LogDir::open`].
+    ///
+    /// # Errors
+    ///
+    /// As [`LogDir::open`].
+    pub fn open_log(self, path: impl AsRef<Path>) -> Result<LogDir, Error> {
+        LogDir::open_with(path.as_ref(), self)
+    }
+
+    /// Opens all logs of a directory; see [`LogDir::scan`].
+    ///
+    /// # Errors
+    ///
+    /// As [`LogDir::scan`].
+    pub fn scan(self, dir: impl AsRef<Path>) -> Result<Vec<LogDir>, Error> {
+        LogDir::scan_with(dir.as_ref(), self)
+    }
 }
 
 impl LogDir {
@@ -305,7 +324,7 @@ impl LogDir {
             if self.options.selection.is_all() {
                 break source;
             }
-            let Some(span) = segments::span(&mut source, &mut Search::default())? else {
+            let Some(span) = segments::span(&mut source)? else {
                 break source;
             };
             if self.options.selection.is_before(&span) {

@@ -22,11 +22,6 @@
 #![deny(clippy::indexing_slicing)]
 
 mod block;
-#[cfg(feature = "zstd")]
-mod compressed;
-#[cfg(any(test, fuzzing))]
-#[doc(hidden)]
-pub mod fuzzing;
 mod history;
 mod ledger;
 mod listed;
@@ -35,26 +30,35 @@ mod log_dir;
 mod log_report;
 mod missing;
 mod native;
+mod options;
 mod original;
 mod partial;
-mod place;
 mod reader;
 mod records;
 mod report;
 mod resync;
 mod segments;
 mod selection;
-mod source;
 mod verdict;
 
 pub use self::{
     log_dir::LogDir,
     log_report::LogReport,
-    reader::{ReadOptions, Reader, verify},
-    records::{Block, BlockRecords, IntoRecords, OwnedRecord, Record},
+    options::ReadOptions,
+    reader::{IntoRecords, Reader, verify},
+    records::{Block, BlockRecords, OwnedRecord, Record},
     report::{Damage, DamageKind, Declared, Ending, Format, Layout, Loss, Report, SessionReport},
     segments::Segment,
 };
+
+/// The parts below the interface, for the bodies of the fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod parts {
+    pub(crate) use super::{
+        block::{Checked, check, without_delivered},
+        history::History,
+    };
+}
 
 #[cfg(test)]
 pub(crate) mod tests;

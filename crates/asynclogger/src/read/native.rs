@@ -6,16 +6,15 @@ use super::{
     ledger::Ledger,
     loaded::Loaded,
     partial::Copy,
-    place::{Body, Ids, Part, Place, later_version, look},
     report::{Damage, DamageKind, Ending, Loss, Report},
     resync::{Found, Search, Skipped},
     selection::Selection,
-    source::Source,
     verdict::{kind_at, stretch_at, verdict_of},
 };
 use crate::{
     Error,
     format::{BlockInfo, ChunkEntry, Kind, MIN_ALIGN, metadata, time::from_nanoseconds},
+    probe::{Body, Ids, Part, Place, Source, later_version, look},
 };
 
 /// Who follows a file waits at a hole until so much is behind it: writes in flight finish in any order, but

@@ -2,6 +2,7 @@
 //! the modules.
 
 mod hostile;
+mod lookalike;
 mod moved;
 mod prepared;
 mod room;

@@ -2,11 +2,16 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    ffi::OsStr,
+    path::Path,
 };
 
 use super::name::{EventName, archived_base, fnv1a, folded};
-use crate::{Error, ErrorKind, io::Directory, sync::Arc, write::archive::names};
+use crate::{
+    Error, ErrorKind,
+    io::Directory,
+    sync::Arc,
+    write::archive::{LogName, full_name_of},
+};
 
 /// A name for a file, without `.log`.
 pub(super) struct Chosen {
@@ -79,11 +84,7 @@ impl Places {
 
     /// Whose the file of this name is, by its start, or by that of the last archived segment.
     fn owner(&self, base: &str) -> Option<Vec<u8>> {
-        let file = format!("{base}.log");
-        let named = names::name_in(&self.directory, OsStr::new(&file));
-        if named.is_some() || !self.past.contains(&fnv1a(base.as_bytes())) {
-            return named;
-        }
-        names::last_archived_name(&self.directory, OsStr::new(&file))
+        let name = LogName::of(Path::new(&format!("{base}.log"))).ok()?;
+        full_name_of(&self.directory, &name, self.past.contains(&fnv1a(base.as_bytes())))
     }
 }

@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 
 use super::{
+    existing::Existing,
     name_change::{Changed, NameChange},
     place::Place,
     prepared,
@@ -14,15 +15,15 @@ use crate::{
     Config, Error, ErrorKind, Opened,
     format::{LogId, MAX_ALIGN, Prefix, Start},
     io::{
-        Alignment, BlockFile, Directory, Driver, EventsLock, FileState, OpenRequest, OpenedFile,
-        open_file, random, reopen_file,
+        Alignment, BlockFile, Directory, Driver, EventsLock, OpenRequest, OpenedFile, open_file,
+        random, reopen_file,
     },
     mem::AlignedBytes,
     sync::Arc,
     write::{
         archive::{
-            ArchiveSettings, ArchivedSegment, Existing, LastName, Lineage, LogName, WholeDirectory,
-            names,
+            ArchiveSettings, ArchivedSegment, LastName, Lineage, LogName, WholeDirectory,
+            last_segment, set_aside,
         },
         common::wall_clock,
     },
@@ -106,8 +107,8 @@ pub(crate) struct LogFiles {
     config: Config,
     driver: Driver,
     session: u64,
-    /// What start blocks say whose they are.
-    full_name: Vec<u8>,
+    /// The greatest number of the log that can be seen; 0: nobody has looked.
+    last_seen: u64,
     home: Place,
     /// Where it goes if home fails, once it did.
     away: Option<Place>,
@@ -128,14 +129,24 @@ pub(crate) struct EventOpening<'a> {
     pub(crate) whole: Option<Arc<WholeDirectory>>,
 }
 
+/// Whether a log may have segments besides its active file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Past {
+    None,
+    /// They are looked for when it matters: that reads the directory, which may be one of many events.
+    Possible,
+    /// They are looked for when the log is opened.
+    Looked,
+}
+
 /// Where and as what a session begins in a file.
 struct Beginning {
     lineage: Lineage,
     previous: u64,
     first_sequence: u64,
     offset: u64,
-    /// The file that is there; `None`: it is made.
-    expected: Option<FileState>,
+    /// The file that is there, and its length; `None`: it is made.
+    expected: Option<((u64, u64), u64)>,
     alignment: Alignment,
 }
 
@@ -150,9 +161,8 @@ impl LogFiles {
         driver: Driver,
         session: u64,
     ) -> Result<(LogFiles, Segment, Opened), Error> {
-        let home = Place::of(config.path(), config)?;
-        let full_name = home.name.base().as_encoded_bytes().to_vec();
-        LogFiles::open_in(home, full_name, true, config, driver, session)
+        let home = Place::of(config.path(), config, None)?;
+        LogFiles::open_in(home, Past::Looked, config, driver, session)
     }
 
     /// Opens the log of an event, in a directory that is locked as a whole. `has_past`: there may be
@@ -169,66 +179,77 @@ impl LogFiles {
         let EventOpening { directory, lock, full_name, has_past, whole } = opening;
         let name = LogName::of(config.path())?;
         let lock = lock.take_event(&directory, name.base(), config.path())?;
-        let archive = ArchiveSettings::new(config, directory.clone(), name.clone()).within(whole);
+        let archive = ArchiveSettings::new(config, directory.clone(), name.clone());
+        let archive = archive.named(full_name.as_bytes()).within(whole);
         let home = Place { directory, name, archive: Arc::new(archive), lock };
-        let full_name = full_name.as_bytes().to_vec();
-        LogFiles::open_in(home, full_name, has_past, config, driver, session)
+        let past = if has_past { Past::Possible } else { Past::None };
+        LogFiles::open_in(home, past, config, driver, session)
     }
 
     fn open_in(
         home: Place,
-        full_name: Vec<u8>,
-        has_past: bool,
+        past: Past,
         config: &Config,
         driver: Driver,
         session: u64,
     ) -> Result<(LogFiles, Segment, Opened), Error> {
         let config = config.clone();
-        let files = LogFiles {
+        let mut files = LogFiles {
             config,
             driver,
             session,
-            full_name,
+            last_seen: 0,
             home,
             away: None,
             is_away: false,
             linked: None,
             last_name: LastName::default(),
         };
-        let (segment, opened) = match files.open_first(has_past) {
+        let (segment, opened) = match files.open_first(past) {
             Ok(opened) => opened,
             Err(error) => {
                 files.home.withdraw();
                 return Err(error);
             }
         };
-        // What cannot be removed stays: the next file takes another name.
-        let (Place { directory, name, .. }, log_id) = (&files.home, segment.lineage().log_id);
-        let _ = prepared::remove_unused(directory, name, log_id, &files.full_name);
+        files.home.remove_unused(segment.lineage().log_id);
+        if past == Past::Looked || opened != Opened::Continued {
+            files.last_seen = segment.lineage().segment;
+        }
         Ok((files, segment, opened))
     }
 
     /// Opens what stands at the log's path, or makes it.
-    fn open_first(&self, has_past: bool) -> Result<(Segment, Opened), Error> {
+    fn open_first(&self, past: Past) -> Result<(Segment, Opened), Error> {
         let Place { directory, name, .. } = &self.home;
-        let file = name.file();
-        // Before it is read: what was read must be of the file that is written then.
-        let seen = directory.look_at(file)?;
-        let existing = names::inspect(directory, file)?;
+        let existing = self.home.inspect()?;
         if let Existing::Clean { .. } | Existing::Other { lineage: Some(_), .. } = existing {
             prepared::take_back_link(directory, name)?;
         }
         match existing {
-            Existing::Clean { lineage, previous, align, size, started, filled_since } => {
+            Existing::Clean { identity, lineage, previous, align, size, started, filled_since } => {
+                let last = match past {
+                    Past::Looked => self.last_segment(Some(lineage.log_id)),
+                    Past::Possible | Past::None => None,
+                };
                 let beginning = Beginning {
                     lineage,
                     previous,
                     first_sequence: 0,
                     offset: size,
-                    expected: seen,
+                    expected: Some((identity, size)),
                     alignment: Alignment::File(align),
                 };
-                match self.begin(&self.home, file, beginning)? {
+                let begun = match last.filter(|last| last.segment > lineage.segment) {
+                    None => self.begin(&self.home, name.file(), beginning)?.map_err(
+                        // The file came from a device with another alignment.
+                        |asked| {
+                            format!("its alignment is {align}, and the device asks for {asked}")
+                        },
+                    ),
+                    Some(last) => Err(format!("segment {} is there already", last.segment)),
+                };
+                match begun {
                     Ok(mut segment) => {
                         let capacity = self.config.shard_capacity();
                         // Sessions without records must not make it longer than it may be.
@@ -240,19 +261,20 @@ impl LogFiles {
                         }
                         Ok((segment, Opened::Continued))
                     }
-                    // The file came from a device with another alignment.
-                    Err(asked) => {
-                        let reason =
-                            format!("its alignment is {align}, and the device asks for {asked}");
-                        self.set_aside(Some(lineage), reason)
-                    }
+                    Err(reason) => self.set_aside(identity, Some(lineage), reason),
                 }
             }
-            Existing::Other { lineage, reason } => self.set_aside(lineage, reason),
-            Existing::Nothing | Existing::Empty => {
-                let last = has_past.then(|| names::last_archived(directory, name)).flatten();
-                let beginning = Beginning::of_log(last, seen)?;
-                Ok((self.begin_new(&self.home, file, beginning)?, Opened::Created))
+            Existing::Other { identity, lineage, reason } => {
+                self.set_aside(identity, lineage, reason)
+            }
+            Existing::Nothing | Existing::Empty { .. } => {
+                let expected = match existing {
+                    Existing::Empty { identity } => Some((identity, 0)),
+                    _ => None,
+                };
+                let last = if past == Past::None { None } else { self.last_segment(None) };
+                let beginning = Beginning::of_log(last, expected)?;
+                Ok((self.begin_new(&self.home, name.file(), beginning)?, Opened::Created))
             }
         }
     }
@@ -262,16 +284,33 @@ impl LogFiles {
         self.home.archive.clone()
     }
 
+    /// `lineage`: of a file that is a segment of this log.
     fn set_aside(
         &self,
+        identity: (u64, u64),
         lineage: Option<Lineage>,
         reason: String,
     ) -> Result<(Segment, Opened), Error> {
         let Place { directory, name, .. } = &self.home;
-        let lineage = lineage.or_else(|| names::last_archived(directory, name));
-        let to = names::set_aside(directory, name)?;
-        let segment = self.begin_new(&self.home, name.file(), Beginning::of_log(lineage, None)?)?;
+        let last = self.last_segment(lineage.map(|lineage| lineage.log_id)).or(lineage);
+        let to = set_aside(directory, name, identity, lineage.is_some())?;
+        let segment = self.begin_new(&self.home, name.file(), Beginning::of_log(last, None)?)?;
         Ok((segment, Opened::SetAside { to, reason }))
+    }
+
+    /// The segment with the greatest number of the log that can be seen, in its own directory and in the other
+    /// one. Without an id: of the log that is to be continued.
+    fn last_segment(&self, log_id: Option<LogId>) -> Option<Lineage> {
+        let Place { directory, name, archive, .. } = &self.home;
+        let here = last_segment(directory, name, archive.full_name(), log_id);
+        let log_id = log_id.or(here.map(|last| last.log_id));
+        // One that is not there is not made for this.
+        let elsewhere = self.config.failover_dir.as_ref().filter(|path| path.is_dir());
+        let there = elsewhere.and_then(|path| {
+            let directory = Directory::open_or_create(path).ok()?;
+            last_segment(&directory, name, archive.full_name(), log_id)
+        });
+        here.into_iter().chain(there).max_by_key(|last| last.segment)
     }
 
     /// Begins in a file that has no alignment yet to keep to.
@@ -321,7 +360,7 @@ impl LogFiles {
         let opened = open_file(request, |align| {
             prefix.align = align as u32;
             let mut bytes = AlignedBytes::new(align, align)?;
-            let name = self.full_name.as_slice();
+            let name = place.archive.full_name();
             Start { previous, first_sequence, name }.encode(&prefix, &mut bytes);
             Ok(bytes)
         })?;
@@ -346,20 +385,20 @@ impl LogFiles {
         old: &Segment,
         first_sequence: u64,
     ) -> Result<Segment, Error> {
-        let Place { directory, name, .. } = place;
-        let seen = directory.look_at(name.file())?;
-        let expected = match names::inspect(directory, name.file())? {
-            Existing::Nothing => None,
-            Existing::Empty => seen,
-            Existing::Clean { .. } | Existing::Other { .. } => {
-                names::set_aside(directory, name)?;
-                None
+        let (expected, other) = match place.inspect()? {
+            Existing::Nothing => (None, None),
+            Existing::Empty { identity } => (Some((identity, 0)), None),
+            Existing::Clean { identity, .. } => (None, Some((identity, true))),
+            Existing::Other { identity, lineage, .. } => {
+                (None, Some((identity, lineage.is_some())))
             }
         };
-        let beginning = Beginning::following(old, first_sequence, expected);
-        let segment = self.begin_new(place, name.file(), beginning)?;
-        let log_id = segment.lineage().log_id;
-        let _ = prepared::remove_unused(directory, name, log_id, &self.full_name);
+        if let Some((identity, is_ours)) = other {
+            set_aside(&place.directory, &place.name, identity, is_ours)?;
+        }
+        let beginning = Beginning::following(old, self.last_seen, first_sequence, expected);
+        let segment = self.begin_new(place, place.name.file(), beginning)?;
+        place.remove_unused(segment.lineage().log_id);
         Ok(segment)
     }
 
@@ -375,10 +414,15 @@ impl LogFiles {
 
 impl NextSegment for LogFiles {
     fn prepare(&mut self, old: &Segment) -> Result<Segment, Error> {
+        if self.last_seen == 0 {
+            let last = self.last_segment(Some(old.lineage().log_id)).unwrap_or(old.lineage());
+            self.last_seen = last.segment;
+        }
         let place = self.place_mut();
         place.find_again()?;
         let hidden = prepared::free_name(&place.directory, &place.name)?;
-        self.begin_new(self.place(), &hidden, Beginning::following(old, 0, None))
+        let beginning = Beginning::following(old, self.last_seen, 0, None);
+        self.begin_new(self.place(), &hidden, beginning)
     }
 
     fn has_prepared(&self, next: &Segment) -> bool {
@@ -393,7 +437,7 @@ impl NextSegment for LogFiles {
         next: &mut Segment,
         first_sequence: u64,
     ) -> Result<Promoted, Error> {
-        next.begin_with(old.lineage().segment, first_sequence, &self.full_name)?;
+        next.begin_with(old.lineage().segment, first_sequence, self.home.archive.full_name())?;
         let mut linked = self.linked.take();
         let place = self.place();
         let mut change =
@@ -420,7 +464,9 @@ impl NextSegment for LogFiles {
         if self.away.is_none()
             && let Some(directory) = &self.config.failover_dir
         {
-            self.away = Some(Place::of(&directory.join(self.home.name.file()), &self.config)?);
+            let full_name = Some(self.home.archive.full_name());
+            let path = directory.join(self.home.name.file());
+            self.away = Some(Place::of(&path, &self.config, full_name)?);
         }
         if let Some(away) = &mut self.away {
             away.find_again()?;
@@ -481,11 +527,16 @@ impl NextSegment for LogFiles {
 }
 
 impl Beginning {
-    /// The segment after `old`.
-    fn following(old: &Segment, first_sequence: u64, expected: Option<FileState>) -> Beginning {
+    /// The segment after `old`, and after all that were seen.
+    fn following(
+        old: &Segment,
+        last_seen: u64,
+        first_sequence: u64,
+        expected: Option<((u64, u64), u64)>,
+    ) -> Beginning {
         let Lineage { log_id, segment } = old.lineage();
         Beginning {
-            lineage: Lineage { log_id, segment: segment.saturating_add(1) },
+            lineage: Lineage { log_id, segment: segment.max(last_seen).saturating_add(1) },
             previous: segment,
             first_sequence,
             offset: 0,
@@ -495,7 +546,10 @@ impl Beginning {
     }
 
     /// A new segment after the last one known, or the first of a new log.
-    fn of_log(last: Option<Lineage>, expected: Option<FileState>) -> Result<Beginning, Error> {
+    fn of_log(
+        last: Option<Lineage>,
+        expected: Option<((u64, u64), u64)>,
+    ) -> Result<Beginning, Error> {
         let (lineage, previous) = match last {
             Some(Lineage { log_id, segment }) => {
                 (Lineage { log_id, segment: segment.saturating_add(1) }, segment)

@@ -34,7 +34,7 @@ impl Layout {
 
     /// Which log it is of, and its place in it.
     pub(in crate::write) fn lineage(&self) -> Lineage {
-        Lineage { log_id: self.prefix.log_id, segment: self.prefix.segment }
+        self.prefix.lineage()
     }
 
     /// Where the next part goes.

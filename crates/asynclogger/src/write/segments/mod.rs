@@ -1,6 +1,7 @@
 //! The file that is written, and its successors.
 
 mod active;
+mod existing;
 mod files;
 #[cfg(all(test, not(loom)))]
 mod killed_tests;

@@ -10,13 +10,13 @@
 //! where it exchanges nothing the link by a rename over the log's path. Only where it can do neither there is a moment
 //! between two renames.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use super::{place::Place, segment::Segment};
 use crate::{
     Error, ErrorKind,
     write::{
-        archive::{LastName, names},
+        archive::{LastName, link_to_archived, rename_to_archived},
         common::fault,
     },
 };
@@ -46,8 +46,9 @@ impl NameChange<'_> {
         fault::kill_point("promote");
         let Place { directory, name, .. } = self.place;
         let at_path = directory.identity_of(name.file())?;
-        let (archived, remark) = if at_path.is_some() && at_path == self.old.identity() {
-            match self.replace() {
+        let ours = at_path.filter(|_| at_path == self.old.identity());
+        let (archived, remark) = if let Some(identity) = ours {
+            match self.replace(identity) {
                 Ok(done) => done,
                 Err(error) => {
                     self.take_back_link();
@@ -55,9 +56,9 @@ impl NameChange<'_> {
                 }
             }
         } else {
-            if at_path.is_some() && at_path != self.next.identity() {
+            if let Some(other) = at_path.filter(|_| at_path != self.next.identity()) {
                 // Whatever stands there: nothing is written through it, and nothing over it.
-                self.rename_to_archived(&name.file().to_owned())?;
+                self.rename_to_archived((name.file(), other))?;
             }
             if at_path.is_none() || at_path != self.next.identity() {
                 self.rename_into_place()?;
@@ -70,9 +71,12 @@ impl NameChange<'_> {
     }
 
     /// The path is our active file's.
-    fn replace(&mut self) -> Result<(Option<OsString>, Option<Error>), Error> {
+    fn replace(
+        &mut self,
+        identity: (u64, u64),
+    ) -> Result<(Option<OsString>, Option<Error>), Error> {
         let Place { directory, name, .. } = self.place;
-        let mut archived = self.link()?;
+        let mut archived = self.link(identity)?;
         fault::kill_point("archived");
         if directory.exchange(&self.hidden(), name.file())? {
             fault::kill_point("exchanged");
@@ -89,7 +93,7 @@ impl NameChange<'_> {
             directory.rename_over(&self.hidden(), name.file())?;
             return Ok((archived, None));
         }
-        let aside = self.rename_to_archived(&name.file().to_owned())?;
+        let aside = self.rename_to_archived((name.file(), identity))?;
         if let Err(error) = self.rename_into_place() {
             directory.rename_to_new(&aside, name.file())?;
             return Err(error);
@@ -107,8 +111,8 @@ impl NameChange<'_> {
             (Some(identity), Some(_)) if is_old => {
                 directory.remove_if(&hidden, identity)?;
             }
-            (Some(_), _) => {
-                let aside = self.rename_to_archived(&hidden)?;
+            (Some(identity), _) => {
+                let aside = self.rename_to_archived((&hidden, identity))?;
                 if is_old {
                     *archived = Some(aside);
                 }
@@ -119,19 +123,16 @@ impl NameChange<'_> {
     }
 
     /// Gives the old file its archived name beside its own; `None`: there are no links here.
-    fn link(&mut self) -> Result<Option<OsString>, Error> {
+    fn link(&mut self, identity: (u64, u64)) -> Result<Option<OsString>, Error> {
         let Place { directory, name, .. } = self.place;
         if let Some(linked) = &*self.linked
-            && directory.identity_of(linked)? == self.old.identity()
+            && directory.identity_of(linked)? == Some(identity)
         {
             return Ok(self.linked.clone());
         }
-        *self.linked = names::link_to_archived(directory, name, name.file(), &mut self.last_name)?;
-        if let Some(linked) = &*self.linked {
-            if directory.identity_of(linked)? != self.old.identity() {
-                let what = "something took the place of the log while it was rotated";
-                return Err(Error::new(ErrorKind::Moved, what).at_path(self.old.path()));
-            }
+        let file = (name.file(), identity);
+        *self.linked = link_to_archived(directory, name, file, &mut self.last_name)?;
+        if self.linked.is_some() {
             fault::kill_point("linked");
             directory.sync()?;
         }
@@ -157,9 +158,9 @@ impl NameChange<'_> {
         Err(Error::new(ErrorKind::InUse, what).at_path(self.next.path()))
     }
 
-    fn rename_to_archived(&mut self, file: &OsString) -> Result<OsString, Error> {
+    fn rename_to_archived(&mut self, file: (&OsStr, (u64, u64))) -> Result<OsString, Error> {
         let Place { directory, name, .. } = self.place;
-        let path = names::rename_to_archived(directory, name, file, &mut self.last_name)?;
+        let path = rename_to_archived(directory, name, file, &mut self.last_name)?;
         Ok(path.file_name().unwrap_or_default().to_owned())
     }
 

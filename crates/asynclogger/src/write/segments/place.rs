@@ -2,11 +2,16 @@
 
 use std::path::Path;
 
+use super::{
+    existing::{Existing, inspect, refuse_irregular},
+    prepared,
+};
 use crate::{
     Config, Error,
+    format::LogId,
     io::{Directory, WriterLock},
     sync::Arc,
-    write::archive::{ArchiveSettings, LogName, names},
+    write::archive::{ArchiveSettings, LogName},
 };
 
 /// Where a log is written. No other logger writes the log there while this lives.
@@ -21,19 +26,41 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The place of a log at this path, locked.
+    /// The place of a log at this path, locked. `full_name`: that of an event.
     ///
     /// # Errors
     /// [`ErrorKind::InUse`](crate::ErrorKind::InUse), those of the system.
-    pub(super) fn of(path: &Path, config: &Config) -> Result<Place, Error> {
+    pub(super) fn of(
+        path: &Path,
+        config: &Config,
+        full_name: Option<&[u8]>,
+    ) -> Result<Place, Error> {
         let name = LogName::of(path)?;
         let parent = path.parent().unwrap_or(Path::new(""));
         let directory = Arc::new(Directory::open_or_create(parent)?);
         // Before anything is made for it.
-        names::refuse_irregular(&directory, name.file())?;
+        refuse_irregular(&directory, name.file())?;
         let lock = WriterLock::take(&directory, name.base(), name.file(), path)?;
-        let archive = ArchiveSettings::new(config, directory.clone(), name.clone());
+        let mut archive = ArchiveSettings::new(config, directory.clone(), name.clone());
+        if let Some(full_name) = full_name {
+            archive = archive.named(full_name);
+        }
         Ok(Place { directory, name, archive: Arc::new(archive), lock })
+    }
+
+    /// What stands at the log's name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotAFile`](crate::ErrorKind::NotAFile), those of the system.
+    pub(super) fn inspect(&self) -> Result<Existing, Error> {
+        inspect(&self.directory, self.name.file(), self.archive.full_name())
+    }
+
+    /// Removes what earlier sessions of this log prepared here and did not use.
+    pub(super) fn remove_unused(&self, log_id: LogId) {
+        let full_name = self.archive.full_name();
+        // What cannot be removed stays: the next file takes another name.
+        let _ = prepared::remove_unused(&self.directory, &self.name, log_id, full_name);
     }
 
     /// Gives the place up: the log was refused there, and nothing is left of that.

@@ -9,7 +9,8 @@ use crate::{
     Error,
     format::LogId,
     io::Directory,
-    write::archive::{LastName, LogName, names},
+    probe::{Origin, Packing},
+    write::archive::{LastName, LogName, archived_link, open_segment, rename_to_archived},
 };
 
 /// The first hidden name that nothing has.
@@ -43,19 +44,21 @@ pub(super) fn remove_unused(
             break;
         }
         // What cannot be read is nobody's that we know.
-        let Ok(Some((file, state))) = directory.open_regular(&hidden) else { continue };
-        let Ok(Some((start, its_name))) = names::start_and_name(&file) else { continue };
-        if start.log_id != log_id || its_name != full_name {
+        let opened = open_segment(directory, &hidden, Packing::Plain);
+        let Ok(Some((mut source, state))) = opened else { continue };
+        let Ok(Ok(origin)) = Origin::read(&mut source) else { continue };
+        if origin.prefix.log_id != log_id || origin.name != full_name {
             continue;
         }
         // With records it is a segment that was left in the middle of a change of names.
-        let is_unused = state.len <= u64::from(start.align);
+        let is_unused = state.len <= u64::from(origin.prefix.align);
         let has_its_name =
-            state.links > 1 && names::archived_link(directory, name, state.identity)?.is_some();
+            state.links > 1 && archived_link(directory, name, state.identity)?.is_some();
         if is_unused || has_its_name {
             directory.remove_if(&hidden, state.identity)?;
         } else {
-            names::rename_to_archived(directory, name, &hidden, &mut LastName::default())?;
+            let from = (hidden.as_os_str(), state.identity);
+            rename_to_archived(directory, name, from, &mut LastName::default())?;
         }
     }
     Ok(())
@@ -70,7 +73,7 @@ pub(super) fn take_back_link(directory: &Directory, name: &LogName) -> Result<()
     let Some(state) = directory.look_at(name.file())?.filter(|state| state.links > 1) else {
         return Ok(());
     };
-    while let Some(archived) = names::archived_link(directory, name, state.identity)? {
+    while let Some(archived) = archived_link(directory, name, state.identity)? {
         if !directory.remove_if(&archived, state.identity)? {
             break;
         }

@@ -153,7 +153,7 @@ impl BlockFile for MemoryFile {
     }
 
     fn state(&self) -> io::Result<FileState> {
-        Ok(FileState { identity: (0, 0), links: 1, len: self.end })
+        Ok(FileState { identity: (0, 0), links: 1, len: self.end, on_disk: self.end })
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::{collections::HashMap, time::SystemTime};
 
-use super::super::{DamageKind, Reader, Report};
 use crate::{
     Error,
     format::{CHUNK, Metadata, SECTOR, SHARD_HEADER, checksum::crc32c, metadata},
+    read::{DamageKind, Reader, Record, Report, SessionReport},
 };
 
 /// A record as it was delivered; its bytes were found to be those of the file.
@@ -20,7 +20,7 @@ pub(super) struct Delivered {
 }
 
 impl Delivered {
-    pub(super) fn new(record: &super::super::Record<'_>, file: &[u8]) -> Delivered {
+    pub(super) fn new(record: &Record<'_>, file: &[u8]) -> Delivered {
         let at = record.offset() as usize;
         let len = record.bytes().len();
         assert_eq!(file[at..at + 4], (len as u32).to_le_bytes(), "a length at {at:#x}");
@@ -96,7 +96,7 @@ impl Got {
             assert!(before.is_none_or(|before| before < *number), "{number} again: {report:#?}");
         }
         if report.log_id.is_some() {
-            let sum = |of: fn(&super::super::SessionReport) -> u64| {
+            let sum = |of: fn(&SessionReport) -> u64| {
                 report.sessions.iter().map(of).fold(0, u64::saturating_add)
             };
             assert_eq!(sum(|session| session.records), report.records);

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::{
-    super::{Damage, DamageKind, Ending, Format, Loss, SessionReport},
     damage::Damaged,
     input::Input,
     reading::{self, Got},
     segment::{Part, PartKind, Segment, Written},
 };
-use crate::{ErrorKind, format::CHUNK};
+use crate::{
+    ErrorKind,
+    format::CHUNK,
+    read::{Damage, DamageKind, Ending, Format, Loss, SessionReport},
+};
 
 /// Makes a segment, damages it, and holds the report against both.
 pub fn verify_segment(bytes: &[u8]) {

@@ -2,9 +2,9 @@
 
 use std::{fs::File, io, ops::RangeInclusive};
 
-use super::{super::source::read_full, Found};
+use super::{super::positioned::read_full, Located};
 use crate::format::seekable::{
-    BLOCK_HEADER, Entry, FRAME_LEN, FrameHeader, MAX_CONTENT, MAX_FRAME_HEADER, MAX_FRAMES,
+    BLOCK_HEADER, FRAME_LEN, FrameEntry, FrameHeader, MAX_CONTENT, MAX_FRAME_HEADER, MAX_FRAMES,
     TABLE_FOOTER, TABLE_HEADER, block_header,
 };
 
@@ -27,8 +27,8 @@ enum Place {
 ///
 /// Damage is taken for one frame, of the length that all but the last have. If it was more than one, what
 /// follows has not the offset that it says, and is found misplaced.
-pub(super) fn frames(file: &File, stored: u64) -> io::Result<Option<Found>> {
-    let (mut found, mut at) = (Found::new(), 0);
+pub(crate) fn frames(file: &File, stored: u64) -> io::Result<Option<Located>> {
+    let (mut found, mut at) = (Located::new(), 0);
     let (mut regular, mut has_frame) = (None, false);
     // Every block has a header of its own: more of them than this would be read twice, for lies.
     let mut budget = stored / BLOCK_HEADER as u64 + 1;
@@ -59,7 +59,7 @@ pub(super) fn frames(file: &File, stored: u64) -> io::Result<Option<Found>> {
         let stored_len = u32::try_from(end - at).unwrap_or(u32::MAX);
         // `look` gives no content that is too long for a frame.
         let content = u32::try_from(content).unwrap_or_default();
-        found.push((Some(at), Entry { stored: stored_len, content }));
+        found.push((Some(at), FrameEntry { stored: stored_len, content }));
         at = end;
     }
     // What is damage alone is no compressed file; an empty one may have been cut to that.

@@ -1,16 +1,12 @@
 //! The codec of metadata.
 
-use super::{
-    super::{
-        place::{Body, Place, look},
-        source::Source,
+use super::{damage::seal, input::Input};
+use crate::{
+    format::{
+        BlockInfo, CHUNK, ChunkEntry, Kind, MIN_ALIGN, Metadata, Prefix, SECTOR, SHARD_HEADER,
+        metadata::{self, Invalid},
     },
-    damage::seal,
-    input::Input,
-};
-use crate::format::{
-    BlockInfo, CHUNK, ChunkEntry, Kind, MIN_ALIGN, Metadata, Prefix, SECTOR, SHARD_HEADER,
-    metadata::{self, Invalid},
+    probe::{Body, Place, Source, look},
 };
 
 /// Decodes metadata with any fields, under a right checksum or not. What is decoded is encoded to the same

@@ -9,10 +9,10 @@ mod scan;
 use std::{fs::File, io};
 
 use self::inflate::Inflater;
-use super::source::read_full;
+use super::positioned::read_full;
 use crate::format::{
     MIN_ALIGN,
-    seekable::{Entry, Footer, MAX_STORED, TABLE_FOOTER},
+    seekable::{Footer, FrameEntry, MAX_STORED, TABLE_FOOTER},
 };
 
 /// So many decompressed frames are kept: a block is read forward, and its tail once more.
@@ -20,7 +20,7 @@ const KEPT: usize = 3;
 
 /// A compressed segment.
 #[derive(Debug)]
-pub(super) struct Compressed {
+pub(crate) struct Compressed {
     file: File,
     frames: Vec<Frame>,
     len: u64,
@@ -41,13 +41,13 @@ struct Frame {
     at: u64,
     /// Offset of its content in the segment.
     begin: u64,
-    entry: Entry,
+    entry: FrameEntry,
     is_found_damaged: bool,
 }
 
 /// What is wrong with the compressed file; offsets are those of the segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(crate) enum Finding {
     /// The table is missing, damaged, or that of another file.
     SeekTable,
     /// Not all of a frame's content is there, or it has not the frame's checksum.
@@ -56,7 +56,7 @@ pub(super) enum Finding {
 
 impl Compressed {
     /// Finds the frames of a file with `stored` bytes; `None`: it has none that can be read.
-    pub(super) fn open(file: File, stored: u64) -> io::Result<Option<Compressed>> {
+    pub(crate) fn open(file: File, stored: u64) -> io::Result<Option<Compressed>> {
         let (entries, findings) = match read_table(&file, stored)? {
             Some(entries) => (entries, Vec::new()),
             None => match scan::frames(&file, stored)? {
@@ -86,18 +86,18 @@ impl Compressed {
     }
 
     /// Length of the segment, in bytes.
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
     /// What was found since the last call.
-    pub(super) fn take_findings(&mut self) -> Vec<Finding> {
+    pub(crate) fn take_findings(&mut self) -> Vec<Finding> {
         std::mem::take(&mut self.findings)
     }
 
     /// Fills `buffer` from `offset` on; returns less than its length at the end of a frame, and nothing
     /// at the end of the segment.
-    pub(super) fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let end = offset.saturating_add(buffer.len() as u64);
         // What is behind it in its frame is asked for later, and the frame's checksum looked at: unless
         // there is nothing.
@@ -170,10 +170,10 @@ impl Compressed {
 }
 
 /// Where a frame is in the compressed file, unless it is behind the one before; and the frame.
-type Found = Vec<(Option<u64>, Entry)>;
+type Located = Vec<(Option<u64>, FrameEntry)>;
 
 /// The frames by the table at the end of the file; `None`: there is none that can be right.
-fn read_table(file: &File, stored: u64) -> io::Result<Option<Found>> {
+fn read_table(file: &File, stored: u64) -> io::Result<Option<Located>> {
     // The table of a small file is within this.
     let mut end = vec![0; stored.min(4096) as usize];
     read_full(file, stored - end.len() as u64, &mut end)?;

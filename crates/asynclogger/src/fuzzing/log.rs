@@ -2,15 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    super::{Format, Layout, Reader, history::History, source::Source},
-    damage::Damaged,
-    input::Input,
-    reading::Delivered,
-    segment::Segment,
-    verify::Case,
+use super::{damage::Damaged, input::Input, reading::Delivered, segment::Segment, verify::Case};
+use crate::{
+    LogId,
+    probe::Source,
+    read::{Format, Layout, Reader, parts::History},
 };
-use crate::LogId;
 
 /// Makes a log, damages some of its segments, or removes them, and reads it as `LogDir` does.
 pub fn read_log(bytes: &[u8]) {

@@ -1,13 +1,11 @@
 //! The reader against bytes that nobody vouches for: noise, and wrong fields under right checksums.
 
-use super::{
-    super::{Format, Layout, Reader, source::Source},
-    damage::Damaged,
-    input::Input,
-    reading,
-    segment::Segment,
+use super::{damage::Damaged, input::Input, reading, segment::Segment};
+use crate::{
+    ErrorKind,
+    probe::Source,
+    read::{Format, Layout, Reader},
 };
-use crate::ErrorKind;
 
 /// Reads a segment with forged fields, or bare noise.
 ///

@@ -1,13 +1,16 @@
 //! Files of the original, against a reader that is written from section 1 of `docs/format.md` alone.
 
 use super::{
-    super::{Format, Layout, Reader, source::Source},
     damage::Damaged,
     input::Input,
     reading::{self, Delivered},
     segment::Segment,
 };
-use crate::ErrorKind;
+use crate::{
+    ErrorKind,
+    probe::Source,
+    read::{Format, Layout, Reader},
+};
 
 /// Reads a file of the original, by either rule and by the one that is found out; or one of ours, as plain
 /// readers do.

@@ -8,11 +8,21 @@ use std::{
 
 #[cfg(feature = "zstd")]
 use super::compressed::{Compressed, Finding};
+use super::positioned::{read_file, read_full};
 use crate::{Error, ErrorKind, format::ZSTD_MAGIC};
+
+/// How the bytes of a segment are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// As they were written.
+    Plain,
+    /// In frames of zstd, with `.zst` behind the name.
+    Compressed,
+}
 
 /// What is read. Its length is the one last looked at: a file may grow meanwhile.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(crate) struct Source {
     path: PathBuf,
     bytes: Bytes,
     len: u64,
@@ -31,7 +41,7 @@ enum Bytes {
 impl Source {
     /// Opens a regular file for reading. The type is looked at first: opening a FIFO would wait for its
     /// writer. A file that is compressed, by its name or its first bytes, is read as what it was.
-    pub(super) fn open(path: &Path) -> Result<Source, Error> {
+    pub(crate) fn open(path: &Path) -> Result<Source, Error> {
         let cannot_open = |error| Error::io("cannot open", error).at_path(path);
         if !fs::metadata(path).map_err(cannot_open)?.is_file() {
             return Err(Error::new(ErrorKind::NotAFile, "not a regular file").at_path(path));
@@ -46,15 +56,31 @@ impl Source {
     }
 
     /// Opens what a directory says is a regular file, and its name is compressed or not.
-    pub(super) fn open_listed(path: &Path) -> Result<Source, Error> {
+    pub(crate) fn open_listed(path: &Path) -> Result<Source, Error> {
         let source = Source::open_plain(path)?;
         if is_compressed_name(path) { source.decompressed() } else { Ok(source) }
     }
 
+    /// Of a regular file that is open.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotALog`] if it is not compressed though it should be; those of the system.
+    pub(crate) fn of(file: File, path: &Path, packing: Packing) -> Result<Source, Error> {
+        let source = Source::of_plain(file, path)?;
+        match packing {
+            Packing::Plain => Ok(source),
+            Packing::Compressed => source.decompressed(),
+        }
+    }
+
     fn open_plain(path: &Path) -> Result<Source, Error> {
         let cannot_open = |error| Error::io("cannot open", error).at_path(path);
-        let file = File::open(path).map_err(cannot_open)?;
-        let metadata = file.metadata().map_err(cannot_open)?;
+        Source::of_plain(File::open(path).map_err(cannot_open)?, path)
+    }
+
+    fn of_plain(file: File, path: &Path) -> Result<Source, Error> {
+        let failed = |error| Error::io("cannot stat", error).at_path(path);
+        let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
             return Err(Error::new(ErrorKind::NotAFile, "not a regular file").at_path(path));
         }
@@ -91,42 +117,50 @@ impl Source {
         Err(Error::new(ErrorKind::MissingFeature, text).at_path(&self.path))
     }
 
-    pub(super) fn from_bytes(bytes: Vec<u8>) -> Source {
+    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Source {
         let len = bytes.len() as u64;
         Source { path: PathBuf::new(), bytes: Bytes::Memory(bytes), len, stored: None }
     }
 
     /// The path it was opened by; empty for memory.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Of a compressed file, that of the file it was.
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
     /// Whether it is compressed: then nobody writes it any more.
-    pub(super) fn is_compressed(&self) -> bool {
+    pub(crate) fn is_compressed(&self) -> bool {
         self.stored.is_some()
     }
 
     /// Bytes on the medium.
-    pub(super) fn stored(&self) -> u64 {
+    pub(crate) fn stored(&self) -> u64 {
         self.stored.unwrap_or(self.len)
     }
 
     /// What was found wrong with a compressed file since the last call.
     #[cfg(feature = "zstd")]
-    pub(super) fn take_findings(&mut self) -> Vec<Finding> {
+    pub(crate) fn take_findings(&mut self) -> Vec<Finding> {
         match &mut self.bytes {
             Bytes::Compressed(compressed) => compressed.take_findings(),
             _ => Vec::new(),
         }
     }
 
+    /// The file, if it is not compressed.
+    pub(crate) fn into_file(self) -> Option<File> {
+        match self.bytes {
+            Bytes::File(file) => Some(file),
+            _ => None,
+        }
+    }
+
     /// Looks at the length again.
-    pub(super) fn refresh(&mut self) -> Result<u64, Error> {
+    pub(crate) fn refresh(&mut self) -> Result<u64, Error> {
         self.len = match &self.bytes {
             Bytes::Memory(bytes) => bytes.len() as u64,
             #[cfg(feature = "zstd")]
@@ -142,12 +176,12 @@ impl Source {
     }
 
     /// Takes the file for empty until its length is looked at again.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.len = 0;
     }
 
     /// Fills `buffer` from `offset` on; returns less than its length only at the end of the file.
-    pub(super) fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
+    pub(crate) fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             let at = offset.saturating_add(filled as u64);
@@ -179,7 +213,7 @@ impl Source {
 
     /// Reads up to `len` bytes at `offset` into `buffer`, whose length is what there was. Memory is taken
     /// for no more than the file has.
-    pub(super) fn fill(
+    pub(crate) fn fill(
         &mut self,
         offset: u64,
         len: usize,
@@ -193,14 +227,14 @@ impl Source {
     }
 
     #[cfg(any(test, fuzzing))]
-    pub(super) fn change(&mut self, change: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut Vec<u8>)) {
         if let Bytes::Memory(bytes) = &mut self.bytes {
             change(bytes);
         }
     }
 
     #[cfg(any(test, fuzzing))]
-    pub(super) fn append(&mut self, more: &[u8]) {
+    pub(crate) fn append(&mut self, more: &[u8]) {
         if let Bytes::Memory(bytes) = &mut self.bytes {
             bytes.extend_from_slice(more);
         }
@@ -208,35 +242,6 @@ impl Source {
 }
 
 /// Whether a file of this name is compressed. Without its first bytes it still is, only damaged.
-pub(super) fn is_compressed_name(path: &Path) -> bool {
+pub(crate) fn is_compressed_name(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "zst")
-}
-
-/// Fills `buffer` from `offset` on; less than its length only at the end of the file.
-pub(super) fn read_full(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match read_file(file, offset.saturating_add(filled as u64), rest) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
-}
-
-#[cfg(unix)]
-fn read_file(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
-}
-
-#[cfg(windows)]
-fn read_file(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
-}
-
-#[cfg(not(any(unix, windows)))]
-fn read_file(_file: &File, _offset: u64, _buffer: &mut [u8]) -> io::Result<usize> {
-    Err(io::ErrorKind::Unsupported.into())
 }

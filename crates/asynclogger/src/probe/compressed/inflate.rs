@@ -11,7 +11,7 @@ use zstd::{
 use crate::format::seekable::MAX_CONTENT;
 
 /// The beginning of a frame that holds its first block, whatever that is.
-pub(super) const START_STORED: usize = (128 << 10) + 64;
+pub(crate) const START_STORED: usize = (128 << 10) + 64;
 
 /// A stream is fed so much at a time: what comes out in the same call as an error is lost, at first.
 const PIECE: usize = 64;
@@ -20,7 +20,7 @@ const CHECKSUM: usize = 4;
 
 /// Decompresses; its memory is made when it is first needed.
 #[derive(Default)]
-pub(super) struct Inflater {
+pub(crate) struct Inflater {
     whole: Option<Decompressor<'static>>,
 }
 
@@ -37,7 +37,7 @@ impl Inflater {
     /// # Errors
     ///
     /// Only if there is no memory.
-    pub(super) fn inflate(
+    pub(crate) fn inflate(
         &mut self,
         input: &[u8],
         len: usize,
@@ -63,7 +63,7 @@ impl Inflater {
     /// that was. What is behind it may be anything.
     ///
     /// It does not depend on how much `content` takes: who has seen the beginning finds no other one later.
-    pub(super) fn inflate_beginning(
+    pub(crate) fn inflate_beginning(
         &mut self,
         input: &[u8],
         content: &mut [u8],

@@ -3,13 +3,15 @@
 use std::ops::Range;
 
 use super::{
-    super::{Ending, Format, Reader},
     damage::Damaged,
     input::Input,
     reading::{self, Delivered},
     segment::{PartKind, Segment},
 };
-use crate::format::SECTOR;
+use crate::{
+    format::SECTOR,
+    read::{Ending, Format, Reader},
+};
 
 /// Reads a file that grows, or whose parts are written in any order, as a logger with several writes in
 /// flight does.

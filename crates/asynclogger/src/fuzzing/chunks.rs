@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 
-use super::{
-    super::block::{self, Checked},
-    input::Input,
-};
-use crate::format::{
-    BlockInfo, CHUNK, ChunkEntry, MIN_ALIGN, RECORD_HEADER, SHARD_HEADER, block::data_len,
-    record::Records,
+use super::input::Input;
+use crate::{
+    format::{
+        BlockInfo, CHUNK, ChunkEntry, MIN_ALIGN, RECORD_HEADER, SHARD_HEADER, block::data_len,
+        record::Records,
+    },
+    read::parts::{self, Checked},
 };
 
 /// Chunks of the longest data part.
@@ -25,7 +25,7 @@ pub fn check_block(bytes: &[u8]) {
         let mut input = Input(bytes);
         let mut plan = Plan::new(&mut input, data);
         plan.forge(&mut input, data);
-        if block::is_consistent(&plan.info, &plan.table) {
+        if plan.info.fits(&plan.table) {
             let len = plan.len.min(data.len());
             plan.check(&data[..len]);
         } else {
@@ -121,7 +121,7 @@ impl Plan {
 
     fn check(&self, data: &[u8]) {
         let Plan { info, table, good, .. } = self;
-        let checked = block::check(data, info, table, good);
+        let checked = parts::check(data, info, table, good);
         let taken = self.records_of(&checked, data);
         assert_eq!(checked.records, taken.len() as u64);
         assert_eq!(checked.records + checked.lost(), u64::from(info.records), "{self:?}");
@@ -150,7 +150,7 @@ impl Plan {
 
     /// What was delivered from some chunks before is taken out, and nothing else.
     fn check_delivered(&self, checked: &Checked, taken: &[(u64, usize, usize)], data: &[u8]) {
-        let runs = block::without_delivered(data, &checked.runs, &self.delivered);
+        let runs = parts::without_delivered(data, &checked.runs, &self.delivered);
         let left = self.records_of(&Checked { runs, ..Checked::default() }, data);
         let was_delivered = |(_, at, end): &&(u64, usize, usize)| {
             self.delivered[at / CHUNK..=(end - 1) / CHUNK].iter().all(|delivered| *delivered)

@@ -9,32 +9,35 @@ use std::{
 
 use super::{
     ArchiveSettings, ArchivedSegment,
-    catalog::{self, Listed},
-    content::Content,
+    catalog::{self, Candidate},
     deleting,
     queue::{Queue, Work},
 };
 use crate::{
-    Archived, Compression, Error, ErrorKind,
+    Archived, Compression, Error,
+    format::Lineage,
     format::time::from_nanoseconds,
     io::{Cause, FileState},
+    probe::{Packing, Tally},
     sync::lock,
     write::{
-        archive::names::{self, Form, Lineage, compressed_name},
+        archive::{names::compressed_name, past::open_proved},
         common::{fault, panicked},
     },
 };
 
-pub(super) struct Worker<'a> {
+pub(super) struct Archiver<'a> {
     queue: &'a Queue,
 }
 
 /// A segment, open and known to be the one that is meant.
-struct Open {
+struct OpenSegment {
     name: OsString,
     file: File,
     state: FileState,
     lineage: Lineage,
+    /// What is in it, if somebody wants to know.
+    tally: Tally,
 }
 
 /// What became of a segment.
@@ -45,9 +48,9 @@ enum Final {
     Left,
 }
 
-impl<'a> Worker<'a> {
-    pub(super) fn new(queue: &'a Queue) -> Worker<'a> {
-        Worker { queue }
+impl<'a> Archiver<'a> {
+    pub(super) fn new(queue: &'a Queue) -> Archiver<'a> {
+        Archiver { queue }
     }
 
     pub(super) fn work(&self) {
@@ -100,7 +103,7 @@ impl<'a> Worker<'a> {
     }
 
     fn sweep(&self, settings: &ArchiveSettings, active: Lineage) {
-        tell_or(settings, deleting::remove_parts(settings), ());
+        tell_or(settings, deleting::remove_parts(settings, active), ());
         let files = tell_or(settings, catalog::list(settings), Vec::new());
         let left = self.settle_pairs(settings, files, active);
         self.compress_rest(settings, &left, active);
@@ -112,12 +115,12 @@ impl<'a> Worker<'a> {
     fn settle_pairs(
         &self,
         settings: &ArchiveSettings,
-        files: Vec<Listed>,
+        files: Vec<Candidate>,
         active: Lineage,
-    ) -> Vec<Listed> {
-        let compressed: HashSet<OsString> = names_of(&files, Form::Compressed);
+    ) -> Vec<Candidate> {
+        let compressed: HashSet<OsString> = names_of(&files, Packing::Compressed);
         let (pairs, rest): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| {
-            file.form == Form::Plain && compressed.contains(&compressed_name(&file.name))
+            file.packing == Packing::Plain && compressed.contains(&compressed_name(&file.name))
         });
         for (name, lineage) in self.of_log(settings, &pairs, active) {
             if self.queue.is_stopping() {
@@ -126,10 +129,9 @@ impl<'a> Worker<'a> {
             let Some(open) = tell_or(settings, open(settings, &name, lineage), None) else {
                 continue;
             };
-            let content = content(settings, &open);
             match self.give_way(settings, &open) {
                 Ok(Final::Done { name, bytes, compressed }) => {
-                    tell_archived(settings, &open, content, (&name, bytes, compressed));
+                    tell_archived(settings, &open, (&name, bytes, compressed));
                 }
                 Ok(Final::Left) => {}
                 Err(error) => settings.tell(&error),
@@ -139,14 +141,14 @@ impl<'a> Worker<'a> {
     }
 
     /// Compresses all segments that are not, the oldest first, if they are to be.
-    fn compress_rest(&self, settings: &ArchiveSettings, files: &[Listed], active: Lineage) {
+    fn compress_rest(&self, settings: &ArchiveSettings, files: &[Candidate], active: Lineage) {
         if settings.compression == Compression::Off {
             return;
         }
-        let compressed = names_of(files, Form::Compressed);
-        let plain: Vec<Listed> = files
+        let compressed = names_of(files, Packing::Compressed);
+        let plain: Vec<Candidate> = files
             .iter()
-            .filter(|file| file.form == Form::Plain)
+            .filter(|file| file.packing == Packing::Plain)
             .filter(|file| !compressed.contains(&compressed_name(&file.name)))
             .cloned()
             .collect();
@@ -174,14 +176,14 @@ impl<'a> Worker<'a> {
     fn of_log(
         &self,
         settings: &ArchiveSettings,
-        files: &[Listed],
+        files: &[Candidate],
         active: Lineage,
     ) -> Vec<(OsString, Lineage)> {
         let mut catalog = lock(&settings.catalog);
         let mut found: Vec<(OsString, Lineage)> = files
             .iter()
             .filter_map(|file| {
-                let lineage = catalog.lineage(&settings.directory, file)?;
+                let lineage = catalog.lineage(&settings.directory, file, &settings.full_name)?;
                 let is_ours = lineage.log_id == active.log_id && lineage.segment < active.segment;
                 is_ours.then(|| (file.name.clone(), lineage))
             })
@@ -191,11 +193,10 @@ impl<'a> Worker<'a> {
     }
 
     /// Gives a segment its final form, and tells of it.
-    fn finish(&self, settings: &ArchiveSettings, open: &Open) -> Result<(), Cause> {
-        let content = content(settings, open);
+    fn finish(&self, settings: &ArchiveSettings, open: &OpenSegment) -> Result<(), Cause> {
         match self.compress(settings, open) {
             Ok(Final::Done { name, bytes, compressed }) => {
-                tell_archived(settings, open, content, (&name, bytes, compressed));
+                tell_archived(settings, open, (&name, bytes, compressed));
                 Ok(())
             }
             Ok(Final::Left) => Ok(()),
@@ -207,32 +208,32 @@ impl<'a> Worker<'a> {
     }
 
     #[cfg(not(feature = "zstd"))]
-    fn compress(&self, _: &ArchiveSettings, open: &Open) -> Result<Final, Error> {
+    fn compress(&self, _: &ArchiveSettings, open: &OpenSegment) -> Result<Final, Error> {
         Ok(Final::of_plain(open))
     }
 
     #[cfg(feature = "zstd")]
-    fn compress(&self, settings: &ArchiveSettings, open: &Open) -> Result<Final, Error> {
+    fn compress(&self, settings: &ArchiveSettings, open: &OpenSegment) -> Result<Final, Error> {
         let Compression::Zstd { level } = settings.compression else {
             return Ok(Final::of_plain(open));
         };
-        if settings.directory.look_at(&compressed_name(&open.name))?.is_some() {
+        if settings.directory.identity_of(&compressed_name(&open.name))?.is_some() {
             return self.give_way(settings, open);
         }
         let pace = super::pace::Pace::new(settings.rate);
-        let became = open.source(settings).compress(level, |done| self.between(pace.due(done)))?;
+        let became = open.segment(settings).compress(level, |done| self.between(pace.due(done)))?;
         Ok(became.into())
     }
 
     #[cfg(not(feature = "zstd"))]
-    fn give_way(&self, _: &ArchiveSettings, _: &Open) -> Result<Final, Error> {
+    fn give_way(&self, _: &ArchiveSettings, _: &OpenSegment) -> Result<Final, Error> {
         Ok(Final::Left)
     }
 
     #[cfg(feature = "zstd")]
-    fn give_way(&self, settings: &ArchiveSettings, open: &Open) -> Result<Final, Error> {
+    fn give_way(&self, settings: &ArchiveSettings, open: &OpenSegment) -> Result<Final, Error> {
         let pace = super::pace::Pace::new(settings.rate);
-        Ok(open.source(settings).give_way(|done| self.between(pace.due(done)))?.into())
+        Ok(open.segment(settings).give_way(|done| self.between(pace.due(done)))?.into())
     }
 
     /// Waits within a long piece of work, and does what cannot wait for its end.
@@ -250,7 +251,7 @@ impl<'a> Worker<'a> {
 }
 
 impl Final {
-    fn of_plain(open: &Open) -> Final {
+    fn of_plain(open: &OpenSegment) -> Final {
         Final::Done { name: open.name.clone(), bytes: open.state.len, compressed: false }
     }
 }
@@ -267,62 +268,54 @@ impl From<super::compressing::Became> for Final {
 }
 
 #[cfg(feature = "zstd")]
-impl Open {
-    fn source<'a>(&'a self, settings: &'a ArchiveSettings) -> super::compressing::Source<'a> {
-        let Open { name, file, state, lineage } = self;
+impl OpenSegment {
+    fn segment<'a>(&'a self, settings: &'a ArchiveSettings) -> super::compressing::Segment<'a> {
+        let OpenSegment { name, file, state, lineage, .. } = self;
         let (state, lineage) = (*state, *lineage);
-        super::compressing::Source { directory: &settings.directory, name, file, state, lineage }
+        super::compressing::Segment { directory: &settings.directory, name, file, state, lineage }
     }
 }
 
 /// Opens a file that is not compressed, if it still is this segment. `None`: it is gone.
-fn open(settings: &ArchiveSettings, name: &OsStr, lineage: Lineage) -> Result<Option<Open>, Error> {
-    let path = settings.directory.path().join(name);
-    let Some((file, state)) = settings.directory.open_regular(name)? else {
+fn open(
+    settings: &ArchiveSettings,
+    name: &OsStr,
+    lineage: Lineage,
+) -> Result<Option<OpenSegment>, Error> {
+    let (directory, segment) = (&settings.directory, (lineage, &settings.full_name[..]));
+    let proved = open_proved(directory, (name, Packing::Plain), segment)?;
+    let Some((mut source, state, origin)) = proved else {
         return Ok(None);
     };
-    let start = names::archived_start(&file, Form::Plain)
-        .map_err(|error| Error::io("cannot read", error).at_path(&path))?;
-    if start.as_ref().map(names::lineage) != Some(lineage) {
-        let what = "this is not the segment that was archived under this name";
-        return Err(Error::new(ErrorKind::NotALog, what).at_path(&path));
-    }
-    Ok(Some(Open { name: name.to_owned(), file, state, lineage }))
-}
-
-/// What is in a segment, if somebody wants to know. What cannot be read of it counts as nothing.
-fn content(settings: &ArchiveSettings, open: &Open) -> Content {
-    if !settings.has_on_archived() {
-        return Content::default();
-    }
-    let failed = |error| {
-        Error::io("cannot read", error).at_path(&settings.directory.path().join(&open.name))
+    let tally = match settings.has_on_archived() {
+        true => tell_or(settings, origin.tally(&mut source), Tally::default()),
+        false => Tally::default(),
     };
-    let content = Content::of(&open.file, open.lineage).map_err(failed);
-    tell_or(settings, content, Content::default())
+    let name = name.to_owned();
+    Ok(source.into_file().map(|file| OpenSegment { name, file, state, lineage, tally }))
 }
 
 fn tell_archived(
     settings: &ArchiveSettings,
-    open: &Open,
-    content: Content,
+    open: &OpenSegment,
     (name, file_bytes, compressed): (&OsStr, u64, bool),
 ) {
+    let Tally { records, payload, times } = open.tally;
     settings.tell_archived(&Archived {
         path: settings.directory.path().join(name),
         log_id: open.lineage.log_id,
         segment: open.lineage.segment,
-        records: content.records,
-        payload_bytes: content.payload,
+        records,
+        payload_bytes: payload,
         file_bytes,
-        first_time: content.times.map(|(first, _)| from_nanoseconds(first)),
-        last_time: content.times.map(|(_, last)| from_nanoseconds(last)),
+        first_time: times.map(|(first, _)| from_nanoseconds(first)),
+        last_time: times.map(|(_, last)| from_nanoseconds(last)),
         compressed,
     });
 }
 
-fn names_of(files: &[Listed], form: Form) -> HashSet<OsString> {
-    files.iter().filter(|file| file.form == form).map(|file| file.name.clone()).collect()
+fn names_of(files: &[Candidate], packing: Packing) -> HashSet<OsString> {
+    files.iter().filter(|file| file.packing == packing).map(|file| file.name.clone()).collect()
 }
 
 /// The value, or what stands for it after the error was told.
