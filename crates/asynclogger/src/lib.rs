@@ -29,9 +29,11 @@
 //!
 //! Writing needs Linux; reading does not.
 //!
-//! Features, none of them on by default: `local-time` ([`Rotation::local_time`]) and `zstd`
-//! ([`Compression::Zstd`]).
+//! Features: `io-uring` (on by default; without it, and where the system refuses it, blocks are written by
+//! `pwritev2`), `local-time` ([`Rotation::local_time`]) and `zstd` ([`Compression::Zstd`], and reading what it
+//! made; brings a C library).
 #![deny(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 mod config;
@@ -70,6 +72,7 @@ pub use crate::{
     },
 };
 #[cfg(target_os = "linux")]
+#[cfg_attr(docsrs, doc(cfg(target_os = "linux")))]
 pub use crate::{
     logger::Logger,
     manager::{EventLogger, LoggerManager},

@@ -39,11 +39,10 @@ pub(crate) use self::{
     background::yield_to_all_others,
     cause::Cause,
     closed_file::ClosedFile,
-    descriptor::read_dir,
     direct::{
         Alignment, OpenRequest, OpenedFile, ReopenForm, alignment_in, open_file, reopen_file,
     },
-    directory::Directory,
+    directory::{Directory, Irregular},
     driver::Driver,
     limits::descriptor_limit,
     lock::{EventsLock, WriterLock, is_written, lock_name},

@@ -140,16 +140,19 @@ impl LogDir {
     }
 
     /// The id that the segments share; `None` for a file of the original and an empty file.
+    #[must_use]
     pub fn log_id(&self) -> Option<LogId> {
         self.log_id
     }
 
     /// The segments, in order.
+    #[must_use]
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
     /// The numbers of segments that are not there, though one before and one after them is.
+    #[must_use]
     pub fn missing(&self) -> Vec<RangeInclusive<u64>> {
         let pairs = self.segments.iter().zip(self.segments.iter().skip(1));
         let missing = pairs.filter_map(|(before, after)| {
@@ -227,6 +230,7 @@ impl LogDir {
     }
 
     /// The reader of the segment at hand.
+    #[must_use]
     pub fn reader(&self) -> Option<&Reader> {
         self.reader.as_ref()
     }

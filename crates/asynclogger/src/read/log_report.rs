@@ -11,6 +11,7 @@ use crate::{Dropped, LogId};
 
 /// What reading a whole log found.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
 #[non_exhaustive]
 pub struct LogReport {
     /// The log; `None` for a file of the original and an empty file.
@@ -94,6 +95,7 @@ impl LogReport {
     }
 
     /// All drops that the sessions declare.
+    #[must_use]
     pub fn dropped(&self) -> Dropped {
         self.sessions
             .iter()

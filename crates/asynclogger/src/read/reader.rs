@@ -42,6 +42,7 @@ impl ReadOptions {
 /// The file may be read while it is written. After the end (`None`) a later call looks whether the file has
 /// grown, and goes on if so.
 #[derive(Debug)]
+#[must_use]
 pub struct Reader {
     pub(crate) source: Source,
     walk: Walk,

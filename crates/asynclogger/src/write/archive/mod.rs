@@ -13,6 +13,6 @@ pub(super) use self::{
     archivist::{ArchiveSettings, ArchivedSegment, WholeDirectory},
     names::LogName,
     past::{full_name_of, last_segment, open_segment},
-    renaming::{LastName, rename_to_archived, set_aside},
+    renaming::{LastName, archived_link, link_to_archived, rename_to_archived, set_aside},
 };
 pub(super) use crate::format::Lineage;

@@ -55,11 +55,15 @@ impl LogName {
         &self.base
     }
 
-    /// Name of the next segment's file while it is prepared.
-    pub(crate) fn prepared(&self) -> OsString {
+    /// Name of the next segment's file while it is prepared. There is more than one, for the case that something
+    /// else has it.
+    pub(crate) fn prepared(&self, number: u32) -> OsString {
         let mut name = OsString::from(".");
         name.push(&self.base);
         name.push(".next");
+        if number > 0 {
+            name.push(format!(".{number}"));
+        }
         name
     }
 

@@ -1,14 +1,14 @@
 //! A file of a log gets an archived name: one that is free, and never over a file.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     io,
     path::PathBuf,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use super::names::{LogName, compressed_name};
-use crate::{Error, ErrorKind, io::Directory};
+use crate::{Error, ErrorKind, io::Directory, probe::Packing};
 
 /// Which file it is: device and inode.
 type Identity = (u64, u64);
@@ -77,6 +77,62 @@ pub(in crate::write) fn rename_to_archived(
     }
     let every = io::Error::from(io::ErrorKind::AlreadyExists);
     Err(Error::io("cannot find a free archived name", every).at_path(&directory.path().join(file)))
+}
+
+/// Gives the file of the directory that has this name and identity an archived name that is free, beside the name
+/// that it has: `None` if that cannot be done here.
+///
+/// # Errors
+/// [`ErrorKind::InUse`] if another file has taken the name meanwhile. Those of the system.
+pub(in crate::write) fn link_to_archived(
+    directory: &Directory,
+    name: &LogName,
+    (file, identity): (&OsStr, Identity),
+    last: &mut LastName,
+) -> Result<Option<OsString>, Error> {
+    let now = SystemTime::now();
+    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let first = if last.second == second { last.number.saturating_add(1) } else { 0 };
+    for number in first..u32::MAX {
+        let archived = name.archived(now, number);
+        match directory.link_to_new(file, &archived)? {
+            None => return Ok(None),
+            Some(false) => continue,
+            Some(true) => {}
+        }
+        let linked = directory.identity_of(&archived)?;
+        if linked == Some(identity) && directory.identity_of(&compressed_name(&archived))?.is_none()
+        {
+            *last = LastName { second, number };
+            return Ok(Some(archived));
+        }
+        // The name was made just now, and the file has its other one.
+        if let Some(linked) = linked {
+            directory.remove_if(&archived, linked)?;
+        }
+        if linked != Some(identity) {
+            let what = "another file took this name while it was to be linked";
+            return Err(Error::new(ErrorKind::InUse, what).at_path(&directory.path().join(file)));
+        }
+    }
+    Ok(None)
+}
+
+/// The archived name of a file that has one beside its other names.
+///
+/// # Errors
+/// Those of the system.
+pub(in crate::write) fn archived_link(
+    directory: &Directory,
+    name: &LogName,
+    identity: Identity,
+) -> Result<Option<OsString>, Error> {
+    for archived in directory.names(|other| name.packing_of(other) == Some(Packing::Plain))? {
+        if directory.identity_of(&archived)? == Some(identity) {
+            return Ok(Some(archived));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

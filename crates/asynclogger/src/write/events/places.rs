@@ -8,7 +8,7 @@ use std::{
 use super::name::{EventName, archived_base, fnv1a, folded};
 use crate::{
     Error, ErrorKind,
-    io::{Directory, read_dir},
+    io::Directory,
     sync::Arc,
     write::archive::{LogName, full_name_of},
 };
@@ -35,11 +35,8 @@ impl Places {
     /// # Errors
     /// Those of the system.
     pub(super) fn read(directory: Arc<Directory>) -> Result<Places, Error> {
-        let failed =
-            |error| Error::io("cannot read the directory", error).at_path(directory.path());
         let (mut taken, mut past) = (HashMap::new(), HashSet::new());
-        for entry in read_dir(directory.path()).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
+        for name in directory.names(|_| true)? {
             let Some(name) = name.to_str() else { continue };
             let plain = name.strip_suffix(".zst").unwrap_or(name);
             let Some(base) = plain.strip_suffix(".log").filter(|base| !base.starts_with('.'))

@@ -144,7 +144,7 @@ impl Worker {
                     Err(panic) => {
                         self.panicked(&*panic);
                         let until = Instant::now().checked_add(PAUSE);
-                        self.shared.bell.sleep(until, || false);
+                        self.shared.bell.sleep(Sleep::Timed, until, || false);
                     }
                 }
             }
@@ -380,7 +380,8 @@ impl Worker {
         let deadline = self.deadline.filter(|_| self.pass.is_none());
         let all = [look.map(|look| now + look), wake, deadline, self.gives_up_at()];
         let wake_at = all.into_iter().flatten().chain(hot).min();
-        self.shared.bell.sleep(wake_at, || self.has_news());
+        let sleep = Sleep::of(self.deadline.is_some());
+        self.shared.bell.sleep(sleep, wake_at, || self.has_news());
     }
 
     /// Looked at between the announcement of a sleep and the sleep.

@@ -127,7 +127,8 @@ impl Worker {
                 // may happen again at once.
                 Err(panic) => {
                     self.panicked(&*panic);
-                    self.bell.sleep(Instant::now().checked_add(pause), || false);
+                    let until = Instant::now().checked_add(pause);
+                    self.bell.sleep(Sleep::Timed, until, || false);
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
             }
@@ -239,7 +240,8 @@ impl Worker {
         let now = Instant::now();
         self.arm(now);
         let wake_at = self.writers.iter().filter_map(|writer| writer.wake_at(now)).min();
-        self.bell.sleep(wake_at, || self.has_news());
+        let is_armed = self.writers.iter().all(LogWriter::is_armed);
+        self.bell.sleep(Sleep::of(is_armed), wake_at, || self.has_news());
     }
 
     /// Looked at between the announcement of a sleep and the sleep.

@@ -114,15 +114,9 @@ impl LogWriter {
         self.outbox.has_room() && !self.active.is_turning()
     }
 
-    /// Makes the next attempt now, whatever the backoff says.
-    fn hurry(&mut self, now: Instant) {
-        self.outbox.hurry(now);
-        self.active.hurry();
-    }
-
     /// Whether something failed and was not made good yet.
     pub(crate) fn is_troubled(&self) -> bool {
-        self.outbox.is_troubled() || self.active.turn_at().is_some()
+        self.outbox.is_troubled()
     }
 
     /// The number of the log in its pool.
@@ -266,7 +260,7 @@ impl LogWriter {
             busy = true;
         }
         if self.log.has_new_room() {
-            self.hurry(now);
+            self.outbox.hurry(now);
             self.rotator.release();
         }
         if self.is_troubled() {
@@ -275,7 +269,7 @@ impl LogWriter {
             let ticket = self.log.gate().open_request().map(|request| request.ticket);
             if ticket > self.asked {
                 self.asked = ticket;
-                self.hurry(now);
+                self.outbox.hurry(now);
                 busy = true;
             }
         } else if self.pass.is_none() {
@@ -295,11 +289,12 @@ impl LogWriter {
             busy |= self.try_to_end();
         }
         busy |= self.work_outbox(now);
+        busy |= self.change_names_if_drained(now);
         if self.hand.is_none() {
             busy |= self.rotate_if_due(0, now);
         }
         self.prepare_ahead(now);
-        busy |= self.advance_pass();
+        busy |= self.advance_pass(now);
         if !self.outbox.is_troubled() && self.active.may_go_home(now) {
             self.go_home(now);
             busy = true;
@@ -326,7 +321,7 @@ impl LogWriter {
     }
 
     /// Looks whether all that the pass waits for has happened, and completes it then.
-    fn advance_pass(&mut self) -> bool {
+    fn advance_pass(&mut self, now: Instant) -> bool {
         let Some(pass) = &mut self.pass else {
             return false;
         };
@@ -375,8 +370,9 @@ impl LogWriter {
             && self.active.segment().has_records()
             && self.closing.ended().is_none()
         {
+            pass.is_rotating = true;
             if let Err(error) = self.rotate() {
-                self.failed(&error);
+                self.could_not_rotate(&error, now);
             }
             return true;
         }

@@ -17,7 +17,7 @@ use super::{
     log_writer::LogWriter,
 };
 use crate::{
-    Config, Durability, LogError, Overflow, Position,
+    Config, Durability, LogError, Overflow, Position, Rotation,
     format::MIN_ALIGN,
     sync::{Arc, AtomicU64, Ordering, lock},
     write::{
@@ -53,6 +53,10 @@ struct Size {
 
 impl Model {
     fn new(size: Size, overflow: Overflow, interval: Duration) -> Model {
+        Model::rotating(size, overflow, interval, Rotation::default())
+    }
+
+    fn rotating(size: Size, overflow: Overflow, interval: Duration, rotation: Rotation) -> Model {
         let capacity = 8 + size.records * RECORD_LEN;
         let pool = Arc::new(Pool::new(size.buffers, capacity, MIN_ALIGN).expect("pool"));
         let bell = Arc::new(Bell::new().expect("bell"));
@@ -70,6 +74,7 @@ impl Model {
         let log = Arc::new(log.expect("log"));
         let (segment, written) = file::segment();
         let config = Config::new("").flush_interval(interval).durability(Durability::None);
+        let config = config.rotation(rotation);
         let orders = Arc::new(Orders::default());
         lock(&orders.new).push(LogWriter::new(
             log.clone(),
@@ -366,6 +371,26 @@ fn loom_the_first_buffer_arms_the_interval() {
         let seen = written.clone();
         let flusher = spawn(move || work_until(worker, || seen.records() == 1));
         let accepted = append_some(&log, 0, 1, 1);
+        flusher.join().expect("flusher");
+        written.verify(&accepted);
+    });
+}
+
+/// (g) A flusher that sleeps until a rotation has not begun the interval: the first record has to wake it.
+#[test]
+fn loom_a_deadline_of_another_kind_is_no_interval() {
+    check("a deadline of another kind is no interval", 3, || {
+        let size = Size { shards: 1, buffers: 2, records: 2 };
+        let rotation = Rotation::new().max_age(NEVER);
+        let Model { log, mut worker, written } =
+            Model::rotating(size, Overflow::Drop, AT_ONCE, rotation);
+        // Only a segment with a record has an age.
+        let mut accepted = append_some(&log, 0, 1, 1);
+        log.shards()[0].seal_idle(log.pool(), 0);
+        finish(&mut worker);
+        let seen = written.clone();
+        let flusher = spawn(move || work_until(worker, || seen.records() == 2));
+        accepted.extend(append_some(&log, 0, 2, 1));
         flusher.join().expect("flusher");
         written.verify(&accepted);
     });

@@ -149,7 +149,7 @@ impl Outbox {
     }
 
     /// Whether all that was put in is as safe as it has to be, and durable.
-    fn is_drained(&self) -> bool {
+    pub(super) fn is_drained(&self) -> bool {
         self.parts.is_empty() && self.is_quiet() && self.safety.durable() >= self.next()
     }
 
@@ -215,7 +215,7 @@ impl Outbox {
 
     /// Leaves this segment as it is, with all that is not as safe as it has to be.
     pub(super) fn abandon_segment(&mut self, now: Instant) {
-        self.trouble.force(Reaction::NextSegment, now);
+        self.trouble.abandon_file(now);
     }
 
     /// When the next attempt is made though nothing completes.
@@ -236,8 +236,12 @@ impl Outbox {
         busy |= self.submit_due(round);
         busy |= self.submit_barrier(round);
         let oldest = self.parts.oldest().into_iter().chain(self.safety.waits_since()).min();
-        let is_troubled = self.trouble.is_there() || round.active.turn_at().is_some();
-        self.gauge.show(oldest, is_troubled, round.active.segment().file(), round.progress);
+        self.gauge.show(
+            oldest,
+            self.trouble.is_there(),
+            round.active.segment().file(),
+            round.progress,
+        );
         busy
     }
 
@@ -310,8 +314,8 @@ impl Outbox {
     /// Keeps what failed; what is done about it is done when nothing is in flight any more.
     #[cold]
     fn failed(&mut self, failed: Failed, cause: Cause, round: &Round<'_>) {
-        // With nothing to move, another segment is no help.
-        let movable = !self.parts.is_empty();
+        // With nothing to move another segment is no help, unless this one is no place for what comes.
+        let movable = !self.parts.is_empty() || failed == Failed::Open;
         let proven = movable && round.active.segment().is_proven();
         let elsewhere = movable && round.active.has_elsewhere();
         self.trouble.failed(failed, round.now, |failures| Situation {
@@ -346,6 +350,7 @@ impl Outbox {
                     self.trouble.could_not_move(reaction, round.now);
                     return true;
                 }
+                self.trouble.moved();
                 if elsewhere {
                     round.progress.degrade(Degraded::Away);
                 }
@@ -431,30 +436,25 @@ impl Outbox {
         }
     }
 
-    /// Goes on in the next segment, once all of this one is durable.
+    /// Goes on in the next segment, once the end of this one is durable.
     fn take_turn(&mut self, round: &mut Round<'_>) -> bool {
         if !self.is_drained() || !round.active.is_turning() {
             return false;
         }
-        match round.active.take_turn(self.next_sequence(), round.now) {
-            Ok(None) => false,
-            Ok(Some(changed)) => {
-                self.changed(changed, round);
-                true
-            }
-            Err(error) => {
-                round.failed(error);
-                true
-            }
-        }
+        let Some(changed) = round.active.take_turn() else {
+            return false;
+        };
+        self.changed(changed, round);
+        true
     }
 
     /// The log goes on in another segment.
     fn changed(&mut self, changed: Changed, round: &mut Round<'_>) {
-        let Changed { mut old, over, home } = changed;
+        let Changed { mut old, over, home, remark } = changed;
         old.trim();
         self.parts.begin_file();
         round.happened.push(Happened::SegmentBegun);
+        round.happened.extend(remark.map(Happened::Failed));
         round.happened.extend(over.map(Happened::SegmentOver));
         if home {
             round.progress.restore(Degraded::Away);

@@ -24,6 +24,8 @@ pub(in crate::write) struct Pass {
     pub(super) goal: Option<u64>,
     /// Whether the log is to go on in the next segment then.
     pub(super) rotate: bool,
+    /// Whether the log is on its way to the next segment for whoever asked.
+    pub(super) is_rotating: bool,
     /// Whether the active file was looked for, since it was asked for.
     pub(super) looked: bool,
 }
@@ -35,7 +37,9 @@ impl Pass {
         let rotate = request.is_some_and(|request| request.rotate);
         let (targets, claimed) = (Vec::new(), Vec::new());
         let look_again = LOOK_MIN;
-        let mut pass = Pass { ticket, targets, claimed, look_again, goal: None, rotate, looked };
+        let (goal, is_rotating) = (None, false);
+        let mut pass =
+            Pass { ticket, targets, claimed, look_again, goal, rotate, is_rotating, looked };
         for (number, shard) in log.shards().iter().enumerate() {
             // Read before the attempt: the buffer that is active now is below the next generation.
             let active = shard.word().generation();

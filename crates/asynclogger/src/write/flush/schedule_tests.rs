@@ -28,9 +28,9 @@ use crate::{
     read::tests::read_segments,
     sync::{Arc, Ordering, lock},
     write::{
-        archive::{ArchivedSegment, Lineage},
+        archive::Lineage,
         common::{Ending, fault},
-        segments::{NextSegment, Segment, Standing, Zone},
+        segments::{NextSegment, Promoted, Segment, Standing, Zone},
         swap::{Bell, Local, Log, LogParts, Pool},
     },
 };
@@ -73,14 +73,18 @@ impl NextSegment for FaultFiles {
 
     fn promote(
         &mut self,
-        old: &Segment,
+        old: &mut Segment,
         next: &mut Segment,
         first_sequence: u64,
-    ) -> Result<Option<ArchivedSegment>, Error> {
+    ) -> Result<Promoted, Error> {
         next.begin_with(old.lineage().segment, first_sequence, b"schedule")?;
         // A rename that may fail.
         self.disk.rename().map_err(|error| Error::io("cannot rename", error))?;
-        Ok(None)
+        Ok(Promoted::default())
+    }
+
+    fn has_prepared(&self, _: &Segment) -> bool {
+        true
     }
 
     fn has_elsewhere(&self) -> bool {
@@ -95,7 +99,7 @@ impl NextSegment for FaultFiles {
         unreachable!("it is never away")
     }
 
-    fn discard(&mut self) {
+    fn discard(&mut self, _: Segment) {
         self.disk.remove_last();
     }
 

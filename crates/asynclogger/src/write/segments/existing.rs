@@ -1,16 +1,15 @@
 //! What stands at the names that a log is about to take, and what may be done with it.
 //!
-//! Nothing is ever overwritten or truncated here: a file is continued or renamed. What is removed was proved
-//! to be ours.
+//! Nothing is ever overwritten, truncated or removed here: a file is continued or renamed.
 
-use std::{ffi::OsStr, fs};
+use std::ffi::OsStr;
 
 use crate::{
     Error, ErrorKind,
     format::Lineage,
-    io::Directory,
+    io::{Directory, Irregular},
     probe::{Origin, Packing, Source},
-    write::archive::{LastName, LogName, open_segment, rename_to_archived},
+    write::archive::open_segment,
 };
 
 /// What stands at the path of a log.
@@ -18,7 +17,9 @@ use crate::{
 pub(super) enum Existing {
     Nothing,
     /// A regular file without a byte.
-    Empty,
+    Empty {
+        identity: (u64, u64),
+    },
     /// Ours, and closed: may be continued at its end.
     Clean {
         /// Which file it is: device and inode.
@@ -53,15 +54,13 @@ pub(super) fn inspect(
     full_name: &[u8],
 ) -> Result<Existing, Error> {
     let Some((mut source, state)) = open_segment(directory, name, Packing::Plain)? else {
-        return match directory.identity_of(name)? {
-            None => Ok(Existing::Nothing),
-            Some(_) => Err(not_a_file(directory, name)),
-        };
+        refuse_irregular(directory, name)?;
+        return Ok(Existing::Nothing);
     };
-    if state.len == 0 {
-        return Ok(Existing::Empty);
-    }
     let identity = state.identity;
+    if state.len == 0 {
+        return Ok(Existing::Empty { identity });
+    }
     let other = |reason| Ok(Existing::Other { identity, lineage: None, reason });
     let origin = match Origin::read(&mut source)? {
         Ok(origin) => origin,
@@ -94,49 +93,25 @@ fn why_not_continued(source: &mut Source, origin: &Origin) -> Result<Option<Stri
     Ok(origin.end(source)?.is_none().then(|| "it was not closed".into()))
 }
 
-fn not_a_file(directory: &Directory, name: &OsStr) -> Error {
-    let path = directory.path().join(name);
-    let what = match fs::symlink_metadata(&path).map(|metadata| metadata.file_type()) {
-        Ok(kind) if kind.is_dir() => "this is a directory; a log needs a path of its own in it",
-        Ok(kind) if kind.is_symlink() => {
-            "this is a symbolic link; logs are not written through links"
-        }
-        _ => "this is a device, pipe or socket; a log needs a regular file",
-    };
-    Error::new(ErrorKind::NotAFile, what).at_path(&path)
-}
-
-/// Removes what was prepared for a rotation that never came: a start of the log with this full name, and no
-/// record, since those come after it has its name; or a file without a byte. Anything else under this name is
-/// renamed.
-///
 /// # Errors
-/// Those of the system.
-pub(super) fn discard_prepared(
-    directory: &Directory,
-    name: &LogName,
-    full_name: &[u8],
-) -> Result<(), Error> {
-    let hidden = name.prepared();
-    let Some(identity) = directory.identity_of(&hidden)? else {
-        return Ok(());
+/// [`ErrorKind::NotAFile`] if what has this name is no regular file; those of the system.
+pub(super) fn refuse_irregular(directory: &Directory, name: &OsStr) -> Result<(), Error> {
+    let what = match directory.irregular(name)? {
+        None => return Ok(()),
+        Some(Irregular::Directory) => "this is a directory; a log needs a path of its own in it",
+        Some(Irregular::Link) => "this is a symbolic link; logs are not written through links",
+        Some(Irregular::Other) => "this is a device, pipe or socket; a log needs a regular file",
     };
-    // What cannot be read is not ours to remove.
-    if let Ok(Some((mut source, state))) = open_segment(directory, &hidden, Packing::Plain) {
-        let only_a_start = |origin: Origin| {
-            origin.name == full_name && state.len <= u64::from(origin.prefix.align)
-        };
-        let origin = Origin::read(&mut source).ok().and_then(Result::ok);
-        if state.len == 0 || origin.is_some_and(only_a_start) {
-            return directory.remove_if(&hidden, state.identity).map(|_| ());
-        }
-    }
-    rename_to_archived(directory, name, (&hidden, identity), &mut LastName::default()).map(|_| ())
+    Err(Error::new(ErrorKind::NotAFile, what).at_path(&directory.path().join(name)))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs::File, os::unix::fs::FileExt, path::Path};
+    use std::{
+        fs::{self, File},
+        os::unix::fs::FileExt,
+        path::Path,
+    };
 
     use super::*;
     use crate::{

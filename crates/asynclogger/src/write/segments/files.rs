@@ -1,10 +1,13 @@
 //! The files of a log: the first one is opened without destroying anything, and each later one takes the
 //! place of the one before.
 
-use std::{ffi::OsStr, path::Path};
+use std::ffi::{OsStr, OsString};
 
 use super::{
-    existing::{Existing, discard_prepared, inspect},
+    existing::Existing,
+    name_change::{Changed, NameChange},
+    place::Place,
+    prepared,
     segment::Segment,
     standing::Standing,
 };
@@ -12,17 +15,17 @@ use crate::{
     Config, Error, ErrorKind, Opened,
     format::{LogId, MAX_ALIGN, Prefix, Start},
     io::{
-        Alignment, BlockFile, Directory, Driver, EventsLock, OpenRequest, OpenedFile, WriterLock,
-        open_file, random, reopen_file,
+        Alignment, BlockFile, Directory, Driver, EventsLock, OpenRequest, OpenedFile, open_file,
+        random, reopen_file,
     },
     mem::AlignedBytes,
     sync::Arc,
     write::{
         archive::{
             ArchiveSettings, ArchivedSegment, LastName, Lineage, LogName, WholeDirectory,
-            last_segment, rename_to_archived, set_aside,
+            last_segment, set_aside,
         },
-        common::{fault, wall_clock},
+        common::wall_clock,
     },
 };
 
@@ -34,17 +37,20 @@ pub(crate) trait NextSegment: Send {
     /// Those of the system; then nothing has changed.
     fn prepare(&mut self, old: &Segment) -> Result<Segment, Error>;
 
-    /// Gives `next`, which was prepared, the place of `old`, and `old` an archived name: returned is what
-    /// is over now, if it was still where it should be. The first block of `next` will be `first_sequence`.
+    /// Whether a segment that was prepared is still where it was made.
+    fn has_prepared(&self, next: &Segment) -> bool;
+
+    /// Gives `next`, which was prepared, the place of `old`, and `old` an archived name. The first block of `next`
+    /// will be `first_sequence`.
     ///
     /// # Errors
-    /// Those of the system; then a part of it may be done, and it can be tried again.
+    /// Those of the system; then `old` is still in its place, and this can be tried again.
     fn promote(
         &mut self,
-        old: &Segment,
+        old: &mut Segment,
         next: &mut Segment,
         first_sequence: u64,
-    ) -> Result<Option<ArchivedSegment>, Error>;
+    ) -> Result<Promoted, Error>;
 
     /// Whether there is another directory to go to, and the log is not in it.
     fn has_elsewhere(&self) -> bool;
@@ -61,8 +67,17 @@ pub(crate) trait NextSegment: Send {
     /// As [`elsewhere`](NextSegment::elsewhere).
     fn home(&mut self, away: &Segment, first_sequence: u64) -> Result<Segment, Error>;
 
-    /// What was prepared is not needed any more.
-    fn discard(&mut self);
+    /// A segment that was prepared is not needed any more.
+    fn discard(&mut self, prepared: Segment);
+
+    /// Sees to it that nobody else may write the log: a lock file that was removed is made and locked again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`] if another writer has the lock by now; those of the system.
+    fn keep_lock(&mut self) -> Result<(), Error> {
+        // Who has no lock file has none to lose.
+        Ok(())
+    }
 
     /// Opens the file of a segment again, which was closed to save a descriptor. `None`: it is not where it
     /// was.
@@ -78,12 +93,13 @@ pub(crate) trait NextSegment: Send {
     fn standing(&self, active: &Segment, written: u64) -> Standing;
 }
 
-/// A directory and the name of the log in it. No other logger writes the log there while this lives.
-struct Place {
-    directory: Arc<Directory>,
-    name: LogName,
-    archive: Arc<ArchiveSettings>,
-    _lock: WriterLock,
+/// The next segment has its place.
+#[derive(Default)]
+pub(crate) struct Promoted {
+    /// The one before, if it was still where it should be.
+    pub(in crate::write) over: Option<ArchivedSegment>,
+    /// The names are changed, and something was not as it should be: they may not be durable.
+    pub(in crate::write) remark: Option<Error>,
 }
 
 /// The files of one log, as one session opens them.
@@ -91,15 +107,14 @@ pub(crate) struct LogFiles {
     config: Config,
     driver: Driver,
     session: u64,
-    /// What start blocks say whose they are.
     /// The greatest number of the log that can be seen; 0: nobody has looked.
     last_seen: u64,
     home: Place,
     /// Where it goes if home fails, once it did.
     away: Option<Place>,
     is_away: bool,
-    /// A segment that has its archived name, and whose successor is not in its place yet.
-    over: Option<ArchivedSegment>,
+    /// The archived name that the active segment has already, beside its own: an attempt to change the names failed.
+    linked: Option<OsString>,
     last_name: LastName,
 }
 
@@ -130,31 +145,9 @@ struct Beginning {
     previous: u64,
     first_sequence: u64,
     offset: u64,
-    create: bool,
+    /// The file that is there, and its length; `None`: it is made.
+    expected: Option<((u64, u64), u64)>,
     alignment: Alignment,
-}
-
-impl Place {
-    /// `full_name`: that of an event.
-    fn of(path: &Path, config: &Config, full_name: Option<&[u8]>) -> Result<Place, Error> {
-        let name = LogName::of(path)?;
-        let parent = path.parent().unwrap_or(Path::new(""));
-        let directory = Arc::new(Directory::open_or_create(parent)?);
-        let lock = WriterLock::take(&directory, name.base(), path)?;
-        let mut archive = ArchiveSettings::new(config, directory.clone(), name.clone());
-        if let Some(full_name) = full_name {
-            archive = archive.named(full_name);
-        }
-        Ok(Place { directory, name, archive: Arc::new(archive), _lock: lock })
-    }
-
-    fn inspect(&self) -> Result<Existing, Error> {
-        inspect(&self.directory, self.name.file(), self.archive.full_name())
-    }
-
-    fn discard_prepared(&self) -> Result<(), Error> {
-        discard_prepared(&self.directory, &self.name, self.archive.full_name())
-    }
 }
 
 impl LogFiles {
@@ -188,7 +181,7 @@ impl LogFiles {
         let lock = lock.take_event(&directory, name.base(), config.path())?;
         let archive = ArchiveSettings::new(config, directory.clone(), name.clone());
         let archive = archive.named(full_name.as_bytes()).within(whole);
-        let home = Place { directory, name, archive: Arc::new(archive), _lock: lock };
+        let home = Place { directory, name, archive: Arc::new(archive), lock };
         let past = if has_past { Past::Possible } else { Past::None };
         LogFiles::open_in(home, past, config, driver, session)
     }
@@ -209,14 +202,34 @@ impl LogFiles {
             home,
             away: None,
             is_away: false,
-            over: None,
+            linked: None,
             last_name: LastName::default(),
         };
-        files.home.discard_prepared()?;
-        let (segment, opened) = match files.home.inspect()? {
+        let (segment, opened) = match files.open_first(past) {
+            Ok(opened) => opened,
+            Err(error) => {
+                files.home.withdraw();
+                return Err(error);
+            }
+        };
+        files.home.remove_unused(segment.lineage().log_id);
+        if past == Past::Looked || opened != Opened::Continued {
+            files.last_seen = segment.lineage().segment;
+        }
+        Ok((files, segment, opened))
+    }
+
+    /// Opens what stands at the log's path, or makes it.
+    fn open_first(&self, past: Past) -> Result<(Segment, Opened), Error> {
+        let Place { directory, name, .. } = &self.home;
+        let existing = self.home.inspect()?;
+        if let Existing::Clean { .. } | Existing::Other { lineage: Some(_), .. } = existing {
+            prepared::take_back_link(directory, name)?;
+        }
+        match existing {
             Existing::Clean { identity, lineage, previous, align, size, started, filled_since } => {
                 let last = match past {
-                    Past::Looked => files.last_segment(Some(lineage.log_id)),
+                    Past::Looked => self.last_segment(Some(lineage.log_id)),
                     Past::Possible | Past::None => None,
                 };
                 let beginning = Beginning {
@@ -224,11 +237,11 @@ impl LogFiles {
                     previous,
                     first_sequence: 0,
                     offset: size,
-                    create: false,
+                    expected: Some((identity, size)),
                     alignment: Alignment::File(align),
                 };
                 let begun = match last.filter(|last| last.segment > lineage.segment) {
-                    None => files.begin(&files.home, files.home.name.file(), beginning)?.map_err(
+                    None => self.begin(&self.home, name.file(), beginning)?.map_err(
                         // The file came from a device with another alignment.
                         |asked| {
                             format!("its alignment is {align}, and the device asks for {asked}")
@@ -238,32 +251,32 @@ impl LogFiles {
                 };
                 match begun {
                     Ok(mut segment) => {
-                        let capacity = files.config.shard_capacity();
+                        let capacity = self.config.shard_capacity();
                         // Sessions without records must not make it longer than it may be.
-                        if files.config.rotation.is_used_up(size, capacity, align) {
+                        if self.config.rotation.is_used_up(size, capacity, align) {
                             segment.set_filled_since(started);
                         }
                         if let Some(since) = filled_since {
                             segment.set_filled_since(since);
                         }
-                        (segment, Opened::Continued)
+                        Ok((segment, Opened::Continued))
                     }
-                    Err(reason) => files.set_aside(identity, Some(lineage), reason)?,
+                    Err(reason) => self.set_aside(identity, Some(lineage), reason),
                 }
             }
             Existing::Other { identity, lineage, reason } => {
-                files.set_aside(identity, lineage, reason)?
+                self.set_aside(identity, lineage, reason)
             }
-            existing @ (Existing::Nothing | Existing::Empty) => {
-                let last = if past == Past::None { None } else { files.last_segment(None) };
-                let beginning = Beginning::of_log(last, existing == Existing::Nothing)?;
-                (files.begin_new(&files.home, files.home.name.file(), beginning)?, Opened::Created)
+            Existing::Nothing | Existing::Empty { .. } => {
+                let expected = match existing {
+                    Existing::Empty { identity } => Some((identity, 0)),
+                    _ => None,
+                };
+                let last = if past == Past::None { None } else { self.last_segment(None) };
+                let beginning = Beginning::of_log(last, expected)?;
+                Ok((self.begin_new(&self.home, name.file(), beginning)?, Opened::Created))
             }
-        };
-        if past == Past::Looked || opened != Opened::Continued {
-            files.last_seen = segment.lineage().segment;
         }
-        Ok((files, segment, opened))
     }
 
     /// What the archivist has to know of the log in its own directory.
@@ -281,7 +294,7 @@ impl LogFiles {
         let Place { directory, name, .. } = &self.home;
         let last = self.last_segment(lineage.map(|lineage| lineage.log_id)).or(lineage);
         let to = set_aside(directory, name, identity, lineage.is_some())?;
-        let segment = self.begin_new(&self.home, name.file(), Beginning::of_log(last, true)?)?;
+        let segment = self.begin_new(&self.home, name.file(), Beginning::of_log(last, None)?)?;
         Ok((segment, Opened::SetAside { to, reason }))
     }
 
@@ -322,7 +335,9 @@ impl LogFiles {
         beginning: Beginning,
     ) -> Result<Result<Segment, usize>, Error> {
         let Place { directory, .. } = place;
-        let Beginning { lineage, previous, first_sequence, offset, create, alignment } = beginning;
+        let Beginning { lineage, previous, first_sequence, offset, expected, alignment } =
+            beginning;
+        let create = expected.is_none();
         let mut prefix = Prefix {
             align: 0,
             offset,
@@ -340,6 +355,7 @@ impl LogFiles {
             driver: &self.driver,
             alignment,
             offset,
+            expected,
         };
         let opened = open_file(request, |align| {
             prefix.align = align as u32;
@@ -369,19 +385,25 @@ impl LogFiles {
         old: &Segment,
         first_sequence: u64,
     ) -> Result<Segment, Error> {
-        let (create, other) = match place.inspect()? {
-            Existing::Nothing => (true, None),
-            Existing::Empty => (false, None),
-            Existing::Clean { identity, .. } => (true, Some((identity, true))),
+        let (expected, other) = match place.inspect()? {
+            Existing::Nothing => (None, None),
+            Existing::Empty { identity } => (Some((identity, 0)), None),
+            Existing::Clean { identity, .. } => (None, Some((identity, true))),
             Existing::Other { identity, lineage, .. } => {
-                (true, Some((identity, lineage.is_some())))
+                (None, Some((identity, lineage.is_some())))
             }
         };
         if let Some((identity, is_ours)) = other {
             set_aside(&place.directory, &place.name, identity, is_ours)?;
         }
-        let beginning = Beginning::following(old, self.last_seen, first_sequence, create);
-        self.begin_new(place, place.name.file(), beginning)
+        let beginning = Beginning::following(old, self.last_seen, first_sequence, expected);
+        let segment = self.begin_new(place, place.name.file(), beginning)?;
+        place.remove_unused(segment.lineage().log_id);
+        Ok(segment)
+    }
+
+    fn place_mut(&mut self) -> &mut Place {
+        self.away.as_mut().filter(|_| self.is_away).unwrap_or(&mut self.home)
     }
 
     /// Where the log is now.
@@ -396,46 +418,42 @@ impl NextSegment for LogFiles {
             let last = self.last_segment(Some(old.lineage().log_id)).unwrap_or(old.lineage());
             self.last_seen = last.segment;
         }
-        let place = self.place();
-        place.discard_prepared()?;
-        let beginning = Beginning::following(old, self.last_seen, 0, true);
-        self.begin_new(place, &place.name.prepared(), beginning)
+        let place = self.place_mut();
+        place.find_again()?;
+        let hidden = prepared::free_name(&place.directory, &place.name)?;
+        let beginning = Beginning::following(old, self.last_seen, 0, None);
+        self.begin_new(self.place(), &hidden, beginning)
+    }
+
+    fn has_prepared(&self, next: &Segment) -> bool {
+        let hidden = next.path().file_name().unwrap_or_default();
+        let named = self.place().directory.identity_of(hidden);
+        named.is_ok_and(|named| named.is_some() && named == next.identity())
     }
 
     fn promote(
         &mut self,
-        old: &Segment,
+        old: &mut Segment,
         next: &mut Segment,
         first_sequence: u64,
-    ) -> Result<Option<ArchivedSegment>, Error> {
-        let previous = old.lineage().segment;
-        next.begin_with(previous, first_sequence, self.home.archive.full_name())?;
-        let Place { directory, name, .. } = self.place();
-        fault::kill_point("promote");
-        let at_path = directory.identity_of(name.file())?;
-        let is_done = at_path.is_some() && at_path == next.identity();
-        if let Some(at) = at_path.filter(|_| !is_done) {
-            let mut last = self.last_name;
-            let path = rename_to_archived(directory, name, (name.file(), at), &mut last)?;
-            self.last_name = last;
-            // Whatever it was that stood there: nothing is written through it, and nothing over it.
-            if at_path == old.identity() {
-                let (settings, lineage) = (self.place().archive.clone(), old.lineage());
-                let file = path.file_name().unwrap_or_default().to_owned();
-                let active = next.lineage();
-                self.over = Some(ArchivedSegment { settings, file, lineage, active });
-            }
-        }
-        fault::kill_point("archived");
-        let Place { directory, name, .. } = self.place();
-        if !is_done && !directory.rename_to_new(&name.prepared(), name.file())? {
-            let what = "something took the place of the log while it was rotated";
-            return Err(Error::new(ErrorKind::InUse, what).at_path(next.path()));
-        }
-        fault::kill_point("promoted");
+    ) -> Result<Promoted, Error> {
+        next.begin_with(old.lineage().segment, first_sequence, self.home.archive.full_name())?;
+        let mut linked = self.linked.take();
+        let place = self.place();
+        let mut change =
+            NameChange { place, old, next, linked: &mut linked, last_name: self.last_name };
+        let changed = change.make();
+        (self.last_name, self.linked) = (change.last_name, linked);
+        let Changed { archived, remark } = changed?;
+        self.linked = None;
+        let Place { directory, name, archive, .. } = self.place();
         next.set_path(directory.path().join(name.file()));
-        directory.sync()?;
-        Ok(self.over.take())
+        let over = archived.map(|file| {
+            old.set_path(directory.path().join(&file));
+            let (lineage, active) = (old.lineage(), next.lineage());
+            ArchivedSegment { settings: archive.clone(), file, lineage, active }
+        });
+        Ok(Promoted { over, remark })
     }
 
     fn has_elsewhere(&self) -> bool {
@@ -450,6 +468,9 @@ impl NextSegment for LogFiles {
             let path = directory.join(self.home.name.file());
             self.away = Some(Place::of(&path, &self.config, full_name)?);
         }
+        if let Some(away) = &mut self.away {
+            away.find_again()?;
+        }
         let away = self.away.as_ref().unwrap_or(&self.home);
         let next = self.begin_after(away, old, first_sequence)?;
         self.is_away = true;
@@ -457,14 +478,22 @@ impl NextSegment for LogFiles {
     }
 
     fn home(&mut self, away: &Segment, first_sequence: u64) -> Result<Segment, Error> {
+        self.home.find_again()?;
         let next = self.begin_after(&self.home, away, first_sequence)?;
         self.is_away = false;
         Ok(next)
     }
 
-    fn discard(&mut self) {
-        // Else the next start does it.
-        let _ = self.place().discard_prepared();
+    fn discard(&mut self, prepared: Segment) {
+        let hidden = prepared.path().file_name().unwrap_or_default();
+        if let Some(identity) = prepared.identity() {
+            // Else the next start does it.
+            let _ = self.place().directory.remove_if(hidden, identity);
+        }
+    }
+
+    fn keep_lock(&mut self) -> Result<(), Error> {
+        self.place_mut().keep_lock()
     }
 
     fn reopen(&mut self, segment: &Segment) -> Result<Option<Box<dyn BlockFile>>, Error> {
@@ -499,20 +528,28 @@ impl NextSegment for LogFiles {
 
 impl Beginning {
     /// The segment after `old`, and after all that were seen.
-    fn following(old: &Segment, last_seen: u64, first_sequence: u64, create: bool) -> Beginning {
+    fn following(
+        old: &Segment,
+        last_seen: u64,
+        first_sequence: u64,
+        expected: Option<((u64, u64), u64)>,
+    ) -> Beginning {
         let Lineage { log_id, segment } = old.lineage();
         Beginning {
             lineage: Lineage { log_id, segment: segment.max(last_seen).saturating_add(1) },
             previous: segment,
             first_sequence,
             offset: 0,
-            create,
+            expected,
             alignment: Alignment::Buffers(old.align()),
         }
     }
 
     /// A new segment after the last one known, or the first of a new log.
-    fn of_log(last: Option<Lineage>, create: bool) -> Result<Beginning, Error> {
+    fn of_log(
+        last: Option<Lineage>,
+        expected: Option<((u64, u64), u64)>,
+    ) -> Result<Beginning, Error> {
         let (lineage, previous) = match last {
             Some(Lineage { log_id, segment }) => {
                 (Lineage { log_id, segment: segment.saturating_add(1) }, segment)
@@ -520,6 +557,6 @@ impl Beginning {
             None => (Lineage { log_id: LogId(random()?), segment: 1 }, 0),
         };
         let alignment = Alignment::Device;
-        Ok(Beginning { lineage, previous, first_sequence: 0, offset: 0, create, alignment })
+        Ok(Beginning { lineage, previous, first_sequence: 0, offset: 0, expected, alignment })
     }
 }

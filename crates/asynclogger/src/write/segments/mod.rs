@@ -3,12 +3,19 @@
 mod active;
 mod existing;
 mod files;
+#[cfg(all(test, not(loom)))]
+mod killed_tests;
 mod layout;
+mod name_change;
+mod place;
+mod prepared;
 mod rotation;
 mod segment;
 mod space;
 mod standing;
 
+#[cfg(test)]
+pub(super) use self::files::Promoted;
 pub(super) use self::{
     active::{Active, Changed},
     files::{EventOpening, NextSegment},

@@ -46,7 +46,7 @@ fn logs(directory: &Path) -> Vec<(Vec<u8>, Vec<String>)> {
 fn forms() -> Vec<Compression> {
     let mut forms = vec![Compression::Off];
     if cfg!(feature = "zstd") {
-        forms.push(Compression::Zstd { level: 1 });
+        forms.push(Compression::zstd(1));
     }
     forms
 }

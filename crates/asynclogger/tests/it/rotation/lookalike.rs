@@ -22,7 +22,7 @@ fn rotate(logger: &Logger, numbers: std::ops::Range<u64>) {
 /// While the other logger runs, and after it was closed.
 #[test]
 fn another_loggers_active_file_is_never_taken_for_an_archived_segment() {
-    for compression in [Compression::Off, Compression::Zstd { level: 1 }] {
+    for compression in [Compression::Off, Compression::zstd(1)] {
         if compression != Compression::Off && cfg!(not(feature = "zstd")) {
             continue;
         }

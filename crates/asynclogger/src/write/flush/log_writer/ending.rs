@@ -38,7 +38,7 @@ impl LogWriter {
     pub(super) fn abandon(&mut self) -> bool {
         let mut busy = false;
         if self.closing.copy_held(&self.log) {
-            self.hurry(Instant::now());
+            self.outbox.hurry(Instant::now());
             busy = true;
         }
         if self.hand.is_none()

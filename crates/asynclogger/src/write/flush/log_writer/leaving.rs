@@ -3,7 +3,11 @@
 use std::time::Instant;
 
 use super::LogWriter;
-use crate::{Error, ErrorKind, format::BlockInfo, write::segments::Standing};
+use crate::{
+    Error, ErrorKind,
+    format::BlockInfo,
+    write::{common::Degraded, segments::Standing},
+};
 
 impl LogWriter {
     /// Whether the active segment is being left before a block with so many bytes of records.
@@ -29,21 +33,70 @@ impl LogWriter {
             return false;
         }
         if let Err(error) = self.rotate() {
-            self.rotator.hold(now);
-            self.reporter.keep(None, &error, self.active.segment().lineage());
-            self.reporter.tell(&error);
+            self.could_not_rotate(&error, now);
         }
         true
     }
 
-    /// Ends the active segment; the log goes on in the next one.
+    /// Begins to leave the active segment for the next one.
     pub(super) fn rotate(&mut self) -> Result<(), Error> {
         // First: without a next file the log goes on in this one.
         self.active.prepare()?;
-        if self.put_end(false) {
-            self.active.begin_turn();
-        }
+        self.begin_turn();
         Ok(())
+    }
+
+    fn begin_turn(&mut self) {
+        self.outbox.want_durable(self.outbox.next());
+        self.active.begin_turn();
+    }
+
+    /// Gives the next segment its place once all of this one is durable, and this one its end then: in this order,
+    /// so that a log that cannot rotate has not ended its file.
+    pub(super) fn change_names_if_drained(&mut self, now: Instant) -> bool {
+        if !self.active.is_draining() || !self.outbox.is_drained() || self.outbox.is_troubled() {
+            return false;
+        }
+        match self.active.change_names(self.outbox.next_sequence()) {
+            Ok(remark) => {
+                // Without memory for an end the segment has none, as after a crash.
+                self.put_end(false);
+                self.log.progress().restore(Degraded::Stays);
+                if let Some(remark) = remark {
+                    self.reporter.keep(None, &remark, self.active.segment().lineage());
+                    self.reporter.tell(&remark);
+                }
+            }
+            Err(error) => self.could_not_rotate(&error, now),
+        }
+        true
+    }
+
+    /// The log goes on in its segment, and tries again after a while.
+    pub(super) fn could_not_rotate(&mut self, error: &Error, now: Instant) {
+        self.rotator.hold(now);
+        self.log.progress().degrade(Degraded::Stays);
+        if self.pass.as_ref().is_some_and(|pass| pass.is_rotating) {
+            self.failed(error);
+        } else {
+            self.reporter.keep(None, error, self.active.segment().lineage());
+            self.reporter.tell(error);
+        }
+    }
+
+    /// Looks after the lock; whether nobody else may write the log.
+    fn keep_lock(&mut self, now: Instant) -> bool {
+        match self.active.keep_lock(now) {
+            Ok(()) => {
+                self.log.progress().restore(Degraded::Unlocked);
+                true
+            }
+            Err(error) => {
+                self.log.progress().degrade(Degraded::Unlocked);
+                self.reporter.remark(&error);
+                false
+            }
+        }
     }
 
     /// Makes the next file ready before it is needed.
@@ -67,7 +120,14 @@ impl LogWriter {
         if !self.has_room() || self.closing.ended().is_some() {
             return false;
         }
+        if self.active.is_lock_due(now) {
+            self.keep_lock(now);
+        }
         let standing = self.active.look(self.outbox.written_end(), now);
+        if standing == Standing::Renamed && self.rotator.is_held(now) {
+            // It was told, and could not be left.
+            return true;
+        }
         let what = match standing {
             Standing::Here => return true,
             Standing::Renamed => "the log was renamed or replaced; it goes on in a new file",
@@ -78,11 +138,7 @@ impl LogWriter {
         self.reporter.remark(&error);
         match standing {
             // Whole under its other name: it gets its end.
-            Standing::Renamed => {
-                if self.put_end(false) {
-                    self.active.begin_turn();
-                }
-            }
+            Standing::Renamed => self.begin_turn(),
             _ => self.outbox.abandon_segment(now),
         }
         true

@@ -2,7 +2,7 @@
 
 use crate::{
     Config, Error, ErrorKind, WhenFull,
-    config::{ErrorCallback, tell},
+    config::{Callback, tell},
     io::Cause,
     sync::Arc,
     write::{
@@ -15,7 +15,7 @@ use crate::{
 /// Tells the outside: whoever waits for a flush, the counts, the user's callback, the archivist.
 pub(super) struct Reporter {
     log: Arc<Log>,
-    on_error: Option<ErrorCallback>,
+    on_error: Option<Callback<Error>>,
     /// `None` in models.
     archiving: Option<Archiving>,
     /// Whether the oldest archived segment is deleted when the disk is full.

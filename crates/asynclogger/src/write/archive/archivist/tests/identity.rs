@@ -124,7 +124,9 @@ fn what_a_logger_writes_is_neither_deleted_nor_compressed() {
     let base = archived_name(1);
     let directory = Directory::open_or_create(log.directory.path()).expect("the directory");
     let base = Path::new(&base).file_stem().expect("a base").to_owned();
-    let lock = crate::io::WriterLock::take(&directory, &base, Path::new("it")).expect("the lock");
+    let lock =
+        crate::io::WriterLock::take(&directory, &base, std::ffi::OsStr::new("it"), Path::new("it"))
+            .expect("the lock");
     let settings = log.settings(|config| {
         let config = config.retention(Retention::new().keep(1));
         if cfg!(feature = "zstd") { zstd(config) } else { config }
