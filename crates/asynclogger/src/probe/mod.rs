@@ -16,10 +16,9 @@ mod source;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::compressed::Compressed;
 #[cfg(feature = "zstd")]
-pub(crate) use self::compressed::Finding;
+pub(crate) use self::{compressed::Finding, positioned::read_full};
 pub(crate) use self::{
     origin::{Origin, Tally},
     place::{Body, Ids, Part, Place, later_version, look},
-    positioned::read_full,
     source::{Packing, Source, is_compressed_name},
 };

@@ -152,6 +152,7 @@ impl Source {
     }
 
     /// The file, if it is not compressed.
+    #[cfg(feature = "zstd")]
     pub(crate) fn into_file(self) -> Option<File> {
         match self.bytes {
             Bytes::File(file) => Some(file),

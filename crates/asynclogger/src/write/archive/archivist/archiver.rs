@@ -3,7 +3,6 @@
 use std::{
     collections::HashSet,
     ffi::{OsStr, OsString},
-    fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
@@ -32,7 +31,8 @@ pub(super) struct Archiver<'a> {
 /// A segment, open and known to be the one that is meant.
 struct OpenSegment {
     name: OsString,
-    file: File,
+    #[cfg(feature = "zstd")]
+    file: std::fs::File,
     state: FileState,
     lineage: Lineage,
     /// What is in it, if somebody wants to know.
@@ -291,6 +291,9 @@ fn open(
         false => Tally::default(),
     };
     let name = name.to_owned();
+    #[cfg(not(feature = "zstd"))]
+    return Ok(Some(OpenSegment { name, state, lineage, tally }));
+    #[cfg(feature = "zstd")]
     Ok(source.into_file().map(|file| OpenSegment { name, file, state, lineage, tally }))
 }
 
