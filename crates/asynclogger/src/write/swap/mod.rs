@@ -6,8 +6,8 @@
 )]
 mod buffer;
 mod home;
-mod log;
-mod log_stats;
+mod ingest;
+mod stats;
 #[expect(unsafe_code, reason = "buffers are places in one region")]
 mod pool;
 #[expect(unsafe_code, reason = "the holder of a claim is alone above the tail")]
@@ -28,7 +28,7 @@ pub(super) use self::{
 };
 pub(crate) use self::{
     home::Local,
-    log::{Log, LogParts},
+    ingest::{Log, LogParts},
     pool::Pool,
     wait::{Bell, Sleep},
 };

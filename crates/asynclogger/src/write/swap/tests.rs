@@ -3,7 +3,7 @@
 use super::{
     buffer::HEADER,
     home::Slots,
-    log::{Log, LogParts},
+    ingest::{Log, LogParts},
     pool::Pool,
     shard::{Refused, SealAttempt, Shard},
     wait::Bell,

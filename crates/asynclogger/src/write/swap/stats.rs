@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::log::Log;
+use super::ingest::Log;
 use crate::{FlushMetrics, Stats};
 
 impl Log {
