@@ -31,6 +31,8 @@ pub enum ErrorKind {
     Io,
     /// The time given was over before the operation was. Nothing is lost by that; it can be repeated.
     Timeout,
+    /// The call would wait for its own thread: it was made within an encoder, or on the logger's own thread.
+    WouldDeadlock,
     /// The logger is closed.
     Closed,
     /// There is no such thing here.

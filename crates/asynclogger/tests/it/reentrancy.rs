@@ -22,8 +22,8 @@ fn an_encoder_that_panics_logs_nothing_and_blocks_nobody() {
     let logger = open(Config::new(&path).num_shards(1).overflow(Overflow::Block));
     for round in 0..3 {
         let panicked = catch_unwind(AssertUnwindSafe(|| {
-            logger.try_log_with(10, |room| {
-                room[0] = 1;
+            logger.try_log_with(10, |record| {
+                record.write(b"in part");
                 panic!("the encoder's");
             })
         }));
@@ -43,10 +43,10 @@ fn an_encoder_that_logs_never_waits() {
     let directory = directory();
     let path = log_path(&directory);
     let logger = open(Config::new(&path).num_shards(1).overflow(Overflow::Block));
-    let position = logger.try_log_with(5, |room| {
+    let position = logger.try_log_with(5, |record| {
         // The only shard is held by the outer call.
         assert_eq!(logger.try_log_bytes(b"inner"), Err(LogError::Busy));
-        room.copy_from_slice(b"outer");
+        record.write(b"outer");
     });
     assert!(position.is_ok());
     let stats = logger.close().expect("close");
@@ -56,9 +56,9 @@ fn an_encoder_that_logs_never_waits() {
     let path = directory.path().join("two.log");
     let logger = open(Config::new(&path).num_shards(2).overflow(Overflow::Block));
     logger
-        .try_log_with(5, |room| {
+        .try_log_with(5, |record| {
             logger.try_log_bytes(b"inner").expect("the other shard is free");
-            room.copy_from_slice(b"outer");
+            record.write(b"outer");
         })
         .expect("accepted");
     logger.close().expect("close");

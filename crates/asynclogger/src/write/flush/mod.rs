@@ -1,9 +1,12 @@
 //! The flusher: one thread, one log; sealed buffers become blocks of the active segment.
 
 mod flusher;
+mod intake;
 mod log_writer;
 mod outbox;
 mod pass;
+mod sealing;
+mod session;
 
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -12,6 +15,8 @@ mod schedule_tests;
 
 pub(crate) use self::{
     flusher::Flusher,
+    intake::Intake,
     log_writer::{Archiving, LogWriter},
+    session::Session,
 };
-pub(in crate::write) use self::{outbox::backoff, pass::Pass};
+pub(in crate::write) use self::{intake::Counts, outbox::backoff, sealing::Sealing};
