@@ -11,7 +11,7 @@ use crate::{
     Config, Durability, Error, ErrorKind, FlushMetrics, Health, LogError, Opened, Position,
     ShardStats, Stats,
     io::Driver,
-    sync::{Arc, Mutex, PoisonError, lock},
+    sync::{Arc, Mutex, lock},
     write::{
         Archiving, Archivist, Bell, Ending, Flusher, Gate, Ingest, IngestParts, Intake, Local,
         LogFiles, LogWriter, Pool, Session, Shards, Sleep, Zone, new_session,
@@ -52,6 +52,7 @@ const ARCHIVING: Duration = Duration::from_secs(30);
 /// A process that ends without `close` or drop (`exit`, `abort`, a signal) loses what is in the buffers:
 /// at most what was logged since the last flush.
 #[derive(Clone)]
+#[must_use]
 pub struct Logger {
     /// All that the hot path needs. Given up before the handle: when that is dropped for the last time, there are
     /// no callers any more.
@@ -80,12 +81,9 @@ impl Logger {
     /// writes this log; [`ErrorKind::NotAFile`] if the path is a directory, a link or a device;
     /// [`ErrorKind::DirectIo`] or [`ErrorKind::Engine`] if that was required and is not to be had; those
     /// of the system.
+    #[doc(alias = "New")]
     pub fn new(config: Config) -> Result<Logger, Error> {
-        let config = config.validate()?;
-        if config.retention.directory_total.is_some() {
-            let what = "Retention::directory_total is for a LoggerManager; a logger has max_total";
-            return Err(Error::new(ErrorKind::InvalidConfig, what).at_path(config.path()));
-        }
+        let config = config.for_logger()?;
         let id = new_session()?;
         let zone = Zone::of(&config.rotation)?;
         let capacity = config.shard_capacity();
@@ -125,6 +123,7 @@ impl Logger {
     }
 
     /// Logs a string. See [`log_bytes`](Logger::log_bytes).
+    #[doc(alias = "Log")]
     #[inline]
     pub fn log(&self, record: &str) {
         self.log_bytes(record.as_bytes());
@@ -133,6 +132,7 @@ impl Logger {
     /// Logs a record. What cannot be accepted is dropped and counted, by the overflow policy; the call
     /// itself does one atomic read-modify-write and a copy, and no allocation, system call or clock,
     /// except at the end of a buffer.
+    #[doc(alias = "LogBytes")]
     #[inline]
     pub fn log_bytes(&self, record: &[u8]) {
         // Refusals are counted.
@@ -167,8 +167,8 @@ impl Logger {
     /// record is as long as what was written. Give a bound that is near, since a buffer with less room than that
     /// is sealed first.
     ///
-    /// `encode` holds a shard, so it should be short. A call of any logger within it never waits: what finds no
-    /// room at once is dropped and counted. If it panics nothing is logged.
+    /// `encode` holds a shard, so it should be short. If it panics nothing is logged. Log calls within it, of this
+    /// logger or any other, never wait for a buffer, whatever the overflow policy: they drop and count instead.
     ///
     /// ```
     /// # let directory = tempfile::tempdir().unwrap();
@@ -198,7 +198,7 @@ impl Logger {
     ///
     /// # Errors
     /// The first error of an attempt that covers this call; the records stay in memory and are tried
-    /// again. [`ErrorKind::Forked`]; [`ErrorKind::Closed`] if a `close` did not succeed before.
+    /// again. [`ErrorKind::Forked`].
     pub fn flush(&self) -> Result<(), Error> {
         self.handle.flush(None)
     }
@@ -219,22 +219,29 @@ impl Logger {
     ///
     /// # Errors
     /// Not everything could be written yet: nothing is lost by that, and `close` can be called again.
+    #[doc(alias = "Close")]
     pub fn close(&self) -> Result<Stats, Error> {
         self.handle.close()?;
         Ok(self.stats())
     }
 
     /// The counters, now.
+    #[doc(alias = "GetStatsSnapshot")]
+    #[must_use]
     pub fn stats(&self) -> Stats {
         self.handle.stats()
     }
 
     /// How long flushes took.
+    #[doc(alias = "GetFlushMetrics")]
+    #[must_use]
     pub fn flush_metrics(&self) -> FlushMetrics {
         self.handle.session.flush_metrics(self.handle.shards.pool().sealed_count())
     }
 
     /// Each shard, now.
+    #[doc(alias = "GetShardStats")]
+    #[must_use]
     pub fn shard_stats(&self) -> Vec<ShardStats> {
         self.handle.shards.stats()
     }
@@ -265,6 +272,7 @@ impl Logger {
     ///
     /// With [`Durability::None`](crate::Durability::None) no record is said to be durable any more after
     /// a barrier failed.
+    #[must_use]
     pub fn is_durable(&self, position: &Position) -> bool {
         self.handle.session.is_durable(position)
     }
@@ -287,26 +295,34 @@ impl Logger {
     }
 
     /// How the logger is. Never waits, and can be asked from anywhere.
+    #[must_use]
     pub fn health(&self) -> Health {
         self.handle.session.health()
     }
 
-    /// The last error of writing, if there ever was one.
+    /// The last error of writing, if there ever was one; [`ErrorKind::Forked`] in a forked child.
+    #[must_use]
     pub fn last_error(&self) -> Option<Error> {
+        if self.handle.shards.is_forked() {
+            return Some(self.handle.forked());
+        }
         self.handle.session.last_error()
     }
 
     /// What was found at the path when the log was opened.
+    #[must_use]
     pub fn opened(&self) -> &Opened {
         &self.handle.opened
     }
 
     /// The longest record that is accepted, in bytes.
+    #[must_use]
     pub fn max_record(&self) -> usize {
         self.ingest.max_record()
     }
 
     /// The path of the active file.
+    #[must_use]
     pub fn path(&self) -> &Path {
         self.handle.config.path()
     }
@@ -352,7 +368,7 @@ impl Handle {
         });
         if stuck > 0 {
             let what = format!("{stuck} shards are claimed by threads that do not go on");
-            return Err(self.not_closed(ErrorKind::Timeout, what));
+            return Err(self.not_closed(ErrorKind::Timeout, &what));
         }
         self.session.gate().set_ending(Ending::Closing);
         self.session.bell().ring(Sleep::Timed);
@@ -390,22 +406,20 @@ impl Handle {
             }
             let failing = self.session.errors() > errors_before;
             if failing && moved.0.elapsed() >= timeout {
-                let what = match self.session.last_error() {
-                    Some(error) => error.to_string(),
-                    None => "writing fails".into(),
-                };
-                return Err(self.not_closed(ErrorKind::Io, what));
+                let error = self.not_closed(ErrorKind::Io, "writing fails");
+                return Err(match self.session.last_error() {
+                    Some(last) => error.caused_by(last),
+                    None => error,
+                });
             }
             if moved.0.elapsed() >= timeout.max(STALL) {
-                return Err(
-                    self.not_closed(ErrorKind::Timeout, "the device does not answer".into())
-                );
+                return Err(self.not_closed(ErrorKind::Timeout, "the device does not answer"));
             }
         }
         Ok(())
     }
 
-    fn not_closed(&self, kind: ErrorKind, why: String) -> Error {
+    fn not_closed(&self, kind: ErrorKind, why: &str) -> Error {
         let stats = self.stats();
         let what = format!(
             "not closed yet, {} of {} accepted records pending: {why}",
@@ -439,10 +453,7 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         if self.shards.is_forked() {
-            // The thread is the parent's alone. The buffers are not mapped here, and something else may
-            // be by now, so they must not be unmapped.
-            self.flusher.get_mut().unwrap_or_else(PoisonError::into_inner).forget();
-            std::mem::forget((self.session.clone(), self.archivist.clone()));
+            // There is nothing to close. Each part knows by itself that it is the parent's.
             return;
         }
         let on_flusher = Local::with(Local::is_flusher);

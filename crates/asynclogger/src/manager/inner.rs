@@ -8,7 +8,7 @@ use std::{
 use crate::{
     Config, Error, ErrorKind, FlushMetrics, Health, ManagerStats, Stats,
     io::{Driver, descriptor_limit},
-    sync::{Arc, Mutex, Ordering, PoisonError, lock},
+    sync::{Arc, Mutex, Ordering, lock},
     write::{
         Archivist, Bell, Ending, EventHandle, EventsFlusher, Gate, Ingest, IngestParts, Local,
         NotOpened, Opener, Pool, Shared, Shares, Sleep, Totals, new_session,
@@ -40,7 +40,7 @@ struct Opening {
 
 impl Inner {
     pub(super) fn new(config: Config) -> Result<Inner, Error> {
-        let config = config.validate()?;
+        let config = config.for_manager()?;
         let descriptors = descriptor_limit().map_or(MOST_FILES, |limit| limit / 4);
         let max_open = config.event_files.unwrap_or(descriptors.clamp(1, MOST_FILES) as usize);
         let bell = Arc::new(Bell::new()?);
@@ -111,6 +111,10 @@ impl Inner {
             if inside.is_nested() {
                 return None;
             }
+            if self.shared.shards.is_forked() {
+                // Before any lock, which a thread of the parent's may have held.
+                return Some(Err(ErrorKind::Closed));
+            }
             let is_over = self.shared.gate.ending() != Ending::Open;
             if is_over || self.shared.is_closing(name) {
                 return Some(Err(ErrorKind::Closed));
@@ -154,6 +158,7 @@ impl Inner {
         if let Some(handle) = self.shared.with(name, EventHandle::clone) {
             return Ok(handle);
         }
+        self.not_forked()?;
         self.may_wait()?;
         let deadline = Instant::now().checked_add(self.config().flush_timeout.max(STALL));
         loop {
@@ -231,14 +236,16 @@ impl Inner {
     }
 
     fn not_closed(&self, kind: ErrorKind, stats: &Stats, last: Option<Error>) -> Error {
-        let why = match last {
-            Some(error) if kind == ErrorKind::Io => error.to_string(),
-            _ => "the device does not answer".into(),
-        };
+        let last = last.filter(|_| kind == ErrorKind::Io);
+        let why = if last.is_some() { "writing fails" } else { "the device does not answer" };
         let (pending, accepted) = (stats.pending, stats.accepted);
         let what =
             format!("not closed yet, {pending} of {accepted} accepted records pending: {why}");
-        Error::new(kind, what).at_path(self.directory())
+        let error = Error::new(kind, what).at_path(self.directory());
+        match last {
+            Some(last) => error.caused_by(last),
+            None => error,
+        }
     }
 
     pub(super) fn flush(&self, timeout: Option<Duration>) -> Result<(), Error> {
@@ -318,7 +325,7 @@ impl Inner {
     }
 
     pub(super) fn health(&self) -> Health {
-        self.totals().health
+        if self.shared.shards.is_forked() { Health::Forked } else { self.totals().health }
     }
 
     pub(super) fn event_stats(&self, name: &str) -> Result<Stats, Error> {
@@ -377,9 +384,7 @@ fn inside<T>(call: impl FnOnce() -> T) -> T {
 impl Drop for Inner {
     fn drop(&mut self) {
         if self.shared.shards.is_forked() {
-            // As of a logger: neither its thread nor its memory is ours.
-            self.flusher.get_mut().unwrap_or_else(PoisonError::into_inner).forget();
-            std::mem::forget((self.shared.clone(), self.archivist.clone()));
+            // There is nothing to close. Each part knows by itself that it is the parent's.
             return;
         }
         let on_flusher = Local::with(Local::is_flusher);

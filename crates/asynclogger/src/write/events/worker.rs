@@ -65,11 +65,6 @@ impl EventsFlusher {
         self.shared.bell.ring(Sleep::Timed);
         self.thread.end(wait);
     }
-
-    /// Forgets the thread: this is a forked child, which does not have it.
-    pub(crate) fn forget(&mut self) {
-        self.thread.forget();
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -70,11 +70,6 @@ impl Flusher {
         self.bell.ring(Sleep::Timed);
         self.thread.end(wait);
     }
-
-    /// Forgets the thread: this is a forked child, which does not have it.
-    pub(crate) fn forget(&mut self) {
-        self.thread.forget();
-    }
 }
 
 /// How a round of the flusher's work ended.
