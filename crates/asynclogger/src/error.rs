@@ -32,6 +32,8 @@ pub enum ErrorKind {
     Io,
     /// The time given was over before the operation was. Nothing is lost by that; it can be repeated.
     Timeout,
+    /// The call would wait for its own thread: it was made within an encoder, or on the logger's own thread.
+    WouldDeadlock,
     /// The manager or the event is closed, or is being closed: no event can be opened.
     Closed,
     /// There is no such thing here.
@@ -209,6 +211,7 @@ impl From<Error> for io::Error {
                 None,
             ) => io::ErrorKind::Unsupported,
             (ErrorKind::NotFound, None) => io::ErrorKind::NotFound,
+            (ErrorKind::WouldDeadlock, None) => io::ErrorKind::Deadlock,
             (
                 ErrorKind::Io
                 | ErrorKind::Closed

@@ -74,7 +74,7 @@ pub use crate::{
 #[cfg(target_os = "linux")]
 #[cfg_attr(docsrs, doc(cfg(target_os = "linux")))]
 pub use crate::{
-    logger::Logger,
+    logger::{Logger, RecordWriter},
     manager::{EventLogger, LoggerManager},
 };
 

@@ -2,7 +2,10 @@
 
 use std::{fmt, io::IoSlice};
 
-use crate::{LogError, Opened, write::EventHandle};
+use crate::{
+    LogError, Opened,
+    write::{EventHandle, RecordWriter},
+};
 
 /// Logs the records of one event: its name was looked up once. Clones are handles to the same event; they
 /// may outlive the manager, and what they log then is refused and counted.
@@ -59,13 +62,18 @@ impl EventLogger {
         })
     }
 
-    /// Logs a record of `len` bytes that `encode` writes in place, as
+    /// Logs a record of at most `max_len` bytes that `encode` writes in place, as
     /// [`Logger::try_log_with`](crate::Logger::try_log_with) does.
     ///
     /// # Errors
-    /// As [`try_log_bytes`](EventLogger::try_log_bytes); `encode` was not called.
-    pub fn try_log_with(&self, len: usize, encode: impl FnOnce(&mut [u8])) -> Result<(), LogError> {
-        self.handle.append_encoded(len, encode)
+    /// As [`try_log_bytes`](EventLogger::try_log_bytes); `encode` was called if it wrote nothing, or more than
+    /// `max_len`.
+    pub fn try_log_with(
+        &self,
+        max_len: usize,
+        encode: impl FnOnce(&mut RecordWriter<'_>),
+    ) -> Result<(), LogError> {
+        self.handle.append_with(max_len, encode)
     }
 
     /// The name of the event, as it was given.

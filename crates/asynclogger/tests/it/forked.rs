@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use asynclogger::{Config, Engine, Error, ErrorKind, EventLogger, Health, LogError, LoggerManager};
+use asynclogger::{
+    Config, Engine, Error, ErrorKind, EventLogger, Health, LogError, LoggerManager, RecordWriter,
+};
 
 use crate::{
     manager::{self, records},
@@ -179,17 +181,18 @@ fn an_encoder_may_fork() {
     for len in [5, 50_000, 7, 40_000] {
         for is_event in [false, true] {
             let mut child = 0;
-            let encode = |room: &mut [u8]| {
-                room[0] = b'1';
+            let encode = |record: &mut RecordWriter<'_>| {
+                record.write(b"1");
                 // SAFETY: the child does what is under test, and leaves.
                 child = unsafe { libc::fork() };
                 assert!(child >= 0);
                 if child == 0 {
                     // SAFETY: the timer is the child's.
                     unsafe { libc::alarm(60) };
-                    assert!(room.iter().all(|byte| *byte == 0));
+                    assert_eq!(record.written(), [0]);
                 }
-                room.fill(b'x');
+                record.clear();
+                record.zeroed(len).expect("room").fill(b'x');
             };
             let logged = if is_event {
                 event.try_log_with(len, encode)

@@ -15,6 +15,7 @@ use super::{
     interval::Interval,
     outbox::{Happened, Outbox, Round},
     pass::Pass,
+    session::Session,
 };
 use crate::{
     Config, Durability, Error,
@@ -24,7 +25,6 @@ use crate::{
         archive::{ArchiveSettings, Archivist},
         common::{BlockMemory, Ending, fault, wall_clock},
         segments::{Active, NextSegment, Rotator, Segment, Zone},
-        swap::{BufferIndex, Log},
     },
 };
 
@@ -58,7 +58,7 @@ pub(crate) struct Archiving {
 /// file and its successor, [`Account`] has what was said so far, a [`Pass`] has what somebody waits for. This type
 /// is what connects them, and decides which of them has its turn.
 pub(crate) struct LogWriter {
-    log: Arc<Log>,
+    session: Arc<Session>,
     active: Active,
     outbox: Outbox,
     durability: Durability,
@@ -77,16 +77,16 @@ pub(crate) struct LogWriter {
 
 impl LogWriter {
     pub(crate) fn new(
-        log: Arc<Log>,
+        session: Arc<Session>,
         segment: Segment,
         files: Box<dyn NextSegment>,
         config: &Config,
         zone: Zone,
         archiving: Option<Archiving>,
     ) -> LogWriter {
-        let shards = log.shards().len();
-        let chunks = block::chunk_count(log.pool().capacity()) + 1;
-        log.progress().set_io(segment.file().mode(), segment.file().engine());
+        let shards = session.intake().shards();
+        let chunks = block::chunk_count(config.shard_capacity()) + 1;
+        session.progress().set_io(segment.file().mode(), segment.file().engine());
         LogWriter {
             rotator: Rotator::new(&config.rotation, zone, segment.filled_since()),
             active: Active::new(segment, files),
@@ -98,10 +98,16 @@ impl LogWriter {
             pass: None,
             asked: None,
             closing: Closing::new(),
-            reporter: Reporter::new(log.clone(), config, archiving),
+            reporter: Reporter::new(session.clone(), config, archiving),
             happened: Vec::new(),
-            log,
+            session,
         }
+    }
+
+    /// Ends the file of a session that took no record, because it could not begin.
+    pub(super) fn end_unused(&mut self) {
+        // It is clean without the end, too, as of a process that was killed.
+        let _ = self.active.segment_mut().end_unused();
     }
 
     /// What offsets and lengths in its file are multiples of.
@@ -119,21 +125,9 @@ impl LogWriter {
         self.outbox.is_troubled()
     }
 
-    /// The number of the log in its pool.
-    pub(crate) fn index(&self) -> u32 {
-        self.log.index()
-    }
-
     /// Whether a sealed buffer of this generation is the one to write now.
     pub(crate) fn is_next(&self, shard: u32, generation: u64) -> bool {
         self.account.is_next(shard, generation) && self.hand.is_none() && self.has_room()
-    }
-
-    /// Writes a sealed buffer that [`is_next`](LogWriter::is_next).
-    pub(crate) fn write_sealed(&mut self, index: BufferIndex, shard: u32, generation: u64) {
-        if let Some(buffer) = self.log.pool().take_sealed(index) {
-            self.write_block(Arc::new(buffer), shard, generation);
-        }
     }
 
     /// Writes what is sealed of this generation, which [`is_next`](LogWriter::is_next). Nobody else has it.
@@ -147,7 +141,7 @@ impl LogWriter {
         self.write_hand();
         // At once: it is on its way while the next one's checksums are computed. At the end it waits a moment:
         // the end of the file goes with it.
-        if self.log.gate().ending() == Ending::Open {
+        if self.session.gate().ending() == Ending::Open {
             self.work_outbox(Instant::now());
         }
     }
@@ -162,9 +156,7 @@ impl LogWriter {
         if valid == 0 {
             // Taken for a record that its encoder did not finish.
             self.account.pass(shard, generation);
-            if let Some(Hand { mut memory, .. }) = self.hand.take()
-                && let Some(memory) = Arc::get_mut(&mut memory)
-            {
+            if let Some(Hand { memory, .. }) = self.hand.take() {
                 memory.free();
             }
             return;
@@ -177,7 +169,7 @@ impl LogWriter {
             return;
         };
         fault::step("encode");
-        let dropped = self.log.shards()[shard as usize].dropped();
+        let dropped = self.session.intake().dropped_at(shard as usize);
         let mut info = self.account.block(shard, generation, dropped);
         let time = wall_clock();
         self.outbox.encode(&self.active, memory, &mut info, time);
@@ -196,7 +188,7 @@ impl LogWriter {
         for _ in 0..2 {
             let mut round = Round {
                 active: &mut self.active,
-                progress: self.log.progress(),
+                progress: self.session.progress(),
                 happened: &mut self.happened,
                 now,
             };
@@ -244,7 +236,7 @@ impl LogWriter {
 
     /// Counts a panic of the flusher, which goes on.
     pub(crate) fn panicked(&mut self, error: &Error) {
-        self.log.progress().count_panic();
+        self.session.progress().count_panic();
         self.failed(error);
     }
 
@@ -254,33 +246,33 @@ impl LogWriter {
             return false;
         }
         let mut busy = false;
-        self.closing.see(self.log.gate().ending());
+        self.closing.see(self.session.gate().ending());
         if self.hand.is_some() && self.has_room() {
             self.write_hand();
             busy = true;
         }
-        if self.log.has_new_room() {
+        if self.session.has_new_room() {
             self.outbox.hurry(now);
             self.rotator.release();
         }
         if self.is_troubled() {
             // Nothing is sealed for what cannot be written: each pass would take a buffer of each shard.
             // But who asks gets an attempt, whatever the backoff says, and its error.
-            let ticket = self.log.gate().open_request().map(|request| request.ticket);
+            let ticket = self.session.gate().open_request().map(|request| request.ticket);
             if ticket > self.asked {
                 self.asked = ticket;
                 self.outbox.hurry(now);
                 busy = true;
             }
         } else if self.pass.is_none() {
-            if let Some(request) = self.log.gate().open_request() {
+            if let Some(request) = self.session.gate().open_request() {
                 let looked = self.look_at_file(now);
-                self.pass = Some(Pass::begin(&self.log, Some(request), looked));
+                self.pass = Some(Pass::begin(self.session.intake(), Some(request), looked));
                 busy = true;
             } else if self.interval.is_over(now) {
                 self.interval.disarm();
                 let looked = self.look_at_file(now);
-                self.pass = Some(Pass::begin(&self.log, None, looked));
+                self.pass = Some(Pass::begin(self.session.intake(), None, looked));
                 busy = true;
             }
         }
@@ -317,7 +309,7 @@ impl LogWriter {
     fn lacks_free_buffers(&self) -> bool {
         self.durability == Durability::OnFlush
             && self.outbox.awaits_barrier()
-            && self.log.pool().is_short()
+            && self.session.intake().is_short()
     }
 
     /// Looks whether all that the pass waits for has happened, and completes it then.
@@ -326,7 +318,7 @@ impl LogWriter {
             return false;
         };
         let Some(goal) = pass.goal else {
-            if !pass.look(&self.log, self.account.next_generations())
+            if !pass.sealing.look(self.account.next_generations())
                 || !self.outbox.has_room()
                 || self.active.is_turning()
             {
@@ -378,16 +370,16 @@ impl LogWriter {
         }
         self.pass = None;
         match self.outbox.doubt() {
-            None => self.log.gate().complete(ticket),
+            None => self.session.gate().complete(ticket),
             // True for every flush from now on: not all that was accepted is durable.
-            Some(error) => self.log.gate().fail(Some(ticket), error),
+            Some(error) => self.session.gate().fail(Some(ticket), error),
         }
         true
     }
 
     /// Puts in a note if there are drops that no block and no note has told of.
     fn declare_drops(&mut self) -> Result<(), Error> {
-        let dropped = self.log.dropped();
+        let dropped = self.session.dropped();
         if self.account.owes_note(dropped) {
             let totals = self.account.totals(dropped, false);
             self.outbox.push_totals(&mut self.active, Kind::Note, totals)?;
@@ -398,7 +390,7 @@ impl LogWriter {
 
     /// Puts an end in; whether there was memory for it.
     fn put_end(&mut self, session_over: bool) -> bool {
-        let dropped = self.log.dropped();
+        let dropped = self.session.dropped();
         let totals = self.account.totals(dropped, session_over);
         match self.outbox.push_totals(&mut self.active, Kind::End, totals) {
             Ok(()) => {
@@ -424,7 +416,8 @@ impl LogWriter {
 
     /// Until when the flusher may sleep, as far as this log is concerned.
     pub(crate) fn wake_at(&self, now: Instant) -> Option<Instant> {
-        let look = self.pass.as_ref().and_then(Pass::look_again).map(|look| now + look);
+        let look =
+            self.pass.as_ref().and_then(|pass| pass.sealing.look_again()).map(|look| now + look);
         let give_up =
             (self.closing.ending() == Ending::Abandoned).then(|| now + GIVE_UP_AFTER / 10);
         let may_rotate = self.closing.ended().is_none() && self.has_room();
@@ -443,12 +436,12 @@ impl LogWriter {
 
     /// Whether there is a request that `advance` has not seen.
     pub(crate) fn has_news(&self) -> bool {
-        let request = self.log.gate().open_request().map(|request| request.ticket);
+        let request = self.session.gate().open_request().map(|request| request.ticket);
         let unseen = self.pass.is_none() && request > self.asked;
         unseen
-            || self.log.is_told_of_room()
+            || self.session.is_told_of_room()
             || self.lacks_free_buffers()
-            || (!self.is_closed() && self.log.gate().ending() != self.closing.ending())
+            || (!self.is_closed() && self.session.gate().ending() != self.closing.ending())
     }
 
     /// Whether the file is ended.

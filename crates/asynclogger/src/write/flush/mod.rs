@@ -1,18 +1,23 @@
 //! The flusher: one thread, one log; sealed buffers become blocks of the active segment.
 
 mod flusher;
+mod intake;
 mod interval;
 mod log_writer;
 mod outbox;
 mod pass;
+mod sealing;
+mod session;
 
 #[cfg(all(test, loom))]
 mod loom_tests;
 #[cfg(all(test, not(loom)))]
 mod schedule_tests;
 
-pub(in crate::write) use self::pass::Pass;
 pub(crate) use self::{
     flusher::Flusher,
+    intake::Intake,
     log_writer::{Archiving, LogWriter},
+    session::Session,
 };
+pub(in crate::write) use self::{intake::Counts, sealing::Sealing};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    files::{NextSegment, Promoted},
+    next_segment::{NextSegment, Promoted},
     segment::Segment,
     standing::Standing,
 };

@@ -7,6 +7,7 @@ mod files;
 mod killed_tests;
 mod layout;
 mod name_change;
+mod next_segment;
 mod place;
 mod prepared;
 mod rotation;
@@ -15,10 +16,11 @@ mod space;
 mod standing;
 
 #[cfg(test)]
-pub(super) use self::files::Promoted;
+pub(super) use self::next_segment::Promoted;
 pub(super) use self::{
     active::{Active, Changed},
-    files::{EventOpening, NextSegment},
+    files::EventOpening,
+    next_segment::NextSegment,
     rotation::Rotator,
     segment::Segment,
     standing::Standing,

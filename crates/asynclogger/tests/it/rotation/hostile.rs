@@ -452,12 +452,20 @@ fn a_reader_finds_the_log_at_every_moment_of_a_rotation() {
             }
             looks
         });
+        // A file with two names for a moment is one segment.
+        let whole = scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let numbers = numbers(&path);
+                assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{numbers:?}");
+            }
+        });
         for number in 0..200 {
             log_as(&logger, 0, number..number + 1);
             logger.rotate().expect("rotate");
         }
         stop.store(true, Ordering::Relaxed);
         assert!(reader.join().expect("the reader") > 0);
+        whole.join().expect("the other reader");
     });
     logger.close().expect("close");
     let whole = Whole::read(&path, 1);

@@ -30,9 +30,9 @@ use crate::{
     io::yield_to_all_others,
     mem::Process,
     sync::{Arc, Mutex, lock, thread_local},
-    write::{
-        common::own_thread::{self, OwnThread},
-        swap::Local,
+    write::common::{
+        Local,
+        own_thread::{self, OwnThread},
     },
 };
 

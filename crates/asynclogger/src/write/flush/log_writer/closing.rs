@@ -3,10 +3,7 @@
 use super::{HeldCopy, account::Account};
 use crate::{
     sync::Arc,
-    write::{
-        common::Ending,
-        swap::{Log, SealAttempt},
-    },
+    write::{common::Ending, flush::intake::Intake, swap::Held},
 };
 
 /// The end of a log: asked for, drained, its end block put in, over.
@@ -57,41 +54,32 @@ impl Closing {
     }
 
     /// Whether every shard is closed and all their buffers are on their way.
-    pub(super) fn is_drained(&self, log: &Log, account: &Account) -> bool {
+    pub(super) fn is_drained(&self, intake: &Intake, account: &Account) -> bool {
         // Of a claim that is not given back, a copy is written, whatever comes after it.
         let held_at = |number: usize| self.held.iter().find(|(held, _)| *held == number);
         self.copies.as_ref().is_none_or(Vec::is_empty)
-            && log.shards().iter().zip(account.next_generations()).enumerate().all(
-                |(number, (shard, next))| {
-                    if let Some((_, generation)) = held_at(number) {
-                        return next >= *generation;
-                    }
-                    let word = shard.word();
-                    !word.is_open() && next >= word.generation()
-                },
-            )
+            && account.next_generations().enumerate().all(|(number, next)| {
+                let end = match held_at(number) {
+                    Some((_, generation)) => Some(*generation),
+                    None => intake.end_of(number),
+                };
+                end.is_some_and(|end| next >= end)
+            })
     }
 
     /// Copies what threads that will not return have published, once; whether it did so now.
-    pub(super) fn copy_held(&mut self, log: &Arc<Log>) -> bool {
+    pub(super) fn copy_held(&mut self, intake: &Intake) -> bool {
         if self.copies.is_some() {
             return false;
         }
-        let pool = log.pool().clone();
         let mut copies: Vec<HeldCopy> = Vec::new();
-        for (number, shard) in log.shards().iter().enumerate() {
-            let number = number as u32;
-            if shard.seal_and_close(&pool, number) == SealAttempt::Claimed {
-                let word = shard.word();
-                self.held.push((number as usize, word.generation()));
-                if let Some(copy) = word.buffer().and_then(|index| pool.copy_published(index)) {
-                    copies.push((Arc::new(copy), number, word.generation()));
+        if let Intake::Shards(shards) = intake {
+            for Held { shard, generation, copy } in shards.copy_held() {
+                self.held.push((shard, generation));
+                if let Some(copy) = copy {
+                    copies.push((Arc::new(copy), shard as u32, generation));
                 }
             }
-        }
-        if !self.held.is_empty() {
-            // The stopped thread may yet store into these.
-            std::mem::forget((log.clone(), pool));
         }
         self.copies = Some(copies);
         true

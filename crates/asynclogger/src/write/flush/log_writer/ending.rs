@@ -14,18 +14,18 @@ impl LogWriter {
             }
             self.active.tidy_up();
             self.closing.set_closed();
-            self.log.gate().set_closed(self.outbox.doubt().cloned());
+            self.session.gate().set_closed(self.outbox.doubt().cloned());
             return true;
         }
         let drained = self.hand.is_none()
             && self.has_room()
-            && self.closing.is_drained(&self.log, &self.account);
+            && self.closing.is_drained(self.session.intake(), &self.account);
         if !drained {
             return false;
         }
         // 0, unless somebody wrote over the lengths in a buffer's memory.
-        let lost = self.log.accepted().saturating_sub(self.account.records());
-        self.log.progress().lost.set(lost);
+        let lost = self.session.accepted().saturating_sub(self.account.records());
+        self.session.progress().lost.set(lost);
         if self.put_end(true) {
             self.closing.set_ended(self.outbox.next());
         }
@@ -37,7 +37,7 @@ impl LogWriter {
     /// once, and what the device does not take is counted as lost.
     pub(super) fn abandon(&mut self) -> bool {
         let mut busy = false;
-        if self.closing.copy_held(&self.log) {
+        if self.closing.copy_held(self.session.intake()) {
             self.outbox.hurry(Instant::now());
             busy = true;
         }
@@ -50,7 +50,7 @@ impl LogWriter {
             busy = true;
         }
         busy |= self.try_to_end();
-        if !self.is_closed() && self.log.progress().waiting() > GIVE_UP_AFTER {
+        if !self.is_closed() && self.session.progress().waiting() > GIVE_UP_AFTER {
             self.give_up();
             busy = true;
         }
@@ -62,12 +62,12 @@ impl LogWriter {
         if self.is_closed() {
             return;
         }
-        let lost = self.log.accepted().saturating_sub(self.log.progress().written.get());
-        self.log.progress().lost.set(lost);
+        let lost = self.session.accepted().saturating_sub(self.session.progress().written.get());
+        self.session.progress().lost.set(lost);
         let what = format!("the logger was dropped; {lost} records could not be written");
         let error = Error::new(ErrorKind::Io, what).at_path(self.active.segment().path());
         self.reporter.tell(&error);
         self.closing.set_closed();
-        self.log.gate().set_closed(None);
+        self.session.gate().set_closed(None);
     }
 }

@@ -61,7 +61,7 @@ impl LogWriter {
             Ok(remark) => {
                 // Without memory for an end the segment has none, as after a crash.
                 self.put_end(false);
-                self.log.progress().restore(Degraded::Stays);
+                self.session.progress().restore(Degraded::Stays);
                 if let Some(remark) = remark {
                     self.reporter.keep(None, &remark, self.active.segment().lineage());
                     self.reporter.tell(&remark);
@@ -75,7 +75,7 @@ impl LogWriter {
     /// The log goes on in its segment, and tries again after a while.
     pub(super) fn could_not_rotate(&mut self, error: &Error, now: Instant) {
         self.rotator.hold(now);
-        self.log.progress().degrade(Degraded::Stays);
+        self.session.progress().degrade(Degraded::Stays);
         if self.pass.as_ref().is_some_and(|pass| pass.is_rotating) {
             self.failed(error);
         } else {
@@ -88,11 +88,11 @@ impl LogWriter {
     fn keep_lock(&mut self, now: Instant) -> bool {
         match self.active.keep_lock(now) {
             Ok(()) => {
-                self.log.progress().restore(Degraded::Unlocked);
+                self.session.progress().restore(Degraded::Unlocked);
                 true
             }
             Err(error) => {
-                self.log.progress().degrade(Degraded::Unlocked);
+                self.session.progress().degrade(Degraded::Unlocked);
                 self.reporter.remark(&error);
                 false
             }

@@ -7,14 +7,13 @@ use crate::{
     sync::Arc,
     write::{
         archive::{ArchivedSegment, Lineage},
-        flush::{log_writer::Archiving, outbox::cause_of},
-        swap::Log,
+        flush::{log_writer::Archiving, outbox::cause_of, session::Session},
     },
 };
 
 /// Tells the outside: whoever waits for a flush, the counts, the user's callback, the archivist.
 pub(super) struct Reporter {
-    log: Arc<Log>,
+    session: Arc<Session>,
     on_error: Option<Callback<Error>>,
     /// `None` in models.
     archiving: Option<Archiving>,
@@ -23,9 +22,13 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new(log: Arc<Log>, config: &Config, archiving: Option<Archiving>) -> Reporter {
+    pub(super) fn new(
+        session: Arc<Session>,
+        config: &Config,
+        archiving: Option<Archiving>,
+    ) -> Reporter {
         Reporter {
-            log,
+            session,
             on_error: config.on_error.clone(),
             archiving,
             makes_room: config.retention.when_full == WhenFull::DeleteOldest,
@@ -35,9 +38,9 @@ impl Reporter {
     /// Keeps and counts an error, and has room made if a full disk is the cause. In this order: who sees the
     /// error counted finds it as the last one.
     pub(super) fn keep(&self, ticket: Option<u64>, error: &Error, active: Lineage) {
-        self.log.gate().fail(ticket, error);
+        self.session.gate().fail(ticket, error);
         if error.kind() != ErrorKind::Panic {
-            self.log.progress().count_error(cause_of(error));
+            self.session.progress().count_error(cause_of(error));
         }
         self.make_room(error, active);
     }
@@ -49,8 +52,8 @@ impl Reporter {
             && cause_of(error) == Cause::Space
             && let Some(Archiving { archivist, settings }) = &self.archiving
         {
-            let log = self.log.clone();
-            let made = move |_| log.tell_of_room();
+            let session = self.session.clone();
+            let made = move |_| session.tell_of_room();
             archivist.make_room(settings.clone(), active, Box::new(made));
         }
     }
@@ -62,7 +65,7 @@ impl Reporter {
 
     /// Keeps an error that no flush is answered with, and tells the callback.
     pub(super) fn remark(&self, error: &Error) {
-        self.log.gate().fail(None, error);
+        self.session.gate().fail(None, error);
         self.tell(error);
     }
 

@@ -20,8 +20,8 @@ impl LogWriter {
     /// Whether a flush has something to do: records that are not durable, or drops that no block has told of.
     pub(crate) fn owes(&self) -> bool {
         !self.is_at_rest()
-            || self.log.accepted() > self.log.written().durable
-            || self.account.owes_note(self.log.dropped())
+            || self.session.accepted() > self.session.written().durable
+            || self.account.owes_note(self.session.dropped())
     }
 
     /// Begins a pass at the next look, as if the interval were over.
@@ -69,9 +69,9 @@ impl LogWriter {
                 Ok(())
             }
             Err(error) => {
-                self.closing.see(self.log.gate().ending());
+                self.closing.see(self.session.gate().ending());
                 // That was the attempt of whoever asks.
-                let request = self.log.gate().open_request().map(|request| request.ticket);
+                let request = self.session.gate().open_request().map(|request| request.ticket);
                 self.asked = self.asked.max(request);
                 self.failed(&error);
                 Err(error)

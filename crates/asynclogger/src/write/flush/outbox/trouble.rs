@@ -87,15 +87,11 @@ impl Trouble {
         let Some(ongoing) = &mut self.now else {
             return;
         };
-        if ongoing.is_file_gone && ongoing.reaction == Reaction::Again || tried == ongoing.reaction
-        {
-            ongoing.reaction = match tried {
-                _ if !ongoing.is_file_gone => Reaction::Again,
-                Reaction::Elsewhere => Reaction::NextSegment,
-                other => other,
-            };
+        if ongoing.reaction == tried || ongoing.reaction == Reaction::Again {
+            let is_gone = ongoing.is_file_gone;
+            ongoing.reaction = if is_gone { Reaction::NextSegment } else { Reaction::Again };
+            ongoing.at = now + backoff(BACKOFF_OPEN, ongoing.failures);
         }
-        ongoing.at = now + backoff(BACKOFF_OPEN, ongoing.failures);
     }
 
     /// Begins the next attempt, if it is time; what to do first.
