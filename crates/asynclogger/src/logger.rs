@@ -30,7 +30,7 @@ const ARCHIVING: Duration = Duration::from_secs(30);
 /// A logger: takes records on any thread and writes them, by a thread of its own, to one file.
 ///
 /// Clones are handles to the same logger. [`close`](Logger::close) it to learn what became of the
-/// records; dropping the last clone closes it, too, but has nobody to tell.
+/// records. Dropping the last handle closes it, too, but has nobody to tell.
 ///
 /// ```
 /// # fn main() -> Result<(), asynclogger::Error> {

@@ -2,18 +2,26 @@
 
 use std::{fmt, io::IoSlice};
 
-use crate::{LogError, Opened, write::EventHandle};
+use super::inner::Inner;
+use crate::{LogError, Opened, sync::Arc, write::EventHandle};
 
-/// Logs the records of one event: its name was looked up once. Clones are handles to the same event; they
-/// may outlive the manager, and what they log then is refused and counted.
+/// Logs the records of one event: its name was looked up once.
+///
+/// Clones are handles to the same event, and each of them is a handle to its manager: the last handle of any
+/// kind, [`LoggerManager`](crate::LoggerManager) or `EventLogger`, closes the manager when it is dropped.
+/// After [`close`](crate::LoggerManager::close) a handle is harmless: its records are refused and counted as
+/// closed.
 #[derive(Clone)]
 pub struct EventLogger {
     handle: EventHandle,
+    /// A log call borrows a handle, so while one is under way the manager is not dropped: the end of the
+    /// manager (`Worker::sort_held`) relies on that.
+    _manager: Arc<Inner>,
 }
 
 impl EventLogger {
-    pub(super) fn new(handle: EventHandle) -> EventLogger {
-        EventLogger { handle }
+    pub(super) fn new(handle: EventHandle, manager: Arc<Inner>) -> EventLogger {
+        EventLogger { handle, _manager: manager }
     }
 
     /// Logs a string. See [`log_bytes`](EventLogger::log_bytes).

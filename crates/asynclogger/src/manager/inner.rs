@@ -403,3 +403,92 @@ impl Drop for Inner {
         self.archivist.stop(Some(Instant::now()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LogDir;
+
+    /// A manager with one shard, and a handle to an event of it that has five records.
+    fn with_five_records(directory: &Path) -> (Inner, EventHandle) {
+        let config = Config::new(directory.join("base.log")).num_shards(1);
+        let inner = Inner::new(config).expect("a manager");
+        let handle = inner.event("payment").expect("an event");
+        for number in 0..5 {
+            append(&handle, format!("record {number}").as_bytes());
+        }
+        (inner, handle)
+    }
+
+    /// All records of a directory whose files are whole.
+    fn records(directory: &Path) -> Vec<String> {
+        let mut found = Vec::new();
+        for mut log in LogDir::scan(directory).expect("a directory") {
+            while let Some(record) = log.next_record().expect("read") {
+                found.push(String::from_utf8_lossy(record.bytes()).into_owned());
+            }
+            assert!(log.report().is_whole());
+        }
+        found
+    }
+
+    const FIVE: [&str; 5] = ["record 0", "record 1", "record 2", "record 3", "record 4"];
+
+    /// A call that never returns, because something outside Rust's rules ended it.
+    #[test]
+    fn what_was_published_before_a_call_that_never_returns_is_written_at_the_last_drop() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (inner, _handle) = with_five_records(directory.path());
+        let ingest = inner.shared.ingest.clone();
+        std::mem::forget(ingest.shards()[0].claim(ingest.pool()).ok().expect("a claim"));
+        drop(inner);
+        assert_eq!(records(directory.path()), FIVE);
+    }
+
+    /// The same, between sealing its buffer and the end of its claim: the shard still names the buffer.
+    #[test]
+    fn what_a_call_had_sealed_that_never_returns_is_written_once() {
+        for is_sorted_before in [true, false] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let (inner, _handle) = with_five_records(directory.path());
+            let ingest = inner.shared.ingest.clone();
+            let mut claim = ingest.shards()[0].claim(ingest.pool()).ok().expect("a claim");
+            claim.seal(0);
+            std::mem::forget(claim);
+            if is_sorted_before {
+                inner.shared.bell.ring(Sleep::Timed);
+                while ingest.pool().sealed_count() > 0 {
+                    std::thread::yield_now();
+                }
+            }
+            drop(inner);
+            assert_eq!(records(directory.path()), FIVE, "sorted before: {is_sorted_before}");
+        }
+    }
+
+    /// The shard's buffer has been sorted, and is another shard's when the last handle goes.
+    #[test]
+    fn a_buffer_that_another_shard_has_by_then_is_written_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = Config::new(directory.path().join("base.log")).num_shards(2);
+        let inner = Inner::new(config).expect("a manager");
+        let handle = inner.event("payment").expect("an event");
+        append(&handle, b"of thread 0");
+        let ingest = inner.shared.ingest.clone();
+        let mut claim = ingest.shards()[0].claim(ingest.pool()).ok().expect("a claim");
+        let mine = ingest.shards()[0].word().buffer();
+        claim.seal(0);
+        std::mem::forget(claim);
+        inner.shared.bell.ring(Sleep::Timed);
+        while ingest.pool().sealed_count() > 0 {
+            std::thread::yield_now();
+        }
+        // The free buffers are a stack: another shard takes this one next.
+        std::thread::scope(|scope| {
+            scope.spawn(|| append(&handle, b"of thread 1"));
+        });
+        assert_eq!(mine, ingest.shards()[1].word().buffer());
+        drop(inner);
+        assert_eq!(records(directory.path()), ["of thread 0", "of thread 1"]);
+    }
+}

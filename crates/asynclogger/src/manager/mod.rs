@@ -41,8 +41,9 @@ use crate::{
 /// # }
 /// ```
 ///
-/// Clones are handles to the same manager. [`close`](LoggerManager::close) it to learn what became of the
-/// records; dropping the last clone closes it, too, but has nobody to tell.
+/// Clones are handles to the same manager, and so are the [`EventLogger`]s. [`close`](LoggerManager::close) it
+/// to learn what became of the records. Dropping the last handle of either kind closes it, too, but has nobody
+/// to tell.
 #[derive(Clone)]
 pub struct LoggerManager {
     inner: Arc<Inner>,
@@ -70,7 +71,8 @@ impl LoggerManager {
     /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) for a name that is empty or has more
     /// than 1024 bytes.
     pub fn event(&self, name: &str) -> Result<EventLogger, Error> {
-        self.inner.event(name).map(EventLogger::new)
+        let handle = self.inner.event(name)?;
+        Ok(EventLogger::new(handle, self.inner.clone()))
     }
 
     /// Logs a string. See [`log_bytes_with_event`](LoggerManager::log_bytes_with_event).

@@ -1,10 +1,12 @@
 //! The end of an event, and of all.
 
+use std::time::Instant;
+
 use super::Worker;
 use crate::write::{
     common::Ending,
     events::sorter::Hand,
-    swap::{HEADER, SealAttempt},
+    swap::{BufferState, HEADER, SealAttempt, Shard},
 };
 
 impl Worker {
@@ -35,16 +37,22 @@ impl Worker {
         events.peek().is_none() || events.any(|staged| staged.event().is_open())
     }
 
-    /// Whether every record that was accepted is with its event, and no other can come.
+    /// Whether every record that was accepted is with its event, and no other can come; once the last handle
+    /// is gone, but for the active buffers of shards that are still claimed.
     fn is_sorted(&self) -> bool {
         let shards = self.shared.ingest.shards().iter().zip(&self.generations);
-        self.hand.is_none()
-            && !self.shared.has_orders()
-            && shards.into_iter().all(|(shard, next)| {
-                let word = shard.word();
-                let is_over = !word.is_open() || (self.is_abandoned && word.is_claimed());
-                is_over && *next >= word.generation()
-            })
+        let is_sorted = |(number, (shard, next)): (usize, (&Shard, &u64))| {
+            let (word, shard) = (shard.word(), number as u32);
+            let sealed = BufferState::Sealed { shard, generation: word.generation() };
+            let is_over = if word.is_open() {
+                let is_sealed = |index| self.pool.state(index) == sealed;
+                self.is_abandoned && word.is_claimed() && !word.buffer().is_some_and(is_sealed)
+            } else {
+                true
+            };
+            is_over && *next >= word.generation()
+        };
+        self.hand.is_none() && !self.shared.has_orders() && shards.enumerate().all(is_sorted)
     }
 
     /// Ends all events, and then the manager, if that is asked for.
@@ -58,12 +66,19 @@ impl Worker {
             self.sorter.drop_from_now_on();
             return true;
         }
+        if self.is_abandoned && !self.is_held_sorted {
+            // A claim that was given back since the last look leaves a shard to be closed.
+            self.shared.ingest.close_shards(Instant::now());
+        }
         if !self.is_sorted() {
             return false;
         }
         let mut busy = false;
-        if self.is_abandoned && !std::mem::replace(&mut self.is_held_sorted, true) {
-            self.sort_held();
+        if self.is_abandoned && !self.is_held_sorted {
+            self.is_held_sorted = self.sort_held();
+            if !self.is_held_sorted {
+                return true;
+            }
         }
         for number in 0..self.sorter.numbers() {
             let before = self.sorter.get(number).map(|staged| staged.event().log().gate().ending());
@@ -84,25 +99,38 @@ impl Worker {
         busy
     }
 
-    /// The last handle is gone: what threads have published that stopped inside a call is sorted from
-    /// copies, and their buffers are leaked, since they may yet store into them.
-    fn sort_held(&mut self) {
+    /// The last handle is gone, and each log call borrows one: a claim that is still held is of a call that
+    /// never returns, because something outside Rust's rules (a `longjmp`, a coroutine that is never resumed)
+    /// left it in the middle. What it has published is sorted from a copy. Its buffer and its shard are
+    /// leaked: a coroutine may yet store into them. Whether that is done; if not, something is sorted first.
+    fn sort_held(&mut self) -> bool {
         let ingest = self.shared.ingest.clone();
+        let shards = ingest.shards().iter().enumerate();
+        let held = shards.filter(|(_, shard)| shard.word().is_open());
+        let mut copies = Vec::new();
         let mut is_held = false;
-        for (number, shard) in ingest.shards().iter().enumerate() {
+        for (number, shard) in held {
             if shard.seal_and_close(&self.pool, number as u32) != SealAttempt::Claimed {
-                continue;
+                // It was given back meanwhile, and its buffer is sealed now.
+                return false;
             }
             is_held = true;
-            let copy = shard.word().buffer().and_then(|index| self.pool.copy_published(index));
-            if let Some(buffer) = copy {
-                let mut hand = Hand { buffer, shard: number as u32, at: HEADER };
-                // Once: there is nobody to wait for.
-                let _ = self.sorter.sort(&mut hand);
-            }
+            // Of a call that was left between sealing its buffer and the end of its claim, the word still
+            // names the buffer, which has been sorted, and may be another shard's by now.
+            let word = shard.word();
+            let active =
+                BufferState::Active { shard: number as u32, generation: word.generation() };
+            let buffer = word.buffer().filter(|index| self.pool.state(*index) == active);
+            let copy = buffer.and_then(|index| self.pool.copy_published(index));
+            copies.extend(copy.map(|buffer| Hand { buffer, shard: number as u32, at: HEADER }));
+        }
+        for mut hand in copies {
+            // Once: there is nobody to wait for.
+            let _ = self.sorter.sort(&mut hand);
         }
         if is_held {
             std::mem::forget((ingest, self.pool.clone()));
         }
+        true
     }
 }
