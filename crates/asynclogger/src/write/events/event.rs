@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::names::Names;
+use super::names::Name;
 use crate::{
     FlushMetrics, Opened,
     sync::{
@@ -31,7 +31,8 @@ pub(crate) struct Event {
     number: u32,
     /// Of records that are taken while it is open.
     max_record: usize,
-    name: Box<str>,
+    /// Where calls by name find it while it is open.
+    name: Arc<Name>,
     opened: Opened,
     log: Arc<Log>,
     /// Pieces of memory that its records have.
@@ -40,36 +41,27 @@ pub(crate) struct Event {
     standing: AtomicU32,
     /// Held while `standing` changes, and by whoever waits for that.
     changing: Mutex<()>,
-    /// Where calls by name find it, as long as it is known.
-    names: Arc<Names>,
     changed: Condvar,
 }
 
 impl Event {
-    pub(super) fn new(
-        name: &str,
-        number: u32,
-        opened: Opened,
-        log: Arc<Log>,
-        names: Arc<Names>,
-    ) -> Event {
+    pub(super) fn new(name: Arc<Name>, number: u32, opened: Opened, log: Arc<Log>) -> Event {
         let max_record = log.max_record();
         Event {
             limit: AtomicUsize::new(max_record),
             number,
             max_record,
-            name: name.into(),
+            name,
             opened,
             log,
             pieces: AtomicUsize::new(0),
             standing: AtomicU32::new(0),
             changing: Mutex::default(),
-            names,
             changed: Condvar::new(),
         }
     }
 
-    /// What its records are tagged with. Used for another event only when nobody has this one any more.
+    /// What its records are tagged with. No other event of the manager ever has this number.
     #[inline]
     pub(crate) fn number(&self) -> u32 {
         self.number
@@ -77,6 +69,11 @@ impl Event {
 
     /// As it was given.
     pub(crate) fn name(&self) -> &str {
+        self.name.text()
+    }
+
+    /// Where calls by name find it while it is open.
+    pub(super) fn entry(&self) -> &Arc<Name> {
         &self.name
     }
 
@@ -133,7 +130,7 @@ impl Event {
         self.standing.store(standing, Ordering::Relaxed);
         let limit = if standing == 0 { self.max_record } else { 0 };
         self.limit.store(limit, Ordering::Relaxed);
-        self.names.set_limit(self.number, limit);
+        self.name.set_limit(self.number, limit);
         drop(changing);
         self.changed.notify_all();
     }

@@ -323,11 +323,10 @@ mod tests {
     fn both(lens: &[usize], align: usize, piece_len: usize) -> (Vec<u8>, Vec<u8>, usize) {
         let log = log(align);
         let event = Arc::new(Event::new(
-            "event",
+            Names::new().entry("event"),
             0,
             Opened::Created,
             Arc::new(self::log(align)),
-            Arc::new(Names::new()),
         ));
         let arena = Arena::new(2 * CAPACITY + 64 * piece_len, piece_len).expect("an arena");
         // What was in the memory before must not show.

@@ -18,7 +18,6 @@ mod places;
 mod shared;
 mod sorter;
 mod staged;
-mod table;
 mod worker;
 
 pub(crate) use self::{

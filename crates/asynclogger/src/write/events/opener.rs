@@ -15,7 +15,7 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    Config, DirectIo, Error, Opened, Overflow,
+    Config, DirectIo, Error, ErrorKind, Opened, Overflow,
     io::{Directory, Driver, EventsLock, alignment_in},
     sync::{Arc, Ordering},
     write::{
@@ -42,7 +42,30 @@ pub(crate) struct Opener {
     archivist: Arc<Archivist>,
     whole: Option<Arc<WholeDirectory>>,
     held: HashMap<Box<str>, (Instant, Error)>,
+    numbers: Numbers,
     max_open: usize,
+}
+
+/// The numbers of the events. None is given twice: whoever still has the number of an event that is closed can
+/// do no harm to another one.
+#[derive(Default)]
+struct Numbers {
+    next: u32,
+}
+
+impl Numbers {
+    /// # Errors
+    /// All have been given.
+    fn take(&mut self) -> Result<u32, Error> {
+        let number = self.next;
+        let none = || {
+            let what =
+                format!("a manager opens an event {number} times at most, all events together");
+            Error::new(ErrorKind::InvalidConfig, what)
+        };
+        self.next = number.checked_add(1).ok_or_else(none)?;
+        Ok(number)
+    }
 }
 
 /// Whether the file of an event with this full name may be called so.
@@ -70,7 +93,7 @@ impl Opener {
     /// Locks the directory that the config's path is in, making it if it is missing.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another manager has it; those of the system.
+    /// [`ErrorKind::InUse`] if another manager has it; those of the system.
     pub(crate) fn new(
         config: &Config,
         driver: Driver,
@@ -93,6 +116,7 @@ impl Opener {
             archivist,
             whole,
             held: HashMap::new(),
+            numbers: Numbers::default(),
             max_open,
         })
     }
@@ -115,8 +139,8 @@ impl Opener {
             self.held.remove(name);
         }
         let opened = EventName::of(name).and_then(|name| {
-            let number = shared.take_number()?;
-            self.open_now(shared, &name, number).inspect_err(|_| shared.return_number(number))
+            let number = self.numbers.take()?;
+            self.open_now(shared, &name, number)
         });
         match opened {
             Ok(NewEvent { event, writer }) => Ok(shared.publish(event, writer)),
@@ -154,9 +178,8 @@ impl Opener {
             LogFiles::open_event(opening, &config, self.driver.clone(), session)?;
         match self.make_log(shared, &config, number, session) {
             Ok(log) => {
-                let event =
-                    Event::new(name.full(), number, opened, log.clone(), shared.names.clone());
-                let event = Arc::new(event);
+                let entry = shared.names.entry(name.full());
+                let event = Arc::new(Event::new(entry, number, opened, log.clone()));
                 let settings = files.archive_settings();
                 self.archivist.opened(&settings, segment.lineage());
                 if has_past || *event.opened() != Opened::Created {
@@ -199,5 +222,24 @@ impl Opener {
             shares_barriers: false,
             session,
         })?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_is_given_twice() {
+        let mut numbers = Numbers { next: u32::MAX - 2 };
+        assert_eq!(
+            (numbers.take().expect("one"), numbers.take().expect("one")),
+            (u32::MAX - 2, u32::MAX - 1)
+        );
+        for _ in 0..2 {
+            let error = numbers.take().expect_err("all are given");
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+            assert!(error.to_string().contains("4294967295 times"), "{error}");
+        }
     }
 }

@@ -7,21 +7,17 @@ use super::{
     handle::EventHandle,
     memory::TAG,
     names::Names,
-    table::Table,
 };
 use crate::{
-    Config, EngineKind, Error, ErrorKind, FlushMetrics, Health, IoMode, LogError, Stats,
+    Config, EngineKind, Error, FlushMetrics, Health, IoMode, LogError, Stats,
     config::tell,
     sync::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until},
     write::{
         common::Gate,
         flush::LogWriter,
-        swap::{Bell, Log, Shard, Sleep},
+        swap::{Bell, Local, Log, Sleep},
     },
 };
-
-/// Bytes of a record that is looked at before it is put in: less than any shared buffer has room for.
-const LONG: usize = 8 << 10;
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -31,8 +27,7 @@ pub(crate) struct Shared {
     /// Who wants all that was logged to be sorted.
     pub(crate) sorted: Gate,
     pub(crate) unplaced: Arc<Unplaced>,
-    table: Table,
-    pub(super) names: Arc<Names>,
+    pub(super) names: Names,
     orders: Mutex<Orders>,
     has_orders: AtomicBool,
     pub(super) stop: AtomicBool,
@@ -52,15 +47,27 @@ struct Orders {
 struct State {
     /// Events whose files are being ended, by name.
     closing: BTreeMap<Box<str>, Arc<Event>>,
-    /// Closed, and somebody may still have a handle.
+    /// Closed, and a call that has a handle may still count a record.
     retired: Vec<Arc<Event>>,
-    /// Numbers of which nobody has a handle: free after the next time that all was sorted.
-    resting: Vec<u32>,
-    free: Vec<u32>,
-    next: u32,
     past: Past,
     /// How the last event was written that was opened.
     io: (IoMode, EngineKind),
+}
+
+impl State {
+    /// Adds up what those closed events have done of which nobody has a handle any more.
+    fn fold(&mut self) {
+        let State { retired, past, .. } = self;
+        retired.retain_mut(|event| {
+            // Whoever had it last has no call of it under way any more.
+            if Arc::get_mut(event).is_none() {
+                return true;
+            }
+            add(&mut past.stats, &mut past.metrics, event);
+            past.metrics.flush_queue_depth = 0;
+            false
+        });
+    }
 }
 
 /// What closed events have done.
@@ -86,8 +93,7 @@ impl Shared {
             bell,
             sorted: Gate::new(),
             unplaced: Arc::new(Unplaced::default()),
-            table: Table::new(),
-            names: Arc::new(Names::new()),
+            names: Names::new(),
             orders: Mutex::default(),
             has_orders: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -102,68 +108,42 @@ impl Shared {
     #[inline]
     pub(crate) fn log(&self, name: &str, record: &[u8]) -> bool {
         let len = record.len();
-        if len > LONG {
-            // It may take memory that is there for one such record at a time, and must not take it in vain.
+        let Some(entry) = self.names.find(name) else {
+            return false;
+        };
+        let (number, limit) = entry.takes();
+        // One comparison for all: an empty record wraps around, a closed event takes no length.
+        if len.wrapping_sub(1) >= limit {
             return false;
         }
-        let appended = self.ingest.append_if(TAG + len, |room| {
-            let found = self.names.find(name);
-            let Some((number, _)) = found.filter(|(_, limit)| len.wrapping_sub(1) < *limit) else {
-                return false;
-            };
+        let appended = self.ingest.append(TAG + len, |room| {
             let (tag, bytes) = room.split_at_mut(TAG);
             tag.copy_from_slice(&number.to_le_bytes());
             bytes.copy_from_slice(record);
-            true
         });
-        match appended {
-            Ok(Some(_)) => true,
-            Ok(None) => false,
-            Err(error) => self.refused(name, error),
-        }
+        appended.map_or_else(|error| self.refused(name, error), |_| true)
     }
 
     /// The shared buffers did not take a record; whether it was counted.
     #[cold]
     fn refused(&self, name: &str, error: LogError) -> bool {
-        let is_long = matches!(error, LogError::TooLarge { .. });
-        !is_long && self.table.with(name, |handle| handle.refused(error)).is_some()
+        self.with(name, |handle| handle.refused(error)).is_some()
     }
 
-    /// Does something with the handle of an open event; without a lock.
-    #[inline]
+    /// Does something with the handle of an open event; `None`: it is not open.
     pub(crate) fn with<T>(&self, name: &str, use_it: impl FnOnce(&EventHandle) -> T) -> Option<T> {
-        self.table.with(name, use_it)
+        let is_nested = Local::with(|local| local.enter().is_nested());
+        self.names.find(name)?.with(is_nested, use_it)
     }
 
     /// Handles of all open events, in no order.
     pub(crate) fn all(&self) -> Vec<Arc<EventHandle>> {
-        self.table.all()
+        self.names.open()
     }
 
     /// Tells the user's callback, whose panics are its own.
     pub(crate) fn tell(&self, error: &Error) {
         tell(self.config.on_error.as_ref(), error);
-    }
-
-    /// A number for a new event.
-    ///
-    /// # Errors
-    /// If there is none left.
-    pub(super) fn take_number(&self) -> Result<u32, Error> {
-        let mut state = lock(&self.state);
-        if let Some(number) = state.free.pop() {
-            return Ok(number);
-        }
-        let number = state.next;
-        let none = || Error::new(ErrorKind::InvalidConfig, "there are too many events");
-        state.next = number.checked_add(1).ok_or_else(none)?;
-        Ok(number)
-    }
-
-    /// Gives a number back that nobody was told of.
-    pub(super) fn return_number(&self, number: u32) {
-        lock(&self.state).free.push(number);
     }
 
     /// Hands an event over to the flusher, and makes it known.
@@ -174,15 +154,12 @@ impl Shared {
             self.unplaced.clone(),
             self.config.overflow,
         );
-        let (name, number, limit) = (event.name().to_owned(), event.number(), event.limit());
+        let (entry, number, limit) = (event.entry().clone(), event.number(), event.limit());
         // First: the flusher finds the event when it finds a record of it.
         lock(&self.orders).new.push((event, writer));
         self.order();
         lock(&self.state).io = handle.event().log().io();
-        // In this order, which is that of forgetting it: a name that is in the table is not about to be put
-        // among the numbers.
-        self.names.insert(&name, number, limit);
-        self.table.insert(handle.clone());
+        entry.open(number, limit, Arc::new(handle.clone()));
         handle
     }
 
@@ -192,8 +169,7 @@ impl Shared {
         if let Some(event) = state.closing.get(name) {
             return Some(event.clone());
         }
-        let event = self.table.remove(name)?.event().clone();
-        self.names.remove(name, event.number());
+        let event = self.names.find(name)?.close()?.event().clone();
         event.close();
         state.closing.insert(name.into(), event.clone());
         drop(state);
@@ -254,30 +230,9 @@ impl Shared {
             return;
         }
         state.retired.push(event);
+        state.fold();
         drop(state);
         self.changed.notify_all();
-    }
-
-    /// All that was logged before was sorted: numbers that rested since the last time are free, and those
-    /// rest of which nobody has a handle any more.
-    pub(super) fn recycle(&self) {
-        let mut state = lock(&self.state);
-        let State { retired, resting, free, past, .. } = &mut *state;
-        free.append(resting);
-        // Their names are gone: a call by name that begins now does not find them, and none that did is left.
-        if retired.is_empty() || !self.ingest.shards().iter().all(Shard::is_unclaimed) {
-            return;
-        }
-        retired.retain_mut(|event| {
-            // Whoever had it last has no call of it under way any more.
-            if Arc::get_mut(event).is_none() {
-                return true;
-            }
-            add(&mut past.stats, &mut past.metrics, event);
-            past.metrics.flush_queue_depth = 0;
-            resting.push(event.number());
-            false
-        });
     }
 
     /// Sums over all events.
@@ -289,7 +244,7 @@ impl Shared {
         let sorted_out = unplaced.sorted_out();
         let Past { mut stats, mut metrics } = state.past.clone();
         let mut health = Health::Ok;
-        let open = self.table.all();
+        let open = self.all();
         let open_events = open.iter().map(|handle| handle.event());
         for event in open_events.chain(state.closing.values()) {
             health = health.max(event.log().health());

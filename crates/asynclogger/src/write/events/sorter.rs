@@ -1,5 +1,10 @@
 //! From the shared buffers to the events.
 
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+};
+
 use super::{
     crowd::Crowd,
     event::{Hold, Unplaced},
@@ -63,10 +68,33 @@ struct Slot {
     staged: Box<Staged>,
 }
 
+/// By number. Numbers are ours, and given in turn, so nobody can have them collide.
+pub(super) type ByNumber<T> = HashMap<u32, T, BuildHasherDefault<NumberHasher>>;
+
+/// A multiplication: a record is looked up twice while it is sorted.
+#[derive(Default)]
+pub(super) struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    #[inline]
+    fn write_u32(&mut self, number: u32) {
+        // A map takes its places from the low bits and marks from the high ones: this spreads to both.
+        let product = u128::from(number) * 0x9E37_79B9_7F4A_7C15;
+        self.0 = product as u64 ^ (u64::from(number)).rotate_left(32);
+    }
+
+    fn write(&mut self, _bytes: &[u8]) {}
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// All events that are open, by number, and their memory.
 pub(super) struct Sorter {
     shared: Arc<Shared>,
-    slots: Vec<Option<Slot>>,
+    slots: ByNumber<Slot>,
     /// Numbers of those with something to do.
     pub(super) hot: Vec<u32>,
     pub(super) memory: Memory,
@@ -87,7 +115,14 @@ enum Placed {
 impl Sorter {
     pub(super) fn new(shared: Arc<Shared>, memory: Memory) -> Sorter {
         let drops = shared.config.overflow == Overflow::Drop;
-        Sorter { shared, slots: Vec::new(), hot: Vec::new(), memory, drops, gives_up: false }
+        Sorter {
+            shared,
+            slots: ByNumber::default(),
+            hot: Vec::new(),
+            memory,
+            drops,
+            gives_up: false,
+        }
     }
 
     /// Takes over events that were opened; whether there were any.
@@ -95,62 +130,56 @@ impl Sorter {
         let new = self.shared.take_new();
         let any = !new.is_empty();
         for (event, writer) in new {
-            let number = event.number() as usize;
-            if self.slots.len() <= number {
-                self.slots.resize_with(number + 1, || None);
-            }
+            let number = event.number();
             let gathered = Gathered::new(writer.align());
             let staged = Box::new(Staged::new(event, writer));
-            self.slots[number] = Some(Slot { gathered, staged });
+            self.slots.insert(number, Slot { gathered, staged });
         }
         any
     }
 
-    /// Numbers of all events are below this.
-    pub(super) fn numbers(&self) -> u32 {
-        self.slots.len() as u32
+    /// The numbers of all events, in the order of their opening.
+    pub(super) fn numbers(&self) -> Vec<u32> {
+        let mut numbers: Vec<u32> = self.slots.keys().copied().collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.slots.iter().all(Option::is_none)
-    }
-
-    fn slot(&mut self, number: u32) -> Option<&mut Slot> {
-        self.slots.get_mut(number as usize)?.as_mut()
+        self.slots.is_empty()
     }
 
     pub(super) fn get(&self, number: u32) -> Option<&Staged> {
-        Some(&self.slots.get(number as usize)?.as_ref()?.staged)
+        Some(&self.slots.get(&number)?.staged)
     }
 
     pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Staged> {
-        Some(&mut self.slot(number)?.staged)
+        Some(&mut self.slots.get_mut(&number)?.staged)
     }
 
     pub(super) fn with_memory(&mut self, number: u32) -> Option<(&mut Staged, &Memory)> {
         let Sorter { slots, memory, .. } = self;
-        Some((&mut slots.get_mut(number as usize)?.as_mut()?.staged, memory))
+        Some((&mut slots.get_mut(&number)?.staged, memory))
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Staged> {
-        self.slots.iter().flatten().map(|slot| &*slot.staged)
+        self.slots.values().map(|slot| &*slot.staged)
     }
 
     pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Staged> {
-        self.slots.iter_mut().flatten().map(|slot| &mut *slot.staged)
+        self.slots.values_mut().map(|slot| &mut *slot.staged)
     }
 
     /// Forgets an event; what was gathered and sealed for it is given up.
     pub(super) fn remove(&mut self, number: u32) -> Option<Box<Staged>> {
-        let Slot { gathered, staged } = self.slots.get_mut(number as usize)?.take()?;
+        let Slot { gathered, staged } = self.slots.remove(&number)?;
         self.memory.sealed(gathered.pieces());
         Some(staged)
     }
 
     /// Whether records are gathered for it.
     pub(super) fn has_gathered(&self, number: u32) -> bool {
-        let slot = self.slots.get(number as usize).and_then(Option::as_ref);
-        slot.is_some_and(|slot| !slot.gathered.is_empty())
+        self.slots.get(&number).is_some_and(|slot| !slot.gathered.is_empty())
     }
 
     /// It has something to do.
@@ -174,7 +203,7 @@ impl Sorter {
 
     /// Has the logs count all that is gathered.
     pub(super) fn count(&mut self) {
-        for slot in self.slots.iter_mut().flatten() {
+        for slot in self.slots.values_mut() {
             slot.staged.count(&slot.gathered);
         }
     }
@@ -183,7 +212,7 @@ impl Sorter {
     pub(super) fn hold_loudest(&self, hand: &Hand, crowd: &mut Crowd) {
         let data = hand.buffer.data(HEADER + hand.buffer.valid() as usize);
         let records = Tagged::all(data, hand.at).map(|(number, record)| (number, record.len()));
-        let loudest = crowd.loudest(records, self.numbers());
+        let loudest = crowd.loudest(records, |number| self.slots.contains_key(&number));
         if let Some(staged) = loudest.and_then(|number| self.get(number)) {
             crowd.hold(staged.event());
         }
@@ -216,7 +245,7 @@ impl Sorter {
     #[inline]
     fn prefetch(&self, record: Option<(u32, &[u8])>) {
         if let Some((number, record)) = record
-            && let Some(Some(Slot { gathered, .. })) = self.slots.get(number as usize)
+            && let Some(Slot { gathered, .. }) = self.slots.get(&number)
         {
             gathered.prefetch(record.len());
         }
@@ -224,7 +253,7 @@ impl Sorter {
 
     #[inline]
     fn place(&mut self, number: u32, record: &[u8]) -> Placed {
-        if let Some(Some(Slot { gathered, .. })) = self.slots.get_mut(number as usize)
+        if let Some(Slot { gathered, .. }) = self.slots.get_mut(&number)
             && gathered.add(record)
         {
             return Placed::Done;
@@ -236,9 +265,7 @@ impl Sorter {
     #[cold]
     fn place_with_more(&mut self, number: u32, record: &[u8]) -> Placed {
         let Sorter { slots, memory, .. } = self;
-        let Some(Slot { gathered, staged }) =
-            slots.get_mut(number as usize).and_then(Option::as_mut)
-        else {
+        let Some(Slot { gathered, staged }) = slots.get_mut(&number) else {
             return self.place_unknown(number, record);
         };
         let event = staged.event();
@@ -320,12 +347,12 @@ impl Sorter {
     #[cold]
     fn seal_some(&mut self) {
         let now = self.memory.now();
-        let cost = |(number, slot): (usize, &Option<Slot>)| {
-            let gathered = &slot.as_ref().filter(|slot| !slot.gathered.is_empty())?.gathered;
+        let gathered = self.slots.iter().filter(|(_, slot)| !slot.gathered.is_empty());
+        let cost = |(number, Slot { gathered, .. }): (&u32, &Slot)| {
             let age = now - gathered.began() + 1;
-            Some((u128::from(age) * gathered.filled() as u128, number as u32))
+            (u128::from(age) * gathered.filled() as u128, *number)
         };
-        let mut all: Vec<_> = self.slots.iter().enumerate().filter_map(cost).collect();
+        let mut all: Vec<_> = gathered.map(cost).collect();
         all.sort_unstable_by(|a, b| b.cmp(a));
         for (_, number) in all {
             if self.memory.is_eased() {
@@ -336,7 +363,7 @@ impl Sorter {
     }
 
     fn seal_all(&mut self) {
-        for number in 0..self.numbers() {
+        for number in self.numbers() {
             self.seal(number);
         }
     }
@@ -344,8 +371,7 @@ impl Sorter {
     /// Has what is gathered for an event written.
     pub(super) fn seal(&mut self, number: u32) {
         let Sorter { slots, memory, .. } = self;
-        if let Some(Slot { gathered, staged }) =
-            slots.get_mut(number as usize).and_then(Option::as_mut)
+        if let Some(Slot { gathered, staged }) = slots.get_mut(&number)
             && !gathered.is_empty()
         {
             staged.seal(gathered, memory);

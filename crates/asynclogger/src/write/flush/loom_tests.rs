@@ -4,7 +4,6 @@
 //! Run by `scripts/loom`. What each model catches is in `docs/concurrency.md`.
 
 mod file;
-mod names;
 
 use std::{
     sync::atomic::Ordering::Relaxed as StdRelaxed,

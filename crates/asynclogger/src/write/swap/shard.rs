@@ -133,14 +133,6 @@ impl Shard {
         }
     }
 
-    /// Whether no writer is at it. Whoever claims it after this has seen all that was done before.
-    ///
-    /// An RMW that changes nothing, AcqRel: of it and a claim's one comes first. If that is the claim, it is
-    /// seen here, or what it has done is; if it is this, the claim's Acquire pairs with it.
-    pub(crate) fn is_unclaimed(&self) -> bool {
-        !ShardWord::from_bits(self.word.fetch_or(0, Ordering::AcqRel)).is_claimed()
-    }
-
     /// Seals the active buffer unless a writer is at the shard. For the flusher.
     pub(crate) fn seal_idle(&self, pool: &Pool, shard: u32) -> SealAttempt {
         self.seal_unclaimed(pool, shard, |word| word.buffer().map(|_| word.sealed()))

@@ -80,7 +80,7 @@ impl Worker {
                 return true;
             }
         }
-        for number in 0..self.sorter.numbers() {
+        for number in self.sorter.numbers() {
             let before = self.sorter.get(number).map(|staged| staged.event().log().gate().ending());
             if before.is_none_or(|before| before >= ending) {
                 continue;

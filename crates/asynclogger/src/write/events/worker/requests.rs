@@ -12,7 +12,7 @@ use crate::{
 /// A flush that waits for those of the events.
 pub(super) struct Flush {
     ticket: u64,
-    /// Who was asked, and what. While they are here, no other event gets their numbers.
+    /// Who was asked, and what.
     waits: Vec<(Arc<Event>, u64)>,
     failure: Option<Error>,
 }
@@ -87,13 +87,12 @@ impl Worker {
         for number in close {
             self.begin_end(number);
         }
-        self.shared.recycle();
         true
     }
 
     /// The interval is over for what is staged.
     fn write_all_staged(&mut self, now: Instant) {
-        for number in 0..self.sorter.numbers() {
+        for number in self.sorter.numbers() {
             if self.sorter.has_gathered(number)
                 && let Some(staged) = self.sorter.get_mut(number)
             {
@@ -106,7 +105,7 @@ impl Worker {
     /// Asks each event that owes something.
     fn begin_flush(&mut self, ticket: u64) {
         let mut waits = Vec::new();
-        for number in 0..self.sorter.numbers() {
+        for number in self.sorter.numbers() {
             self.sorter.seal(number);
             let Some(staged) = self.sorter.get(number) else { continue };
             if !staged.is_at_rest() || staged.writer.owes() {
