@@ -11,21 +11,12 @@ use crate::{
     Config, Durability, Error, ErrorKind, FlushMetrics, Health, LogError, Opened, Position,
     ShardStats, Stats,
     io::Driver,
-    sync::{Arc, Mutex, PoisonError, lock},
+    sync::Arc,
     write::{
-        Archiving, Archivist, Bell, Ending, Flusher, Gate, Local, Log, LogFiles, LogParts,
-        LogWriter, Pool, Sleep, Zone, new_session,
+        Archiving, Archivist, Bell, Closer, Closing, Flusher, Gate, Log, LogFiles, LogParts,
+        LogWriter, Pool, Zone, new_session,
     },
 };
-
-/// `close` gives up waiting for a device that neither works nor fails after this (or the flush timeout,
-/// if that is longer).
-const STALL: Duration = Duration::from_secs(1);
-/// The last drop waits so long for one that makes no progress: what it gives up is lost.
-const LAST_STALL: Duration = Duration::from_secs(15);
-
-/// `close` waits so long for archived segments to be compressed and told of.
-const ARCHIVING: Duration = Duration::from_secs(30);
 
 /// A logger: takes records on any thread and writes them, by a thread of its own, to one file.
 ///
@@ -57,11 +48,38 @@ pub struct Logger {
 
 /// What the clones share and the hot path does not need.
 struct Handle {
+    closer: Closer<OneLog, Flusher>,
+    opened: Opened,
+}
+
+/// A logger, as it is closed.
+struct OneLog {
     log: Arc<Log>,
     config: Config,
-    flusher: Mutex<Flusher>,
-    archivist: Arc<Archivist>,
-    opened: Opened,
+}
+
+impl Closing for OneLog {
+    const NAME: &'static str = "logger";
+
+    fn path(&self) -> &Path {
+        self.config.path()
+    }
+
+    fn flush_timeout(&self) -> Duration {
+        self.config.flush_timeout
+    }
+
+    fn log(&self) -> &Log {
+        &self.log
+    }
+
+    fn stats(&self) -> Stats {
+        self.log.stats()
+    }
+
+    fn failure(&self) -> Option<Error> {
+        self.log.last_error()
+    }
 }
 
 impl Logger {
@@ -115,9 +133,8 @@ impl Logger {
         let archiving = Some(Archiving { archivist: archivist.clone(), settings });
         let files = Box::new(files);
         flusher.adopt(LogWriter::new(log.clone(), segment, files, &config, zone, archiving));
-        let flusher = Mutex::new(flusher);
-        let handle = Handle { log: log.clone(), config, flusher, archivist, opened };
-        Ok(Logger { log, handle: Arc::new(handle) })
+        let closer = Closer::new(OneLog { log: log.clone(), config }, flusher, archivist);
+        Ok(Logger { log, handle: Arc::new(Handle { closer, opened }) })
     }
 
     /// Logs a string. See [`log_bytes`](Logger::log_bytes).
@@ -178,9 +195,10 @@ impl Logger {
     ///
     /// # Errors
     /// The first error of an attempt that covers this call; the records stay in memory and are tried
-    /// again. [`ErrorKind::Forked`]; [`ErrorKind::Closed`] if a `close` did not succeed before.
+    /// again. [`ErrorKind::Forked`]; [`ErrorKind::WouldDeadlock`] inside a log call, of any logger, and in a
+    /// callback.
     pub fn flush(&self) -> Result<(), Error> {
-        self.handle.flush(None)
+        self.flush_by(Gate::request, None)
     }
 
     /// [`flush`](Logger::flush), waiting at most for `timeout`.
@@ -188,7 +206,7 @@ impl Logger {
     /// # Errors
     /// As `flush`; [`ErrorKind::Timeout`], with the flush still going on.
     pub fn flush_for(&self, timeout: Duration) -> Result<(), Error> {
-        self.handle.flush(Instant::now().checked_add(timeout))
+        self.flush_by(Gate::request, Instant::now().checked_add(timeout))
     }
 
     /// Takes no more records, writes all accepted ones, ends the file, and says what was done. Calls
@@ -199,14 +217,15 @@ impl Logger {
     ///
     /// # Errors
     /// Not everything could be written yet: nothing is lost by that, and `close` can be called again.
+    /// [`ErrorKind::Forked`]; [`ErrorKind::WouldDeadlock`] as of `flush`.
     pub fn close(&self) -> Result<Stats, Error> {
-        self.handle.close()?;
+        self.handle.closer.close()?;
         Ok(self.stats())
     }
 
     /// The counters, now.
     pub fn stats(&self) -> Stats {
-        self.handle.stats()
+        self.log.stats()
     }
 
     /// How long flushes took.
@@ -238,7 +257,7 @@ impl Logger {
     /// # Errors
     /// As [`flush`](Logger::flush); those of making the next file, and then the log goes on in the old one.
     pub fn rotate(&self) -> Result<(), Error> {
-        self.handle.flush_by(None, Gate::request_rotation)
+        self.flush_by(Gate::request_rotation, None)
     }
 
     /// Looks whether the active file is still at its path, and goes on in a new one if somebody has renamed
@@ -249,7 +268,15 @@ impl Logger {
     /// # Errors
     /// As [`flush`](Logger::flush).
     pub fn reopen(&self) -> Result<(), Error> {
-        self.handle.flush(None)
+        self.flush_by(Gate::request, None)
+    }
+
+    fn flush_by(
+        &self,
+        request: impl FnOnce(&Gate) -> u64,
+        deadline: Option<Instant>,
+    ) -> Result<(), Error> {
+        self.handle.closer.ask(self.log.gate(), request, deadline)
     }
 
     /// Whether a record is durable now: whether it survives a power cut. Never waits. Of another logger's
@@ -275,7 +302,7 @@ impl Logger {
             let what = "this position is of another logger, or of another session";
             return Err(Error::new(ErrorKind::NotFound, what).at_path(self.path()));
         }
-        self.handle.flush(Instant::now().checked_add(timeout))
+        self.flush_by(Gate::request, Instant::now().checked_add(timeout))
     }
 
     /// How the logger is. Never waits, and can be asked from anywhere.
@@ -300,156 +327,15 @@ impl Logger {
 
     /// The path of the active file.
     pub fn path(&self) -> &Path {
-        self.handle.config.path()
-    }
-}
-
-impl Handle {
-    fn flush(&self, deadline: Option<Instant>) -> Result<(), Error> {
-        self.flush_by(deadline, Gate::request)
-    }
-
-    fn flush_by(
-        &self,
-        deadline: Option<Instant>,
-        request: impl Fn(&Gate) -> u64,
-    ) -> Result<(), Error> {
-        if self.log.is_forked() {
-            return Err(self.forked());
-        }
-        self.not_on_the_flusher()?;
-        let ticket = request(self.log.gate());
-        self.log.bell().ring(Sleep::Timed);
-        self.log.gate().wait(ticket, deadline)
-    }
-
-    fn close(&self) -> Result<(), Error> {
-        if self.log.is_forked() {
-            return Err(self.forked());
-        }
-        self.not_on_the_flusher()?;
-        // One closer at a time; a second one finds the work done.
-        let mut flusher = lock(&self.flusher);
-        if self.log.gate().ending() == Ending::Closed {
-            return Ok(());
-        }
-        let stuck = Local::with(|local| {
-            // A signal handler that logs here must not lock what we hold.
-            let _inside = local.enter();
-            let stuck = self.log.close_shards(Instant::now() + self.config.flush_timeout);
-            self.log.bell().ring(Sleep::Timed);
-            self.log.pool().wake_writers(self.log.index());
-            stuck
-        });
-        if stuck > 0 {
-            let what = format!("{stuck} shards are claimed by threads that do not go on");
-            return Err(self.not_closed(ErrorKind::Timeout, what));
-        }
-        self.log.gate().set_ending(Ending::Closing);
-        self.log.bell().ring(Sleep::Timed);
-        self.wait_until_closed()?;
-        flusher.stop(true);
-        drop(flusher);
-        // What it does not manage is done at the next opening.
-        self.archivist.stop(Instant::now().checked_add(ARCHIVING));
-        Ok(())
-    }
-
-    /// Waits until the log is closed, or nothing has moved for `stall`; whether it is closed.
-    fn wait_while_it_moves(&self, stall: Duration) -> bool {
-        let mut moved = (Instant::now(), self.log.bytes_written());
-        while !self.log.gate().wait_closed(Instant::now() + stall / 10) {
-            let bytes = self.log.bytes_written();
-            if bytes != moved.1 {
-                moved = (Instant::now(), bytes);
-            } else if moved.0.elapsed() >= stall {
-                return false;
-            }
-        }
-        true
-    }
-
-    fn wait_until_closed(&self) -> Result<(), Error> {
-        let (timeout, gate) = (self.config.flush_timeout, self.log.gate());
-        let errors_before = self.log.errors();
-        let begun = Instant::now();
-        let mut moved = (begun, self.log.bytes_written());
-        while !gate.wait_closed(Instant::now() + timeout) {
-            let bytes = self.log.bytes_written();
-            if bytes != moved.1 {
-                moved = (Instant::now(), bytes);
-            }
-            let failing = self.log.errors() > errors_before;
-            if failing && moved.0.elapsed() >= timeout {
-                let what = match self.log.last_error() {
-                    Some(error) => error.to_string(),
-                    None => "writing fails".into(),
-                };
-                return Err(self.not_closed(ErrorKind::Io, what));
-            }
-            if moved.0.elapsed() >= timeout.max(STALL) {
-                return Err(
-                    self.not_closed(ErrorKind::Timeout, "the device does not answer".into())
-                );
-            }
-        }
-        Ok(())
-    }
-
-    fn not_closed(&self, kind: ErrorKind, why: String) -> Error {
-        let stats = self.stats();
-        let what = format!(
-            "not closed yet, {} of {} accepted records pending: {why}",
-            stats.pending, stats.accepted
-        );
-        Error::new(kind, what).at_path(self.config.path())
-    }
-
-    /// An error callback cannot wait for the thread that it runs on.
-    fn not_on_the_flusher(&self) -> Result<(), Error> {
-        if !Local::with(Local::is_flusher) {
-            return Ok(());
-        }
-        let what = "on the logger's own thread this would wait for itself";
-        Err(Error::new(ErrorKind::Timeout, what).at_path(self.config.path()))
-    }
-
-    fn forked(&self) -> Error {
-        let what = "this logger belongs to the parent of this process";
-        Error::new(ErrorKind::Forked, what).at_path(self.config.path())
-    }
-
-    fn stats(&self) -> Stats {
-        self.log.stats()
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        if self.log.is_forked() {
-            // The thread is the parent's alone. The buffers are not mapped here, and something else may
-            // be by now, so they must not be unmapped.
-            self.flusher.get_mut().unwrap_or_else(PoisonError::into_inner).forget();
-            std::mem::forget((self.log.clone(), self.archivist.clone()));
-            return;
-        }
-        let on_flusher = Local::with(Local::is_flusher);
-        if !on_flusher && self.close().is_ok() {
-            return;
-        }
-        self.log.close_shards(Instant::now());
-        self.log.gate().set_ending(Ending::Abandoned);
-        self.log.bell().ring(Sleep::Timed);
-        // A thread that a dead device holds is left to itself.
-        let over = !on_flusher && self.wait_while_it_moves(LAST_STALL);
-        lock(&self.flusher).stop(over);
-        self.archivist.stop(Some(Instant::now()));
+        self.handle.closer.of().config.path()
     }
 }
 
 impl fmt::Debug for Logger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Logger").field("config", &self.handle.config).finish_non_exhaustive()
+        f.debug_struct("Logger")
+            .field("config", &self.handle.closer.of().config)
+            .finish_non_exhaustive()
     }
 }
 

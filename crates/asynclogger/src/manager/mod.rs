@@ -3,7 +3,11 @@
 mod event_logger;
 mod inner;
 
-use std::{fmt, path::Path, time::Duration};
+use std::{
+    fmt,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 pub use self::event_logger::EventLogger;
 use self::inner::Inner;
@@ -122,7 +126,8 @@ impl LoggerManager {
     /// # Errors
     /// The first error of an attempt that covers this call, of any event; the records stay in memory and are
     /// tried again. [`ErrorKind::Forked`](crate::ErrorKind::Forked);
-    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) if a `close` did not succeed before.
+    /// [`ErrorKind::WouldDeadlock`](crate::ErrorKind::WouldDeadlock) inside a log call, of any logger, and in a
+    /// callback.
     pub fn flush(&self) -> Result<(), Error> {
         self.inner.flush(None)
     }
@@ -132,7 +137,7 @@ impl LoggerManager {
     /// # Errors
     /// As `flush`; [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), with the flush still going on.
     pub fn flush_for(&self, timeout: Duration) -> Result<(), Error> {
-        self.inner.flush(Some(timeout))
+        self.inner.flush(Instant::now().checked_add(timeout))
     }
 
     /// Takes no more records, writes all accepted ones, ends all files, and says what was done. Calls after
@@ -169,7 +174,7 @@ impl LoggerManager {
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such event.
     pub fn event_flush_metrics(&self, name: &str) -> Result<FlushMetrics, Error> {
-        self.inner.of_event(name, |handle| handle.event().flush_metrics())
+        self.inner.of_event(name, |event| event.flush_metrics())
     }
 
     /// How the worst of all events is.
@@ -182,7 +187,7 @@ impl LoggerManager {
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such event.
     pub fn event_health(&self, name: &str) -> Result<Health, Error> {
-        self.inner.of_event(name, |handle| handle.event().log().health())
+        self.inner.of_event(name, |event| event.log().health())
     }
 
     /// The longest record that is accepted, in bytes: at all times, for every event.

@@ -10,13 +10,16 @@ mod swap;
 
 #[cfg(all(test, feature = "zstd"))]
 pub(crate) use self::archive::compress;
+#[cfg(test)]
+pub(crate) use self::swap::Sleep;
 pub(crate) use self::{
     archive::Archivist,
     common::{Ending, Gate},
     events::{
-        EventHandle, EventsFlusher, MAX_EVENT_NAME, NotOpened, Opener, Shared, Shares, Totals,
+        Event, EventHandle, MAX_EVENT_NAME, NotOpened, Opener, Setup, Shared, Totals, set_up,
+        start_flusher,
     },
-    flush::{Archiving, Flusher, LogWriter},
+    flush::{Archiving, Closer, Closing, Flusher, LogWriter, inside},
     segments::{LogFiles, Zone, new_session},
-    swap::{Bell, Local, Log, LogParts, Pool, Sleep},
+    swap::{Bell, Local, Log, LogParts, Pool},
 };

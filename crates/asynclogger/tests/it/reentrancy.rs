@@ -6,9 +6,10 @@ use std::{
         OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
-use asynclogger::{Config, LogError, Logger, Overflow};
+use asynclogger::{Config, Error, ErrorKind, LogError, Logger, LoggerManager, Overflow};
 
 use crate::{
     seed_readers::{self, Step},
@@ -63,6 +64,66 @@ fn an_encoder_that_logs_never_waits() {
         .expect("accepted");
     logger.close().expect("close");
     assert_eq!(seed_readers::records(&path, Step::Valid).len(), 2);
+}
+
+/// What waits for the flusher, and so for the claim of the log call that it is made in, fails at once.
+#[test]
+fn an_encoder_that_waits_gets_an_error() {
+    const LONG: Duration = Duration::from_secs(60);
+    fn refused<T>(what: &str, result: Result<T, Error>) {
+        let error = result.err().unwrap_or_else(|| panic!("{what} waited for itself"));
+        assert_eq!(error.kind(), ErrorKind::WouldDeadlock, "{what}: {error}");
+    }
+    let directory = directory();
+    let logger = open(Config::new(log_path(&directory)));
+    let other = open(Config::new(directory.path().join("other.log")));
+    let events = directory.path().join("events");
+    let manager = LoggerManager::new(Config::new(events.join("base.log"))).expect("a manager");
+    let event = manager.event("event").expect("opened");
+    let before = logger.try_log_bytes(b"before").expect("accepted");
+    let of_event = event.try_log_bytes(b"before").expect("accepted");
+    let all = || {
+        for logger in [&logger, &other] {
+            refused("flush", logger.flush());
+            refused("flush_for", logger.flush_for(LONG));
+            refused("rotate", logger.rotate());
+            refused("reopen", logger.reopen());
+            refused("close", logger.close());
+        }
+        refused("wait_durable", logger.wait_durable(&before, LONG));
+        refused("the manager's flush", manager.flush());
+        refused("the manager's flush_for", manager.flush_for(LONG));
+        refused("the manager's close", manager.close());
+        refused("close_event_logger", manager.close_event_logger("event"));
+        refused("event", manager.event("not opened yet"));
+        refused("the event's flush", event.flush());
+        refused("the event's flush_for", event.flush_for(LONG));
+        refused("the event's wait_durable", event.wait_durable(&of_event, LONG));
+        // These tell what is known.
+        assert_eq!(logger.stats().accepted, 1);
+        assert_eq!(manager.event_stats("event").expect("stats").dropped_logs, 0);
+    };
+    let encode = |room: &mut [u8]| {
+        all();
+        room.copy_from_slice(b"around");
+    };
+    logger.try_log_with(6, encode).expect("accepted");
+    other.try_log_bytes(b"one").expect("accepted");
+    event
+        .try_log_with(6, |room| {
+            refused("the manager's flush", manager.flush());
+            refused("flush", other.flush());
+            room.copy_from_slice(b"around");
+        })
+        .expect("accepted");
+    // Outside all goes on.
+    for logger in [&logger, &other] {
+        logger.flush().expect("flush");
+        logger.close().expect("close");
+    }
+    event.flush().expect("flush");
+    assert_eq!(manager.close().expect("close").total.durable, 2);
+    assert_eq!((logger.stats().durable, other.stats().durable), (2, 1));
 }
 
 #[test]

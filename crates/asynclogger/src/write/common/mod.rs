@@ -11,5 +11,5 @@ pub(super) use self::{
     block_memory::BlockMemory,
     gate::Request,
     own_thread::{OwnThread, panicked},
-    progress::{Degraded, Progress},
+    progress::{Counter, Degraded, Progress},
 };

@@ -31,7 +31,7 @@ pub(in crate::write) enum Degraded {
 pub(in crate::write) struct Counter(AtomicU64);
 
 impl Counter {
-    pub(super) fn new() -> Counter {
+    pub(in crate::write) fn new() -> Counter {
         Counter(AtomicU64::new(0))
     }
 

@@ -84,7 +84,7 @@ mod tests {
         });
         let log = Arc::new(log.expect("a log"));
         let name = crate::write::events::names::Names::new().entry("event");
-        Arc::new(Event::new(name, number, Opened::Created, log))
+        Arc::new(Event::new(name, number, Opened::Created, log, 1, 1))
     }
 
     #[test]

@@ -2,13 +2,16 @@
 
 use std::time::Instant;
 
-use super::names::Name;
+use super::{durable::Marks, names::Name};
 use crate::{
-    FlushMetrics, Opened,
+    FlushMetrics, Opened, Position,
     sync::{
         Arc, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until,
     },
-    write::swap::{Log, Reason},
+    write::{
+        common::Gate,
+        swap::{Log, Reason},
+    },
 };
 
 /// Why an event takes no records for now.
@@ -35,6 +38,12 @@ pub(crate) struct Event {
     name: Arc<Name>,
     opened: Opened,
     log: Arc<Log>,
+    /// Of its positions: that of its file.
+    session: u64,
+    /// Who wants the records to be durable that were accepted before.
+    flushes: Gate,
+    /// What its own flushes have made durable.
+    durable: Marks,
     /// Pieces of memory that its records have.
     pieces: AtomicUsize,
     /// CLOSED, and for which [`Hold`]s it takes no records. Read without a lock, by signal handlers, too.
@@ -45,7 +54,15 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    pub(super) fn new(name: Arc<Name>, number: u32, opened: Opened, log: Arc<Log>) -> Event {
+    /// `session`: of its file. `shards`: how many its records may go through.
+    pub(super) fn new(
+        name: Arc<Name>,
+        number: u32,
+        opened: Opened,
+        log: Arc<Log>,
+        session: u64,
+        shards: usize,
+    ) -> Event {
         let max_record = log.max_record();
         Event {
             limit: AtomicUsize::new(max_record),
@@ -54,6 +71,9 @@ impl Event {
             name,
             opened,
             log,
+            session,
+            flushes: Gate::new(),
+            durable: Marks::new(shards),
             pieces: AtomicUsize::new(0),
             standing: AtomicU32::new(0),
             changing: Mutex::default(),
@@ -85,7 +105,7 @@ impl Event {
     }
 
     /// The longest record that is taken while it is open.
-    pub(super) fn max_record(&self) -> usize {
+    pub(crate) fn max_record(&self) -> usize {
         self.max_record
     }
 
@@ -151,6 +171,32 @@ impl Event {
     /// What was found where its file is.
     pub(crate) fn opened(&self) -> &Opened {
         &self.opened
+    }
+
+    /// The position of one of its records, which the shared buffers have given this one.
+    #[inline]
+    pub(super) fn position(&self, shared: Position) -> Position {
+        Position { session: self.session, ..shared }
+    }
+
+    /// Whether a position is of one of its records, in this session.
+    pub(crate) fn is_ours(&self, position: &Position) -> bool {
+        position.session == self.session
+    }
+
+    /// Who wants its records to be durable.
+    pub(super) fn flushes(&self) -> &Gate {
+        &self.flushes
+    }
+
+    /// What its own flushes have made durable.
+    pub(super) fn durable(&self) -> &Marks {
+        &self.durable
+    }
+
+    /// Whether it was closed, and not all that it had accepted is durable: no flush says so any more.
+    pub(super) fn is_closed_in_doubt(&self) -> bool {
+        !self.is_open() && self.log.accepted() > self.log.written().durable
     }
 
     /// Its log, which the flusher alone appends to.

@@ -327,6 +327,8 @@ mod tests {
             0,
             Opened::Created,
             Arc::new(self::log(align)),
+            1,
+            1,
         ));
         let arena = Arena::new(2 * CAPACITY + 64 * piece_len, piece_len).expect("an arena");
         // What was in the memory before must not show.

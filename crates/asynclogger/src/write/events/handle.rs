@@ -7,7 +7,7 @@ use super::{
     memory::TAG,
 };
 use crate::{
-    LogError, Overflow,
+    LogError, Overflow, Position,
     sync::Arc,
     write::swap::{Local, Log, Reason},
 };
@@ -40,7 +40,11 @@ impl EventHandle {
     /// # Errors
     /// Refused, and counted.
     #[inline]
-    pub(crate) fn append(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), LogError> {
+    pub(crate) fn append(
+        &self,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<Position, LogError> {
         // One comparison for all: an empty record wraps around, a closed event takes no length.
         if len.wrapping_sub(1) >= self.event.limit() {
             return self.append_later(len, fill);
@@ -49,7 +53,7 @@ impl EventHandle {
     }
 
     #[inline]
-    fn append_now(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), LogError> {
+    fn append_now(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<Position, LogError> {
         let number = self.event.number();
         let appended = self.ingest.append(TAG + len, |room| {
             let (tag, bytes) = room.split_at_mut(TAG);
@@ -57,14 +61,14 @@ impl EventHandle {
             fill(bytes);
         });
         match appended {
-            Ok(_) => Ok(()),
+            Ok(position) => Ok(self.event.position(position)),
             Err(error) => Err(self.refused(error)),
         }
     }
 
     /// Of no length that is taken now: perhaps later.
     #[cold]
-    fn append_later(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), LogError> {
+    fn append_later(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<Position, LogError> {
         let max = self.event.max_record();
         let error = match len {
             _ if !self.event.is_open() => LogError::Closed,

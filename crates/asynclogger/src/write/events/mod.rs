@@ -7,6 +7,7 @@
 
 mod block;
 mod crowd;
+mod durable;
 mod event;
 mod gathered;
 mod handle;
@@ -15,16 +16,18 @@ mod name;
 mod names;
 mod opener;
 mod places;
+mod setup;
 mod shared;
 mod sorter;
 mod staged;
 mod worker;
 
 pub(crate) use self::{
+    event::Event,
     handle::EventHandle,
-    memory::Shares,
     name::MAX_EVENT_NAME,
     opener::{NotOpened, Opener},
+    setup::{Setup, set_up},
     shared::{Shared, Totals},
-    worker::EventsFlusher,
+    worker::start_flusher,
 };

@@ -9,7 +9,7 @@
 
 use std::cell::Cell;
 
-use super::handle::EventHandle;
+use super::event::Event;
 use crate::sync::{
     Arc, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering, compiler_fence, lock, thread_local,
 };
@@ -41,8 +41,8 @@ pub(super) struct Name {
     text: Box<str>,
     /// `{ number of the event, the longest record that it takes now }`; that length is 0 unless it is open.
     takes: AtomicU64,
-    /// Of the event that has the name, if it is open. For all but the hot path.
-    handle: Mutex<Option<Arc<EventHandle>>>,
+    /// The event that has the name, if it is open. For all but the hot path.
+    event: Mutex<Option<Arc<Event>>>,
 }
 
 impl Names {
@@ -78,7 +78,7 @@ impl Names {
             hash: hash_of(name),
             text: name.into(),
             takes: AtomicU64::new(0),
-            handle: Mutex::new(None),
+            event: Mutex::new(None),
         });
         table.put(&entry);
         *count += 1;
@@ -103,10 +103,17 @@ impl Names {
         next
     }
 
-    /// The handles of all events that are open, in no order.
-    pub(super) fn open(&self) -> Vec<Arc<EventHandle>> {
+    /// All events that are open, in no order.
+    pub(super) fn open(&self) -> Vec<Arc<Event>> {
         let names = self.table().into_iter().flat_map(Table::names);
-        names.filter_map(|name| name.with_lock(|handle| handle.clone())?).collect()
+        names.filter_map(|name| name.with_lock(|event| event.clone())?).collect()
+    }
+}
+
+impl Drop for Names {
+    /// An event knows its name, and the name its event: this is what lets go of both.
+    fn drop(&mut self) {
+        self.table().into_iter().flat_map(Table::names).for_each(|name| drop(name.close()));
     }
 }
 
@@ -161,9 +168,9 @@ impl Name {
     }
 
     /// Has calls by name find this event.
-    pub(super) fn open(&self, number: u32, limit: usize, handle: Arc<EventHandle>) {
-        self.with_lock(|place| *place = Some(handle));
-        self.takes.store(pack(number, limit), Ordering::Relaxed);
+    pub(super) fn open(&self, event: &Arc<Event>) {
+        self.with_lock(|place| *place = Some(event.clone()));
+        self.takes.store(pack(event.number(), event.limit()), Ordering::Relaxed);
     }
 
     /// The longest record that the event with this number takes from now on, if it still has the name.
@@ -172,33 +179,33 @@ impl Name {
         let _ = self.takes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 
-    /// The event that has the name is about to be closed; its handle, if there was one.
-    pub(super) fn close(&self) -> Option<Arc<EventHandle>> {
+    /// The event that has the name is about to be closed; that event, if there is one.
+    pub(super) fn close(&self) -> Option<Arc<Event>> {
         self.with_lock(Option::take)?
     }
 
-    /// Does something with the handle of the event that has the name; `None`: it is not open, or this call
+    /// Does something with the event that has the name; `None`: it is not open, or this call
     /// interrupted this thread within the lock. `is_nested`: it interrupted this thread at something else.
     pub(super) fn with<T>(
         &self,
         is_nested: bool,
-        use_it: impl FnOnce(&EventHandle) -> T,
+        use_it: impl FnOnce(&Arc<Event>) -> T,
     ) -> Option<T> {
         if is_nested {
             // It does not wait for anything, nor drop the last reference: that would free memory.
-            return self.with_lock(|handle| handle.as_deref().map(use_it))?;
+            return self.with_lock(|event| event.as_ref().map(use_it))?;
         }
-        let handle = self.with_lock(|handle| handle.clone())??;
-        Some(use_it(&handle))
+        let event = self.with_lock(|event| event.clone())??;
+        Some(use_it(&event))
     }
 
     /// Runs `call`, which must not wait, within the lock; `None`: this call interrupted this thread there.
-    fn with_lock<T>(&self, call: impl FnOnce(&mut Option<Arc<EventHandle>>) -> T) -> Option<T> {
+    fn with_lock<T>(&self, call: impl FnOnce(&mut Option<Arc<Event>>) -> T) -> Option<T> {
         if IS_LOCKED.with(Cell::get) {
             return None;
         }
         let _mark = Mark::set();
-        Some(call(&mut lock(&self.handle)))
+        Some(call(&mut lock(&self.event)))
     }
 }
 

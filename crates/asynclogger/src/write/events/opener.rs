@@ -9,7 +9,6 @@ use std::{
 
 use super::{
     event::Event,
-    handle::EventHandle,
     name::EventName,
     places::{Chosen, Places},
     shared::Shared,
@@ -130,7 +129,7 @@ impl Opener {
     ///
     /// # Errors
     /// As of a logger; the same again for a while, without another attempt.
-    pub(crate) fn open(&mut self, shared: &Shared, name: &str) -> Result<EventHandle, NotOpened> {
+    pub(crate) fn open(&mut self, shared: &Shared, name: &str) -> Result<Arc<Event>, NotOpened> {
         let now = Instant::now();
         if let Some((until, error)) = self.held.get(name) {
             if now < *until {
@@ -143,7 +142,10 @@ impl Opener {
             self.open_now(shared, &name, number)
         });
         match opened {
-            Ok(NewEvent { event, writer }) => Ok(shared.publish(event, writer)),
+            Ok(NewEvent { event, writer }) => {
+                shared.publish(&event, writer);
+                Ok(event)
+            }
             Err(error) => {
                 if self.held.len() >= HELD {
                     self.held.retain(|_, (until, _)| now < *until);
@@ -179,7 +181,9 @@ impl Opener {
         match self.make_log(shared, &config, number, session) {
             Ok(log) => {
                 let entry = shared.names.entry(name.full());
-                let event = Arc::new(Event::new(entry, number, opened, log.clone()));
+                let shards = shared.ingest.shards().len();
+                let event = Event::new(entry, number, opened, log.clone(), session, shards);
+                let event = Arc::new(event);
                 let settings = files.archive_settings();
                 self.archivist.opened(&settings, segment.lineage());
                 if has_past || *event.opened() != Opened::Created {

@@ -3,18 +3,19 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use super::{
+    durable::{Marks, SortedOut},
     event::{Event, Unplaced},
     handle::EventHandle,
     memory::TAG,
     names::Names,
 };
 use crate::{
-    Config, EngineKind, Error, FlushMetrics, Health, IoMode, LogError, Stats,
+    Config, EngineKind, Error, FlushMetrics, Health, IoMode, LogError, Position, Stats,
     config::tell,
     sync::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until},
     write::{
         common::Gate,
-        flush::LogWriter,
+        flush::{LogWriter, inside},
         swap::{Bell, Local, Log, Sleep},
     },
 };
@@ -28,9 +29,11 @@ pub(crate) struct Shared {
     pub(crate) sorted: Gate,
     pub(crate) unplaced: Arc<Unplaced>,
     pub(super) names: Names,
+    /// What flushes of all events have made durable.
+    pub(super) durable: Marks,
+    pub(super) sorted_out: SortedOut,
     orders: Mutex<Orders>,
     has_orders: AtomicBool,
-    pub(super) stop: AtomicBool,
     /// Files of events that are open now.
     pub(crate) open_files: AtomicUsize,
     state: Mutex<State>,
@@ -41,6 +44,7 @@ pub(crate) struct Shared {
 struct Orders {
     new: Vec<(Arc<Event>, LogWriter)>,
     close: Vec<u32>,
+    flush: Vec<Arc<Event>>,
 }
 
 #[derive(Default)]
@@ -87,6 +91,7 @@ pub(crate) struct Totals {
 
 impl Shared {
     pub(crate) fn new(config: Config, ingest: Arc<Log>, bell: Arc<Bell>) -> Shared {
+        let shards = ingest.shards().len();
         Shared {
             config,
             ingest,
@@ -94,9 +99,10 @@ impl Shared {
             sorted: Gate::new(),
             unplaced: Arc::new(Unplaced::default()),
             names: Names::new(),
+            durable: Marks::new(shards),
+            sorted_out: SortedOut::new(shards),
             orders: Mutex::default(),
             has_orders: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
             open_files: AtomicUsize::new(0),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -127,17 +133,23 @@ impl Shared {
     /// The shared buffers did not take a record; whether it was counted.
     #[cold]
     fn refused(&self, name: &str, error: LogError) -> bool {
-        self.with(name, |handle| handle.refused(error)).is_some()
+        self.with(name, |event| self.handle(event).refused(error)).is_some()
     }
 
-    /// Does something with the handle of an open event; `None`: it is not open.
-    pub(crate) fn with<T>(&self, name: &str, use_it: impl FnOnce(&EventHandle) -> T) -> Option<T> {
+    /// Does something with an open event; `None`: it is not open.
+    pub(crate) fn with<T>(&self, name: &str, use_it: impl FnOnce(&Arc<Event>) -> T) -> Option<T> {
         let is_nested = Local::with(|local| local.enter().is_nested());
         self.names.find(name)?.with(is_nested, use_it)
     }
 
-    /// Handles of all open events, in no order.
-    pub(crate) fn all(&self) -> Vec<Arc<EventHandle>> {
+    /// A handle to an event.
+    pub(crate) fn handle(&self, event: &Arc<Event>) -> EventHandle {
+        let (ingest, unplaced) = (self.ingest.clone(), self.unplaced.clone());
+        EventHandle::new(ingest, event.clone(), unplaced, self.config.overflow)
+    }
+
+    /// All open events, in no order.
+    pub(crate) fn all(&self) -> Vec<Arc<Event>> {
         self.names.open()
     }
 
@@ -147,20 +159,12 @@ impl Shared {
     }
 
     /// Hands an event over to the flusher, and makes it known.
-    pub(super) fn publish(&self, event: Arc<Event>, writer: LogWriter) -> EventHandle {
-        let handle = EventHandle::new(
-            self.ingest.clone(),
-            event.clone(),
-            self.unplaced.clone(),
-            self.config.overflow,
-        );
-        let (entry, number, limit) = (event.entry().clone(), event.number(), event.limit());
+    pub(super) fn publish(&self, event: &Arc<Event>, writer: LogWriter) {
         // First: the flusher finds the event when it finds a record of it.
-        lock(&self.orders).new.push((event, writer));
+        lock(&self.orders).new.push((event.clone(), writer));
         self.order();
-        lock(&self.state).io = handle.event().log().io();
-        entry.open(number, limit, Arc::new(handle.clone()));
-        handle
+        lock(&self.state).io = event.log().io();
+        event.entry().open(event);
     }
 
     /// Begins to close an event: it is not known any more, and takes no record. `None`: there is none.
@@ -169,7 +173,7 @@ impl Shared {
         if let Some(event) = state.closing.get(name) {
             return Some(event.clone());
         }
-        let event = self.names.find(name)?.close()?.event().clone();
+        let event = self.names.find(name)?.close()?;
         event.close();
         state.closing.insert(name.into(), event.clone());
         drop(state);
@@ -201,6 +205,37 @@ impl Shared {
         std::mem::take(&mut orders.close)
     }
 
+    /// Events whose records are to be durable.
+    pub(super) fn take_flushes(&self) -> Vec<Arc<Event>> {
+        std::mem::take(&mut lock(&self.orders).flush)
+    }
+
+    /// Returns when every record of an event that was accepted before is durable.
+    ///
+    /// # Errors
+    /// The first error of an attempt; [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) at `deadline`.
+    pub(crate) fn flush_event(
+        &self,
+        event: &Arc<Event>,
+        deadline: Option<Instant>,
+    ) -> Result<(), Error> {
+        let ticket = inside(|| {
+            let ticket = event.flushes().request();
+            lock(&self.orders).flush.push(event.clone());
+            ticket
+        });
+        self.order();
+        event.flushes().wait(ticket, deadline)
+    }
+
+    /// Whether a record of an event is known to be durable.
+    pub(crate) fn is_durable(&self, event: &Event, position: &Position) -> bool {
+        event.is_ours(position)
+            && (self.durable.cover(position) || event.durable().cover(position))
+            && !self.sorted_out.may_have(position)
+            && !event.is_closed_in_doubt()
+    }
+
     /// Whether an event of this name is being closed.
     pub(crate) fn is_closing(&self, name: &str) -> bool {
         lock(&self.state).closing.contains_key(name)
@@ -220,6 +255,9 @@ impl Shared {
 
     /// The file of an event is ended and let go: it can be opened again.
     pub(super) fn closed(&self, event: Arc<Event>) {
+        // A log that is closed answers at once: with what is in doubt, if anything is.
+        let answer = event.log().gate().answer(u64::MAX);
+        event.flushes().set_closed(answer.and_then(Result::err));
         let mut state = lock(&self.state);
         if state.closing.get(event.name()).is_some_and(|closing| Arc::ptr_eq(closing, &event)) {
             state.closing.remove(event.name());
@@ -245,16 +283,14 @@ impl Shared {
         let Past { mut stats, mut metrics } = state.past.clone();
         let mut health = Health::Ok;
         let open = self.all();
-        let open_events = open.iter().map(|handle| handle.event());
-        for event in open_events.chain(state.closing.values()) {
+        for event in open.iter().chain(state.closing.values()) {
             health = health.max(event.log().health());
             add(&mut stats, &mut metrics, event);
         }
         for event in &state.retired {
             add(&mut stats, &mut metrics, event);
         }
-        (stats.direct, stats.engine) =
-            open.first().map_or(state.io, |handle| handle.event().log().io());
+        (stats.direct, stats.engine) = open.first().map_or(state.io, |event| event.log().io());
         drop(state);
         stats.dropped.closed += unplaced.closed();
         stats.dropped_logs = stats.dropped.total();

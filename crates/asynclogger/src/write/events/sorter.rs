@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
+    time::Instant,
 };
 
 use super::{
@@ -98,6 +99,8 @@ pub(super) struct Sorter {
     /// Numbers of those with something to do.
     pub(super) hot: Vec<u32>,
     pub(super) memory: Memory,
+    /// Of each shared shard, how many of its records are sorted.
+    sorted: Vec<u64>,
     /// Whether what finds no room is dropped.
     drops: bool,
     /// Whether memory is not waited for.
@@ -108,6 +111,8 @@ pub(super) struct Sorter {
 #[derive(PartialEq, Eq)]
 enum Placed {
     Done,
+    /// It is dropped, and counted.
+    Out,
     /// It has to wait for a device.
     Not,
 }
@@ -115,11 +120,13 @@ enum Placed {
 impl Sorter {
     pub(super) fn new(shared: Arc<Shared>, memory: Memory) -> Sorter {
         let drops = shared.config.overflow == Overflow::Drop;
+        let sorted = vec![0; shared.ingest.shards().len()];
         Sorter {
             shared,
             slots: ByNumber::default(),
             hot: Vec::new(),
             memory,
+            sorted,
             drops,
             gives_up: false,
         }
@@ -201,6 +208,18 @@ impl Sorter {
         self.gives_up = true;
     }
 
+    /// The interval is over for what is gathered.
+    pub(super) fn expire_all(&mut self, now: Instant) {
+        for number in self.numbers() {
+            if self.has_gathered(number)
+                && let Some(staged) = self.get_mut(number)
+            {
+                staged.writer.expire(now);
+                self.seal(number);
+            }
+        }
+    }
+
     /// Has the logs count all that is gathered.
     pub(super) fn count(&mut self) {
         for slot in self.slots.values_mut() {
@@ -222,7 +241,7 @@ impl Sorter {
     pub(super) fn sort(&mut self, hand: &mut Hand) -> bool {
         let end = HEADER + hand.buffer.valid() as usize;
         let data = hand.buffer.data(end);
-        let begun_at = hand.at;
+        let (begun_at, shard) = (hand.at, hand.shard as usize);
         let mut ahead = Tagged::all(data, begun_at);
         for _ in 0..AHEAD {
             self.prefetch(ahead.next());
@@ -231,10 +250,15 @@ impl Sorter {
         let mut records = Tagged::all(data, begun_at);
         while let Some((number, record)) = records.next() {
             self.prefetch(ahead.next());
-            if self.place(number, record) == Placed::Not {
-                is_sorted = false;
-                break;
+            match self.place(number, record) {
+                Placed::Done => {}
+                Placed::Out => self.sort_out(shard),
+                Placed::Not => {
+                    is_sorted = false;
+                    break;
+                }
             }
+            self.sorted[shard] += 1;
             hand.at = records.at;
         }
         self.memory.tick(hand.at - begun_at);
@@ -286,9 +310,8 @@ impl Sorter {
             event.hold(Hold::Quota);
             if self.drops {
                 staged.count_drop();
-                self.sort_out();
                 self.heat(number);
-                return Placed::Done;
+                return Placed::Out;
             }
         }
         match gathered.add_with(record, memory.arena(), memory.now()) {
@@ -312,9 +335,8 @@ impl Sorter {
     }
 
     fn closed(&self) -> Placed {
-        self.sort_out();
         Unplaced::count(&self.shared.unplaced.closed);
-        Placed::Done
+        Placed::Out
     }
 
     /// All memory is in use: callers wait, or drop, as their buffers fill.
@@ -324,8 +346,7 @@ impl Sorter {
             if let Some(staged) = self.get(number) {
                 staged.count_drop();
             }
-            self.sort_out();
-            return Placed::Done;
+            return Placed::Out;
         }
         self.memory.set_wanted(true);
         let align = self.get(number).map_or(0, |staged| staged.writer.align());
@@ -336,8 +357,16 @@ impl Sorter {
         Placed::Not
     }
 
-    fn sort_out(&self) {
+    /// The next record of a shard is dropped.
+    #[cold]
+    fn sort_out(&self, shard: usize) {
         self.shared.unplaced.sorted_out.fetch_add(1, Ordering::Relaxed);
+        self.shared.sorted_out.add(shard, self.sorted[shard]);
+    }
+
+    /// Of each shared shard, how many of its records are sorted.
+    pub(super) fn sorted(&self) -> &[u64] {
+        &self.sorted
     }
 
     /// Seals until enough is: of all blocks those that have cost the most, in memory and time. If an event's

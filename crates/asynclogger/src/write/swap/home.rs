@@ -67,6 +67,11 @@ impl Local {
         self.homes[log as usize % CACHED].set((log, home));
     }
 
+    /// Whether this thread is inside a log call, or holds one of our locks.
+    pub(crate) fn is_inside(&self) -> bool {
+        self.inside.get()
+    }
+
     /// This thread is a flusher from now on.
     pub(crate) fn become_flusher(&self) {
         self.is_flusher.set(true);
