@@ -31,6 +31,9 @@ pub enum ErrorKind {
     Io,
     /// The time given was over before the operation was. Nothing is lost by that; it can be repeated.
     Timeout,
+    /// The call would wait for itself: it was made inside a log call (by an encoder, or a signal handler that
+    /// interrupted one), or on a logger's own thread (by a callback). Nothing was done.
+    WouldDeadlock,
     /// The logger is closed.
     Closed,
     /// There is no such thing here.
@@ -39,9 +42,6 @@ pub enum ErrorKind {
     Moved,
     /// The logger was made by the parent of this process: a forked child cannot use it.
     Forked,
-    /// The call would wait for itself: it was made inside a log call (by an encoder, or a signal handler that
-    /// interrupted one), or on a logger's own thread (by a callback). Nothing was done.
-    WouldDeadlock,
     /// The logger's own thread panicked, was caught, and went on: a bug to report.
     Panic,
 }

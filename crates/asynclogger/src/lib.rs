@@ -68,7 +68,7 @@ pub use crate::{
 };
 #[cfg(target_os = "linux")]
 pub use crate::{
-    logger::Logger,
+    logger::{Logger, RecordWriter},
     manager::{EventLogger, LoggerManager},
 };
 

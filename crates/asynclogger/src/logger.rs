@@ -13,10 +13,12 @@ use crate::{
     io::Driver,
     sync::Arc,
     write::{
-        Archiving, Archivist, Bell, Closer, Closing, Flusher, Gate, Log, LogFiles, LogParts,
-        LogWriter, Pool, Zone, new_session,
+        Archiving, Archivist, Bell, Closer, Closing, Gate, Ingest, IngestParts, Intake, LogFiles,
+        LogWriter, Pool, Session, Shards, Zone, new_session, start_logger_flusher as start_flusher,
     },
 };
+
+pub use crate::write::RecordWriter;
 
 /// A logger: takes records on any thread and writes them, by a thread of its own, to one file.
 ///
@@ -42,19 +44,22 @@ use crate::{
 /// at most what was logged since the last flush.
 #[derive(Clone)]
 pub struct Logger {
-    log: Arc<Log>,
+    /// All that the hot path needs. Given up before the handle: when that is dropped for the last time, there are
+    /// no callers any more.
+    ingest: Arc<Ingest>,
     handle: Arc<Handle>,
 }
 
 /// What the clones share and the hot path does not need.
 struct Handle {
-    closer: Closer<OneLog, Flusher>,
+    closer: Closer<OneLog>,
     opened: Opened,
 }
 
 /// A logger, as it is closed.
 struct OneLog {
-    log: Arc<Log>,
+    shards: Arc<Shards>,
+    session: Arc<Session>,
     config: Config,
 }
 
@@ -69,16 +74,20 @@ impl Closing for OneLog {
         self.config.flush_timeout
     }
 
-    fn log(&self) -> &Log {
-        &self.log
+    fn shards(&self) -> &Shards {
+        &self.shards
+    }
+
+    fn gate(&self) -> &Gate {
+        self.session.gate()
     }
 
     fn stats(&self) -> Stats {
-        self.log.stats()
+        self.session.stats()
     }
 
     fn failure(&self) -> Option<Error> {
-        self.log.last_error()
+        self.session.last_error()
     }
 }
 
@@ -99,42 +108,42 @@ impl Logger {
             let what = "Retention::directory_total is for a LoggerManager; a logger has max_total";
             return Err(Error::new(ErrorKind::InvalidConfig, what).at_path(config.path()));
         }
-        let session = new_session()?;
+        let id = new_session()?;
         let zone = Zone::of(&config.rotation)?;
         let capacity = config.shard_capacity();
         let bell = Arc::new(Bell::new()?);
         let driver = Driver::new(config.engine, bell.alarm())?;
-        let (files, mut segment, opened) = LogFiles::open(&config, driver, session)?;
-        let start = || -> Result<(Arc<Log>, Flusher), Error> {
-            let pool = Arc::new(Pool::new(2 * config.num_shards, capacity, segment.align())?);
-            let log = Arc::new(Log::new(LogParts {
-                pool: pool.clone(),
+        let (files, mut segment, opened) = LogFiles::open(&config, driver, id)?;
+        let ingest = || {
+            Ingest::new(IngestParts {
+                pool: Pool::new(2 * config.num_shards, capacity, segment.align())?,
                 bell: bell.clone(),
-                index: 0,
                 num_shards: config.num_shards,
                 max_record: config.max_record(),
                 overflow: config.overflow,
                 shares_barriers: config.durability == Durability::OnFlush,
-                session,
-            })?);
-            Ok((log, Flusher::start(pool, bell, config.prefault)?))
+                session: id,
+            })
         };
-        let (log, flusher) = match start() {
-            Ok(started) => started,
+        let ingest = match ingest() {
+            Ok(ingest) => Arc::new(ingest),
             Err(error) => {
                 // The session is over before it began, and its file is clean.
                 let _ = segment.end_unused();
                 return Err(error);
             }
         };
+        let shards = ingest.shards().clone();
+        let session = Arc::new(Session::new(id, Intake::Shards(shards.clone()), bell));
         let archivist = Arc::new(Archivist::new());
         let settings = files.archive_settings();
         archivist.sweep(settings.clone(), segment.lineage());
         let archiving = Some(Archiving { archivist: archivist.clone(), settings });
         let files = Box::new(files);
-        flusher.adopt(LogWriter::new(log.clone(), segment, files, &config, zone, archiving));
-        let closer = Closer::new(OneLog { log: log.clone(), config }, flusher, archivist);
-        Ok(Logger { log, handle: Arc::new(Handle { closer, opened }) })
+        let writer = LogWriter::new(session.clone(), segment, files, &config, zone, archiving);
+        let flusher = start_flusher(shards.clone(), writer, config.prefault)?;
+        let closer = Closer::new(OneLog { shards, session, config }, flusher, archivist);
+        Ok(Logger { ingest, handle: Arc::new(Handle { closer, opened }) })
     }
 
     /// Logs a string. See [`log_bytes`](Logger::log_bytes).
@@ -158,7 +167,7 @@ impl Logger {
     /// The record was refused, and counted under this reason.
     #[inline]
     pub fn try_log_bytes(&self, record: &[u8]) -> Result<Position, LogError> {
-        self.log.append(record.len(), |room| room.copy_from_slice(record))
+        self.ingest.append(record.len(), |room| room.copy_from_slice(record))
     }
 
     /// Logs the pieces as one record.
@@ -167,7 +176,7 @@ impl Logger {
     /// The record was refused, and counted under this reason.
     pub fn try_log_vectored(&self, pieces: &[IoSlice<'_>]) -> Result<Position, LogError> {
         let len = pieces.iter().fold(0_usize, |sum, piece| sum.saturating_add(piece.len()));
-        self.log.append(len, |mut room| {
+        self.ingest.append(len, |mut room| {
             for piece in pieces {
                 let (place, rest) = room.split_at_mut(piece.len());
                 place.copy_from_slice(piece);
@@ -176,18 +185,34 @@ impl Logger {
         })
     }
 
-    /// Logs a record of `len` bytes that `encode` writes in place. It gets bytes of earlier records, and
-    /// has to overwrite all of them. It holds the shard, so it should be short; a call of this logger
-    /// within it never waits. If it panics nothing is logged.
+    /// Logs a record of at most `max_len` bytes that `encode` writes in place, through a [`RecordWriter`]: the
+    /// record is as long as what was written. Give a bound that is near, since a buffer with less room than that
+    /// is sealed first.
+    ///
+    /// `encode` holds a shard, so it should be short. A call of any logger within it never waits: what finds no
+    /// room at once is dropped and counted. If it panics nothing is logged.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let logger = asynclogger::Logger::new(asynclogger::Config::new(directory.path().join("app.log"))).unwrap();
+    /// use std::io::Write;
+    ///
+    /// let user = 4711;
+    /// logger.try_log_with(64, |record| {
+    ///     let _ = write!(record, "user {user} was here");
+    /// })?;
+    /// # Ok::<(), asynclogger::LogError>(())
+    /// ```
     ///
     /// # Errors
-    /// The record was refused, and counted under this reason; `encode` was not called.
+    /// The record was refused, and counted under this reason. [`LogError::Empty`] if `encode` wrote nothing, and
+    /// [`LogError::TooLarge`] if it wrote more than `max_len`; otherwise it was not called.
     pub fn try_log_with(
         &self,
-        len: usize,
-        encode: impl FnOnce(&mut [u8]),
+        max_len: usize,
+        encode: impl FnOnce(&mut RecordWriter<'_>),
     ) -> Result<Position, LogError> {
-        self.log.append(len, encode)
+        self.ingest.append_with([], max_len, encode)
     }
 
     /// Returns when every record accepted before this call is durable, at every durability level.
@@ -195,8 +220,7 @@ impl Logger {
     ///
     /// # Errors
     /// The first error of an attempt that covers this call; the records stay in memory and are tried
-    /// again. [`ErrorKind::Forked`]; [`ErrorKind::WouldDeadlock`] inside a log call, of any logger, and in a
-    /// callback.
+    /// again. [`ErrorKind::Forked`]; [`ErrorKind::Closed`] if a `close` did not succeed before.
     pub fn flush(&self) -> Result<(), Error> {
         self.flush_by(Gate::request, None)
     }
@@ -217,7 +241,6 @@ impl Logger {
     ///
     /// # Errors
     /// Not everything could be written yet: nothing is lost by that, and `close` can be called again.
-    /// [`ErrorKind::Forked`]; [`ErrorKind::WouldDeadlock`] as of `flush`.
     pub fn close(&self) -> Result<Stats, Error> {
         self.handle.closer.close()?;
         Ok(self.stats())
@@ -225,29 +248,17 @@ impl Logger {
 
     /// The counters, now.
     pub fn stats(&self) -> Stats {
-        self.log.stats()
+        self.session().stats()
     }
 
     /// How long flushes took.
     pub fn flush_metrics(&self) -> FlushMetrics {
-        self.log.flush_metrics(self.log.pool().sealed_count())
+        self.session().flush_metrics(self.of().shards.pool().sealed_count())
     }
 
     /// Each shard, now.
     pub fn shard_stats(&self) -> Vec<ShardStats> {
-        let capacity = self.log.pool().capacity();
-        let shards = self.log.shards().iter().enumerate();
-        let stats = shards.map(|(shard_id, shard)| {
-            let bytes_used = self.log.bytes_used(shard_id);
-            ShardStats {
-                shard_id,
-                write_count: shard.accepted(),
-                bytes_used,
-                capacity,
-                utilization_pct: 100.0 * bytes_used as f64 / capacity as f64,
-            }
-        });
-        stats.collect()
+        self.of().shards.stats()
     }
 
     /// Goes on in a new file: the active one is ended and gets its archived name, with everything in it that
@@ -271,12 +282,20 @@ impl Logger {
         self.flush_by(Gate::request, None)
     }
 
+    fn of(&self) -> &OneLog {
+        self.handle.closer.of()
+    }
+
+    fn session(&self) -> &Session {
+        &self.of().session
+    }
+
     fn flush_by(
         &self,
         request: impl FnOnce(&Gate) -> u64,
         deadline: Option<Instant>,
     ) -> Result<(), Error> {
-        self.handle.closer.ask(self.log.gate(), request, deadline)
+        self.handle.closer.ask(self.session().gate(), request, deadline)
     }
 
     /// Whether a record is durable now: whether it survives a power cut. Never waits. Of another logger's
@@ -285,7 +304,7 @@ impl Logger {
     /// With [`Durability::None`](crate::Durability::None) no record is said to be durable any more after
     /// a barrier failed.
     pub fn is_durable(&self, position: &Position) -> bool {
-        self.log.is_durable(position)
+        self.session().is_durable(position)
     }
 
     /// Waits until a record is durable, at most for `timeout`. If it is not on its way yet, this asks for
@@ -298,7 +317,7 @@ impl Logger {
         if self.is_durable(position) {
             return Ok(());
         }
-        if !self.log.is_ours(position) {
+        if !self.session().is_ours(position) {
             let what = "this position is of another logger, or of another session";
             return Err(Error::new(ErrorKind::NotFound, what).at_path(self.path()));
         }
@@ -307,12 +326,12 @@ impl Logger {
 
     /// How the logger is. Never waits, and can be asked from anywhere.
     pub fn health(&self) -> Health {
-        self.log.health()
+        self.session().health()
     }
 
     /// The last error of writing, if there ever was one.
     pub fn last_error(&self) -> Option<Error> {
-        self.log.last_error()
+        self.session().last_error()
     }
 
     /// What was found at the path when the log was opened.
@@ -322,20 +341,18 @@ impl Logger {
 
     /// The longest record that is accepted, in bytes.
     pub fn max_record(&self) -> usize {
-        self.log.max_record()
+        self.ingest.max_record()
     }
 
     /// The path of the active file.
     pub fn path(&self) -> &Path {
-        self.handle.closer.of().config.path()
+        self.of().config.path()
     }
 }
 
 impl fmt::Debug for Logger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Logger")
-            .field("config", &self.handle.closer.of().config)
-            .finish_non_exhaustive()
+        f.debug_struct("Logger").field("config", &self.of().config).finish_non_exhaustive()
     }
 }
 
@@ -360,8 +377,7 @@ mod tests {
     /// Claims the shard that this thread's records go to, as a thread that is then stopped.
     fn stop_inside_a_claim(logger: &Logger) {
         logger.log("before the stop");
-        let stopped = logger.log.shards()[0].claim(logger.log.pool());
-        std::mem::forget(stopped.expect("nobody else is at it"));
+        logger.of().shards.claim_for_ever(0);
     }
 
     #[test]
@@ -383,7 +399,7 @@ mod tests {
         assert!(error.to_string().contains("1 of 2 accepted records pending"), "{error}");
         assert_eq!(logger.try_log_bytes(b"late"), Err(LogError::Closed));
         // The thread goes on after all.
-        logger.log.shards()[0].release_forgotten();
+        logger.of().shards.release_forgotten(0);
         assert_eq!(logger.close().expect("close").written, 2);
         assert_eq!(count(&path, b"before the stop"), 1);
     }

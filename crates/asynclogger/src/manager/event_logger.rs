@@ -7,7 +7,11 @@ use std::{
 };
 
 use super::inner::Inner;
-use crate::{Error, LogError, Opened, Position, Stats, sync::Arc, write::EventHandle};
+use crate::{
+    Error, LogError, Opened, Position, Stats,
+    sync::Arc,
+    write::{EventHandle, RecordWriter},
+};
 
 /// Logs the records of one event: its name was looked up once.
 ///
@@ -72,17 +76,18 @@ impl EventLogger {
         })
     }
 
-    /// Logs a record of `len` bytes that `encode` writes in place, as
+    /// Logs a record of at most `max_len` bytes that `encode` writes in place, as
     /// [`Logger::try_log_with`](crate::Logger::try_log_with) does.
     ///
     /// # Errors
-    /// As [`try_log_bytes`](EventLogger::try_log_bytes); `encode` was not called.
+    /// As [`try_log_bytes`](EventLogger::try_log_bytes); `encode` was called if it wrote nothing, or more than
+    /// `max_len`.
     pub fn try_log_with(
         &self,
-        len: usize,
-        encode: impl FnOnce(&mut [u8]),
+        max_len: usize,
+        encode: impl FnOnce(&mut RecordWriter<'_>),
     ) -> Result<Position, LogError> {
-        self.handle.append(len, encode)
+        self.handle.append_with(max_len, encode)
     }
 
     /// The longest record that is accepted, in bytes.

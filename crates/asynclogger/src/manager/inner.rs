@@ -9,8 +9,8 @@ use crate::{
     Config, Error, ErrorKind, FlushMetrics, Health, ManagerStats, Position, Stats,
     sync::{Arc, Mutex, MutexGuard, Ordering, lock},
     write::{
-        Closer, Closing, Ending, Event, EventHandle, Gate, Local, Log, NotOpened, Opener, Setup,
-        Shared, Totals, inside, set_up, start_flusher,
+        Callers, Closer, Closing, Ending, Event, EventHandle, Gate, Local, NotOpened, Opener,
+        Setup, Shards, Shared, Totals, inside, set_up, start_flusher,
     },
 };
 
@@ -22,9 +22,11 @@ const SORTING: Duration = Duration::from_millis(100);
 /// A manager: what callers use of it, and at its end the [`Closer`].
 ///
 /// All handles share this, [`LoggerManager`](super::LoggerManager)s and [`EventLogger`](super::EventLogger)s, so
-/// that the last handle of any kind closes. Nothing in here holds a handle of those, or it would never be the
-/// last: the tables hold events, and the flusher has `shared`.
+/// that the last handle of any kind closes. Nothing in here holds a handle of either kind, or that would never be
+/// the last: the tables hold events, and an event knows nothing of the manager.
 pub(super) struct Inner {
+    /// Given up before the closer: then there are no callers any more, and it knows that.
+    callers: Arc<Callers>,
     closer: Closer<AllEvents>,
 }
 
@@ -42,10 +44,12 @@ struct Opening {
 
 impl Inner {
     pub(super) fn new(config: Config) -> Result<Inner, Error> {
-        let Setup { shared, opener, archivist, shares, max_open } = set_up(config.validate()?)?;
+        let Setup { callers, shared, opener, archivist, shares, max_open } =
+            set_up(config.validate()?)?;
         let flusher = start_flusher(shared.clone(), shares, max_open)?;
         let opening = Mutex::new(Opening { opener: Some(opener), is_over: false });
-        Ok(Inner { closer: Closer::new(AllEvents { shared, opening }, flusher, archivist) })
+        let closer = Closer::new(AllEvents { shared, opening }, flusher, archivist);
+        Ok(Inner { callers, closer })
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -66,7 +70,7 @@ impl Inner {
 
     #[inline]
     pub(super) fn log(&self, name: &str, record: &[u8]) {
-        if !self.shared().log(name, record) {
+        if !self.callers.log(name, record) {
             self.log_with_care(name, record);
         }
     }
@@ -74,7 +78,7 @@ impl Inner {
     /// The event is not open, or does not take the record now, or has a long name.
     #[cold]
     fn log_with_care(&self, name: &str, record: &[u8]) {
-        if self.shared().with(name, |event| self.append(event, record)).is_none() {
+        if self.callers.with(name, |event| self.append(event, record)).is_none() {
             self.log_first(name, record);
         }
     }
@@ -82,7 +86,7 @@ impl Inner {
     /// The event is not open.
     #[cold]
     fn log_first(&self, name: &str, record: &[u8]) {
-        let unplaced = &self.shared().unplaced;
+        let unplaced = self.callers.unplaced();
         match self.open_to_log(name) {
             Some(Ok(event)) => self.append(&event, record),
             Some(Err(ErrorKind::Closed)) => unplaced.count_closed(),
@@ -92,7 +96,7 @@ impl Inner {
 
     /// Refusals are counted.
     fn append(&self, event: &Arc<Event>, record: &[u8]) {
-        let handle = self.shared().handle(event);
+        let handle = self.callers.handle(event);
         let _ = handle.append(record.len(), |room| room.copy_from_slice(record));
     }
 
@@ -104,7 +108,7 @@ impl Inner {
             if inside.is_nested() {
                 return None;
             }
-            let is_over = self.shared().ingest.gate().ending() != Ending::Open;
+            let is_over = self.shared().gate.ending() != Ending::Open;
             if is_over || self.shared().is_closing(name) {
                 return Some(Err(ErrorKind::Closed));
             }
@@ -124,7 +128,7 @@ impl Inner {
         self.closer.not_forked().map_err(refused)?;
         inside(|| {
             let mut opening = self.opening();
-            if let Some(event) = self.shared().with(name, Arc::clone) {
+            if let Some(event) = self.callers.with(name, Arc::clone) {
                 return Ok(event);
             }
             let Opening { opener: Some(opener), is_over: false } = &mut *opening else {
@@ -137,16 +141,16 @@ impl Inner {
                 let error = Error::new(ErrorKind::Closed, what).at_path(self.directory());
                 return Err(refused(error));
             }
-            opener.open(self.shared(), name)
+            opener.open(self.shared(), &self.callers, name)
         })
     }
 
     pub(super) fn event(&self, name: &str) -> Result<EventHandle, Error> {
-        self.event_to_log(name).map(|event| self.shared().handle(&event))
+        self.event_to_log(name).map(|event| self.callers.handle(&event))
     }
 
     fn event_to_log(&self, name: &str) -> Result<Arc<Event>, Error> {
-        if let Some(event) = self.shared().with(name, Arc::clone) {
+        if let Some(event) = self.callers.with(name, Arc::clone) {
             return Ok(event);
         }
         self.closer.may_wait()?;
@@ -172,7 +176,7 @@ impl Inner {
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.shared().with(name, |event| event.is_open()).unwrap_or(false)
+        self.callers.with(name, |event| event.is_open()).unwrap_or(false)
     }
 
     pub(super) fn names(&self) -> Vec<String> {
@@ -187,7 +191,7 @@ impl Inner {
         self.closer.may_wait()?;
         let begun = inside(|| self.shared().begin_close(name));
         let event = begun.ok_or_else(|| self.no_event(name))?;
-        let log = event.log();
+        let log = event.session();
         let closed = |timeout| {
             inside(|| self.shared().wait_closed(name, Instant::now().checked_add(timeout)))
         };
@@ -201,7 +205,7 @@ impl Inner {
     }
 
     pub(super) fn flush(&self, deadline: Option<Instant>) -> Result<(), Error> {
-        self.closer.ask(self.shared().ingest.gate(), Gate::request, deadline)
+        self.closer.ask(&self.shared().gate, Gate::request, deadline)
     }
 
     pub(super) fn flush_event(
@@ -227,7 +231,7 @@ impl Inner {
             return Ok(());
         }
         let none = |what| Err(Error::new(ErrorKind::NotFound, what).at_path(self.directory()));
-        if !event.is_ours(position) {
+        if !event.session().is_ours(position) {
             return none("this position is of another event, or of another session");
         }
         self.flush_event(event, Instant::now().checked_add(timeout))?;
@@ -249,7 +253,7 @@ impl Inner {
         let Totals { stats, events, .. } = self.totals();
         ManagerStats {
             total: stats,
-            unopened: self.shared().unplaced.unopened(),
+            unopened: self.callers.unplaced().unopened(),
             events,
             open_files: self.shared().open_files.load(Ordering::Relaxed),
         }
@@ -265,12 +269,12 @@ impl Inner {
 
     pub(super) fn event_stats(&self, name: &str) -> Result<Stats, Error> {
         self.sort();
-        self.of_event(name, |event| event.log().stats())
+        self.of_event(name, |event| event.session().stats())
     }
 
     pub(super) fn stats_of(&self, event: &Event) -> Stats {
         self.sort();
-        event.log().stats()
+        event.session().stats()
     }
 
     /// Has what was logged until now sorted by event. Where that may not be waited for, or takes too long, what
@@ -285,7 +289,7 @@ impl Inner {
         name: &str,
         tell: impl FnOnce(&Arc<Event>) -> T,
     ) -> Result<T, Error> {
-        let told = self.shared().with(name, tell);
+        let told = self.callers.with(name, tell);
         told.ok_or_else(|| self.no_event(name))
     }
 }
@@ -305,8 +309,12 @@ impl Closing for AllEvents {
         self.shared.config.flush_timeout
     }
 
-    fn log(&self) -> &Log {
-        &self.shared.ingest
+    fn shards(&self) -> &Shards {
+        &self.shared.shards
+    }
+
+    fn gate(&self) -> &Gate {
+        &self.shared.gate
     }
 
     fn stats(&self) -> Stats {
@@ -316,7 +324,7 @@ impl Closing for AllEvents {
     /// Of the first event whose device fails.
     fn failure(&self) -> Option<Error> {
         self.shared.all().into_iter().find_map(|event| {
-            let log = event.log();
+            let log = event.session();
             (log.health() >= Health::Failing).then(|| log.last_error()).flatten()
         })
     }
@@ -339,15 +347,15 @@ mod tests {
         handle.append(record.len(), |room| room.copy_from_slice(record)).expect("accepted");
     }
 
-    /// A manager with one shard, and a handle to an event of it that has five records.
-    fn with_five_records(directory: &Path) -> (Inner, EventHandle) {
+    /// A manager with one shard, and an event of it that has five records.
+    fn with_five_records(directory: &Path) -> Inner {
         let config = Config::new(directory.join("base.log")).num_shards(1);
         let inner = Inner::new(config).expect("a manager");
         let handle = inner.event("payment").expect("an event");
         for number in 0..5 {
             log(&handle, format!("record {number}").as_bytes());
         }
-        (inner, handle)
+        inner
     }
 
     /// All records of a directory whose files are whole.
@@ -368,9 +376,8 @@ mod tests {
     #[test]
     fn what_was_published_before_a_call_that_never_returns_is_written_at_the_last_drop() {
         let directory = tempfile::tempdir().expect("a directory");
-        let (inner, _handle) = with_five_records(directory.path());
-        let ingest = inner.shared().ingest.clone();
-        std::mem::forget(ingest.shards()[0].claim(ingest.pool()).ok().expect("a claim"));
+        let inner = with_five_records(directory.path());
+        inner.shared().shards.claim_for_ever(0);
         drop(inner);
         assert_eq!(records(directory.path()), FIVE);
     }
@@ -380,14 +387,12 @@ mod tests {
     fn what_a_call_had_sealed_that_never_returns_is_written_once() {
         for is_sorted_before in [true, false] {
             let directory = tempfile::tempdir().expect("a directory");
-            let (inner, _handle) = with_five_records(directory.path());
-            let ingest = inner.shared().ingest.clone();
-            let mut claim = ingest.shards()[0].claim(ingest.pool()).ok().expect("a claim");
-            claim.seal(0);
-            std::mem::forget(claim);
+            let inner = with_five_records(directory.path());
+            let shards = inner.shared().shards.clone();
+            shards.seal_and_claim_for_ever(0);
             if is_sorted_before {
                 inner.shared().bell.ring(Sleep::Timed);
-                while ingest.pool().sealed_count() > 0 {
+                while shards.pool().sealed_count() > 0 {
                     std::thread::yield_now();
                 }
             }
@@ -404,21 +409,17 @@ mod tests {
         let inner = Inner::new(config).expect("a manager");
         let handle = inner.event("payment").expect("an event");
         log(&handle, b"of thread 0");
-        let ingest = inner.shared().ingest.clone();
-        let mut claim = ingest.shards()[0].claim(ingest.pool()).ok().expect("a claim");
-        let mine = ingest.shards()[0].word().buffer();
-        claim.seal(0);
-        std::mem::forget(claim);
+        let shards = inner.shared().shards.clone();
+        shards.seal_and_claim_for_ever(0);
         inner.shared().bell.ring(Sleep::Timed);
-        while ingest.pool().sealed_count() > 0 {
+        while shards.pool().sealed_count() > 0 {
             std::thread::yield_now();
         }
         // The free buffers are a stack: another shard takes this one next.
         std::thread::scope(|scope| {
             scope.spawn(|| log(&handle, b"of thread 1"));
         });
-        assert_eq!(mine, ingest.shards()[1].word().buffer());
-        drop(inner);
+        drop((handle, inner));
         assert_eq!(records(directory.path()), ["of thread 0", "of thread 1"]);
     }
 }

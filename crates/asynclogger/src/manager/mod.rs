@@ -187,7 +187,7 @@ impl LoggerManager {
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such event.
     pub fn event_health(&self, name: &str) -> Result<Health, Error> {
-        self.inner.of_event(name, |event| event.log().health())
+        self.inner.of_event(name, |event| event.session().health())
     }
 
     /// The longest record that is accepted, in bytes: at all times, for every event.

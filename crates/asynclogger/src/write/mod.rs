@@ -10,16 +10,20 @@ mod swap;
 
 #[cfg(all(test, feature = "zstd"))]
 pub(crate) use self::archive::compress;
+pub use self::swap::RecordWriter;
 #[cfg(test)]
 pub(crate) use self::swap::Sleep;
 pub(crate) use self::{
     archive::Archivist,
-    common::{Ending, Gate},
+    common::{Ending, Gate, Local},
     events::{
-        Event, EventHandle, MAX_EVENT_NAME, NotOpened, Opener, Setup, Shared, Totals, set_up,
-        start_flusher,
+        Callers, Event, EventHandle, MAX_EVENT_NAME, NotOpened, Opener, Setup, Shared, Totals,
+        set_up, start_flusher,
     },
-    flush::{Archiving, Closer, Closing, Flusher, LogWriter, inside},
+    flush::{
+        Archiving, Closer, Closing, Intake, LogWriter, Session, inside,
+        start_flusher as start_logger_flusher,
+    },
     segments::{LogFiles, Zone, new_session},
-    swap::{Bell, Local, Log, LogParts, Pool},
+    swap::{Bell, Ingest, IngestParts, Pool, Shards},
 };

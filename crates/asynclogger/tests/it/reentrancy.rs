@@ -23,8 +23,8 @@ fn an_encoder_that_panics_logs_nothing_and_blocks_nobody() {
     let logger = open(Config::new(&path).num_shards(1).overflow(Overflow::Block));
     for round in 0..3 {
         let panicked = catch_unwind(AssertUnwindSafe(|| {
-            logger.try_log_with(10, |room| {
-                room[0] = 1;
+            logger.try_log_with(10, |record| {
+                record.write(b"in part");
                 panic!("the encoder's");
             })
         }));
@@ -44,10 +44,10 @@ fn an_encoder_that_logs_never_waits() {
     let directory = directory();
     let path = log_path(&directory);
     let logger = open(Config::new(&path).num_shards(1).overflow(Overflow::Block));
-    let position = logger.try_log_with(5, |room| {
+    let position = logger.try_log_with(5, |record| {
         // The only shard is held by the outer call.
         assert_eq!(logger.try_log_bytes(b"inner"), Err(LogError::Busy));
-        room.copy_from_slice(b"outer");
+        record.write(b"outer");
     });
     assert!(position.is_ok());
     let stats = logger.close().expect("close");
@@ -57,9 +57,9 @@ fn an_encoder_that_logs_never_waits() {
     let path = directory.path().join("two.log");
     let logger = open(Config::new(&path).num_shards(2).overflow(Overflow::Block));
     logger
-        .try_log_with(5, |room| {
+        .try_log_with(5, |record| {
             logger.try_log_bytes(b"inner").expect("the other shard is free");
-            room.copy_from_slice(b"outer");
+            record.write(b"outer");
         })
         .expect("accepted");
     logger.close().expect("close");
@@ -103,17 +103,18 @@ fn an_encoder_that_waits_gets_an_error() {
         assert_eq!(logger.stats().accepted, 1);
         assert_eq!(manager.event_stats("event").expect("stats").dropped_logs, 0);
     };
-    let encode = |room: &mut [u8]| {
-        all();
-        room.copy_from_slice(b"around");
-    };
-    logger.try_log_with(6, encode).expect("accepted");
+    logger
+        .try_log_with(6, |record| {
+            all();
+            assert!(record.write(b"around"));
+        })
+        .expect("accepted");
     other.try_log_bytes(b"one").expect("accepted");
     event
         .try_log_with(6, |room| {
             refused("the manager's flush", manager.flush());
             refused("flush", other.flush());
-            room.copy_from_slice(b"around");
+            assert!(room.write(b"around"));
         })
         .expect("accepted");
     // Outside all goes on.

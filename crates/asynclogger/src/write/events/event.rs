@@ -9,8 +9,8 @@ use crate::{
         Arc, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until,
     },
     write::{
-        common::Gate,
-        swap::{Log, Reason},
+        common::{Gate, Reason},
+        flush::{Counts, Session},
     },
 };
 
@@ -37,9 +37,8 @@ pub(crate) struct Event {
     /// Where calls by name find it while it is open.
     name: Arc<Name>,
     opened: Opened,
-    log: Arc<Log>,
-    /// Of its positions: that of its file.
-    session: u64,
+    session: Arc<Session>,
+    counts: Arc<Counts>,
     /// Who wants the records to be durable that were accepted before.
     flushes: Gate,
     /// What its own flushes have made durable.
@@ -54,24 +53,24 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// `session`: of its file. `shards`: how many its records may go through.
+    /// `shards`: how many its records may go through.
     pub(super) fn new(
         name: Arc<Name>,
         number: u32,
+        max_record: usize,
         opened: Opened,
-        log: Arc<Log>,
-        session: u64,
+        session: Arc<Session>,
+        counts: Arc<Counts>,
         shards: usize,
     ) -> Event {
-        let max_record = log.max_record();
         Event {
             limit: AtomicUsize::new(max_record),
             number,
             max_record,
             name,
             opened,
-            log,
             session,
+            counts,
             flushes: Gate::new(),
             durable: Marks::new(shards),
             pieces: AtomicUsize::new(0),
@@ -168,20 +167,10 @@ impl Event {
         true
     }
 
-    /// What was found where its file is.
-    pub(crate) fn opened(&self) -> &Opened {
-        &self.opened
-    }
-
     /// The position of one of its records, which the shared buffers have given this one.
     #[inline]
     pub(super) fn position(&self, shared: Position) -> Position {
-        Position { session: self.session, ..shared }
-    }
-
-    /// Whether a position is of one of its records, in this session.
-    pub(crate) fn is_ours(&self, position: &Position) -> bool {
-        position.session == self.session
+        Position { session: self.session.id(), ..shared }
     }
 
     /// Who wants its records to be durable.
@@ -196,12 +185,22 @@ impl Event {
 
     /// Whether it was closed, and not all that it had accepted is durable: no flush says so any more.
     pub(super) fn is_closed_in_doubt(&self) -> bool {
-        !self.is_open() && self.log.accepted() > self.log.written().durable
+        !self.is_open() && self.session.accepted() > self.session.written().durable
     }
 
-    /// Its log, which the flusher alone appends to.
-    pub(crate) fn log(&self) -> &Arc<Log> {
-        &self.log
+    /// What was found where its file is.
+    pub(crate) fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
+    /// The session of its log.
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// What is counted of its records.
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// Its records have so many pieces of memory. Relaxed: a count, no data.
@@ -221,15 +220,14 @@ impl Event {
 
     /// How long its flushes took.
     pub(crate) fn flush_metrics(&self) -> FlushMetrics {
-        let sealed = self.log.shards()[0].word().generation();
-        let waiting = sealed.saturating_sub(self.log.flushes());
+        let waiting = self.counts.sealed().saturating_sub(self.session.flushes());
         let flush_queue_depth = usize::try_from(waiting).unwrap_or(usize::MAX);
-        FlushMetrics { flush_queue_depth, ..self.log.flush_metrics(0) }
+        FlushMetrics { flush_queue_depth, ..self.session.flush_metrics(0) }
     }
 
     /// Counts a refused record as one of this event: its file will tell.
     pub(super) fn count_drop(&self, reason: Reason) {
-        self.log.shards()[0].count_drop(reason);
+        self.counts.drop_one(reason);
     }
 }
 

@@ -2,33 +2,30 @@
 
 use std::time::Instant;
 
-use super::{
-    event::{Event, Unplaced},
-    memory::TAG,
-};
+use super::{callers::Callers, event::Event, memory::TAG};
 use crate::{
     LogError, Overflow, Position,
     sync::Arc,
-    write::swap::{Local, Log, Reason},
+    write::{
+        common::{Local, Reason},
+        swap::RecordWriter,
+    },
 };
 
-/// What it takes to log a record of an event.
+/// What it takes to log a record of an event: one comparison more than a plain logger, and four bytes.
+///
+/// Both things that a log call looks at stand in the event: its number, which goes in front of the record, and
+/// the longest record that it takes now. That length is 0 while the event takes none, closed or held, so the
+/// one comparison that every call needs anyway says that, too.
 #[derive(Clone)]
 pub(crate) struct EventHandle {
-    ingest: Arc<Log>,
+    callers: Arc<Callers>,
     event: Arc<Event>,
-    unplaced: Arc<Unplaced>,
-    overflow: Overflow,
 }
 
 impl EventHandle {
-    pub(super) fn new(
-        ingest: Arc<Log>,
-        event: Arc<Event>,
-        unplaced: Arc<Unplaced>,
-        overflow: Overflow,
-    ) -> EventHandle {
-        EventHandle { ingest, event, unplaced, overflow }
+    pub(super) fn new(callers: Arc<Callers>, event: Arc<Event>) -> EventHandle {
+        EventHandle { callers, event }
     }
 
     pub(crate) fn event(&self) -> &Arc<Event> {
@@ -47,15 +44,10 @@ impl EventHandle {
     ) -> Result<Position, LogError> {
         // One comparison for all: an empty record wraps around, a closed event takes no length.
         if len.wrapping_sub(1) >= self.event.limit() {
-            return self.append_later(len, fill);
+            self.wait_to_append(len)?;
         }
-        self.append_now(len, fill)
-    }
-
-    #[inline]
-    fn append_now(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<Position, LogError> {
         let number = self.event.number();
-        let appended = self.ingest.append(TAG + len, |room| {
+        let appended = self.callers.ingest().append(TAG + len, |room| {
             let (tag, bytes) = room.split_at_mut(TAG);
             tag.copy_from_slice(&number.to_le_bytes());
             fill(bytes);
@@ -66,16 +58,34 @@ impl EventHandle {
         }
     }
 
-    /// Of no length that is taken now: perhaps later.
+    /// Appends a record of at most `max` bytes, which `encode` writes.
+    ///
+    /// # Errors
+    /// Refused, and counted; `encode` was called if it wrote too much, or nothing.
+    pub(crate) fn append_with(
+        &self,
+        max: usize,
+        encode: impl FnOnce(&mut RecordWriter<'_>),
+    ) -> Result<Position, LogError> {
+        if max.wrapping_sub(1) >= self.event.limit() {
+            self.wait_to_append(max)?;
+        }
+        let appended =
+            self.callers.ingest().append_with(self.event.number().to_le_bytes(), max, encode);
+        let appended = appended.map(|position| self.event.position(position));
+        appended.map_err(|error| self.refused(error))
+    }
+
+    /// Of no length that is taken now: perhaps later, and then this returns.
     #[cold]
-    fn append_later(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<Position, LogError> {
+    fn wait_to_append(&self, len: usize) -> Result<(), LogError> {
         let max = self.event.max_record();
         let error = match len {
             _ if !self.event.is_open() => LogError::Closed,
             0 => LogError::Empty,
             len if len > max => LogError::TooLarge { len, max },
             _ if !self.wait_while_held() => LogError::Full,
-            _ if self.event.is_open() => return self.append_now(len, fill),
+            _ if self.event.is_open() => return Ok(()),
             _ => LogError::Closed,
         };
         Err(self.refused(error))
@@ -85,7 +95,7 @@ impl EventHandle {
     fn wait_while_held(&self) -> bool {
         Local::with(|local| {
             let inside = local.enter();
-            let deadline = match self.overflow {
+            let deadline = match self.callers.overflow() {
                 _ if !self.event.is_held() => return true,
                 Overflow::Drop => return false,
                 _ if inside.is_nested() => return false,
@@ -105,7 +115,7 @@ impl EventHandle {
             LogError::TooLarge { .. } => Reason::TooLarge,
             LogError::Empty => Reason::Empty,
             LogError::Closed => {
-                Unplaced::count(&self.unplaced.closed);
+                self.callers.unplaced().count_closed();
                 return error;
             }
         };

@@ -6,6 +6,7 @@
 //! large as the budget of all allows. From there on an event's log is an ordinary one, of one shard.
 
 mod block;
+mod callers;
 mod crowd;
 mod durable;
 mod event;
@@ -23,6 +24,7 @@ mod staged;
 mod worker;
 
 pub(crate) use self::{
+    callers::Callers,
     event::Event,
     handle::EventHandle,
     name::MAX_EVENT_NAME,

@@ -102,12 +102,6 @@ impl Names {
         self.current.store(current + 1, Ordering::Release);
         next
     }
-
-    /// All events that are open, in no order.
-    pub(super) fn open(&self) -> Vec<Arc<Event>> {
-        let names = self.table().into_iter().flat_map(Table::names);
-        names.filter_map(|name| name.with_lock(|event| event.clone())?).collect()
-    }
 }
 
 impl Drop for Names {

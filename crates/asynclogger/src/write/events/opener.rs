@@ -8,20 +8,20 @@ use std::{
 };
 
 use super::{
+    callers::Callers,
     event::Event,
     name::EventName,
     places::{Chosen, Places},
     shared::Shared,
 };
 use crate::{
-    Config, DirectIo, Error, ErrorKind, Opened, Overflow,
+    Config, DirectIo, Error, ErrorKind, Opened,
     io::{Directory, Driver, EventsLock, alignment_in},
     sync::{Arc, Ordering},
     write::{
         archive::{Archivist, WholeDirectory},
-        flush::{Archiving, LogWriter},
+        flush::{Archiving, Counts, Intake, LogWriter, Session},
         segments::{EventOpening, LogFiles, Zone, new_session},
-        swap::{Log, LogParts},
     },
 };
 
@@ -58,8 +58,7 @@ impl Numbers {
     fn take(&mut self) -> Result<u32, Error> {
         let number = self.next;
         let none = || {
-            let what =
-                format!("a manager opens an event {number} times at most, all events together");
+            let what = format!("a manager opens events {number} times at most, all together");
             Error::new(ErrorKind::InvalidConfig, what)
         };
         self.next = number.checked_add(1).ok_or_else(none)?;
@@ -129,7 +128,12 @@ impl Opener {
     ///
     /// # Errors
     /// As of a logger; the same again for a while, without another attempt.
-    pub(crate) fn open(&mut self, shared: &Shared, name: &str) -> Result<Arc<Event>, NotOpened> {
+    pub(crate) fn open(
+        &mut self,
+        shared: &Shared,
+        callers: &Callers,
+        name: &str,
+    ) -> Result<Arc<Event>, NotOpened> {
         let now = Instant::now();
         if let Some((until, error)) = self.held.get(name) {
             if now < *until {
@@ -139,7 +143,7 @@ impl Opener {
         }
         let opened = EventName::of(name).and_then(|name| {
             let number = self.numbers.take()?;
-            self.open_now(shared, &name, number)
+            self.open_now(shared, callers, &name, number)
         });
         match opened {
             Ok(NewEvent { event, writer }) => {
@@ -162,13 +166,14 @@ impl Opener {
     fn open_now(
         &mut self,
         shared: &Shared,
+        callers: &Callers,
         name: &EventName,
         number: u32,
     ) -> Result<NewEvent, Error> {
         let Chosen { base, has_past } = self.places.choose(name)?;
         let mut config = shared.config.clone();
         config.path = self.directory.path().join(format!("{base}.log"));
-        let session = new_session()?;
+        let id = new_session()?;
         let opening = EventOpening {
             directory: self.directory.clone(),
             lock: &self.lock,
@@ -177,55 +182,29 @@ impl Opener {
             whole: self.whole.clone(),
         };
         let (files, mut segment, opened) =
-            LogFiles::open_event(opening, &config, self.driver.clone(), session)?;
-        match self.make_log(shared, &config, number, session) {
-            Ok(log) => {
-                let entry = shared.names.entry(name.full());
-                let shards = shared.ingest.shards().len();
-                let event = Event::new(entry, number, opened, log.clone(), session, shards);
-                let event = Arc::new(event);
-                let settings = files.archive_settings();
-                self.archivist.opened(&settings, segment.lineage());
-                if has_past || *event.opened() != Opened::Created {
-                    self.archivist.sweep(settings.clone(), segment.lineage());
-                }
-                if shared.open_files.load(Ordering::Relaxed) >= self.max_open {
-                    segment.suspend();
-                } else {
-                    shared.open_files.fetch_add(1, Ordering::Relaxed);
-                }
-                let archiving = Some(Archiving { archivist: self.archivist.clone(), settings });
-                let files = Box::new(files);
-                let zone = self.zone.clone();
-                let writer = LogWriter::new(log, segment, files, &config, zone, archiving);
-                Ok(NewEvent { event, writer })
-            }
-            Err(error) => {
-                // The session is over before it began, and its file is clean.
-                let _ = segment.end_unused();
-                Err(error)
-            }
+            LogFiles::open_event(opening, &config, self.driver.clone(), id)?;
+        let counts = Arc::new(Counts::new());
+        let session = Session::new(id, Intake::Gathered(counts.clone()), shared.bell.clone());
+        let session = Arc::new(session);
+        let max_record = config.max_record();
+        let entry = callers.names().entry(name.full());
+        let shards = shared.shards.len();
+        let event = Event::new(entry, number, max_record, opened, session.clone(), counts, shards);
+        let settings = files.archive_settings();
+        self.archivist.opened(&settings, segment.lineage());
+        if has_past || *event.opened() != Opened::Created {
+            self.archivist.sweep(settings.clone(), segment.lineage());
         }
-    }
-
-    fn make_log(
-        &self,
-        shared: &Shared,
-        config: &Config,
-        number: u32,
-        session: u64,
-    ) -> Result<Arc<Log>, Error> {
-        Ok(Arc::new(Log::new(LogParts {
-            // Of which it never takes a buffer: its records are gathered.
-            pool: shared.ingest.pool().clone(),
-            bell: shared.bell.clone(),
-            index: number,
-            num_shards: 1,
-            max_record: config.max_record(),
-            overflow: Overflow::Drop,
-            shares_barriers: false,
-            session,
-        })?))
+        if shared.open_files.load(Ordering::Relaxed) >= self.max_open {
+            segment.suspend();
+        } else {
+            shared.open_files.fetch_add(1, Ordering::Relaxed);
+        }
+        let archiving = Some(Archiving { archivist: self.archivist.clone(), settings });
+        let files = Box::new(files);
+        let zone = self.zone.clone();
+        let writer = LogWriter::new(session, segment, files, &config, zone, archiving);
+        Ok(NewEvent { event: Arc::new(event), writer })
     }
 }
 
@@ -236,10 +215,8 @@ mod tests {
     #[test]
     fn no_number_is_given_twice() {
         let mut numbers = Numbers { next: u32::MAX - 2 };
-        assert_eq!(
-            (numbers.take().expect("one"), numbers.take().expect("one")),
-            (u32::MAX - 2, u32::MAX - 1)
-        );
+        let mut take = || numbers.take().expect("one is left");
+        assert_eq!((take(), take()), (u32::MAX - 2, u32::MAX - 1));
         for _ in 0..2 {
             let error = numbers.take().expect_err("all are given");
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);

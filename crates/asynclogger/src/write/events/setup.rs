@@ -1,6 +1,6 @@
 //! What a manager is made of, before it has a thread.
 
-use super::{memory::Shares, opener::Opener, shared::Shared};
+use super::{callers::Callers, event::Unplaced, memory::Shares, opener::Opener, shared::Shared};
 use crate::{
     Config, Error,
     format::MIN_ALIGN,
@@ -9,7 +9,7 @@ use crate::{
     write::{
         archive::Archivist,
         segments::new_session,
-        swap::{Bell, Log, LogParts, Pool},
+        swap::{Bell, Ingest, IngestParts, Pool},
     },
 };
 
@@ -18,6 +18,7 @@ const MOST_FILES: u64 = 1024;
 
 /// A manager without a thread.
 pub(crate) struct Setup {
+    pub(crate) callers: Arc<Callers>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) opener: Opener,
     pub(crate) archivist: Arc<Archivist>,
@@ -41,16 +42,17 @@ pub(crate) fn set_up(config: Config) -> Result<Setup, Error> {
     let shares = Shares::of(&config, opener.alignment(config.direct_io));
     // Nothing of these buffers is written as it is, so any alignment does.
     let pool = Pool::elastic(shares.buffers, shares.capacity, MIN_ALIGN, shares.elastic)?;
-    let ingest = Log::new(LogParts {
-        pool: Arc::new(pool),
-        bell: bell.clone(),
-        index: 0,
+    let ingest = Ingest::new(IngestParts {
+        pool,
+        bell,
         num_shards: config.num_shards,
         max_record: shares.max_record(),
         overflow: config.overflow,
         shares_barriers: false,
         session: new_session()?,
     })?;
-    let shared = Arc::new(Shared::new(config, Arc::new(ingest), bell));
-    Ok(Setup { shared, opener, archivist, shares, max_open })
+    let (unplaced, overflow) = (Arc::new(Unplaced::default()), config.overflow);
+    let shared = Arc::new(Shared::new(config, ingest.shards().clone(), unplaced.clone()));
+    let callers = Arc::new(Callers::new(ingest, unplaced, overflow));
+    Ok(Setup { callers, shared, opener, archivist, shares, max_open })
 }

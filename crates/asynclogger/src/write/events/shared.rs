@@ -5,30 +5,28 @@ use std::{collections::BTreeMap, time::Instant};
 use super::{
     durable::{Marks, SortedOut},
     event::{Event, Unplaced},
-    handle::EventHandle,
-    memory::TAG,
-    names::Names,
 };
 use crate::{
-    Config, EngineKind, Error, FlushMetrics, Health, IoMode, LogError, Position, Stats,
+    Config, EngineKind, Error, FlushMetrics, Health, IoMode, Position, Stats,
     config::tell,
     sync::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until},
     write::{
         common::Gate,
         flush::{LogWriter, inside},
-        swap::{Bell, Local, Log, Sleep},
+        swap::{Bell, Shards, Sleep},
     },
 };
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
-    /// The shared buffers, as a log whose gate is that of the manager.
-    pub(crate) ingest: Arc<Log>,
+    /// The shared buffers, as the flusher sees them.
+    pub(crate) shards: Arc<Shards>,
     pub(crate) bell: Arc<Bell>,
+    /// Who wants all that was logged to be durable, or the end.
+    pub(crate) gate: Gate,
     /// Who wants all that was logged to be sorted.
     pub(crate) sorted: Gate,
     pub(crate) unplaced: Arc<Unplaced>,
-    pub(super) names: Names,
     /// What flushes of all events have made durable.
     pub(super) durable: Marks,
     pub(super) sorted_out: SortedOut,
@@ -49,6 +47,8 @@ struct Orders {
 
 #[derive(Default)]
 struct State {
+    /// Events that are open, by name; once the manager is closed, those that were.
+    open: BTreeMap<Box<str>, Arc<Event>>,
     /// Events whose files are being ended, by name.
     closing: BTreeMap<Box<str>, Arc<Event>>,
     /// Closed, and a call that has a handle may still count a record.
@@ -90,17 +90,17 @@ pub(crate) struct Totals {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, ingest: Arc<Log>, bell: Arc<Bell>) -> Shared {
-        let shards = ingest.shards().len();
+    pub(super) fn new(config: Config, shards: Arc<Shards>, unplaced: Arc<Unplaced>) -> Shared {
+        let count = shards.len();
         Shared {
             config,
-            ingest,
-            bell,
+            bell: shards.bell().clone(),
+            shards,
+            gate: Gate::new(),
             sorted: Gate::new(),
-            unplaced: Arc::new(Unplaced::default()),
-            names: Names::new(),
-            durable: Marks::new(shards),
-            sorted_out: SortedOut::new(shards),
+            unplaced,
+            durable: Marks::new(count),
+            sorted_out: SortedOut::new(count),
             orders: Mutex::default(),
             has_orders: AtomicBool::new(false),
             open_files: AtomicUsize::new(0),
@@ -109,48 +109,9 @@ impl Shared {
         }
     }
 
-    /// Logs a record by name; whether that is done, or refused and counted. If not, its event is not open, or
-    /// does not take it now.
-    #[inline]
-    pub(crate) fn log(&self, name: &str, record: &[u8]) -> bool {
-        let len = record.len();
-        let Some(entry) = self.names.find(name) else {
-            return false;
-        };
-        let (number, limit) = entry.takes();
-        // One comparison for all: an empty record wraps around, a closed event takes no length.
-        if len.wrapping_sub(1) >= limit {
-            return false;
-        }
-        let appended = self.ingest.append(TAG + len, |room| {
-            let (tag, bytes) = room.split_at_mut(TAG);
-            tag.copy_from_slice(&number.to_le_bytes());
-            bytes.copy_from_slice(record);
-        });
-        appended.map_or_else(|error| self.refused(name, error), |_| true)
-    }
-
-    /// The shared buffers did not take a record; whether it was counted.
-    #[cold]
-    fn refused(&self, name: &str, error: LogError) -> bool {
-        self.with(name, |event| self.handle(event).refused(error)).is_some()
-    }
-
-    /// Does something with an open event; `None`: it is not open.
-    pub(crate) fn with<T>(&self, name: &str, use_it: impl FnOnce(&Arc<Event>) -> T) -> Option<T> {
-        let is_nested = Local::with(|local| local.enter().is_nested());
-        self.names.find(name)?.with(is_nested, use_it)
-    }
-
-    /// A handle to an event.
-    pub(crate) fn handle(&self, event: &Arc<Event>) -> EventHandle {
-        let (ingest, unplaced) = (self.ingest.clone(), self.unplaced.clone());
-        EventHandle::new(ingest, event.clone(), unplaced, self.config.overflow)
-    }
-
-    /// All open events, in no order.
+    /// All open events, by name; those of a manager that is closed, too.
     pub(crate) fn all(&self) -> Vec<Arc<Event>> {
-        self.names.open()
+        lock(&self.state).open.values().cloned().collect()
     }
 
     /// Tells the user's callback, whose panics are its own.
@@ -163,7 +124,10 @@ impl Shared {
         // First: the flusher finds the event when it finds a record of it.
         lock(&self.orders).new.push((event.clone(), writer));
         self.order();
-        lock(&self.state).io = event.log().io();
+        let mut state = lock(&self.state);
+        state.io = event.session().io();
+        state.open.insert(event.name().into(), event.clone());
+        drop(state);
         event.entry().open(event);
     }
 
@@ -173,9 +137,10 @@ impl Shared {
         if let Some(event) = state.closing.get(name) {
             return Some(event.clone());
         }
-        let event = self.names.find(name)?.close()?;
+        let (name, event) = state.open.remove_entry(name)?;
+        event.entry().close();
         event.close();
-        state.closing.insert(name.into(), event.clone());
+        state.closing.insert(name, event.clone());
         drop(state);
         lock(&self.orders).close.push(event.number());
         self.order();
@@ -230,7 +195,7 @@ impl Shared {
 
     /// Whether a record of an event is known to be durable.
     pub(crate) fn is_durable(&self, event: &Event, position: &Position) -> bool {
-        event.is_ours(position)
+        event.session().is_ours(position)
             && (self.durable.cover(position) || event.durable().cover(position))
             && !self.sorted_out.may_have(position)
             && !event.is_closed_in_doubt()
@@ -256,7 +221,7 @@ impl Shared {
     /// The file of an event is ended and let go: it can be opened again.
     pub(super) fn closed(&self, event: Arc<Event>) {
         // A log that is closed answers at once: with what is in doubt, if anything is.
-        let answer = event.log().gate().answer(u64::MAX);
+        let answer = event.session().gate().answer(u64::MAX);
         event.flushes().set_closed(answer.and_then(Result::err));
         let mut state = lock(&self.state);
         if state.closing.get(event.name()).is_some_and(|closing| Arc::ptr_eq(closing, &event)) {
@@ -282,34 +247,35 @@ impl Shared {
         let sorted_out = unplaced.sorted_out();
         let Past { mut stats, mut metrics } = state.past.clone();
         let mut health = Health::Ok;
-        let open = self.all();
-        for event in open.iter().chain(state.closing.values()) {
-            health = health.max(event.log().health());
+        for event in state.open.values().chain(state.closing.values()) {
+            health = health.max(event.session().health());
             add(&mut stats, &mut metrics, event);
         }
         for event in &state.retired {
             add(&mut stats, &mut metrics, event);
         }
-        (stats.direct, stats.engine) = open.first().map_or(state.io, |event| event.log().io());
+        let first = state.open.values().next();
+        (stats.direct, stats.engine) = first.map_or(state.io, |event| event.session().io());
+        let events = state.open.len();
         drop(state);
         stats.dropped.closed += unplaced.closed();
         stats.dropped_logs = stats.dropped.total();
         // Those that are not sorted yet, too.
-        stats.accepted = self.ingest.accepted() - sorted_out;
+        stats.accepted = self.shards.accepted() - sorted_out;
         stats.pending = stats.accepted.saturating_sub(stats.written + stats.lost);
         stats.total_logs = stats.accepted + stats.dropped_logs;
         let flushes = u32::try_from(metrics.total_flushes).unwrap_or(u32::MAX);
         metrics.avg_flush_duration =
             metrics.total_flush_duration.checked_div(flushes).unwrap_or_default();
-        metrics.flush_queue_depth += self.ingest.pool().sealed_count();
-        metrics.blocked_swaps = self.ingest.blocked_swaps();
-        Totals { stats, metrics, health, events: open.len() }
+        metrics.flush_queue_depth += self.shards.pool().sealed_count();
+        metrics.blocked_swaps = self.shards.blocked_swaps();
+        Totals { stats, metrics, health, events }
     }
 }
 
 /// Adds what an event has done.
 fn add(stats: &mut Stats, metrics: &mut FlushMetrics, event: &Event) {
-    event.log().add_to(stats);
+    event.session().add_to(stats);
     let of_log = event.flush_metrics();
     let flushes = metrics.total_flushes + of_log.total_flushes;
     let weighed = metrics.avg_write_duration.as_secs_f64() * metrics.total_flushes as f64

@@ -30,7 +30,6 @@ const AHEAD: usize = 12;
 /// A shared buffer whose records are being sorted.
 pub(super) struct Hand {
     pub(super) buffer: SealedBuffer,
-    pub(super) shard: u32,
     /// Where the next record begins, counted from the header.
     pub(super) at: usize,
 }
@@ -120,7 +119,7 @@ enum Placed {
 impl Sorter {
     pub(super) fn new(shared: Arc<Shared>, memory: Memory) -> Sorter {
         let drops = shared.config.overflow == Overflow::Drop;
-        let sorted = vec![0; shared.ingest.shards().len()];
+        let sorted = vec![0; shared.shards.len()];
         Sorter {
             shared,
             slots: ByNumber::default(),
@@ -241,7 +240,7 @@ impl Sorter {
     pub(super) fn sort(&mut self, hand: &mut Hand) -> bool {
         let end = HEADER + hand.buffer.valid() as usize;
         let data = hand.buffer.data(end);
-        let (begun_at, shard) = (hand.at, hand.shard as usize);
+        let (begun_at, shard) = (hand.at, hand.buffer.shard() as usize);
         let mut ahead = Tagged::all(data, begun_at);
         for _ in 0..AHEAD {
             self.prefetch(ahead.next());
@@ -293,7 +292,7 @@ impl Sorter {
             return self.place_unknown(number, record);
         };
         let event = staged.event();
-        if !event.log().shards()[0].word().is_open() {
+        if staged.is_ending() {
             // Its last records are on their way.
             return self.closed();
         }

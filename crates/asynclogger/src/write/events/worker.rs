@@ -29,7 +29,7 @@ use crate::{
     sync::Arc,
     write::{
         common::Ending,
-        flush::{FlusherThread, Round, Rounds, Stop},
+        flush::{FlusherThread, NotStarted, Round, Rounds, Stop},
     },
 };
 
@@ -47,7 +47,8 @@ pub(crate) fn start_flusher(
     max_open: usize,
 ) -> Result<FlusherThread, Error> {
     let bell = shared.bell.clone();
-    FlusherThread::start(bell, Worker::new(shared, Memory::new(&shares)?, max_open))
+    let worker = Worker::new(shared, Memory::new(&shares)?, max_open);
+    FlusherThread::start(bell, worker).map_err(|NotStarted { error, .. }| error)
 }
 
 /// What runs on the thread.
@@ -103,7 +104,7 @@ impl Worker {
     /// Goes on with what waited for the pass that is over, if one is; whether one is.
     fn advance_pass(&mut self, now: Instant) -> bool {
         let generations = self.sorting.generations();
-        let Some(after) = self.passes.advance(&self.shared, generations) else {
+        let Some(after) = self.passes.advance(generations) else {
             return false;
         };
         let After { interval, flush, events, sorted, close } = after;
@@ -143,14 +144,15 @@ impl Worker {
     }
 
     fn is_closed(&self) -> bool {
-        self.shared.ingest.gate().ending() == Ending::Closed
+        self.shared.gate.ending() == Ending::Closed
     }
 
     /// Looked at between the announcement of a sleep and the sleep.
     fn has_news(&self, stop: &Stop) -> bool {
         let Worker { shared, sorting, sorter, passes, flushes, endings, .. } = self;
-        sorting.has_news(!passes.is_armed())
-            || shared.ingest.pool().waiters().has_deferred()
+        sorting.has_sealed()
+            || (!passes.is_armed() && sorting.has_active())
+            || shared.shards.pool().waiters().has_deferred()
             || shared.has_orders()
             || have_news(sorter)
             || passes.has_requests(shared, flushes.request(shared))
@@ -162,7 +164,7 @@ impl Worker {
 impl Rounds for Worker {
     fn round(&mut self, stop: &Stop) -> Round {
         let mut busy = self.take_orders();
-        self.shared.ingest.pool().waiters().pass_on();
+        self.shared.shards.pool().waiters().pass_on();
         busy |= self.sort();
         let now = Instant::now();
         self.arm(now);

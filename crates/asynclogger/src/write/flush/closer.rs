@@ -11,8 +11,8 @@ use crate::{
     sync::{Arc, Mutex, PoisonError, lock},
     write::{
         archive::Archivist,
-        common::{Ending, Gate},
-        swap::{Local, Log, Sleep},
+        common::{Ending, Gate, Local},
+        swap::{Shards, Sleep},
     },
 };
 
@@ -34,8 +34,11 @@ pub(crate) trait Closing {
 
     fn flush_timeout(&self) -> Duration;
 
-    /// What callers log to, with the gate at which they wait.
-    fn log(&self) -> &Log;
+    /// What callers log to.
+    fn shards(&self) -> &Shards;
+
+    /// Where callers meet the flusher.
+    fn gate(&self) -> &Gate;
 
     /// The counters, now.
     fn stats(&self) -> Stats;
@@ -50,27 +53,6 @@ pub(crate) trait Closing {
     fn closed(&self) {}
 }
 
-pub(crate) trait Stops {
-    fn stop(&mut self, wait: bool);
-    fn forget(&mut self);
-}
-impl Stops for FlusherThread {
-    fn stop(&mut self, wait: bool) {
-        FlusherThread::stop(self, wait);
-    }
-    fn forget(&mut self) {
-        FlusherThread::forget(self);
-    }
-}
-impl Stops for super::Flusher {
-    fn stop(&mut self, wait: bool) {
-        super::Flusher::stop(self, wait);
-    }
-    fn forget(&mut self) {
-        super::Flusher::forget(self);
-    }
-}
-
 /// Closes a logger or a manager, and owns what has to be ended for that: the flusher's thread and the archivist.
 ///
 /// Closing is a promise in two strengths. `close` waits as long as the device makes progress, gives nothing up,
@@ -81,14 +63,14 @@ impl Stops for super::Flusher {
 ///
 /// It also knows who may wait for the flusher at all. Whatever waits there for a pass over the shards would wait
 /// for itself on the flusher's thread, and within a log call, whose claim the pass waits for.
-pub(crate) struct Closer<C: Closing, F: Stops = FlusherThread> {
+pub(crate) struct Closer<C: Closing> {
     of: C,
-    flusher: Mutex<F>,
+    flusher: Mutex<FlusherThread>,
     archivist: Arc<Archivist>,
 }
 
-impl<C: Closing, F: Stops> Closer<C, F> {
-    pub(crate) fn new(of: C, flusher: F, archivist: Arc<Archivist>) -> Closer<C, F> {
+impl<C: Closing> Closer<C> {
+    pub(crate) fn new(of: C, flusher: FlusherThread, archivist: Arc<Archivist>) -> Closer<C> {
         Closer { of, flusher: Mutex::new(flusher), archivist }
     }
 
@@ -98,7 +80,7 @@ impl<C: Closing, F: Stops> Closer<C, F> {
     }
 
     fn gate(&self) -> &Gate {
-        self.of.log().gate()
+        self.of.gate()
     }
 
     /// Whether the caller may wait for the flusher.
@@ -107,12 +89,13 @@ impl<C: Closing, F: Stops> Closer<C, F> {
     /// [`ErrorKind::Forked`]; [`ErrorKind::WouldDeadlock`].
     pub(crate) fn may_wait(&self) -> Result<(), Error> {
         self.not_forked()?;
-        let (is_flusher, is_inside) = Local::with(|local| (local.is_flusher(), local.is_inside()));
-        if is_flusher || is_inside {
+        let (is_flusher, holds_claim) =
+            Local::with(|local| (local.is_flusher(), local.holds_claim()));
+        if is_flusher || holds_claim {
             let what = if is_flusher {
                 "on a logger's own thread this would wait for itself"
             } else {
-                "inside a log call, or a callback of one, this would wait for that call"
+                "inside a log call this would wait for that call"
             };
             return Err(Error::new(ErrorKind::WouldDeadlock, what).at_path(self.of.path()));
         }
@@ -122,7 +105,7 @@ impl<C: Closing, F: Stops> Closer<C, F> {
     /// # Errors
     /// [`ErrorKind::Forked`].
     pub(crate) fn not_forked(&self) -> Result<(), Error> {
-        if !self.of.log().is_forked() {
+        if !self.of.shards().is_forked() {
             return Ok(());
         }
         let what = format!("this {} belongs to the parent of this process", C::NAME);
@@ -141,7 +124,7 @@ impl<C: Closing, F: Stops> Closer<C, F> {
     ) -> Result<(), Error> {
         self.may_wait()?;
         let ticket = request(gate);
-        self.of.log().bell().ring(Sleep::Timed);
+        self.of.shards().bell().ring(Sleep::Timed);
         gate.wait(ticket, deadline)
     }
 
@@ -164,16 +147,14 @@ impl<C: Closing, F: Stops> Closer<C, F> {
             }
             // Whoever opens something now is done before, or refused.
             self.of.close_openings();
-            let log = self.of.log();
-            let stuck = log.close_shards(Instant::now() + self.of.flush_timeout());
-            log.bell().ring(Sleep::Timed);
-            log.pool().wake_writers(log.index());
+            let shards = self.of.shards();
+            let stuck = shards.close(Instant::now() + self.of.flush_timeout());
             if stuck > 0 {
                 let what = format!("{stuck} shards are claimed by threads that do not go on");
                 return Err(self.not_closed(ErrorKind::Timeout, &self.of.stats(), &what));
             }
             self.gate().set_ending(Ending::Closing);
-            log.bell().ring(Sleep::Timed);
+            shards.bell().ring(Sleep::Timed);
             let of = &self.of;
             let closed = |timeout| self.gate().wait_closed(Instant::now() + timeout);
             self.wait(|| of.stats(), || of.failure(), closed)?;
@@ -242,9 +223,9 @@ impl<C: Closing, F: Stops> Closer<C, F> {
     }
 }
 
-impl<C: Closing, F: Stops> Drop for Closer<C, F> {
+impl<C: Closing> Drop for Closer<C> {
     fn drop(&mut self) {
-        if self.of.log().is_forked() {
+        if self.of.shards().is_forked() {
             // The thread is the parent's alone. The buffers are not mapped here, and something else may
             // be by now, so they must not be unmapped.
             self.flusher.get_mut().unwrap_or_else(PoisonError::into_inner).forget();
@@ -256,10 +237,10 @@ impl<C: Closing, F: Stops> Drop for Closer<C, F> {
         if !on_flusher && self.close_now().is_ok() {
             return;
         }
-        let log = self.of.log();
-        log.close_shards(Instant::now());
+        let shards = self.of.shards();
+        shards.close(Instant::now());
         self.gate().set_ending(Ending::Abandoned);
-        log.bell().ring(Sleep::Timed);
+        shards.bell().ring(Sleep::Timed);
         // A thread that a dead device holds is left to itself.
         let is_over = !on_flusher && self.wait_for_the_last();
         lock(&self.flusher).stop(is_over);

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::{
     outbox::{Outbox, Told, cause_of},
     pass::Pass,
+    session::Session,
 };
 use crate::{
     Config, Dropped, Durability, Error, WhenFull,
@@ -21,7 +22,6 @@ use crate::{
         archive::{ArchiveSettings, ArchivedSegment, Archivist, Lineage},
         common::{BlockMemory, Ending, fault},
         segments::{NextSegment, Over, Rotator, Segment, Zone, wall_clock},
-        swap::{BufferIndex, Log},
     },
 };
 
@@ -61,7 +61,7 @@ pub(crate) struct Archiving {
 }
 
 pub(crate) struct LogWriter {
-    log: Arc<Log>,
+    session: Arc<Session>,
     outbox: Outbox,
     durability: Durability,
     flush_interval: Duration,
@@ -103,16 +103,16 @@ pub(crate) struct LogWriter {
 
 impl LogWriter {
     pub(crate) fn new(
-        log: Arc<Log>,
+        session: Arc<Session>,
         segment: Segment,
         files: Box<dyn NextSegment>,
         config: &Config,
         zone: Zone,
         archiving: Option<Archiving>,
     ) -> LogWriter {
-        let shards = log.shards().len();
-        let chunks = block::chunk_count(log.pool().capacity()) + 1;
-        log.progress().set_io(segment.mode(), segment.engine());
+        let shards = session.intake().shards();
+        let chunks = block::chunk_count(config.shard_capacity()) + 1;
+        session.progress().set_io(segment.mode(), segment.engine());
         LogWriter {
             rotator: Rotator::new(&config.rotation, zone, segment.filled_since()),
             lineage: segment.lineage(),
@@ -138,18 +138,19 @@ impl LogWriter {
             makes_room: config.retention.when_full == WhenFull::DeleteOldest,
             errors: Vec::new(),
             over: Vec::new(),
-            log,
+            session,
         }
+    }
+
+    /// Ends the file of a session that took no record, because it could not begin.
+    pub(super) fn end_unused(&mut self) {
+        // It is clean without the end, too, as of a process that was killed.
+        let _ = self.outbox.end_unused();
     }
 
     /// What offsets and lengths in its file are multiples of.
     pub(crate) fn align(&self) -> usize {
         self.outbox.segment().align()
-    }
-
-    /// The number of the log in its pool.
-    pub(crate) fn index(&self) -> u32 {
-        self.log.index()
     }
 
     /// Whether a sealed buffer of this generation is the one to write now.
@@ -158,13 +159,6 @@ impl LogWriter {
         track.is_some_and(|track| track.next_generation == generation)
             && self.hand.is_none()
             && self.outbox.has_room()
-    }
-
-    /// Writes a sealed buffer that [`is_next`](LogWriter::is_next).
-    pub(crate) fn write_sealed(&mut self, index: BufferIndex, shard: u32, generation: u64) {
-        if let Some(buffer) = self.log.pool().take_sealed(index) {
-            self.write_block(Arc::new(buffer), shard, generation);
-        }
     }
 
     /// Writes what is sealed of this generation, which [`is_next`](LogWriter::is_next). Nobody else has it.
@@ -178,7 +172,7 @@ impl LogWriter {
         self.write_hand();
         // At once: it is on its way while the next one's checksums are computed. At the end it waits a moment:
         // the end of the file goes with it.
-        if self.log.gate().ending() == Ending::Open {
+        if self.session.gate().ending() == Ending::Open {
             self.work_outbox(Instant::now());
         }
     }
@@ -194,9 +188,7 @@ impl LogWriter {
         if valid == 0 {
             // Taken for a record that its encoder did not finish.
             track.next_generation = generation + 1;
-            if let Some(Hand { mut memory, .. }) = self.hand.take()
-                && let Some(memory) = Arc::get_mut(&mut memory)
-            {
+            if let Some(Hand { memory, .. }) = self.hand.take() {
                 memory.free();
             }
             return;
@@ -215,7 +207,7 @@ impl LogWriter {
             generation,
             first_record: track.next_record,
             shard,
-            dropped: self.log.shards()[shard as usize].dropped(),
+            dropped: self.session.intake().dropped_at(shard as usize),
             ..BlockInfo::default()
         };
         let time = wall_clock();
@@ -239,7 +231,7 @@ impl LogWriter {
         // Again, since an engine that waits has completed what it was just given: its buffer is free now.
         for _ in 0..2 {
             let (errors, over) = (&mut self.errors, &mut self.over);
-            let told = Told { progress: self.log.progress(), errors, over };
+            let told = Told { progress: self.session.progress(), errors, over };
             if !self.outbox.advance(now, told) {
                 break;
             }
@@ -274,34 +266,34 @@ impl LogWriter {
         }
         let mut busy = false;
         if self.ending != Ending::Abandoned {
-            self.ending = self.log.gate().ending();
+            self.ending = self.session.gate().ending();
         }
         if self.hand.is_some() && self.outbox.has_room() {
             self.write_hand();
             busy = true;
         }
-        if self.log.has_new_room() {
+        if self.session.has_new_room() {
             self.outbox.hurry(now);
             self.rotator.release();
         }
         if self.outbox.is_troubled() {
             // Nothing is sealed for what cannot be written: each pass would take a buffer of each shard.
             // But who asks gets an attempt, whatever the backoff says, and its error.
-            let ticket = self.log.gate().open_request().map(|request| request.ticket);
+            let ticket = self.session.gate().open_request().map(|request| request.ticket);
             if ticket > self.asked {
                 self.asked = ticket;
                 self.outbox.hurry(now);
                 busy = true;
             }
         } else if self.pass.is_none() {
-            if let Some(request) = self.log.gate().open_request() {
+            if let Some(request) = self.session.gate().open_request() {
                 let looked = self.look_at_file(now);
-                self.pass = Some(Pass::begin(&self.log, Some(request), looked));
+                self.pass = Some(Pass::begin(self.session.intake(), Some(request), looked));
                 busy = true;
             } else if self.deadline.is_some_and(|deadline| now >= deadline) {
                 self.deadline = None;
                 let looked = self.look_at_file(now);
-                self.pass = Some(Pass::begin(&self.log, None, looked));
+                self.pass = Some(Pass::begin(self.session.intake(), None, looked));
                 busy = true;
             }
         }
@@ -337,7 +329,7 @@ impl LogWriter {
     fn lacks_free_buffers(&self) -> bool {
         self.durability == Durability::OnFlush
             && self.outbox.awaits_barrier()
-            && self.log.pool().is_short()
+            && self.session.intake().is_short()
     }
 
     /// Looks whether all that the pass waits for has happened, and completes it then.
@@ -347,7 +339,7 @@ impl LogWriter {
         };
         let Some(goal) = pass.goal else {
             let next = self.tracks.iter().map(|track| track.next_generation);
-            if !pass.look(&self.log, next) || !self.outbox.has_room() {
+            if !pass.sealing.look(next) || !self.outbox.has_room() {
                 return false;
             }
             // With many writes in flight it could not be left when the pass began.
@@ -395,9 +387,9 @@ impl LogWriter {
         }
         self.pass = None;
         match self.outbox.doubt() {
-            None => self.log.gate().complete(ticket),
+            None => self.session.gate().complete(ticket),
             // True for every flush from now on: not all that was accepted is durable.
-            Some(error) => self.log.gate().fail(Some(ticket), error),
+            Some(error) => self.session.gate().fail(Some(ticket), error),
         }
         true
     }
@@ -407,7 +399,7 @@ impl LogWriter {
         if !self.has_undeclared_drops() {
             return Ok(());
         }
-        let dropped = self.log.dropped();
+        let dropped = self.session.dropped();
         let totals = self.totals(dropped, false);
         self.outbox.push_totals(Kind::Note, totals)?;
         self.noted = dropped;
@@ -420,7 +412,7 @@ impl LogWriter {
             .tracks
             .iter()
             .fold(Dropped::default(), |sum, track| sum.zip(track.declared, u64::wrapping_add));
-        self.log.dropped() != declared.zip(self.noted, u64::max)
+        self.session.dropped() != declared.zip(self.noted, u64::max)
     }
 
     fn totals(&self, dropped: Dropped, session_over: bool) -> Totals {
@@ -436,7 +428,7 @@ impl LogWriter {
 
     /// Puts an end in; whether there was memory for it.
     fn put_end(&mut self, session_over: bool) -> bool {
-        let dropped = self.log.dropped();
+        let dropped = self.session.dropped();
         let totals = self.totals(dropped, session_over);
         match self.outbox.push_totals(Kind::End, totals) {
             Ok(()) => {
@@ -465,7 +457,8 @@ impl LogWriter {
 
     /// Until when the flusher may sleep, as far as this log is concerned.
     pub(crate) fn wake_at(&self, now: Instant) -> Option<Instant> {
-        let look = self.pass.as_ref().and_then(Pass::look_again).map(|look| now + look);
+        let look =
+            self.pass.as_ref().and_then(|pass| pass.sealing.look_again()).map(|look| now + look);
         let give_up = (self.ending == Ending::Abandoned).then(|| now + GIVE_UP_AFTER / 10);
         let may_rotate = self.ended.is_none() && self.outbox.has_room();
         let rotation = self.rotator.wake_at(now).filter(|_| may_rotate);
@@ -477,12 +470,12 @@ impl LogWriter {
 
     /// Whether there is a request that `advance` has not seen.
     pub(crate) fn has_news(&self) -> bool {
-        let request = self.log.gate().open_request().map(|request| request.ticket);
+        let request = self.session.gate().open_request().map(|request| request.ticket);
         let unseen = self.pass.is_none() && request > self.asked;
         unseen
-            || self.log.is_told_of_room()
+            || self.session.is_told_of_room()
             || self.lacks_free_buffers()
-            || (!self.is_closed() && self.log.gate().ending() != self.ending)
+            || (!self.is_closed() && self.session.gate().ending() != self.ending)
     }
 
     /// Whether the file is ended.

@@ -2,9 +2,12 @@
 
 mod closer;
 mod flusher;
+mod intake;
 mod log_writer;
 mod outbox;
 mod pass;
+mod sealing;
+mod session;
 mod thread;
 
 #[cfg(all(test, loom))]
@@ -14,11 +17,14 @@ mod schedule_tests;
 
 pub(crate) use self::{
     closer::{Closer, Closing, inside},
-    flusher::Flusher,
+    flusher::start_flusher,
+    intake::Intake,
     log_writer::{Archiving, LogWriter},
+    session::Session,
 };
 pub(in crate::write) use self::{
+    intake::Counts,
     outbox::backoff,
-    pass::Pass,
-    thread::{FlusherThread, Round, Rounds, Stop},
+    sealing::Sealing,
+    thread::{FlusherThread, NotStarted, Round, Rounds, Stop},
 };

@@ -221,6 +221,11 @@ impl Outbox {
         self.active.segment_mut().trim();
     }
 
+    /// Ends the file of a session that took no record. Nothing was put in.
+    pub(super) fn end_unused(&mut self) -> Result<(), Error> {
+        self.active.segment_mut().end_unused()
+    }
+
     /// Takes over what has completed, and begins what can be begun; whether anything was done.
     pub(super) fn advance(&mut self, now: Instant, mut told: Told<'_>) -> bool {
         let told = &mut told;

@@ -14,8 +14,11 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    flusher::{Orders, Round, Worker},
+    flusher::Worker,
+    intake::Intake,
     log_writer::LogWriter,
+    session::Session as LogSession,
+    thread::{Round, Rounds, Stop},
 };
 use crate::{
     Config, Durability, Error, ErrorKind, LogError, Overflow, Rotation,
@@ -26,12 +29,12 @@ use crate::{
     },
     mem::AlignedBytes,
     read::tests::read_segments,
-    sync::{Arc, Ordering, lock},
+    sync::Arc,
     write::{
         archive::Lineage,
-        common::{Ending, fault},
+        common::{Ending, Local, fault, own_thread},
         segments::{NextSegment, Over, Segment, Standing, Zone},
-        swap::{Bell, Local, Log, LogParts, Pool},
+        swap::{Bell, Ingest, IngestParts, Pool},
     },
 };
 
@@ -172,7 +175,8 @@ fn read(images: Vec<Vec<u8>>) -> (Records, Vec<crate::Report>, crate::read::Loss
 
 /// One session of a logger, stepped by hand.
 struct Session {
-    log: Arc<Log>,
+    ingest: Ingest,
+    log: Arc<LogSession>,
     worker: Worker,
     stopped: [bool; SHARDS],
     /// Flushes that were asked for: ticket, and what had been accepted by then.
@@ -205,21 +209,19 @@ impl World {
         (session, segment): (u64, u64),
     ) -> Session {
         let align = disk.lock().align;
-        let pool = Arc::new(Pool::new(2 * SHARDS, CAPACITY, align).expect("pool"));
         let bell = Arc::new(Bell::new().expect("bell"));
-        let log = Arc::new(
-            Log::new(LogParts {
-                pool: pool.clone(),
-                bell: bell.clone(),
-                index: 0,
-                num_shards: SHARDS,
-                max_record: MAX_RECORD,
-                overflow: Overflow::Drop,
-                shares_barriers: false,
-                session,
-            })
-            .expect("log"),
-        );
+        let ingest = Ingest::new(IngestParts {
+            pool: Pool::new(2 * SHARDS, CAPACITY, align).expect("pool"),
+            bell: bell.clone(),
+            num_shards: SHARDS,
+            max_record: MAX_RECORD,
+            overflow: Overflow::Drop,
+            shares_barriers: false,
+            session,
+        });
+        let ingest = ingest.expect("log");
+        let shards = ingest.shards().clone();
+        let log = Arc::new(LogSession::new(session, Intake::Shards(shards.clone()), bell));
         let (file, end) = match disk.last() {
             Some(last) => last,
             None => (disk.create().expect("a disk that is well"), 0),
@@ -230,13 +232,12 @@ impl World {
         let config = Config::new("").flush_interval(interval).durability(durability);
         let config = if rotates { config.rotation(rotation) } else { config };
         let zone = Zone::of(&config.rotation).expect("UTC");
-        let orders = Arc::new(Orders::default());
         let files = Box::new(FaultFiles { disk: disk.clone(), session });
-        lock(&orders.new).push(LogWriter::new(log.clone(), segment, files, &config, zone, None));
-        orders.stop.store(true, Ordering::Relaxed);
+        let writer = LogWriter::new(log.clone(), segment, files, &config, zone, None);
         Session {
+            ingest,
             log,
-            worker: Worker::new(pool, bell, orders, false),
+            worker: Worker::new(shards, writer, false),
             stopped: [false; SHARDS],
             flushes: Vec::new(),
             offered: 0,
@@ -247,8 +248,9 @@ impl World {
     /// A round of the flusher, as its thread does it.
     fn round(&mut self) -> Round {
         let worker = &mut self.now.worker;
-        catch_unwind(AssertUnwindSafe(|| worker.round())).unwrap_or_else(|panic| {
-            worker.panicked(&*panic);
+        let stop = Stop::asked();
+        catch_unwind(AssertUnwindSafe(|| worker.round(&stop))).unwrap_or_else(|panic| {
+            worker.panicked(&own_thread::panicked("the flusher", &*panic));
             Round::Busy
         })
     }
@@ -302,7 +304,7 @@ impl World {
     }
 
     fn log(&mut self, home: usize, len: usize) {
-        let (log, number) = (&self.now.log, self.now.offered);
+        let (log, number) = (&self.now.ingest, self.now.offered);
         Local::with(|local| local.set_home(log.id(), home as u32));
         let mut record: Vec<u8> = number.to_le_bytes().to_vec();
         record.resize(len, number as u8);
@@ -320,7 +322,7 @@ impl World {
                     LogError::Empty => assert_eq!(len, 0),
                     LogError::TooLarge { .. } => assert!(len > MAX_RECORD),
                     LogError::Busy => assert!(self.now.stopped.iter().all(|stopped| *stopped)),
-                    LogError::Full => assert!(!log.pool().has_free()),
+                    LogError::Full => assert_eq!(log.shards().pool().free_count(), 0),
                     LogError::Closed => panic!("it is open"),
                 }
             }
@@ -330,10 +332,9 @@ impl World {
     fn stop_or_go_on(&mut self, shard: usize) {
         let stopped = &mut self.now.stopped[shard];
         if *stopped {
-            self.now.log.shards()[shard].release_forgotten();
+            self.now.ingest.shards().release_forgotten(shard);
         } else {
-            let claim = self.now.log.shards()[shard].claim(self.now.log.pool());
-            std::mem::forget(claim.expect("nobody else is at it"));
+            self.now.ingest.shards().claim_for_ever(shard);
         }
         *stopped = !*stopped;
     }
@@ -363,7 +364,7 @@ impl World {
                 self.stop_or_go_on(shard);
             }
         }
-        assert_eq!(self.now.log.close_shards(Instant::now()), 0);
+        assert_eq!(self.now.ingest.shards().close(Instant::now()), 0);
         self.now.log.gate().set_ending(Ending::Closing);
         // Each failing operation uses one of the disk's bad answers; who asks for a flush overrides the
         // backoff.

@@ -7,10 +7,10 @@ use std::{
 
 use crate::{
     Error,
-    sync::{Arc, AtomicBool, Ordering},
+    sync::{Arc, AtomicBool, Mutex, Ordering, lock},
     write::{
-        common::{OwnThread, own_thread},
-        swap::{Bell, Local, Sleep},
+        common::{Local, OwnThread, own_thread},
+        swap::{Bell, Sleep},
     },
 };
 
@@ -31,6 +31,9 @@ pub(in crate::write) enum Round {
 
 /// What runs on the thread.
 pub(in crate::write) trait Rounds {
+    /// Before the first round.
+    fn begin(&mut self) {}
+
     /// Does once what is to be done now. `stop`: whether the thread is to end when all is closed.
     fn round(&mut self, stop: &Stop) -> Round;
 
@@ -46,10 +49,22 @@ pub(in crate::write) trait Rounds {
 pub(in crate::write) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
+    /// As if the last handle were gone, from the beginning on.
+    #[cfg(test)]
+    pub(super) fn asked() -> Stop {
+        Stop(Arc::new(AtomicBool::new(true)))
+    }
+
     /// Acquire pairs with the Release in [`FlusherThread::stop`].
     pub(in crate::write) fn is_asked(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
+}
+
+/// There is no thread, and this is the work.
+pub(in crate::write) struct NotStarted<W> {
+    pub(in crate::write) error: Error,
+    pub(in crate::write) work: Option<W>,
 }
 
 /// A handle to a flusher's thread.
@@ -63,23 +78,32 @@ impl FlusherThread {
     /// Starts the thread.
     ///
     /// # Errors
-    /// If the system does not give us one.
-    pub(in crate::write) fn start(
+    /// If the system does not give us one; then the work is given back.
+    pub(in crate::write) fn start<W: Rounds + Send + 'static>(
         bell: Arc<Bell>,
-        work: impl Rounds + Send + 'static,
-    ) -> Result<FlusherThread, Error> {
+        work: W,
+    ) -> Result<FlusherThread, NotStarted<W>> {
         let stop = Stop::default();
         let (stop_of_thread, bell_of_thread) = (stop.clone(), bell.clone());
-        let thread = OwnThread::flusher(move || {
+        // Where the work is left if there is no thread to take it.
+        let place = Arc::new(Mutex::new(Some(work)));
+        let place_of_thread = place.clone();
+        let started = OwnThread::flusher(move || {
             // All of the thread is "inside": a signal handler or callback that logs here neither waits for
             // this thread nor locks what it holds.
             Local::with(|local| {
                 local.become_flusher();
                 let _inside = local.enter();
-                run(work, &stop_of_thread, &bell_of_thread);
+                let work = lock(&place_of_thread).take();
+                if let Some(work) = work {
+                    run(work, &stop_of_thread, &bell_of_thread);
+                }
             });
-        })?;
-        Ok(FlusherThread { stop, bell, thread })
+        });
+        match started {
+            Ok(thread) => Ok(FlusherThread { stop, bell, thread }),
+            Err(error) => Err(NotStarted { error, work: lock(&place).take() }),
+        }
     }
 
     /// Ends the thread once all is closed. `wait`: until it has ended; never on the thread itself.
@@ -98,6 +122,7 @@ impl FlusherThread {
 
 /// Rounds until the last one.
 pub(super) fn run(mut work: impl Rounds, stop: &Stop, bell: &Bell) {
+    work.begin();
     let mut pause = PAUSE_MIN;
     loop {
         let turn = || {

@@ -19,7 +19,7 @@ fn a_handle_has_what_a_logger_has() {
     let too_long = vec![1; event.max_record() + 1];
     assert!(matches!(event.try_log_bytes(&too_long), Err(LogError::TooLarge { .. })));
     let first = event.try_log_bytes(b"first").expect("taken");
-    let second = event.try_log_with(6, |room| room.copy_from_slice(b"second")).expect("taken");
+    let second = event.try_log_with(64, |room| assert!(room.write(b"second"))).expect("taken");
     assert_eq!((first.shard(), first.number() + 1), (second.shard(), second.number()));
     assert_eq!(event.stats().accepted, 2);
     assert!(!event.is_durable(&first));

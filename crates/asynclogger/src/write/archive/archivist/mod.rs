@@ -30,7 +30,7 @@ use crate::{
     Error,
     io::yield_to_all_others,
     sync::{Arc, Mutex, lock, thread::JoinHandle, thread_local},
-    write::{common::own_thread, swap::Local},
+    write::common::{Local, own_thread},
 };
 
 pub(crate) use self::{settings::ArchiveSettings, whole::WholeDirectory};

@@ -38,7 +38,7 @@ impl Endings {
         sorter: &Sorter,
     ) -> bool {
         let goes_on = || self.is_sorted(shared, sorting) && is_any_open(sorter);
-        match shared.ingest.gate().ending() {
+        match shared.gate.ending() {
             Ending::Open | Ending::Closed => false,
             Ending::Closing => goes_on(),
             Ending::Abandoned => !self.is_abandoned || goes_on(),
@@ -56,7 +56,7 @@ impl Endings {
         sorting: &mut Sorting,
         sorter: &mut Sorter,
     ) -> bool {
-        let gate = shared.ingest.gate();
+        let gate = &shared.gate;
         let ending = gate.ending();
         if ending == Ending::Open || ending == Ending::Closed {
             return false;
@@ -73,14 +73,13 @@ impl Endings {
             return false;
         }
         if self.is_abandoned && !self.is_held_sorted {
-            self.is_held_sorted = sorting.sort_held(sorter);
-            if !self.is_held_sorted {
-                return true;
-            }
+            sorting.sort_held(sorter);
+            self.is_held_sorted = true;
+            return true;
         }
         let mut busy = false;
         for number in sorter.numbers() {
-            let before = sorter.get(number).map(|staged| staged.event().log().gate().ending());
+            let before = sorter.get(number).map(|staged| staged.event().session().gate().ending());
             if before.is_some_and(|before| before < ending) {
                 begin_end(number, ending, sorter);
                 busy = true;

@@ -29,7 +29,7 @@ pub(super) struct Flushes(Vec<Flush>);
 impl Flushes {
     /// The last flush of all that was asked for, if it is not worked on.
     pub(super) fn request(&self, shared: &Shared) -> Option<u64> {
-        let ticket = shared.ingest.gate().open_request()?.ticket;
+        let ticket = shared.gate.open_request()?.ticket;
         let of_all = self.0.iter().filter(|flush| matches!(flush.of, Of::All));
         let is_new = of_all.last().is_none_or(|flush| ticket > flush.ticket);
         is_new.then_some(ticket)
@@ -86,7 +86,7 @@ fn ask(number: u32, sorter: &mut Sorter) -> Option<(Arc<Event>, u64)> {
         return None;
     }
     let event = staged.event().clone();
-    let asked = event.log().gate().request();
+    let asked = event.session().gate().request();
     sorter.heat(number);
     Some((event, asked))
 }
@@ -95,7 +95,7 @@ impl Flush {
     /// Whether all logs have answered, or those that have not never will.
     fn is_answered(&mut self, sorter: &Sorter) -> bool {
         let Flush { waits, failure, .. } = self;
-        waits.retain(|(event, ticket)| match event.log().gate().answer(*ticket) {
+        waits.retain(|(event, ticket)| match event.session().gate().answer(*ticket) {
             None => true,
             Some(Ok(())) => false,
             Some(Err(error)) => {
@@ -112,7 +112,7 @@ impl Flush {
 
     fn answer(&mut self, shared: &Shared) {
         let (gate, durable) = match &self.of {
-            Of::All => (shared.ingest.gate(), &shared.durable),
+            Of::All => (&shared.gate, &shared.durable),
             Of::One(event) => (event.flushes(), event.durable()),
         };
         match self.failure.take() {

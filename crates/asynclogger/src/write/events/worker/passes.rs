@@ -6,9 +6,8 @@ use crate::{
     Error,
     sync::Arc,
     write::{
-        common::Request,
         events::{event::Event, shared::Shared},
-        flush::Pass,
+        flush::Sealing,
     },
 };
 
@@ -27,7 +26,7 @@ pub(super) struct After {
 /// The pass that is under way, and what waits for the next one.
 #[derive(Default)]
 pub(super) struct Passes {
-    pass: Option<(Pass, After)>,
+    pass: Option<(Sealing, After)>,
     /// Events to be closed, and to be flushed, for the next pass.
     closes: Vec<u32>,
     events: Vec<Arc<Event>>,
@@ -77,24 +76,19 @@ impl Passes {
             Some((event, ticket))
         });
         let events = asked.collect();
-        // A claimed shard is waited for if anybody waits for us.
-        let request = is_asked.then_some(Request { ticket: 0, rotate: false });
         if interval {
             self.deadline = None;
         }
-        let pass = Pass::begin(&shared.ingest, request, true);
+        // A claimed shard is waited for if anybody waits for us.
+        let pass = Sealing::begin(&shared.shards, is_asked);
         self.pass = Some((pass, After { interval, flush, events, sorted, close }));
         true
     }
 
     /// What is to be done, once all that was logged before the pass is sorted.
-    pub(super) fn advance(
-        &mut self,
-        shared: &Shared,
-        generations: impl Iterator<Item = u64>,
-    ) -> Option<After> {
+    pub(super) fn advance(&mut self, generations: impl Iterator<Item = u64>) -> Option<After> {
         let (pass, _) = self.pass.as_mut()?;
-        if !pass.look(&shared.ingest, generations) {
+        if !pass.look(generations) {
             return None;
         }
         self.pass.take().map(|(_, after)| after)

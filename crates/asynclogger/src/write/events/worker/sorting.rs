@@ -7,13 +7,12 @@ use crate::{
     Overflow,
     sync::Arc,
     write::{
-        common::BlockMemory,
         events::{
             crowd::Crowd,
             shared::Shared,
             sorter::{Hand, Sorter},
         },
-        swap::{BufferState, HEADER, Log, Pool, SealAttempt, Shard},
+        swap::{HEADER, Shards},
     },
 };
 
@@ -25,8 +24,7 @@ const SORTED_AT_ONCE: usize = 4;
 /// A shard's buffers are sorted in the order in which it sealed them, or a thread's records would change places.
 /// The buffers' states are scanned for the next one: a queue of sealed buffers would have another order.
 pub(super) struct Sorting {
-    ingest: Arc<Log>,
-    pool: Arc<Pool>,
+    shards: Arc<Shards>,
     /// Of each shard, the generation that is sorted next.
     generations: Vec<u64>,
     hand: Option<Hand>,
@@ -35,13 +33,12 @@ pub(super) struct Sorting {
 
 impl Sorting {
     pub(super) fn new(shared: &Shared) -> Sorting {
-        let ingest = shared.ingest.clone();
+        let shards = shared.shards.clone();
         Sorting {
-            pool: ingest.pool().clone(),
-            generations: vec![0; ingest.shards().len()],
+            generations: vec![0; shards.len()],
             hand: None,
             crowd: Crowd::new(shared.config.overflow == Overflow::Drop),
-            ingest,
+            shards,
         }
     }
 
@@ -56,8 +53,9 @@ impl Sorting {
         for _ in 0..SORTED_AT_ONCE {
             if self.hand.is_none() {
                 self.hand = self.next_sealed();
+                let pool = self.shards.pool();
                 if let Some(hand) = &self.hand
-                    && self.crowd.is_dense(|| self.pool.free_count(), self.pool.len())
+                    && self.crowd.is_dense(|| pool.free_count(), pool.len())
                 {
                     sorter.hold_loudest(hand, &mut self.crowd);
                 }
@@ -75,100 +73,63 @@ impl Sorting {
                 break;
             }
             stuck.is_over();
-            if let Some(Hand { mut buffer, shard, .. }) = self.hand.take() {
-                self.generations[shard as usize] += 1;
-                buffer.free();
+            if let Some(Hand { buffer, .. }) = self.hand.take() {
+                self.generations[buffer.shard() as usize] += 1;
+                buffer.give_back();
             }
         }
-        self.crowd.ease(|| self.pool.free_count(), self.pool.len());
+        let pool = self.shards.pool();
+        self.crowd.ease(|| pool.free_count(), pool.len());
         busy
     }
 
     fn next_sealed(&self) -> Option<Hand> {
-        (0..self.pool.len() as u32).find_map(|index| {
-            let BufferState::Sealed { shard, generation } = self.pool.state(index) else {
-                return None;
-            };
-            if self.generations[shard as usize] != generation {
-                return None;
-            }
-            let buffer = self.pool.take_sealed(index)?;
-            Some(Hand { buffer, shard, at: HEADER })
-        })
+        let is_next = |shard, generation| self.is_next(shard, generation);
+        let buffer = self.shards.pool().sealed().take_next(is_next)?;
+        Some(Hand { buffer, at: HEADER })
+    }
+
+    fn is_next(&self, shard: u32, generation: u64) -> bool {
+        self.generations[shard as usize] == generation
     }
 
     /// Whether callers have a buffer that they write to.
     pub(super) fn has_active(&self) -> bool {
-        let is_active = |index: u32| matches!(self.pool.state(index), BufferState::Active { .. });
-        (0..self.pool.len() as u32).any(is_active)
+        self.shards.pool().has_active()
     }
 
-    /// Whether there is something to sort, or, if `is_idle`, anything that has to be sorted some day.
-    pub(super) fn has_news(&self, is_idle: bool) -> bool {
-        let mut states = (0..self.pool.len() as u32).map(|index| self.pool.state(index));
-        states.any(|state| match state {
-            BufferState::Sealed { shard, generation } => {
-                self.hand.is_none() && self.generations[shard as usize] == generation
-            }
-            BufferState::Active { .. } => is_idle,
-            _ => false,
-        })
+    /// Whether there is something to sort.
+    pub(super) fn has_sealed(&self) -> bool {
+        let is_next = |shard, generation| self.is_next(shard, generation);
+        self.hand.is_none() && self.shards.pool().has_sealed(is_next)
     }
 
     /// Whether every record that was accepted is with its event, and no other can come; once the last handle
-    /// is gone, but for the active buffers of shards that are still claimed.
+    /// is gone, but for what claims hold that are still there.
     pub(super) fn is_over(&self, is_abandoned: bool) -> bool {
-        let shards = self.ingest.shards().iter().zip(&self.generations);
-        let is_sorted = |(number, (shard, next)): (usize, (&Shard, &u64))| {
-            let (word, shard) = (shard.word(), number as u32);
-            let sealed = BufferState::Sealed { shard, generation: word.generation() };
-            let is_over = if word.is_open() {
-                let is_sealed = |index| self.pool.state(index) == sealed;
-                is_abandoned && word.is_claimed() && !word.buffer().is_some_and(is_sealed)
-            } else {
-                true
-            };
-            is_over && *next >= word.generation()
+        let is_sorted = |(number, next): (usize, &u64)| {
+            let is_held = || is_abandoned && self.shards.is_claimed(number);
+            (self.shards.is_closed(number) || is_held()) && *next >= self.shards.generation(number)
         };
-        self.hand.is_none() && shards.enumerate().all(is_sorted)
+        self.hand.is_none()
+            && !self.has_sealed()
+            && self.generations.iter().enumerate().all(is_sorted)
     }
 
-    /// A claim that was given back since the last look leaves a shard to be closed.
+    /// Closes what a claim kept open that was given back since the last look.
     pub(super) fn close_shards(&self) {
-        self.ingest.close_shards(Instant::now());
+        self.shards.close(Instant::now());
     }
 
     /// The last handle is gone, and each log call borrows one: a claim that is still held is of a call that
     /// never returns, because something outside Rust's rules (a `longjmp`, a coroutine that is never resumed)
-    /// left it in the middle. What it has published is sorted from a copy. Its buffer and its shard are
-    /// leaked: a coroutine may yet store into them. Whether that is done; if not, something is sorted first.
-    pub(super) fn sort_held(&mut self, sorter: &mut Sorter) -> bool {
-        let shards = self.ingest.shards().iter().enumerate();
-        let held = shards.filter(|(_, shard)| shard.word().is_open());
-        let mut copies = Vec::new();
-        let mut is_held = false;
-        for (number, shard) in held {
-            if shard.seal_and_close(&self.pool, number as u32) != SealAttempt::Claimed {
-                // It was given back meanwhile, and its buffer is sealed now.
-                return false;
+    /// left it in the middle. What it has published is sorted from a copy.
+    pub(super) fn sort_held(&mut self, sorter: &mut Sorter) {
+        for held in self.shards.copy_held() {
+            if let Some(buffer) = held.copy {
+                // Once: there is nobody to wait for.
+                let _ = sorter.sort(&mut Hand { buffer, at: HEADER });
             }
-            is_held = true;
-            // Of a call that was left between sealing its buffer and the end of its claim, the word still
-            // names the buffer, which has been sorted, and may be another shard's by now.
-            let word = shard.word();
-            let active =
-                BufferState::Active { shard: number as u32, generation: word.generation() };
-            let buffer = word.buffer().filter(|index| self.pool.state(*index) == active);
-            let copy = buffer.and_then(|index| self.pool.copy_published(index));
-            copies.extend(copy.map(|buffer| Hand { buffer, shard: number as u32, at: HEADER }));
         }
-        for mut hand in copies {
-            // Once: there is nobody to wait for.
-            let _ = sorter.sort(&mut hand);
-        }
-        if is_held {
-            std::mem::forget((self.ingest.clone(), self.pool.clone()));
-        }
-        true
     }
 }

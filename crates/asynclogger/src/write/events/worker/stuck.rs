@@ -107,7 +107,7 @@ impl Attempt {
         let hot = sorter.hot.iter().filter_map(|number| sorter.get(*number));
         let ask = |staged: &Staged| {
             let event = staged.event().clone();
-            let ticket = event.log().gate().request();
+            let ticket = event.session().gate().request();
             (event, ticket)
         };
         let waits: Vec<_> = hot.filter(|staged| staged.is_troubled()).map(ask).collect();
@@ -117,7 +117,7 @@ impl Attempt {
     /// The first answer that is an error; `None`: some are missing. Good ones are memory that comes back.
     fn answer(&mut self) -> Option<Option<Error>> {
         let mut failure = None;
-        self.waits.retain(|(event, ticket)| match event.log().gate().answer(*ticket) {
+        self.waits.retain(|(event, ticket)| match event.session().gate().answer(*ticket) {
             None => true,
             Some(answer) => {
                 failure = failure.take().or(answer.err());

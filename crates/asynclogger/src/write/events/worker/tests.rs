@@ -5,11 +5,14 @@ use crate::{
     Config, LogError, Overflow, Position,
     write::{
         common::Ending,
-        events::{Setup, event::Event, handle::EventHandle, memory::TAG, opener::Opener, set_up},
+        events::{
+            Callers, Setup, event::Event, handle::EventHandle, memory::TAG, opener::Opener, set_up,
+        },
     },
 };
 
 struct Manager {
+    callers: Arc<Callers>,
     shared: Arc<Shared>,
     opener: Opener,
     worker: Worker,
@@ -22,17 +25,17 @@ impl Manager {
         let directory = tempfile::tempdir().expect("a directory");
         let config = configure(Config::new(directory.path().join("base.log")));
         let setup = set_up(config.validate().expect("valid")).expect("a manager");
-        let Setup { shared, opener, shares, max_open, .. } = setup;
+        let Setup { callers, shared, opener, shares, max_open, .. } = setup;
         let memory = Memory::new(&shares).expect("memory");
         let worker = Worker::new(shared.clone(), memory, max_open);
-        Manager { shared, opener, worker, stop: Stop::default(), _directory: directory }
+        Manager { callers, shared, opener, worker, stop: Stop::default(), _directory: directory }
     }
 
     fn event(&mut self, name: &str) -> (Arc<Event>, EventHandle) {
-        let Ok(event) = self.opener.open(&self.shared, name) else {
+        let Ok(event) = self.opener.open(&self.shared, &self.callers, name) else {
             panic!("{name} is not opened")
         };
-        let handle = self.shared.handle(&event);
+        let handle = self.callers.handle(&event);
         (event, handle)
     }
 
@@ -46,10 +49,10 @@ impl Manager {
     }
 
     fn flush(&mut self) {
-        let ticket = self.shared.ingest.gate().request();
+        let ticket = self.shared.gate.request();
         let answer = loop {
             self.round();
-            if let Some(answer) = self.shared.ingest.gate().answer(ticket) {
+            if let Some(answer) = self.shared.gate.answer(ticket) {
                 break answer;
             }
         };
@@ -58,9 +61,9 @@ impl Manager {
 
     /// Until all is written and closed.
     fn close(mut self) {
-        let gate = |manager: &Manager| manager.shared.ingest.gate().ending();
-        self.shared.ingest.close_shards(Instant::now());
-        self.shared.ingest.gate().set_ending(Ending::Closing);
+        let gate = |manager: &Manager| manager.shared.gate.ending();
+        self.shared.shards.close(Instant::now());
+        self.shared.gate.set_ending(Ending::Closing);
         while gate(&self) != Ending::Closed {
             self.round();
         }
@@ -79,7 +82,7 @@ fn who_crowds_the_shared_buffers_is_refused_until_most_are_free() {
         let mut manager = Manager::new(|config| config.num_shards(2).overflow(overflow));
         let (noisy_event, noisy) = manager.event("noisy");
         let (quiet_event, quiet) = manager.event("quiet");
-        let sealed = |manager: &Manager| manager.shared.ingest.pool().sealed_count();
+        let sealed = |manager: &Manager| manager.shared.shards.pool().sealed_count();
         // One thread, and so one shard: of eight buffers six are sealed, and one is written to.
         while sealed(&manager) < 6 {
             log(&noisy, &[1; 4_000]).expect("there is room");
@@ -100,8 +103,8 @@ fn who_crowds_the_shared_buffers_is_refused_until_most_are_free() {
         assert!(!noisy_event.is_held());
         log(&noisy, b"taken again").expect("there is room");
         manager.flush();
-        assert_eq!(quiet_event.log().written().durable, 2);
-        assert_eq!(noisy_event.log().dropped().total(), u64::from(drops));
+        assert_eq!(quiet_event.session().written().durable, 2);
+        assert_eq!(noisy_event.session().dropped().total(), u64::from(drops));
         manager.close();
     }
 }
@@ -116,8 +119,7 @@ fn a_position_is_durable_once_a_flush_behind_it_has_succeeded() {
     };
     let before = log(&first, b"before").expect("taken");
     // As of an event that was closed while its record was on its way.
-    let ingest = manager.shared.ingest.clone();
-    let nobodys = ingest.append(TAG + 1, |room| room.fill(0x77)).expect("taken");
+    let nobodys = manager.callers.ingest().append(TAG + 1, |room| room.fill(0x77)).expect("taken");
     let nobodys = first_event.position(nobodys);
     let other = log(&second, b"other").expect("taken");
     manager.rounds();

@@ -6,7 +6,7 @@ use super::{GIVE_UP_AFTER, Hand, HeldCopy, LogWriter};
 use crate::{
     Error, ErrorKind,
     sync::Arc,
-    write::{common::Ending, swap::SealAttempt},
+    write::{common::Ending, flush::intake::Intake, swap::Held},
 };
 
 impl LogWriter {
@@ -24,20 +24,18 @@ impl LogWriter {
         let drained = self.hand.is_none()
             && self.outbox.has_room()
             && self.copies.as_ref().is_none_or(Vec::is_empty)
-            && self.log.shards().iter().zip(&self.tracks).enumerate().all(
-                |(number, (shard, track))| {
-                    if let Some((_, generation)) = held_at(number) {
-                        return track.next_generation >= *generation;
-                    }
-                    let word = shard.word();
-                    !word.is_open() && track.next_generation >= word.generation()
-                },
-            );
+            && self.tracks.iter().enumerate().all(|(number, track)| {
+                let end = match held_at(number) {
+                    Some((_, generation)) => Some(*generation),
+                    None => self.session.intake().end_of(number),
+                };
+                end.is_some_and(|end| track.next_generation >= end)
+            });
         if !drained {
             return false;
         }
         // 0, unless somebody wrote over the lengths in a buffer's memory.
-        self.log.progress().lost.set(self.log.accepted().saturating_sub(self.records));
+        self.session.progress().lost.set(self.session.accepted().saturating_sub(self.records));
         if self.put_end(true) {
             self.ended = Some(self.outbox.next());
         }
@@ -47,7 +45,7 @@ impl LogWriter {
     pub(super) fn end(&mut self) {
         self.outbox.tidy_up();
         self.ending = Ending::Closed;
-        self.log.gate().set_closed(self.outbox.doubt().cloned());
+        self.session.gate().set_closed(self.outbox.doubt().cloned());
     }
 
     /// The last handle is gone: nobody can hold a borrow any more, so a claim that is still held is a
@@ -76,7 +74,7 @@ impl LogWriter {
             }
         }
         busy |= self.try_to_end();
-        if !self.is_closed() && self.log.progress().waiting() > GIVE_UP_AFTER {
+        if !self.is_closed() && self.session.progress().waiting() > GIVE_UP_AFTER {
             self.give_up();
             busy = true;
         }
@@ -84,21 +82,15 @@ impl LogWriter {
     }
 
     pub(super) fn copy_held(&mut self) -> Vec<HeldCopy> {
-        let pool = self.log.pool().clone();
+        let Intake::Shards(shards) = self.session.intake() else {
+            return Vec::new();
+        };
         let mut copies: Vec<HeldCopy> = Vec::new();
-        for (number, shard) in self.log.shards().iter().enumerate() {
-            let number = number as u32;
-            if shard.seal_and_close(&pool, number) == SealAttempt::Claimed {
-                let word = shard.word();
-                self.held.push((number as usize, word.generation()));
-                if let Some(copy) = word.buffer().and_then(|index| pool.copy_published(index)) {
-                    copies.push((Arc::new(copy), number, word.generation()));
-                }
+        for Held { shard, generation, copy } in shards.copy_held() {
+            self.held.push((shard, generation));
+            if let Some(copy) = copy {
+                copies.push((Arc::new(copy), shard as u32, generation));
             }
-        }
-        if !self.held.is_empty() {
-            // The stopped thread may yet store into these.
-            std::mem::forget((self.log.clone(), pool));
         }
         copies
     }
@@ -108,11 +100,11 @@ impl LogWriter {
         if self.is_closed() {
             return;
         }
-        let lost = self.log.accepted().saturating_sub(self.log.progress().written.get());
-        self.log.progress().lost.set(lost);
+        let lost = self.session.accepted().saturating_sub(self.session.progress().written.get());
+        self.session.progress().lost.set(lost);
         let what = format!("the logger was dropped; {lost} records could not be written");
         self.tell(&Error::new(ErrorKind::Io, what).at_path(self.outbox.segment().path()));
         self.ending = Ending::Closed;
-        self.log.gate().set_closed(None);
+        self.session.gate().set_closed(None);
     }
 }

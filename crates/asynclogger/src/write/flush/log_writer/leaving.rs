@@ -76,7 +76,7 @@ impl LogWriter {
             Standing::Truncated => "the log was truncated; it goes on in a new file",
         };
         let error = Error::new(ErrorKind::Moved, what).at_path(self.outbox.segment().path());
-        self.log.gate().fail(None, &error);
+        self.session.gate().fail(None, &error);
         self.tell(&error);
         match standing {
             // Whole under its other name: it gets its end.

@@ -19,7 +19,7 @@ impl LogWriter {
     /// Whether a flush has something to do: records that are not durable, or drops that no block has told of.
     pub(crate) fn owes(&self) -> bool {
         !self.is_at_rest()
-            || self.log.accepted() > self.log.written().durable
+            || self.session.accepted() > self.session.written().durable
             || self.has_undeclared_drops()
     }
 
@@ -68,14 +68,14 @@ impl LogWriter {
                 let what = "the log was moved or deleted; it goes on in a new file";
                 let error =
                     Error::new(ErrorKind::Moved, what).at_path(self.outbox.segment().path());
-                self.log.gate().fail(None, &error);
+                self.session.gate().fail(None, &error);
                 self.tell(&error);
                 Ok(())
             }
             Err(error) => {
-                self.ending = self.ending.max(self.log.gate().ending());
+                self.ending = self.ending.max(self.session.gate().ending());
                 // That was the attempt of whoever asks.
-                let request = self.log.gate().open_request().map(|request| request.ticket);
+                let request = self.session.gate().open_request().map(|request| request.ticket);
                 self.asked = self.asked.max(request);
                 self.failed(&error);
                 Err(error)

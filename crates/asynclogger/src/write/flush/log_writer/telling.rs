@@ -11,8 +11,8 @@ impl LogWriter {
             && cause_of(error) == Cause::Space
             && let Some(Archiving { archivist, settings }) = &self.archiving
         {
-            let log = self.log.clone();
-            let made = move |_| log.tell_of_room();
+            let session = self.session.clone();
+            let made = move |_| session.tell_of_room();
             archivist.make_room(settings.clone(), self.lineage, Box::new(made));
         }
     }
@@ -33,16 +33,16 @@ impl LogWriter {
     /// Keeps and counts an error, and has room made if that is what it is about. In this order: who sees it
     /// counted finds it as the last one.
     pub(super) fn keep(&self, ticket: Option<u64>, error: &Error) {
-        self.log.gate().fail(ticket, error);
+        self.session.gate().fail(ticket, error);
         if error.kind() != ErrorKind::Panic {
-            self.log.progress().count_error(cause_of(error));
+            self.session.progress().count_error(cause_of(error));
         }
         self.make_room(error);
     }
 
     /// Counts a panic of the flusher, which goes on.
     pub(crate) fn panicked(&mut self, error: &Error) {
-        self.log.progress().count_panic();
+        self.session.progress().count_panic();
         self.failed(error);
     }
 

@@ -129,13 +129,11 @@ impl Part {
 
     /// It is as safe as it has to be: its memory is free. When the flusher took that, if it is a block.
     pub(super) fn free(self) -> Option<Instant> {
-        let Body::Block { mut memory, taken, .. } = self.body else {
+        let Body::Block { memory, taken, .. } = self.body else {
             return None;
         };
         // The engine has given its reference back with the completion.
-        if let Some(memory) = Arc::get_mut(&mut memory) {
-            memory.free();
-        }
+        memory.free();
         Some(taken)
     }
 }
