@@ -39,6 +39,40 @@ fn an_encoder_that_panics_logs_nothing_and_blocks_nobody() {
     assert_eq!(seed_readers::records(&path, Step::Valid), [b"whole", b"whole"]);
 }
 
+/// The flusher waits for the claim that the encoder is under: what waits for the flusher would never return.
+#[test]
+fn an_encoder_that_would_wait_for_itself_gets_an_error_at_once() {
+    let directory = directory();
+    let path = log_path(&directory);
+    let logger = open(Config::new(&path).num_shards(1));
+    let other = open(Config::new(directory.path().join("other.log")));
+    let before = logger.try_log_bytes(b"before").expect("accepted");
+    logger
+        .try_log_with(6, |record| {
+            let long = std::time::Duration::from_secs(3600);
+            let refused = [
+                logger.flush(),
+                logger.flush_for(long),
+                logger.rotate(),
+                logger.reopen(),
+                logger.wait_durable(&before, long),
+                logger.close().map(|_| ()),
+                // It might wait, too: who knows what that one's flusher waits for.
+                other.flush(),
+            ];
+            for result in refused {
+                let error = result.expect_err("within an encoder");
+                assert_eq!(error.kind(), ErrorKind::WouldDeadlock, "{error}");
+            }
+            record.write(b"outer");
+        })
+        .expect("accepted");
+    other.flush().expect("outside");
+    logger.flush().expect("outside");
+    assert_eq!(logger.close().expect("close").durable, 2);
+    assert_eq!(seed_readers::records(&path, Step::Valid), [&b"before"[..], b"outer"]);
+}
+
 #[test]
 fn an_encoder_that_logs_never_waits() {
     let directory = directory();

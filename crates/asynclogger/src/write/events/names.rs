@@ -18,9 +18,9 @@ use crate::sync::{
 const FIRST: usize = 512;
 const TABLES: usize = 24;
 
+// Whether this thread is inside the lock of an entry: a signal handler that interrupts it there must not want the
+// lock. No destructor, constant initialiser: always there.
 thread_local! {
-    /// Whether this thread is inside the lock of an entry: a signal handler that interrupts it there must not
-    /// want the lock. No destructor, constant initialiser: always there.
     static IS_LOCKED: Cell<bool> = const { Cell::new(false) };
 }
 

@@ -12,18 +12,21 @@ use std::{
 
 use self::file::{NoOther, Written};
 use super::{
-    flusher::{Orders, Round, Worker},
+    flusher::Worker,
+    intake::Intake,
     log_writer::LogWriter,
+    session::Session,
+    thread::{self, Round, Rounds, Stop},
 };
 use crate::{
     Config, Durability, LogError, Overflow, Position,
     format::MIN_ALIGN,
-    sync::{Arc, AtomicU64, Ordering, lock},
+    sync::{Arc, AtomicU64, Ordering},
     write::{
-        common::Ending,
+        common::{Ending, Local},
         segments::Zone,
         swap::{
-            Bell, Local, Log, LogParts, Pool, Sleep,
+            Bell, Ingest, IngestParts, Pool, Shards, Sleep,
             loom_tests::{NEVER, check, spawn},
         },
     },
@@ -38,8 +41,21 @@ const AT_ONCE: Duration = Duration::ZERO;
 /// A log without a thread of its own.
 struct Model {
     log: Arc<Log>,
-    worker: Worker,
+    worker: Stepped,
     written: Written,
+}
+
+/// A flusher that is worked by hand. It ends when the log is closed.
+struct Stepped {
+    worker: Worker,
+    stop: Stop,
+    bell: Arc<Bell>,
+}
+
+/// What its handles have.
+struct Log {
+    ingest: Ingest,
+    session: Arc<Session>,
 }
 
 #[derive(Clone, Copy)]
@@ -53,41 +69,58 @@ struct Size {
 impl Model {
     fn new(size: Size, overflow: Overflow, interval: Duration) -> Model {
         let capacity = 8 + size.records * RECORD_LEN;
-        let pool = Arc::new(Pool::new(size.buffers, capacity, MIN_ALIGN).expect("pool"));
         let bell = Arc::new(Bell::new().expect("bell"));
-        let log = Log::new(LogParts {
-            pool: pool.clone(),
+        let ingest = Ingest::new(IngestParts {
+            pool: Pool::new(size.buffers, capacity, MIN_ALIGN).expect("pool"),
             bell: bell.clone(),
-            // Not what the owner of a buffer is before anybody stored it.
-            index: 7,
             num_shards: size.shards,
             max_record: 4,
             overflow,
             shares_barriers: false,
             session: 1,
         });
-        let log = Arc::new(log.expect("log"));
+        let ingest = ingest.expect("log");
+        let shards = ingest.shards().clone();
+        let session = Arc::new(Session::new(1, Intake::Shards(shards.clone()), bell));
         let (segment, written) = file::segment();
         let config = Config::new("").flush_interval(interval).durability(Durability::None);
-        let orders = Arc::new(Orders::default());
-        lock(&orders.new).push(LogWriter::new(
-            log.clone(),
-            segment,
-            Box::new(NoOther),
-            &config,
-            Zone::Utc,
-            None,
-        ));
-        // It ends when the log is closed.
-        orders.stop.store(true, Ordering::Relaxed);
-        Model { log, worker: Worker::new(pool, bell, orders, false), written }
+        let files = Box::new(NoOther);
+        let writer = LogWriter::new(session.clone(), segment, files, &config, Zone::Utc, None);
+        let bell = shards.bell().clone();
+        let worker = Worker::new(shards, writer, false);
+        let worker = Stepped { worker, stop: Stop::asked(), bell };
+        Model { log: Arc::new(Log { ingest, session }), worker, written }
+    }
+}
+
+impl Stepped {
+    fn round(&mut self) -> Round {
+        self.worker.round(&self.stop)
+    }
+
+    fn sleep(&mut self) {
+        self.worker.sleep(&self.stop);
+    }
+
+    fn work(self) {
+        thread::run(self.worker, &self.stop, &self.bell);
+    }
+}
+
+impl Log {
+    fn shards(&self) -> &Arc<Shards> {
+        self.ingest.shards()
+    }
+
+    fn accepted(&self) -> u64 {
+        self.shards().accepted()
     }
 }
 
 /// Logs a record on a thread whose home that is.
 fn append(log: &Log, home: u32, record: Record) -> Result<Position, LogError> {
-    Local::with(|local| local.set_home(log.id(), home));
-    log.append(record.len(), |room| room.copy_from_slice(&record))
+    Local::with(|local| local.set_home(log.ingest.id(), home));
+    log.ingest.append(record.len(), |room| room.copy_from_slice(&record))
 }
 
 /// Logs `count` records of thread `thread`; returns those that were accepted.
@@ -98,15 +131,13 @@ fn append_some(log: &Log, home: u32, thread: u8, count: u8) -> Vec<(Position, Re
 
 /// Closes the log as `Logger::close` does, apart from the waiting.
 fn close(log: &Log) {
-    assert_eq!(log.close_shards(Instant::now() + NEVER), 0);
-    log.bell().ring(Sleep::Timed);
-    log.pool().wake_writers(log.index());
-    log.gate().set_ending(Ending::Closing);
-    log.bell().ring(Sleep::Timed);
+    assert_eq!(log.shards().close(Instant::now() + NEVER), 0);
+    log.session.gate().set_ending(Ending::Closing);
+    log.shards().bell().ring(Sleep::Timed);
 }
 
 /// Works and sleeps on the flusher's thread, until that is so after a round.
-fn work_until(mut worker: Worker, done: impl Fn() -> bool) -> Worker {
+fn work_until(mut worker: Stepped, done: impl Fn() -> bool) -> Stepped {
     while !done() {
         if worker.round() == Round::Idle {
             worker.sleep();
@@ -116,7 +147,7 @@ fn work_until(mut worker: Worker, done: impl Fn() -> bool) -> Worker {
 }
 
 /// Works until there is nothing more to do.
-fn finish(worker: &mut Worker) {
+fn finish(worker: &mut Stepped) {
     while worker.round() == Round::Busy {}
 }
 
@@ -130,7 +161,7 @@ fn loom_two_writers_and_seals() {
         let first = spawn(move || append_some(&first, 0, 1, 2));
         let flusher = spawn(move || {
             for _ in 0..2 {
-                second.shards()[0].seal_idle(second.pool(), 0);
+                second.shards().seal_idle(0);
                 worker.round();
             }
             worker
@@ -138,7 +169,7 @@ fn loom_two_writers_and_seals() {
         let mut accepted = append_some(&log, 0, 2, 2);
         accepted.extend(first.join().expect("writer"));
         let mut worker = flusher.join().expect("flusher");
-        log.shards()[0].seal_idle(log.pool(), 0);
+        log.shards().seal_idle(0);
         finish(&mut worker);
         assert_eq!(log.accepted(), accepted.len() as u64);
         written.verify(&accepted);
@@ -155,7 +186,7 @@ fn loom_a_writer_alone_stays_at_home() {
         let sealed = log.clone();
         let flusher = spawn(move || {
             for _ in 0..3 {
-                sealed.shards()[0].seal_idle(sealed.pool(), 0);
+                sealed.shards().seal_idle(0);
             }
             worker.round();
             worker
@@ -164,7 +195,7 @@ fn loom_a_writer_alone_stays_at_home() {
         let mut worker = flusher.join().expect("flusher");
         assert_eq!(accepted.len(), 3, "nobody else is there");
         assert!(accepted.iter().all(|(position, _)| position.shard() == 0));
-        log.shards()[0].seal_idle(log.pool(), 0);
+        log.shards().seal_idle(0);
         finish(&mut worker);
         written.verify(&accepted);
     });
@@ -179,8 +210,8 @@ fn loom_spilling() {
         let (first, sealed) = (log.clone(), log.clone());
         let first = spawn(move || append_some(&first, 0, 1, 2));
         let flusher = spawn(move || {
-            sealed.shards()[0].seal_idle(sealed.pool(), 0);
-            sealed.shards()[1].seal_idle(sealed.pool(), 1);
+            sealed.shards().seal_idle(0);
+            sealed.shards().seal_idle(1);
             worker.round();
             worker
         });
@@ -188,10 +219,10 @@ fn loom_spilling() {
         accepted.extend(first.join().expect("writer"));
         let mut worker = flusher.join().expect("flusher");
         for shard in 0..2 {
-            log.shards()[shard].seal_idle(log.pool(), shard as u32);
+            log.shards().seal_idle(shard);
         }
         finish(&mut worker);
-        let dropped = log.dropped();
+        let dropped = log.shards().dropped();
         assert_eq!(accepted.len() as u64 + dropped.total(), 3);
         written.verify(&accepted);
     });
@@ -213,14 +244,16 @@ fn loom_empty_pool_and_refill() {
         let mut accepted = append_some(&log, 0, 2, 1);
         accepted.extend(first.join().expect("writer"));
         let mut worker = flusher.join().expect("flusher");
-        log.shards()[0].seal_idle(log.pool(), 0);
+        log.shards().seal_idle(0);
         finish(&mut worker);
-        assert_eq!(accepted.len() as u64 + log.dropped().total(), 4);
-        assert_eq!(log.dropped().full + log.dropped().busy, log.dropped().total());
+        assert_eq!(accepted.len() as u64 + log.shards().dropped().total(), 4);
+        assert_eq!(
+            log.shards().dropped().full + log.shards().dropped().busy,
+            log.shards().dropped().total()
+        );
         written.verify(&accepted);
         // All buffers are back.
-        assert!(log.pool().take().is_some() && log.pool().take().is_some());
-        assert_eq!(log.pool().take(), None);
+        assert_eq!(log.shards().pool().free_count(), 2);
     });
 }
 
@@ -240,18 +273,19 @@ fn loom_flush_against_a_writer() {
         });
         let seen = written.clone();
         let asked = log.clone();
-        let flushed =
-            move || seen.barriers.load(StdRelaxed) > 0 && asked.gate().open_request().is_none();
+        let flushed = move || {
+            seen.barriers.load(StdRelaxed) > 0 && asked.session.gate().open_request().is_none()
+        };
         let flusher = spawn(move || work_until(worker, flushed));
         let told = done.load(Ordering::Acquire);
-        let ticket = log.gate().request();
-        log.bell().ring(Sleep::Timed);
-        log.gate().wait(ticket, None).expect("flushed");
+        let ticket = log.session.gate().request();
+        log.shards().bell().ring(Sleep::Timed);
+        log.session.gate().wait(ticket, None).expect("flushed");
         assert!(written.has([2, 0, !2, !0]), "accepted before by this thread");
         assert!(told == 0 || written.has([1, 0, !1, !0]), "accepted before by another");
         accepted.extend(writer.join().expect("writer"));
         let mut worker = flusher.join().expect("flusher");
-        log.shards()[0].seal_idle(log.pool(), 0);
+        log.shards().seal_idle(0);
         finish(&mut worker);
         written.verify(&accepted);
     });
@@ -265,12 +299,12 @@ fn loom_written_is_not_more_than_accepted() {
         let Model { log, mut worker, .. } = Model::new(size, Overflow::Drop, NEVER);
         let other = log.clone();
         let reader = spawn(move || {
-            let written = other.written().written;
+            let written = other.session.written().written;
             assert!(written <= other.accepted());
         });
         // There is a fence in the swap, and none after the second record.
         append_some(&log, 0, 1, 2);
-        log.shards()[0].seal_idle(log.pool(), 0);
+        log.shards().seal_idle(0);
         finish(&mut worker);
         reader.join().expect("reader");
     });
@@ -290,11 +324,14 @@ fn loom_close_against_writers() {
         let closed = written.blocks().len();
         let mut accepted = first.join().expect("writer");
         accepted.extend(second.join().expect("writer"));
-        assert_eq!(log.gate().ending(), Ending::Closed);
+        assert_eq!(log.session.gate().ending(), Ending::Closed);
         assert_eq!(append(&log, 0, [9; 4]), Err(LogError::Closed));
         assert_eq!(written.blocks().len(), closed);
         assert_eq!(accepted.len() as u64, log.accepted());
-        assert_eq!((log.written().written, log.written().lost), (log.accepted(), 0));
+        assert_eq!(
+            (log.session.written().written, log.session.written().lost),
+            (log.accepted(), 0)
+        );
         written.verify(&accepted);
     });
 }
@@ -309,10 +346,13 @@ fn loom_close_with_the_flusher() {
         let first = spawn(move || append_some(&first, 1, 1, 2));
         let flusher = spawn(move || worker.work());
         close(&log);
-        while !log.gate().wait_closed(Instant::now() + NEVER) {}
+        while !log.session.gate().wait_closed(Instant::now() + NEVER) {}
         let accepted = first.join().expect("writer");
         flusher.join().expect("flusher");
-        assert_eq!((log.written().written, log.written().lost), (log.accepted(), 0));
+        assert_eq!(
+            (log.session.written().written, log.session.written().lost),
+            (log.accepted(), 0)
+        );
         written.verify(&accepted);
     });
 }
@@ -331,7 +371,7 @@ fn loom_blocked_writers() {
         accepted.extend(append_some(&log, 0, 3, 1));
         accepted.extend(writer.join().expect("writer"));
         let mut worker = flusher.join().expect("flusher");
-        log.shards()[0].seal_idle(log.pool(), 0);
+        log.shards().seal_idle(0);
         finish(&mut worker);
         assert_eq!(accepted.len(), 3, "Block waits");
         written.verify(&accepted);
@@ -351,7 +391,10 @@ fn loom_close_against_blocked_writers() {
         let mut accepted = first.join().expect("writer");
         accepted.extend(second.join().expect("writer"));
         while worker.round() != Round::Over {}
-        assert_eq!((log.written().written, log.written().lost), (log.accepted(), 0));
+        assert_eq!(
+            (log.session.written().written, log.session.written().lost),
+            (log.accepted(), 0)
+        );
         written.verify(&accepted);
     });
 }
@@ -367,26 +410,5 @@ fn loom_the_first_buffer_arms_the_interval() {
         let accepted = append_some(&log, 0, 1, 1);
         flusher.join().expect("flusher");
         written.verify(&accepted);
-    });
-}
-
-/// (i) The last drop copies what is published out of a buffer whose claimant goes on.
-#[test]
-fn loom_copy_out_of_a_held_claim() {
-    check("copy out of a held claim", 3, || {
-        let size = Size { shards: 1, buffers: 2, records: 3 };
-        let Model { log, mut worker, written } = Model::new(size, Overflow::Drop, NEVER);
-        let first = append_some(&log, 0, 1, 1);
-        let held = log.clone();
-        let writer = spawn(move || append_some(&held, 0, 2, 1));
-        log.gate().set_ending(Ending::Abandoned);
-        while worker.round() != Round::Over {}
-        let mut accepted = first;
-        accepted.extend(writer.join().expect("writer"));
-        // Of a claim that was held it depends on what was published.
-        let blocks = written.blocks();
-        let records: Vec<_> = blocks.iter().flat_map(|block| block.records.clone()).collect();
-        let expected: Vec<_> = accepted.iter().map(|(_, record)| *record).collect();
-        assert!(!records.is_empty() && expected.starts_with(&records), "{blocks:?}");
     });
 }
