@@ -34,7 +34,15 @@ pub enum Overflow {
     /// The record is dropped and counted; the call never waits. The default.
     #[default]
     Drop,
-    /// The call waits, asleep, until a buffer is free. Nothing is dropped.
+    /// The call waits, asleep, until a buffer is free. Nothing is dropped, but where waiting could last for ever:
+    ///
+    /// - within an encoder ([`Logger::try_log_with`](crate::Logger::try_log_with)) of this logger, or of one that
+    ///   was opened after it: the encoder holds a shard of its logger, and two threads in encoders could wait for
+    ///   each other's. A call of a logger that was opened later than all whose encoders the thread is in waits;
+    /// - in a signal handler that interrupted a log call or another call of this library, in a callback
+    ///   ([`Config::on_error`] and the like), and while the thread ends.
+    ///
+    /// There a record that finds no room at once is dropped and counted.
     Block,
     /// The call waits at most this long, then the record is dropped and counted.
     BlockFor(Duration),

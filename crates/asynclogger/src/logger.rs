@@ -189,8 +189,10 @@ impl Logger {
     /// record is as long as what was written. Give a bound that is near, since a buffer with less room than that
     /// is sealed first.
     ///
-    /// `encode` holds a shard, so it should be short. A call of any logger within it never waits: what finds no
-    /// room at once is dropped and counted. If it panics nothing is logged.
+    /// `encode` holds a shard, so it should be short. A call of this logger within it never waits, nor does one of a
+    /// logger that was opened before this one, whatever the overflow policy: what finds no room at once is dropped
+    /// and counted ([`Overflow::Block`](crate::Overflow::Block) says why). What waits for the flusher, as `flush`
+    /// does, is an error at once. If `encode` panics nothing is logged.
     ///
     /// ```
     /// # let directory = tempfile::tempdir().unwrap();

@@ -3,13 +3,16 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        OnceLock,
+        Barrier, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
     time::Duration,
 };
 
-use asynclogger::{Config, Error, ErrorKind, LogError, Logger, LoggerManager, Overflow};
+use asynclogger::{
+    Config, Error, ErrorKind, LogError, Logger, LoggerManager, Overflow, RecordWriter,
+};
 
 use crate::{
     seed_readers::{self, Step},
@@ -159,6 +162,77 @@ fn an_encoder_that_waits_gets_an_error() {
     event.flush().expect("flush");
     assert_eq!(manager.close().expect("close").total.durable, 2);
     assert_eq!((logger.stats().durable, other.stats().durable), (2, 1));
+}
+
+/// Under `Block` a call in an encoder of another logger waits, if that was opened before; else it is refused, and
+/// counted. Both at once, the two threads would otherwise wait for each other.
+#[test]
+fn an_encoder_waits_for_a_logger_that_was_opened_later() {
+    let directory = directory();
+    let one_shard = |name: &str| {
+        let config = Config::new(directory.path().join(name)).num_shards(1);
+        open(config.overflow(Overflow::Block))
+    };
+    let (first, second) = (one_shard("first.log"), one_shard("second.log"));
+    let manager = LoggerManager::new(
+        Config::new(directory.path().join("events/base.log"))
+            .num_shards(1)
+            .overflow(Overflow::Block),
+    );
+    let manager = manager.expect("a manager");
+    let event = manager.event("event").expect("opened");
+    let log = |to: &dyn Fn() -> Result<(), LogError>| to();
+    let (to_first, to_second, to_event) = (
+        || first.try_log_bytes(b"inner").map(|_| ()),
+        || second.try_log_bytes(b"inner").map(|_| ()),
+        || event.try_log_bytes(b"inner").map(|_| ()),
+    );
+    // In the encoder of the one and of the other, until both are there.
+    let meet = Barrier::new(2);
+    let cross = |outer: &dyn Fn(&mut dyn FnMut()), inner: &dyn Fn() -> Result<(), LogError>| {
+        let mut answer = None;
+        outer(&mut || {
+            meet.wait();
+            answer = Some(log(inner));
+        });
+        answer.expect("the encoder was called")
+    };
+    let in_first = |body: &mut dyn FnMut()| {
+        let encode = |record: &mut RecordWriter<'_>| {
+            body();
+            assert!(record.write(b"outer"));
+        };
+        first.try_log_with(5, encode).expect("accepted");
+    };
+    let in_second = |body: &mut dyn FnMut()| {
+        let encode = |record: &mut RecordWriter<'_>| {
+            body();
+            assert!(record.write(b"outer"));
+        };
+        second.try_log_with(5, encode).expect("accepted");
+    };
+    let in_event = |body: &mut dyn FnMut()| {
+        let encode = |record: &mut RecordWriter<'_>| {
+            body();
+            assert!(record.write(b"outer"));
+        };
+        event.try_log_with(5, encode).expect("accepted");
+    };
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| cross(&in_first, &to_second));
+        assert_eq!(cross(&in_second, &to_first), Err(LogError::Busy));
+        assert_eq!(waits.join().expect("no panic"), Ok(()));
+    });
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| cross(&in_second, &to_event));
+        assert_eq!(cross(&in_event, &to_second), Err(LogError::Busy));
+        assert_eq!(waits.join().expect("no panic"), Ok(()));
+    });
+    let (first, second) = (first.close().expect("close"), second.close().expect("close"));
+    assert_eq!((first.durable, first.dropped.busy), (1, 1));
+    assert_eq!((second.durable, second.dropped.busy), (3, 1));
+    let events = manager.close().expect("close").total;
+    assert_eq!((events.durable, events.dropped_logs), (2, 0));
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl Callers {
 
     /// Does something with an open event; `None`: it is not open.
     pub(crate) fn with<T>(&self, name: &str, use_it: impl FnOnce(&Arc<Event>) -> T) -> Option<T> {
-        let is_nested = Local::with(|local| local.enter().is_nested());
-        self.names.find(name)?.with(is_nested, use_it)
+        let may_wait = Local::with(|local| self.ingest.may_wait(&local.enter()));
+        self.names.find(name)?.with(may_wait, use_it)
     }
 }

@@ -98,7 +98,7 @@ impl EventHandle {
             let deadline = match self.callers.overflow() {
                 _ if !self.event.is_held() => return true,
                 Overflow::Drop => return false,
-                _ if inside.is_nested() => return false,
+                _ if !self.callers.ingest().may_wait(&inside) => return false,
                 Overflow::Block => None,
                 Overflow::BlockFor(timeout) => Instant::now().checked_add(timeout),
             };

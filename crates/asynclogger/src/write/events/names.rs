@@ -179,13 +179,13 @@ impl Name {
     }
 
     /// Does something with the event that has the name; `None`: it is not open, or this call
-    /// interrupted this thread within the lock. `is_nested`: it interrupted this thread at something else.
+    /// interrupted this thread within the lock. `may_wait`: `use_it`, too, may.
     pub(super) fn with<T>(
         &self,
-        is_nested: bool,
+        may_wait: bool,
         use_it: impl FnOnce(&Arc<Event>) -> T,
     ) -> Option<T> {
-        if is_nested {
+        if !may_wait {
             // It does not wait for anything, nor drop the last reference: that would free memory.
             return self.with_lock(|event| event.as_ref().map(use_it))?;
         }
@@ -336,7 +336,7 @@ mod tests {
     fn a_call_within_the_lock_gets_nothing() {
         let name = Names::new().entry("event");
         let nested =
-            name.with_lock(|_| name.with(true, |_| ()).is_none() && name.close().is_none());
+            name.with_lock(|_| name.with(false, |_| ()).is_none() && name.close().is_none());
         assert_eq!(nested, Some(true));
         assert!(!IS_LOCKED.with(Cell::get));
     }
