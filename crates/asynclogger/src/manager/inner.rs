@@ -10,7 +10,7 @@ use crate::{
     sync::{Arc, Mutex, MutexGuard, Ordering, lock},
     write::{
         Callers, Closer, Closing, Ending, Event, EventHandle, Gate, Local, NotOpened, Opener,
-        Setup, Shards, Shared, Totals, inside, set_up, start_flusher,
+        Setup, Shards, Shared, Sums, inside, set_up, start_flusher,
     },
 };
 
@@ -245,12 +245,12 @@ impl Inner {
         self.closer.close()
     }
 
-    fn totals(&self) -> Totals {
-        inside(|| self.shared().totals())
+    fn sums(&self) -> Sums {
+        inside(|| self.shared().sums())
     }
 
     pub(super) fn stats(&self) -> ManagerStats {
-        let Totals { stats, events, .. } = self.totals();
+        let Sums { stats, events, .. } = self.sums();
         ManagerStats {
             total: stats,
             unopened: self.callers.unplaced().unopened(),
@@ -260,11 +260,11 @@ impl Inner {
     }
 
     pub(super) fn flush_metrics(&self) -> FlushMetrics {
-        self.totals().metrics
+        self.sums().metrics
     }
 
     pub(super) fn health(&self) -> Health {
-        self.totals().health
+        self.sums().health
     }
 
     pub(super) fn event_stats(&self, name: &str) -> Result<Stats, Error> {
@@ -318,7 +318,7 @@ impl Closing for AllEvents {
     }
 
     fn stats(&self) -> Stats {
-        inside(|| self.shared.totals()).stats
+        inside(|| self.shared.sums()).stats
     }
 
     /// Of the first event whose device fails.

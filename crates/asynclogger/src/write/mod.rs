@@ -17,7 +17,7 @@ pub(crate) use self::{
     archive::Archivist,
     common::{Ending, Gate, Local},
     events::{
-        Callers, Event, EventHandle, MAX_EVENT_NAME, NotOpened, Opener, Setup, Shared, Totals,
+        Callers, Event, EventHandle, MAX_EVENT_NAME, NotOpened, Opener, Setup, Shared, Sums,
         set_up, start_flusher,
     },
     flush::{

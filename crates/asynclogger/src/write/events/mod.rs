@@ -10,17 +10,19 @@ mod callers;
 mod crowd;
 mod durable;
 mod event;
+mod file_names;
 mod gathered;
 mod handle;
 mod memory;
 mod name;
 mod names;
 mod opener;
-mod places;
+mod orders;
 mod setup;
 mod shared;
 mod sorter;
 mod staged;
+mod sums;
 mod worker;
 
 pub(crate) use self::{
@@ -30,6 +32,7 @@ pub(crate) use self::{
     name::MAX_EVENT_NAME,
     opener::{NotOpened, Opener},
     setup::{Setup, set_up},
-    shared::{Shared, Totals},
+    shared::Shared,
+    sums::Sums,
     worker::start_flusher,
 };

@@ -10,8 +10,8 @@ use std::{
 use super::{
     callers::Callers,
     event::Event,
+    file_names::{Chosen, FileNames},
     name::EventName,
-    places::{Chosen, Places},
     shared::Shared,
 };
 use crate::{
@@ -37,7 +37,7 @@ pub(crate) struct Opener {
     lock: EventsLock,
     driver: Driver,
     zone: Zone,
-    places: Places,
+    file_names: FileNames,
     archivist: Arc<Archivist>,
     whole: Option<Arc<WholeDirectory>>,
     held: HashMap<Box<str>, (Instant, Error)>,
@@ -107,7 +107,7 @@ impl Opener {
         }
         Ok(Opener {
             zone: Zone::of(&config.rotation)?,
-            places: Places::read(directory.clone())?,
+            file_names: FileNames::read(directory.clone())?,
             directory,
             lock,
             driver,
@@ -170,7 +170,7 @@ impl Opener {
         name: &EventName,
         number: u32,
     ) -> Result<NewEvent, Error> {
-        let Chosen { base, has_past } = self.places.choose(name)?;
+        let Chosen { base, has_past } = self.file_names.choose(name)?;
         let mut config = shared.config.clone();
         config.path = self.directory.path().join(format!("{base}.log"));
         let id = new_session()?;

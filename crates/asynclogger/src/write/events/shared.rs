@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, time::Instant};
 use super::{
     durable::{Marks, SortedOut},
     event::{Event, Unplaced},
+    orders::Orders,
+    sums::Sums,
 };
 use crate::{
-    Config, EngineKind, Error, FlushMetrics, Health, IoMode, Position, Stats,
+    Config, EngineKind, Error, IoMode, Position,
     config::tell,
-    sync::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until},
+    sync::{Arc, AtomicUsize, Condvar, Mutex, is_over, lock, wait_until},
     write::{
         common::Gate,
         flush::{LogWriter, inside},
@@ -30,19 +32,11 @@ pub(crate) struct Shared {
     /// What flushes of all events have made durable.
     pub(super) durable: Marks,
     pub(super) sorted_out: SortedOut,
-    orders: Mutex<Orders>,
-    has_orders: AtomicBool,
+    pub(super) orders: Orders,
     /// Files of events that are open now.
     pub(crate) open_files: AtomicUsize,
     state: Mutex<State>,
     changed: Condvar,
-}
-
-#[derive(Default)]
-struct Orders {
-    new: Vec<(Arc<Event>, LogWriter)>,
-    close: Vec<u32>,
-    flush: Vec<Arc<Event>>,
 }
 
 #[derive(Default)]
@@ -53,7 +47,8 @@ struct State {
     closing: BTreeMap<Box<str>, Arc<Event>>,
     /// Closed, and a call that has a handle may still count a record.
     retired: Vec<Arc<Event>>,
-    past: Past,
+    /// What closed events have done.
+    past: Sums,
     /// How the last event was written that was opened.
     io: (IoMode, EngineKind),
 }
@@ -67,26 +62,10 @@ impl State {
             if Arc::get_mut(event).is_none() {
                 return true;
             }
-            add(&mut past.stats, &mut past.metrics, event);
-            past.metrics.flush_queue_depth = 0;
+            past.add_past(event);
             false
         });
     }
-}
-
-/// What closed events have done.
-#[derive(Clone, Default)]
-struct Past {
-    stats: Stats,
-    metrics: FlushMetrics,
-}
-
-/// Sums over all events, the closed ones too.
-pub(crate) struct Totals {
-    pub(crate) stats: Stats,
-    pub(crate) metrics: FlushMetrics,
-    pub(crate) health: Health,
-    pub(crate) events: usize,
 }
 
 impl Shared {
@@ -101,8 +80,7 @@ impl Shared {
             unplaced,
             durable: Marks::new(count),
             sorted_out: SortedOut::new(count),
-            orders: Mutex::default(),
-            has_orders: AtomicBool::new(false),
+            orders: Orders::default(),
             open_files: AtomicUsize::new(0),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -122,12 +100,12 @@ impl Shared {
     /// Hands an event over to the flusher, and makes it known.
     pub(super) fn publish(&self, event: &Arc<Event>, writer: LogWriter) {
         // First: the flusher finds the event when it finds a record of it.
-        lock(&self.orders).new.push((event.clone(), writer));
-        self.order();
+        self.orders.open(event, writer);
+        self.bell.ring(Sleep::Timed);
         let mut state = lock(&self.state);
         state.io = event.session().io();
+        // Under the lock: whoever closes the event finds it in both places, or in neither.
         state.open.insert(event.name().into(), event.clone());
-        drop(state);
         event.entry().open(event);
     }
 
@@ -142,37 +120,9 @@ impl Shared {
         event.close();
         state.closing.insert(name, event.clone());
         drop(state);
-        lock(&self.orders).close.push(event.number());
-        self.order();
-        Some(event)
-    }
-
-    fn order(&self) {
-        // Release pairs with the Acquire in `has_orders`; the bell has the fence.
-        self.has_orders.store(true, Ordering::Release);
+        self.orders.close(event.number());
         self.bell.ring(Sleep::Timed);
-    }
-
-    pub(super) fn has_orders(&self) -> bool {
-        self.has_orders.load(Ordering::Acquire)
-    }
-
-    pub(super) fn take_new(&self) -> Vec<(Arc<Event>, LogWriter)> {
-        std::mem::take(&mut lock(&self.orders).new)
-    }
-
-    /// Numbers of events to close. What is new was taken before.
-    pub(super) fn take_closes(&self) -> Vec<u32> {
-        let mut orders = lock(&self.orders);
-        if orders.new.is_empty() {
-            self.has_orders.store(false, Ordering::Release);
-        }
-        std::mem::take(&mut orders.close)
-    }
-
-    /// Events whose records are to be durable.
-    pub(super) fn take_flushes(&self) -> Vec<Arc<Event>> {
-        std::mem::take(&mut lock(&self.orders).flush)
+        Some(event)
     }
 
     /// Returns when every record of an event that was accepted before is durable.
@@ -186,10 +136,10 @@ impl Shared {
     ) -> Result<(), Error> {
         let ticket = inside(|| {
             let ticket = event.flushes().request();
-            lock(&self.orders).flush.push(event.clone());
+            self.orders.flush(event);
             ticket
         });
-        self.order();
+        self.bell.ring(Sleep::Timed);
         event.flushes().wait(ticket, deadline)
     }
 
@@ -239,25 +189,22 @@ impl Shared {
     }
 
     /// Sums over all events.
-    pub(crate) fn totals(&self) -> Totals {
+    pub(crate) fn sums(&self) -> Sums {
         // In this order: then neither what was written nor what was refused later is more than what was
         // accepted.
         let state = lock(&self.state);
         let unplaced = &self.unplaced;
         let sorted_out = unplaced.sorted_out();
-        let Past { mut stats, mut metrics } = state.past.clone();
-        let mut health = Health::Ok;
-        for event in state.open.values().chain(state.closing.values()) {
-            health = health.max(event.session().health());
-            add(&mut stats, &mut metrics, event);
-        }
-        for event in &state.retired {
-            add(&mut stats, &mut metrics, event);
-        }
+        let mut sums = state.past.clone();
+        let present = state.open.values().chain(state.closing.values());
+        present.for_each(|event| sums.add_now(event));
+        state.retired.iter().for_each(|event| sums.add(event));
+        sums.events = state.open.len();
         let first = state.open.values().next();
-        (stats.direct, stats.engine) = first.map_or(state.io, |event| event.session().io());
-        let events = state.open.len();
+        let io = first.map_or(state.io, |event| event.session().io());
         drop(state);
+        let Sums { stats, metrics, .. } = &mut sums;
+        (stats.direct, stats.engine) = io;
         stats.dropped.closed += unplaced.closed();
         stats.dropped_logs = stats.dropped.total();
         // Those that are not sorted yet, too.
@@ -269,24 +216,6 @@ impl Shared {
             metrics.total_flush_duration.checked_div(flushes).unwrap_or_default();
         metrics.flush_queue_depth += self.shards.pool().sealed_count();
         metrics.blocked_swaps = self.shards.blocked_swaps();
-        Totals { stats, metrics, health, events }
+        sums
     }
-}
-
-/// Adds what an event has done.
-fn add(stats: &mut Stats, metrics: &mut FlushMetrics, event: &Event) {
-    event.session().add_to(stats);
-    let of_log = event.flush_metrics();
-    let flushes = metrics.total_flushes + of_log.total_flushes;
-    let weighed = metrics.avg_write_duration.as_secs_f64() * metrics.total_flushes as f64
-        + of_log.avg_write_duration.as_secs_f64() * of_log.total_flushes as f64;
-    let mean = if flushes == 0 { 0.0 } else { weighed / flushes as f64 };
-    metrics.total_flushes = flushes;
-    metrics.total_flush_duration += of_log.total_flush_duration;
-    metrics.max_flush_duration = metrics.max_flush_duration.max(of_log.max_flush_duration);
-    metrics.avg_write_duration = std::time::Duration::from_secs_f64(mean);
-    metrics.max_write_duration = metrics.max_write_duration.max(of_log.max_write_duration);
-    let percent = 100.0 * mean * flushes as f64 / metrics.total_flush_duration.as_secs_f64();
-    metrics.write_percent = if percent.is_finite() { percent } else { 0.0 };
-    metrics.flush_queue_depth += of_log.flush_queue_depth;
 }

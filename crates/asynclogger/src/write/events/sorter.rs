@@ -28,7 +28,7 @@ use crate::{
 const AHEAD: usize = 12;
 
 /// A shared buffer whose records are being sorted.
-pub(super) struct Hand {
+pub(super) struct Unsorted {
     pub(super) buffer: SealedBuffer,
     /// Where the next record begins, counted from the header.
     pub(super) at: usize,
@@ -62,8 +62,8 @@ impl<'a> Iterator for Tagged<'a> {
     }
 }
 
-/// What a number stands for.
-struct Slot {
+/// An event: what is gathered for it, and its log's writer.
+struct Sorted {
     gathered: Gathered,
     staged: Box<Staged>,
 }
@@ -91,10 +91,16 @@ impl Hasher for NumberHasher {
     }
 }
 
-/// All events that are open, by number, and their memory.
+/// Puts the records of the shared buffers to their events, and decides which events are written when memory is short.
+///
+/// Callers log to buffers that all events share, so that a thousand events need no thousand buffers. What makes that
+/// work is that a shared buffer comes back at the speed of memory: its records are copied to the last piece of memory
+/// of their events, and no device is waited for. A record that finds no piece stops the sorting, since the records of
+/// a thread must not change places; so the pieces have to last, and one event must not have them all. The quota holds
+/// an event that has too many; the cost of what is gathered, length times age, says who is written when few are left.
 pub(super) struct Sorter {
     shared: Arc<Shared>,
-    slots: ByNumber<Slot>,
+    slots: ByNumber<Sorted>,
     /// Numbers of those with something to do.
     pub(super) hot: Vec<u32>,
     pub(super) memory: Memory,
@@ -133,13 +139,13 @@ impl Sorter {
 
     /// Takes over events that were opened; whether there were any.
     pub(super) fn adopt(&mut self) -> bool {
-        let new = self.shared.take_new();
+        let new = self.shared.orders.take_new();
         let any = !new.is_empty();
         for (event, writer) in new {
             let number = event.number();
             let gathered = Gathered::new(writer.align());
             let staged = Box::new(Staged::new(event, writer));
-            self.slots.insert(number, Slot { gathered, staged });
+            self.slots.insert(number, Sorted { gathered, staged });
         }
         any
     }
@@ -178,7 +184,7 @@ impl Sorter {
 
     /// Forgets an event; what was gathered and sealed for it is given up.
     pub(super) fn remove(&mut self, number: u32) -> Option<Box<Staged>> {
-        let Slot { gathered, staged } = self.slots.remove(&number)?;
+        let Sorted { gathered, staged } = self.slots.remove(&number)?;
         self.memory.sealed(gathered.pieces());
         Some(staged)
     }
@@ -227,7 +233,7 @@ impl Sorter {
     }
 
     /// Has the event with the most of a buffer take nothing for now, if that is much of it.
-    pub(super) fn hold_loudest(&self, hand: &Hand, crowd: &mut Crowd) {
+    pub(super) fn hold_loudest(&self, hand: &Unsorted, crowd: &mut Crowd) {
         let data = hand.buffer.data(HEADER + hand.buffer.valid() as usize);
         let records = Tagged::all(data, hand.at).map(|(number, record)| (number, record.len()));
         let loudest = crowd.loudest(records, |number| self.slots.contains_key(&number));
@@ -237,7 +243,7 @@ impl Sorter {
     }
 
     /// Sorts the records of a buffer; whether all of them.
-    pub(super) fn sort(&mut self, hand: &mut Hand) -> bool {
+    pub(super) fn sort(&mut self, hand: &mut Unsorted) -> bool {
         let end = HEADER + hand.buffer.valid() as usize;
         let data = hand.buffer.data(end);
         let (begun_at, shard) = (hand.at, hand.buffer.shard() as usize);
@@ -268,7 +274,7 @@ impl Sorter {
     #[inline]
     fn prefetch(&self, record: Option<(u32, &[u8])>) {
         if let Some((number, record)) = record
-            && let Some(Slot { gathered, .. }) = self.slots.get(&number)
+            && let Some(Sorted { gathered, .. }) = self.slots.get(&number)
         {
             gathered.prefetch(record.len());
         }
@@ -276,7 +282,7 @@ impl Sorter {
 
     #[inline]
     fn place(&mut self, number: u32, record: &[u8]) -> Placed {
-        if let Some(Slot { gathered, .. }) = self.slots.get_mut(&number)
+        if let Some(Sorted { gathered, .. }) = self.slots.get_mut(&number)
             && gathered.add(record)
         {
             return Placed::Done;
@@ -288,7 +294,7 @@ impl Sorter {
     #[cold]
     fn place_with_more(&mut self, number: u32, record: &[u8]) -> Placed {
         let Sorter { slots, memory, .. } = self;
-        let Some(Slot { gathered, staged }) = slots.get_mut(&number) else {
+        let Some(Sorted { gathered, staged }) = slots.get_mut(&number) else {
             return self.place_unknown(number, record);
         };
         let event = staged.event();
@@ -376,7 +382,7 @@ impl Sorter {
     fn seal_some(&mut self) {
         let now = self.memory.now();
         let gathered = self.slots.iter().filter(|(_, slot)| !slot.gathered.is_empty());
-        let cost = |(number, Slot { gathered, .. }): (&u32, &Slot)| {
+        let cost = |(number, Sorted { gathered, .. }): (&u32, &Sorted)| {
             let age = now - gathered.began() + 1;
             (u128::from(age) * gathered.filled() as u128, *number)
         };
@@ -399,7 +405,7 @@ impl Sorter {
     /// Has what is gathered for an event written.
     pub(super) fn seal(&mut self, number: u32) {
         let Sorter { slots, memory, .. } = self;
-        if let Some(Slot { gathered, staged }) = slots.get_mut(&number)
+        if let Some(Sorted { gathered, staged }) = slots.get_mut(&number)
             && !gathered.is_empty()
         {
             staged.seal(gathered, memory);

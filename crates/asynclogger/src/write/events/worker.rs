@@ -83,7 +83,7 @@ impl Worker {
 
     /// Takes over events that are new, and what was ordered of single events; whether there were new ones.
     fn take_orders(&mut self) -> bool {
-        if !self.shared.has_orders() {
+        if !self.shared.orders.is_any() {
             return false;
         }
         self.passes.take_orders(&self.shared);
@@ -153,7 +153,7 @@ impl Worker {
         sorting.has_sealed()
             || (!passes.is_armed() && sorting.has_active())
             || shared.shards.pool().waiters().has_deferred()
-            || shared.has_orders()
+            || shared.orders.is_any()
             || have_news(sorter)
             || passes.has_requests(shared, flushes.request(shared))
             || endings.has_something_to_do(shared, sorting, sorter)

@@ -46,7 +46,7 @@ impl Endings {
     }
 
     fn is_sorted(&self, shared: &Shared, sorting: &Sorting) -> bool {
-        !shared.has_orders() && sorting.is_over(self.is_abandoned)
+        !shared.orders.is_any() && sorting.is_over(self.is_abandoned)
     }
 
     /// Ends all events, and then the manager, if that is asked for; whether anything was done.

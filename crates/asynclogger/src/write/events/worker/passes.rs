@@ -37,8 +37,8 @@ pub(super) struct Passes {
 impl Passes {
     /// Takes over what was ordered of single events.
     pub(super) fn take_orders(&mut self, shared: &Shared) {
-        self.closes.append(&mut shared.take_closes());
-        self.events.append(&mut shared.take_flushes());
+        self.closes.append(&mut shared.orders.take_closes());
+        self.events.append(&mut shared.orders.take_flushes());
     }
 
     /// Begins the interval, if it has not begun and `is_needed` says that there is something in memory.

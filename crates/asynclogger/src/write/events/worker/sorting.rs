@@ -10,7 +10,7 @@ use crate::{
         events::{
             crowd::Crowd,
             shared::Shared,
-            sorter::{Hand, Sorter},
+            sorter::{Sorter, Unsorted},
         },
         swap::{HEADER, Shards},
     },
@@ -27,7 +27,7 @@ pub(super) struct Sorting {
     shards: Arc<Shards>,
     /// Of each shard, the generation that is sorted next.
     generations: Vec<u64>,
-    hand: Option<Hand>,
+    hand: Option<Unsorted>,
     crowd: Crowd,
 }
 
@@ -73,7 +73,7 @@ impl Sorting {
                 break;
             }
             stuck.is_over();
-            if let Some(Hand { buffer, .. }) = self.hand.take() {
+            if let Some(Unsorted { buffer, .. }) = self.hand.take() {
                 self.generations[buffer.shard() as usize] += 1;
                 buffer.give_back();
             }
@@ -83,10 +83,10 @@ impl Sorting {
         busy
     }
 
-    fn next_sealed(&self) -> Option<Hand> {
+    fn next_sealed(&self) -> Option<Unsorted> {
         let is_next = |shard, generation| self.is_next(shard, generation);
         let buffer = self.shards.pool().sealed().take_next(is_next)?;
-        Some(Hand { buffer, at: HEADER })
+        Some(Unsorted { buffer, at: HEADER })
     }
 
     fn is_next(&self, shard: u32, generation: u64) -> bool {
@@ -128,7 +128,7 @@ impl Sorting {
         for held in self.shards.copy_held() {
             if let Some(buffer) = held.copy {
                 // Once: there is nobody to wait for.
-                let _ = sorter.sort(&mut Hand { buffer, at: HEADER });
+                let _ = sorter.sort(&mut Unsorted { buffer, at: HEADER });
             }
         }
     }

@@ -17,7 +17,7 @@ pub(super) struct Chosen {
 }
 
 /// What is known of the names in a directory. Hashes of names, so that what was ever used costs little.
-pub(super) struct Places {
+pub(super) struct FileNames {
     directory: Arc<Directory>,
     /// From a name without upper and lower case to the one name that has its file.
     taken: HashMap<u64, u64>,
@@ -25,12 +25,12 @@ pub(super) struct Places {
     past: HashSet<u64>,
 }
 
-impl Places {
+impl FileNames {
     /// Looks through the directory once.
     ///
     /// # Errors
     /// Those of the system.
-    pub(super) fn read(directory: Arc<Directory>) -> Result<Places, Error> {
+    pub(super) fn read(directory: Arc<Directory>) -> Result<FileNames, Error> {
         let failed =
             |error| Error::io("cannot read the directory", error).at_path(directory.path());
         let (mut taken, mut past) = (HashMap::new(), HashSet::new());
@@ -46,7 +46,7 @@ impl Places {
             past.insert(fnv1a(base.as_bytes()));
             taken.entry(fnv1a(folded(base).as_bytes())).or_insert(fnv1a(base.as_bytes()));
         }
-        Ok(Places { directory, taken, past })
+        Ok(FileNames { directory, taken, past })
     }
 
     /// Chooses the name of an event's file: the same after every restart, since files say whose they are.
