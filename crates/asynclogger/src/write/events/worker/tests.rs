@@ -89,8 +89,9 @@ fn who_crowds_the_shared_buffers_is_refused_until_most_are_free() {
         }
         log(&quiet, b"before").expect("there is room");
         assert!(!noisy_event.is_held());
-        // Four are sorted in a round: five of eight are free then.
-        manager.round();
+        // Four are sorted at once: five of eight are free then.
+        manager.worker.take_orders();
+        manager.worker.sort();
         assert_eq!(sealed(&manager), 2);
         let drops = overflow == Overflow::Drop;
         assert_eq!((noisy_event.is_held(), quiet_event.is_held()), (drops, false));
@@ -99,7 +100,7 @@ fn who_crowds_the_shared_buffers_is_refused_until_most_are_free() {
         }
         log(&quiet, b"taken").expect("there is room");
         // The rest is sorted: seven are free.
-        manager.round();
+        manager.worker.sort();
         assert!(!noisy_event.is_held());
         log(&noisy, b"taken again").expect("there is room");
         manager.flush();
