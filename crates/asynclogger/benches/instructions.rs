@@ -4,7 +4,7 @@
 
 use std::{hint::black_box, path::Path};
 
-use asynclogger::{Config, EventLogger, Logger, LoggerManager, Reader};
+use asynclogger::{Config, EventLogger, Logger, LoggerManager, read::Reader};
 
 /// In one buffer, so that no swap is among them.
 const RECORDS: u64 = 20_000;

@@ -43,6 +43,7 @@ pub use crate::write::RecordWriter;
 /// A process that ends without `close` or drop (`exit`, `abort`, a signal) loses what is in the buffers:
 /// at most what was logged since the last flush.
 #[derive(Clone)]
+#[must_use]
 pub struct Logger {
     /// All that the hot path needs. Given up before the handle: when that is dropped for the last time, there are
     /// no callers any more.
@@ -102,12 +103,9 @@ impl Logger {
     /// writes this log; [`ErrorKind::NotAFile`] if the path is a directory, a link or a device;
     /// [`ErrorKind::DirectIo`] or [`ErrorKind::Engine`] if that was required and is not to be had; those
     /// of the system.
+    #[doc(alias = "New")]
     pub fn new(config: Config) -> Result<Logger, Error> {
-        let config = config.validate()?;
-        if config.retention.directory_total.is_some() {
-            let what = "Retention::directory_total is for a LoggerManager; a logger has max_total";
-            return Err(Error::new(ErrorKind::InvalidConfig, what).at_path(config.path()));
-        }
+        let config = config.for_logger()?;
         let id = new_session()?;
         let zone = Zone::of(&config.rotation)?;
         let capacity = config.shard_capacity();
@@ -147,6 +145,7 @@ impl Logger {
     }
 
     /// Logs a string. See [`log_bytes`](Logger::log_bytes).
+    #[doc(alias = "Log")]
     #[inline]
     pub fn log(&self, record: &str) {
         self.log_bytes(record.as_bytes());
@@ -155,6 +154,7 @@ impl Logger {
     /// Logs a record. What cannot be accepted is dropped and counted, by the overflow policy; the call
     /// itself does one atomic read-modify-write and a copy, and no allocation, system call or clock,
     /// except at the end of a buffer.
+    #[doc(alias = "LogBytes")]
     #[inline]
     pub fn log_bytes(&self, record: &[u8]) {
         // Refusals are counted.
@@ -222,7 +222,7 @@ impl Logger {
     ///
     /// # Errors
     /// The first error of an attempt that covers this call; the records stay in memory and are tried
-    /// again. [`ErrorKind::Forked`]; [`ErrorKind::Closed`] if a `close` did not succeed before.
+    /// again. [`ErrorKind::Forked`]; [`ErrorKind::WouldDeadlock`] inside a log call, of any logger, and in a callback.
     pub fn flush(&self) -> Result<(), Error> {
         self.flush_by(Gate::request, None)
     }
@@ -243,22 +243,29 @@ impl Logger {
     ///
     /// # Errors
     /// Not everything could be written yet: nothing is lost by that, and `close` can be called again.
+    #[doc(alias = "Close")]
     pub fn close(&self) -> Result<Stats, Error> {
         self.handle.closer.close()?;
         Ok(self.stats())
     }
 
     /// The counters, now.
+    #[doc(alias = "GetStatsSnapshot")]
+    #[must_use]
     pub fn stats(&self) -> Stats {
         self.session().stats()
     }
 
     /// How long flushes took.
+    #[doc(alias = "GetFlushMetrics")]
+    #[must_use]
     pub fn flush_metrics(&self) -> FlushMetrics {
         self.session().flush_metrics(self.of().shards.pool().sealed_count())
     }
 
     /// Each shard, now.
+    #[doc(alias = "GetShardStats")]
+    #[must_use]
     pub fn shard_stats(&self) -> Vec<ShardStats> {
         self.of().shards.stats()
     }
@@ -305,6 +312,7 @@ impl Logger {
     ///
     /// With [`Durability::None`](crate::Durability::None) no record is said to be durable any more after
     /// a barrier failed.
+    #[must_use]
     pub fn is_durable(&self, position: &Position) -> bool {
         self.session().is_durable(position)
     }
@@ -327,26 +335,31 @@ impl Logger {
     }
 
     /// How the logger is. Never waits, and can be asked from anywhere.
+    #[must_use]
     pub fn health(&self) -> Health {
         self.session().health()
     }
 
-    /// The last error of writing, if there ever was one.
+    /// The last error of writing, if there ever was one; [`ErrorKind::Forked`] in a forked child.
+    #[must_use]
     pub fn last_error(&self) -> Option<Error> {
-        self.session().last_error()
+        self.handle.closer.not_forked().err().or_else(|| self.session().last_error())
     }
 
     /// What was found at the path when the log was opened.
+    #[must_use]
     pub fn opened(&self) -> &Opened {
         &self.handle.opened
     }
 
     /// The longest record that is accepted, in bytes.
+    #[must_use]
     pub fn max_record(&self) -> usize {
         self.ingest.max_record()
     }
 
     /// The path of the active file.
+    #[must_use]
     pub fn path(&self) -> &Path {
         self.of().config.path()
     }

@@ -45,7 +45,7 @@ struct Opening {
 impl Inner {
     pub(super) fn new(config: Config) -> Result<Inner, Error> {
         let Setup { callers, shared, opener, archivist, shares, max_open } =
-            set_up(config.validate()?)?;
+            set_up(config.for_manager()?)?;
         let flusher = start_flusher(shared.clone(), shares, max_open)?;
         let opening = Mutex::new(Opening { opener: Some(opener), is_over: false });
         let closer = Closer::new(AllEvents { shared, opening }, flusher, archivist);
@@ -107,6 +107,10 @@ impl Inner {
             let inside = local.enter();
             if inside.is_nested() {
                 return None;
+            }
+            if self.shared().shards.is_forked() {
+                // Before any lock, which a thread of the parent's may have held.
+                return Some(Err(ErrorKind::Closed));
             }
             let is_over = self.shared().gate.ending() != Ending::Open;
             if is_over || self.shared().is_closing(name) {
@@ -341,7 +345,7 @@ impl Closing for AllEvents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{LogDir, write::Sleep};
+    use crate::{read::LogDir, write::Sleep};
 
     fn log(handle: &EventHandle, record: &[u8]) {
         handle.append(record.len(), |room| room.copy_from_slice(record)).expect("accepted");

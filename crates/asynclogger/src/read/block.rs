@@ -1,6 +1,6 @@
 //! One block in memory: which of its chunks are good, which records they hold, how these are numbered.
 
-use std::ops::Range;
+use std::{ops::Range, time::SystemTime};
 
 use crate::format::{BlockInfo, CHUNK, ChunkEntry, RECORD_HEADER, SHARD_HEADER, record::Records};
 
@@ -16,7 +16,8 @@ pub(super) struct BlockMeta {
     pub(super) session: u64,
     pub(super) sequence: u64,
     pub(super) generation: u64,
-    pub(super) time: i64,
+    /// When it was sealed; files of the original do not say.
+    pub(super) time: Option<SystemTime>,
     pub(super) shard: u32,
 }
 

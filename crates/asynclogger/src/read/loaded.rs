@@ -7,7 +7,9 @@ use super::{
 };
 use crate::{
     Error,
-    format::{BlockInfo, CHUNK, ChunkEntry, RECORD_HEADER, checksum::crc32c},
+    format::{
+        BlockInfo, CHUNK, ChunkEntry, RECORD_HEADER, checksum::crc32c, time::from_nanoseconds,
+    },
 };
 
 /// How much is read and then summed while it is in the cache.
@@ -73,7 +75,7 @@ impl Loaded {
             session: part.prefix.session,
             sequence: info.sequence,
             generation: info.generation,
-            time: part.prefix.time,
+            time: Some(from_nanoseconds(part.prefix.time)),
             shard: info.shard,
         };
         self.runs = runs;

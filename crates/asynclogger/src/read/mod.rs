@@ -11,7 +11,7 @@
 //! ```
 //! # fn main() -> Result<(), asynclogger::Error> {
 //! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v1.log");
-//! let mut reader = asynclogger::Reader::open(path)?;
+//! let mut reader = asynclogger::read::Reader::open(path)?;
 //! while let Some(record) = reader.next_record()? {
 //!     println!("{:?}: {} bytes", record.position(), record.bytes().len());
 //! }

@@ -1,6 +1,6 @@
 //! The reader of one file.
 
-use std::path::Path;
+use std::{path::Path, time::SystemTime};
 
 #[cfg(feature = "zstd")]
 use super::{
@@ -10,10 +10,11 @@ use super::{
 use super::{
     history::History,
     loaded::{Cursor, Loaded},
+    log_dir::LogDir,
     native::{Native, Step},
     original::{self, Original},
     place::{Place, later_version, look},
-    records::{Block, IntoRecords, Record},
+    records::{Block, IntoRecords, OwnedRecord, Record},
     report::{DamageKind, Format, Layout, Report},
     resync::Search,
     selection::Selection,
@@ -21,29 +22,44 @@ use super::{
 };
 use crate::{
     Error, ErrorKind,
-    format::{VERSION, metadata},
+    format::{VERSION, metadata, time::to_nanoseconds},
 };
 
 /// A file that shows no sign of ours in so many bytes may be one of the original.
 const SIGN_WITHIN: u64 = 1 << 20;
 
-/// How a file is to be read.
+/// How a file, or a log with all its segments, is to be read.
+///
+/// ```
+/// # fn main() -> Result<(), asynclogger::Error> {
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v1.log");
+/// use asynclogger::read::ReadOptions;
+/// use std::time::{Duration, SystemTime};
+///
+/// let an_hour_ago = SystemTime::now() - Duration::from_secs(3600);
+/// let mut log = ReadOptions::new().since(an_hour_ago).open_log(path)?;
+/// while let Some(record) = log.next_record()? {
+///     println!("{:?}: {} bytes", record.time(), record.bytes().len());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
 pub struct ReadOptions {
-    layout: Layout,
-    follow: bool,
-    selection: Selection,
+    pub(super) layout: Layout,
+    pub(super) follow: bool,
+    pub(super) selection: Selection,
 }
 
 impl ReadOptions {
-    /// The defaults: everything is found out from the file.
+    /// The defaults: all records, as far as they are written now, by the layout that the file itself shows.
     pub fn new() -> ReadOptions {
         ReadOptions::default()
     }
 
     /// Reads the file by this rule of the original's files, whatever it is: without checksums, numbers and
     /// exact losses. `Layout::Auto`, the default, does that only with files of the original.
-    #[must_use]
     pub fn layout(mut self, layout: Layout) -> ReadOptions {
         self.layout = layout;
         self
@@ -53,27 +69,28 @@ impl ReadOptions {
     /// flight, which may finish in any order, so that for a moment there is a hole before the last block.
     /// Who follows gets `None` at a hole near the end and finds it filled at a later call; a hole that stays
     /// is passed over once 256 MiB, an end or a start of a session are behind it.
-    #[must_use]
+    ///
+    /// To follow a [`LogDir`] over a rotation, call [`refresh`](LogDir::refresh) when there is no further record.
     pub fn follow(mut self, follow: bool) -> ReadOptions {
         self.follow = follow;
         self
     }
 
-    /// Asks for the blocks only that were sealed at this time or later, in nanoseconds since
-    /// 1970-01-01T00:00:00Z. Records have no time of their own: a block holds what was logged before it was
+    /// Asks for the blocks only that were sealed at this time or later. Records have no time of their own: a block holds what was logged before it was
     /// sealed, for the flush interval of its logger or less. Other blocks are passed over by their heads,
     /// unread and unchecked, and counted in [`Report::skipped_blocks`]. Files of the original have no times:
     /// all of them is read.
-    #[must_use]
-    pub fn since(mut self, time: i64) -> ReadOptions {
-        self.selection.since = Some(time);
+    ///
+    /// Segments at the beginning of a [`LogDir`] whose end says that all of them is older are not read at all.
+    pub fn since(mut self, time: SystemTime) -> ReadOptions {
+        self.selection.since = Some(to_nanoseconds(time));
         self
     }
 
-    /// Asks for the blocks only that were sealed before this time; see [`since`](ReadOptions::since).
-    #[must_use]
-    pub fn until(mut self, time: i64) -> ReadOptions {
-        self.selection.until = Some(time);
+    /// Asks for the blocks only that were sealed before this time; see [`since`](ReadOptions::since). The
+    /// reading of a [`LogDir`] ends at the first segment that was begun at this time or later.
+    pub fn until(mut self, time: SystemTime) -> ReadOptions {
+        self.selection.until = Some(to_nanoseconds(time));
         self
     }
 
@@ -83,10 +100,25 @@ impl ReadOptions {
     ///
     /// `NotAFile`, `NotALog`, `UnsupportedVersion`, `MissingFeature` or `Io`. An empty file is an empty log.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Reader, Error> {
-        let mut reader = Reader::new(Source::open(path.as_ref())?, self.layout)?;
-        reader.set_follow(self.follow);
-        reader.set_selection(self.selection);
-        Ok(reader)
+        Reader::with(Source::open(path.as_ref())?, &self)
+    }
+
+    /// Opens the log that the file at `path` is a segment of; see [`LogDir::open`].
+    ///
+    /// # Errors
+    ///
+    /// As [`LogDir::open`].
+    pub fn open_log(self, path: impl AsRef<Path>) -> Result<LogDir, Error> {
+        LogDir::open_with(path.as_ref(), self)
+    }
+
+    /// Opens all logs of a directory; see [`LogDir::scan`].
+    ///
+    /// # Errors
+    ///
+    /// As [`LogDir::scan`].
+    pub fn scan(self, dir: impl AsRef<Path>) -> Result<Vec<LogDir>, Error> {
+        LogDir::scan_with(dir.as_ref(), self)
     }
 }
 
@@ -95,6 +127,7 @@ impl ReadOptions {
 /// The file may be read while it is written. After the end (`None`) a later call looks whether the file has
 /// grown, and goes on if so.
 #[derive(Debug)]
+#[must_use]
 pub struct Reader {
     pub(super) source: Source,
     walk: Walk,
@@ -127,6 +160,13 @@ impl Reader {
     /// `NotALog` or `UnsupportedVersion`.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Reader, Error> {
         Reader::new(Source::from_bytes(bytes), Layout::Auto)
+    }
+
+    pub(super) fn with(source: Source, options: &ReadOptions) -> Result<Reader, Error> {
+        let mut reader = Reader::new(source, options.layout)?;
+        reader.set_follow(options.follow);
+        reader.set_selection(options.selection);
+        Ok(reader)
     }
 
     pub(super) fn new(mut source: Source, layout: Layout) -> Result<Reader, Error> {
@@ -188,11 +228,6 @@ impl Reader {
         }
         self.cursor.pass(&self.loaded.runs);
         Ok(Some(Block::new(&self.loaded)))
-    }
-
-    /// All records from here on, each with its own memory.
-    pub fn into_records(self) -> IntoRecords {
-        IntoRecords { reader: self }
     }
 
     /// What was found so far; of the whole file once the end was met. A block counts as soon as the first
@@ -374,6 +409,16 @@ impl Reader {
             Walk::Original(original) => original.grow(len),
         }
         Ok(true)
+    }
+}
+
+/// The records from here on, each with its own memory.
+impl IntoIterator for Reader {
+    type Item = Result<OwnedRecord, Error>;
+    type IntoIter = IntoRecords;
+
+    fn into_iter(self) -> IntoRecords {
+        IntoRecords { reader: self }
     }
 }
 

@@ -3,12 +3,14 @@
 
 mod accounting;
 mod archiving;
+mod auto_traits;
 mod bad_input;
 mod config;
 mod durability;
 mod failing_disk;
 mod files;
 mod filesystems;
+mod forked;
 mod format;
 mod frozen;
 mod full_disk;
@@ -26,6 +28,7 @@ mod rotation;
 mod seed_readers;
 mod stress;
 mod support;
+mod surroundings;
 
 #[global_allocator]
 static ALLOCATOR: support::CountingAllocator = support::CountingAllocator;

@@ -19,7 +19,8 @@ use std::{
 };
 
 use asynclogger::{
-    Config, Error, ErrorKind, Health, LogDir, Logger, Overflow, Stats, read::Ending,
+    Config, Error, ErrorKind, Health, Logger, Overflow, Stats,
+    read::{Ending, LogDir},
 };
 
 use crate::{

@@ -1,6 +1,6 @@
 //! What every file has to come to, whatever its bytes are.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::SystemTime};
 
 use super::super::{DamageKind, Reader, Report};
 use crate::{
@@ -16,7 +16,7 @@ pub(super) struct Delivered {
     /// Where its length stands, and where it ends.
     pub(super) at: usize,
     pub(super) end: usize,
-    pub(super) time: i64,
+    pub(super) time: Option<SystemTime>,
 }
 
 impl Delivered {

@@ -30,6 +30,7 @@ fn read(bytes: Vec<u8>) -> Result<(Reader, Vec<Vec<u8>>), Error> {
     let mut records = Vec::new();
     while let Some(record) = reader.next_record()? {
         assert_eq!(record.position().number(), records.len() as u64);
+        assert_eq!(record.time(), None);
         records.push(record.bytes().to_vec());
     }
     Ok((reader, records))
@@ -160,6 +161,7 @@ fn a_growing_file_is_followed() -> Result<(), Error> {
             reader.source.append(piece);
             while let Some(record) = reader.next_record()? {
                 assert_eq!(record.position().number(), records.len() as u64);
+                assert_eq!(record.time(), None);
                 records.push(record.bytes().to_vec());
             }
         }

@@ -14,7 +14,7 @@ use std::{
 use crate::{
     Error, ErrorKind,
     format::{LogId, MAX_ALIGN, MIN_ALIGN, Metadata, Prefix, metadata},
-    io::Directory,
+    io::{Directory, open_to_read, read_dir},
 };
 
 const SUFFIX: &str = ".log";
@@ -222,7 +222,7 @@ pub(crate) fn inspect(path: &Path) -> Result<Existing, Error> {
         };
         return Err(Error::new(ErrorKind::NotAFile, what).at_path(path));
     }
-    let file = File::open(path).map_err(failed)?;
+    let file = open_to_read(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
     if size == 0 {
         return Ok(Existing::Empty);
@@ -264,7 +264,7 @@ pub(super) fn start_and_name(file: &File) -> io::Result<Option<(Prefix, Vec<u8>)
 pub(in crate::write) fn name_in(path: &Path) -> Option<Vec<u8>> {
     // Not through a link, and not into a pipe.
     fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
-    let file = File::open(path).ok()?;
+    let file = open_to_read(path).ok()?;
     start_and_name(&file).ok()?.map(|(_, name)| name)
 }
 
@@ -443,7 +443,7 @@ pub(crate) fn discard_prepared(directory: &Directory, name: &LogName) -> Result<
     };
     if is_file {
         let failed = |error| Error::io("cannot look at the file", error).at_path(&path);
-        let file = File::open(&path).map_err(failed)?;
+        let file = open_to_read(&path).map_err(failed)?;
         let len = file.metadata().map_err(failed)?.len();
         let only_a_start = match read_start(&file).map_err(failed)? {
             Ok((start, _)) => len <= u64::from(start.align),
@@ -462,12 +462,12 @@ pub(crate) fn discard_prepared(directory: &Directory, name: &LogName) -> Result<
 /// Of several logs that had this name, the one written last.
 pub(crate) fn last_archived(directory: &Directory, name: &LogName) -> Option<Lineage> {
     // A file that cannot be read takes no part; that is no reason not to log.
-    let entries = fs::read_dir(directory.path()).ok()?;
+    let entries = read_dir(directory.path()).ok()?;
     let starts = entries.filter_map(|entry| {
         let entry = entry.ok()?;
         let form = name.archived_form(&entry.file_name())?;
         entry.file_type().ok().filter(fs::FileType::is_file)?;
-        archived_start(&File::open(entry.path()).ok()?, form).ok()?
+        archived_start(&open_to_read(&entry.path()).ok()?, form).ok()?
     });
     let last = starts.max_by_key(|prefix| (prefix.time, prefix.segment))?;
     Some(lineage(&last))
@@ -477,7 +477,7 @@ pub(crate) fn last_archived(directory: &Directory, name: &LogName) -> Option<Lin
 /// none, or none that says so.
 pub(in crate::write) fn last_archived_name(directory: &Directory, path: &Path) -> Option<Vec<u8>> {
     let name = LogName::of(path).ok()?;
-    let entries = fs::read_dir(directory.path()).ok()?;
+    let entries = read_dir(directory.path()).ok()?;
     let archived = entries.filter_map(|entry| {
         let entry = entry.ok()?;
         let form = name.archived_form(&entry.file_name())?;

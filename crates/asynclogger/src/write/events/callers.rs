@@ -81,7 +81,11 @@ impl Callers {
 
     /// Does something with an open event; `None`: it is not open.
     pub(crate) fn with<T>(&self, name: &str, use_it: impl FnOnce(&Arc<Event>) -> T) -> Option<T> {
+        let entry = self.names.find(name)?;
+        if self.ingest.shards().is_forked() {
+            return entry.with_in_child(use_it);
+        }
         let may_wait = Local::with(|local| self.ingest.may_wait(&local.enter()));
-        self.names.find(name)?.with(may_wait, use_it)
+        entry.with(may_wait, use_it)
     }
 }

@@ -2,12 +2,16 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs,
     path::Path,
 };
 
 use super::name::{EventName, archived_base, fnv1a, folded};
-use crate::{Error, ErrorKind, io::Directory, sync::Arc, write::archive::names};
+use crate::{
+    Error, ErrorKind,
+    io::{Directory, read_dir},
+    sync::Arc,
+    write::archive::names,
+};
 
 /// A name for a file, without `.log`.
 pub(super) struct Chosen {
@@ -34,7 +38,7 @@ impl FileNames {
         let failed =
             |error| Error::io("cannot read the directory", error).at_path(directory.path());
         let (mut taken, mut past) = (HashMap::new(), HashSet::new());
-        for entry in fs::read_dir(directory.path()).map_err(failed)? {
+        for entry in read_dir(directory.path()).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
             let Some(name) = name.to_str() else { continue };
             let plain = name.strip_suffix(".zst").unwrap_or(name);

@@ -95,10 +95,12 @@ impl EventHandle {
     fn wait_while_held(&self) -> bool {
         Local::with(|local| {
             let inside = local.enter();
+            let ingest = self.callers.ingest();
             let deadline = match self.callers.overflow() {
-                _ if !self.event.is_held() => return true,
+                // Nobody will let it go in a forked child, whose shards are closed.
+                _ if !self.event.is_held() || ingest.shards().is_forked() => return true,
                 Overflow::Drop => return false,
-                _ if !self.callers.ingest().may_wait(&inside) => return false,
+                _ if !ingest.may_wait(&inside) => return false,
                 Overflow::Block => None,
                 Overflow::BlockFor(timeout) => Instant::now().checked_add(timeout),
             };

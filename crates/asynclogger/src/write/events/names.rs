@@ -193,6 +193,11 @@ impl Name {
         Some(use_it(&event))
     }
 
+    /// The same in a forked child, where nobody gives a lock back that a thread of the parent held.
+    pub(super) fn with_in_child<T>(&self, use_it: impl FnOnce(&Arc<Event>) -> T) -> Option<T> {
+        self.event.try_lock().ok()?.as_ref().map(use_it)
+    }
+
     /// Runs `call`, which must not wait, within the lock; `None`: this call interrupted this thread there.
     fn with_lock<T>(&self, call: impl FnOnce(&mut Option<Arc<Event>>) -> T) -> Option<T> {
         if IS_LOCKED.with(Cell::get) {

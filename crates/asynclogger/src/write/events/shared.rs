@@ -89,6 +89,10 @@ impl Shared {
 
     /// All open events, by name; those of a manager that is closed, too.
     pub(crate) fn all(&self) -> Vec<Arc<Event>> {
+        if self.shards.is_forked() {
+            // A thread of the parent's may have held the lock.
+            return Vec::new();
+        }
         lock(&self.state).open.values().cloned().collect()
     }
 
@@ -145,7 +149,9 @@ impl Shared {
 
     /// Whether a record of an event is known to be durable.
     pub(crate) fn is_durable(&self, event: &Event, position: &Position) -> bool {
+        // A forked child must not lock what a thread of its parent may have held.
         event.session().is_ours(position)
+            && !self.shards.is_forked()
             && (self.durable.cover(position) || event.durable().cover(position))
             && !self.sorted_out.may_have(position)
             && !event.is_closed_in_doubt()
@@ -192,7 +198,10 @@ impl Shared {
     pub(crate) fn sums(&self) -> Sums {
         // In this order: then neither what was written nor what was refused later is more than what was
         // accepted.
-        let state = lock(&self.state);
+        let held = (!self.shards.is_forked()).then(|| lock(&self.state));
+        // A forked child must not lock what a thread of its parent may have held.
+        let of_child = State::default();
+        let state = held.as_deref().unwrap_or(&of_child);
         let unplaced = &self.unplaced;
         let sorted_out = unplaced.sorted_out();
         let mut sums = state.past.clone();
@@ -202,13 +211,13 @@ impl Shared {
         sums.events = state.open.len();
         let first = state.open.values().next();
         let io = first.map_or(state.io, |event| event.session().io());
-        drop(state);
+        drop(held);
         let Sums { stats, metrics, .. } = &mut sums;
-        (stats.direct, stats.engine) = io;
+        (stats.io_mode, stats.engine) = io;
         stats.dropped.closed += unplaced.closed();
         stats.dropped_logs = stats.dropped.total();
         // Those that are not sorted yet, too.
-        stats.accepted = self.shards.accepted() - sorted_out;
+        stats.accepted = self.shards.accepted().saturating_sub(sorted_out);
         stats.pending = stats.accepted.saturating_sub(stats.written + stats.lost);
         stats.total_logs = stats.accepted + stats.dropped_logs;
         let flushes = u32::try_from(metrics.total_flushes).unwrap_or(u32::MAX);

@@ -8,7 +8,7 @@ use std::{
 use super::thread::FlusherThread;
 use crate::{
     Error, ErrorKind, Stats,
-    sync::{Arc, Mutex, PoisonError, lock},
+    sync::{Arc, Mutex, lock},
     write::{
         archive::Archivist,
         common::{Ending, Gate, Local},
@@ -190,9 +190,11 @@ impl<C: Closing> Closer<C> {
             if bytes_now != bytes {
                 (bytes, since) = (bytes_now, Instant::now());
             } else if errors > errors_before && since.elapsed() >= timeout {
-                let why = failure().map(|error| error.to_string());
-                let why = why.as_deref().unwrap_or("writing fails");
-                return Err(self.not_closed(ErrorKind::Io, &stats(), why));
+                let error = self.not_closed(ErrorKind::Io, &stats(), "writing fails");
+                return Err(match failure() {
+                    Some(failure) => error.caused_by(failure),
+                    None => error,
+                });
             } else if since.elapsed() >= timeout.max(STALL) {
                 let why = "the device does not answer";
                 return Err(self.not_closed(ErrorKind::Timeout, &stats(), why));
@@ -226,10 +228,7 @@ impl<C: Closing> Closer<C> {
 impl<C: Closing> Drop for Closer<C> {
     fn drop(&mut self) {
         if self.of.shards().is_forked() {
-            // The thread is the parent's alone. The buffers are not mapped here, and something else may
-            // be by now, so they must not be unmapped.
-            self.flusher.get_mut().unwrap_or_else(PoisonError::into_inner).forget();
-            std::mem::forget(self.archivist.clone());
+            // There is nothing to close. Each part knows by itself that it is the parent's.
             return;
         }
         // Within a log call of another logger this waits, too: there is no other time for it.

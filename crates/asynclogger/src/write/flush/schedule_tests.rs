@@ -163,7 +163,7 @@ type At = (u64, u32, u64);
 type Records = BTreeMap<At, Vec<u8>>;
 
 /// What the files say: read by the library's own reader, from bytes alone.
-fn read(images: Vec<Vec<u8>>) -> (Records, Vec<crate::Report>, crate::read::Loss) {
+fn read(images: Vec<Vec<u8>>) -> (Records, Vec<crate::read::Report>, crate::read::Loss) {
     let (records, reports, lost) = read_segments(images);
     let mut found = Records::new();
     for (at, bytes) in records {

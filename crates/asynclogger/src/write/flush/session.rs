@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::intake::Intake;
 use crate::{
     Dropped, EngineKind, Error, ErrorCounts, FlushMetrics, Health, IoMode, Position, Stats,
+    mem::Process,
     sync::{Arc, AtomicBool, Ordering},
     write::{
         common::{Gate, Progress},
@@ -19,6 +20,7 @@ pub(crate) struct Session {
     gate: Gate,
     progress: Progress,
     bell: Arc<Bell>,
+    maker: Process,
     /// Somebody made room on a full disk.
     room: AtomicBool,
 }
@@ -40,6 +42,7 @@ impl Session {
             progress: Progress::new(intake.shards()),
             intake,
             bell,
+            maker: Process::current(),
             room: AtomicBool::new(false),
         }
     }
@@ -118,7 +121,12 @@ impl Session {
     }
 
     pub(crate) fn health(&self) -> Health {
-        self.progress.health()
+        if self.is_forked() { Health::Forked } else { self.progress.health() }
+    }
+
+    /// Whether this process is a forked child of the one that opened it.
+    pub(crate) fn is_forked(&self) -> bool {
+        !self.maker.is_current()
     }
 
     /// How blocks reach the file, now.
@@ -145,7 +153,7 @@ impl Session {
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         self.add_to(&mut stats);
-        (stats.direct, stats.engine) = self.io();
+        (stats.io_mode, stats.engine) = self.io();
         stats
     }
 

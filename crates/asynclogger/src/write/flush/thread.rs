@@ -113,11 +113,6 @@ impl FlusherThread {
         self.bell.ring(Sleep::Timed);
         self.thread.end(wait);
     }
-
-    /// Forgets the thread: this is a forked child, which does not have it.
-    pub(crate) fn forget(&mut self) {
-        self.thread.forget();
-    }
 }
 
 /// Rounds until the last one.

@@ -6,17 +6,17 @@ use std::{marker::PhantomData, ptr::NonNull};
 
 #[cfg(loom)]
 use crate::sync::Watch;
-use crate::sync::{AtomicU32, Ordering};
+use crate::{
+    mem::prefetch,
+    sync::{AtomicU32, Ordering},
+};
 
 /// The header in front of the records.
 pub(in crate::write) const HEADER: usize = 8;
 pub(super) const VALID_AT: usize = 4;
-const LINE: usize = 64;
 /// How far ahead of the tail lines are fetched for writing: far enough that they have arrived when the
 /// tail gets there, near enough that they have not been evicted again.
 const PREFETCH_AHEAD: usize = 3 * 1024;
-/// Longer records need no help: the hardware sees a stream.
-const PREFETCH_LINES: usize = 8;
 
 /// The place of a buffer in memory.
 ///
@@ -163,16 +163,6 @@ impl Buffer<'_> {
     /// Fetches the lines ahead that the next record of about `len` bytes will be written to.
     #[inline]
     pub(super) fn prefetch(&self, tail: usize, len: usize) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-            let ahead = self.data.as_ptr().wrapping_add(tail + PREFETCH_AHEAD);
-            for line in 0..(len / LINE + 1).min(PREFETCH_LINES) {
-                // SAFETY: a prefetch has no effect on memory, whatever the address.
-                unsafe { _mm_prefetch::<_MM_HINT_ET0>(ahead.wrapping_add(line * LINE).cast()) };
-            }
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (tail, len, LINE, PREFETCH_AHEAD, PREFETCH_LINES);
+        prefetch(self.data.as_ptr().wrapping_add(tail + PREFETCH_AHEAD), len);
     }
 }

@@ -46,7 +46,7 @@ impl<'a> Claim<'a> {
     /// Appends a record for which there have to be `room` bytes, releases the shard and returns the record's
     /// number. `fill` writes to them and says with how many of them the record ends: none, and there is none.
     /// Without room for it, gives claim and `fill` back.
-    #[inline]
+    #[inline(always)]
     pub(super) fn append<F>(self, room: usize, fill: F) -> Result<Option<u64>, (Claim<'a>, F)>
     where
         F: FnOnce(&mut [u8]) -> usize,
@@ -64,7 +64,7 @@ impl<'a> Claim<'a> {
         self.append_up_to(capacity, room, fill)
     }
 
-    #[inline]
+    #[inline(always)]
     fn append_up_to<F>(
         self,
         limit: usize,

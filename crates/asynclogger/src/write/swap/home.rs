@@ -11,6 +11,7 @@
 use std::cell::RefCell;
 
 use crate::{
+    mem::Process,
     sync::{Arc, Mutex, Weak, lock, thread_local},
     write::common::{Inside, Local},
 };
@@ -68,17 +69,17 @@ impl Drop for Taken {
 pub(crate) struct Slots {
     taken: Mutex<Vec<u64>>,
     /// A forked child must not lock what another thread of its parent may have held.
-    process: u32,
+    maker: Process,
 }
 
 impl Slots {
     pub(crate) fn new() -> Slots {
-        Slots { taken: Mutex::new(Vec::new()), process: std::process::id() }
+        Slots { taken: Mutex::new(Vec::new()), maker: Process::current() }
     }
 
     /// The lowest free slot; 0, not taken, in a forked child.
     fn take(&self) -> u32 {
-        if std::process::id() != self.process {
+        if !self.maker.is_current() {
             return 0;
         }
         let mut taken = lock(&self.taken);
@@ -94,7 +95,7 @@ impl Slots {
     }
 
     fn give_back(&self, slot: u32) {
-        if std::process::id() != self.process {
+        if !self.maker.is_current() {
             return;
         }
         if let Some(word) = lock(&self.taken).get_mut((slot / u64::BITS) as usize) {

@@ -119,9 +119,23 @@ impl Ingest {
             let mut writer = RecordWriter::new(rest);
             Local::with(|local| local.encode(self.id, is_callers, || encode(&mut writer)));
             wanted = writer.wanted();
-            if wanted == 0 || wanted > max { 0 } else { N + wanted }
+            // An encoder is not ours: it may have forked. The child comes back from it, too, with the claim.
+            let is_over = wanted == 0 || wanted > max || self.shards.is_forked();
+            if is_over { 0 } else { N + wanted }
         })?;
-        appended.ok_or_else(|| self.refuse_length(wanted, max))
+        appended.ok_or_else(|| self.refuse_encoded(wanted, max))
+    }
+
+    /// An encoder wrote nothing, or too much; or this is the child of a fork that it made.
+    #[cold]
+    fn refuse_encoded(&self, wanted: usize, max: usize) -> LogError {
+        if !self.shards.is_forked() {
+            return self.refuse_length(wanted, max);
+        }
+        // The end of its claim has opened the shard here: now it is closed like all others.
+        self.shards.close_in_child();
+        self.shards.count_drop(0, Reason::Closed);
+        LogError::Closed
     }
 
     /// Appends a record for which there have to be `room` bytes. `fill`, which runs while the shard is claimed,
@@ -129,7 +143,7 @@ impl Ingest {
     ///
     /// # Errors
     /// Refused, and counted.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn append_some(
         &self,
         room: usize,
@@ -290,6 +304,10 @@ impl Ingest {
     }
 
     fn pass_room_on(&self, inside: &Inside<'_>, shard: usize) {
+        if self.shards.is_forked() {
+            // Nobody waits here, and a thread of the parent's may have held the lock.
+            return;
+        }
         if !inside.may_wait(self.id) {
             self.shards.pool().waiters().defer();
             self.shards.bell().ring(Sleep::Timed);

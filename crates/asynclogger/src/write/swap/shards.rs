@@ -186,6 +186,13 @@ impl Shards {
         }
     }
 
+    /// Closes all shards in a forked child, which has nobody to wake.
+    pub(super) fn close_in_child(&self) {
+        (0..self.len()).for_each(|number| {
+            self.seal_and_close(number);
+        });
+    }
+
     /// Closes all shards, and wakes who waits for a buffer of them; how many are still claimed at `deadline`.
     pub(crate) fn close(&self, deadline: Instant) -> usize {
         let mut claimed: Vec<usize> = (0..self.len()).collect();

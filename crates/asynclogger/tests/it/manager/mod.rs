@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use asynclogger::{Config, LoggerManager, Reader};
+use asynclogger::{Config, LoggerManager, read::Reader};
 use tempfile::TempDir;
 
 pub fn config(directory: &TempDir) -> Config {

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use asynclogger::{ErrorKind, LoggerManager, ManagerStats, Overflow, verify};
+use asynclogger::{ErrorKind, LoggerManager, ManagerStats, Overflow, read::verify};
 use tempfile::TempDir;
 
 use super::{config, file, logs_in, records};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use asynclogger::{LogDir, Logger, Rotation};
+use asynclogger::{Logger, Rotation, read::LogDir};
 
 use super::{LONG, Whole, archived, files, is_archived_name, small};
 use crate::{

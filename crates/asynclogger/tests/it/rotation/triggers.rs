@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use asynclogger::{Durability, Engine, Opened, Rotation, read::Ending, verify};
+use asynclogger::{
+    Durability, Engine, Opened, Rotation,
+    read::{Ending, verify},
+};
 
 use super::{
     LEAST_SIZE, SHORT, THREADS, Whole, active_segment, archived, assert_undisturbed, files,

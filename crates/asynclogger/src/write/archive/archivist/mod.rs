@@ -29,8 +29,12 @@ use super::names::Lineage;
 use crate::{
     Error,
     io::yield_to_all_others,
-    sync::{Arc, Mutex, lock, thread::JoinHandle, thread_local},
-    write::common::{Local, own_thread},
+    mem::Process,
+    sync::{Arc, Mutex, lock, thread_local},
+    write::common::{
+        Local,
+        own_thread::{self, OwnThread},
+    },
 };
 
 pub(crate) use self::{settings::ArchiveSettings, whole::WholeDirectory};
@@ -56,12 +60,17 @@ pub(crate) type RoomMade = Box<dyn FnOnce(bool) + Send>;
 /// A handle to the archivist. The thread begins with the first work that there is for it.
 pub(crate) struct Archivist {
     queue: Arc<Queue>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<OwnThread>>,
+    maker: Process,
 }
 
 impl Archivist {
     pub(crate) fn new() -> Archivist {
-        Archivist { queue: Arc::new(Queue::new()), thread: Mutex::new(None) }
+        Archivist {
+            queue: Arc::new(Queue::new()),
+            thread: Mutex::new(None),
+            maker: Process::current(),
+        }
     }
 
     /// Hands an archived segment over. Never waits for work that is being done.
@@ -115,7 +124,7 @@ impl Archivist {
     /// On the archivist's own thread, in a callback, this waits for nothing.
     pub(crate) fn stop(&self, deadline: Option<Instant>) -> bool {
         self.queue.stop(deadline);
-        let Some(thread) = lock(&self.thread).take() else {
+        let Some(mut thread) = lock(&self.thread).take() else {
             return true;
         };
         let is_own = WORKS_OFF.with(Cell::get) == self.queue.address();
@@ -123,8 +132,7 @@ impl Archivist {
             // It ends by itself.
             return false;
         }
-        // Its panic would be a bug; there is nothing to hand it to.
-        let _ = thread.join();
+        thread.end(true);
         true
     }
 
@@ -148,13 +156,16 @@ impl Archivist {
 }
 
 impl Drop for Archivist {
-    /// Without `stop` before it, everything is done, and nobody waits for that.
+    /// Without `stop` before it, everything is done, and nobody waits for that. A forked child has no thread to
+    /// tell, and must not lock what that may have held.
     fn drop(&mut self) {
-        self.queue.close();
+        if self.maker.is_current() {
+            self.queue.close();
+        }
     }
 }
 
-fn start(queue: Arc<Queue>) -> Result<JoinHandle<()>, Error> {
+fn start(queue: Arc<Queue>) -> Result<OwnThread, Error> {
     let run = move || {
         yield_to_all_others();
         WORKS_OFF.with(|place| place.set(queue.address()));

@@ -5,7 +5,6 @@ use std::{
     ffi::{OsStr, OsString},
     fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
-    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use super::{
@@ -17,6 +16,7 @@ use super::{
 };
 use crate::{
     Archived, Compression, Error, ErrorKind,
+    format::time::from_nanoseconds,
     io::{Cause, FileState},
     sync::lock,
     write::{
@@ -315,14 +315,10 @@ fn tell_archived(
         records: content.records,
         payload_bytes: content.payload,
         file_bytes,
-        first_time: content.times.map(|(first, _)| time_of(first)),
-        last_time: content.times.map(|(_, last)| time_of(last)),
+        first_time: content.times.map(|(first, _)| from_nanoseconds(first)),
+        last_time: content.times.map(|(_, last)| from_nanoseconds(last)),
         compressed,
     });
-}
-
-fn time_of(nanoseconds: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or_default())
 }
 
 fn names_of(files: &[Listed], form: Form) -> HashSet<OsString> {

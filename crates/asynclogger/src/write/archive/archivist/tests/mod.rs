@@ -21,8 +21,8 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    Archived, Compression, Config, DirectIo, Durability, Error, ErrorKind, LogDir, Logger,
-    Overflow, Retention,
+    Archived, Compression, Config, DirectIo, Durability, Error, ErrorKind, Logger, Overflow,
+    Retention,
     io::Directory,
     sync::Arc,
     write::{
@@ -184,7 +184,7 @@ fn names(directory: &Path) -> Vec<String> {
 
 /// The segments whose records the log in the directory has, all of them and each once.
 fn held(directory: &Path) -> Vec<u64> {
-    let mut log = LogDir::open(directory.join("app.log")).expect("a log");
+    let mut log = crate::read::LogDir::open(directory.join("app.log")).expect("a log");
     let (mut segments, mut number) = (Vec::new(), 0);
     while let Some(found) = log.next_record().expect("readable") {
         let bytes = found.bytes();
