@@ -27,6 +27,7 @@ mod compressed;
 mod history;
 mod ledger;
 mod listed;
+mod listing;
 mod loaded;
 mod log_dir;
 mod log_report;
@@ -37,8 +38,10 @@ mod original;
 mod partial;
 mod place;
 mod positioned;
+mod promise;
 mod reader;
 mod records;
+mod regular;
 mod report;
 mod resync;
 mod segments;
@@ -47,7 +50,7 @@ mod source;
 mod verdict;
 
 pub use self::{
-    log_dir::LogDir,
+    log_dir::{LogDir, Scan},
     log_report::LogReport,
     options::ReadOptions,
     reader::{IntoRecords, Reader, verify},

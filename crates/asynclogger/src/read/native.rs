@@ -7,6 +7,7 @@ use super::{
     loaded::Loaded,
     partial::Copy,
     place::{Body, Ids, Part, Place, later_version, look},
+    promise::Promise,
     report::{Damage, DamageKind, Ending, Loss, Report},
     resync::{Found, Search, Skipped},
     selection::Selection,
@@ -45,6 +46,17 @@ pub(super) struct State {
     at_end: bool,
     /// So many of the records that come next are not asked for.
     to_pass: u64,
+    suspects: Vec<Suspect>,
+}
+
+/// Damage that is made good if the next segment begins with what it may have cost.
+#[derive(Clone, Copy, Debug)]
+struct Suspect {
+    /// Index of the damage in the report.
+    damage: usize,
+    session: u64,
+    /// Blocks of lower sequences are not in it.
+    sequence: u64,
 }
 
 /// The torn end of the file, kept for the case that it grows.
@@ -78,6 +90,7 @@ impl Native {
             ids: None,
             at_end: false,
             to_pass: 0,
+            suspects: Vec::new(),
         };
         let (search, selection) = (Search::default(), Selection::default());
         Native { state, search, undo: None, follow: false, selection, delivered: None }
@@ -86,6 +99,28 @@ impl Native {
     /// Leaves out the next `records` that are asked for: whole blocks of them are not read.
     pub(super) fn pass(&mut self, records: u64) {
         self.state.to_pass = records;
+    }
+
+    /// Takes for repeated what was damaged here, if the next segment promises to begin with it.
+    pub(super) fn settle(&self, report: &mut Report, promise: Promise) {
+        let is_kept = |suspect: &&Suspect| {
+            suspect.session == promise.session && promise.first_sequence <= suspect.sequence
+        };
+        for suspect in self.state.suspects.iter().filter(is_kept) {
+            report.settle_damage(suspect.damage, promise.session);
+        }
+    }
+
+    /// Notes that the damages from `first` on cost no block of a lower sequence.
+    fn suspect(&mut self, first: usize, (session, sequence): (u64, u64)) {
+        let State { report, suspects, .. } = &mut self.state;
+        let own = |kind| {
+            use DamageKind::{Chunk, Gap, Metadata, TornTail};
+            matches!(kind, Chunk | Gap | Metadata | TornTail)
+        };
+        let added = report.damage.iter().enumerate().skip(first);
+        let damages = added.filter(|(_, damage)| own(damage.kind)).map(|(index, _)| index);
+        suspects.extend(damages.map(|damage| Suspect { damage, session, sequence }));
     }
 
     /// Whether a look at the same bytes can find more than the last one.
@@ -222,6 +257,8 @@ impl Native {
         gap: DamageKind,
     ) -> Option<usize> {
         let mut stands = None;
+        let (before, expected) =
+            (self.state.report.damage.len(), self.state.ledger.expected(&self.state.report));
         let mut add = |offset: u64, end: u64, kind: DamageKind| {
             let kind = if kind == DamageKind::Gap { gap } else { kind };
             let lost = Loss::exact(0);
@@ -239,6 +276,9 @@ impl Native {
         let ends = skipped.iter().skip(1).map(|next| next.offset).chain([to]);
         for (region, end) in skipped.iter().zip(ends).filter(|(region, _)| region.offset < to) {
             add(region.offset, end.min(to), region.kind);
+        }
+        if let Some(expected) = expected {
+            self.suspect(before, expected);
         }
         stands.map(|(index, _)| index)
     }
@@ -313,6 +353,7 @@ impl Native {
             self.state.pos = end;
             return Ok(Step::Other);
         }
+        let before = self.state.report.damage.len();
         let report = &mut self.state.report;
         let mut add = |offset, len, kind, lost| {
             report.add_damage(Damage { offset, len, kind, lost: Loss::exact(lost) });
@@ -332,6 +373,7 @@ impl Native {
         if !has_tail {
             add(tail_at, u64::from(info.tail_len), DamageKind::Metadata, 0);
         }
+        self.suspect(before, (part.prefix.session, info.sequence));
         self.state.pos = if is_waited_for { source.len() } else { end.min(source.len()) };
         let step = self.deliver(part, info, (begin, data_at), checked, loaded);
         if is_asked_for {

@@ -5,6 +5,7 @@ use std::path::Path;
 #[cfg(feature = "zstd")]
 use super::{
     compressed::Finding,
+    promise::Promise,
     report::{Damage, Ending, Loss},
 };
 use super::{
@@ -218,6 +219,13 @@ impl Reader {
                 }
                 state.history
             }
+        }
+    }
+
+    /// See [`Native::settle`].
+    pub(super) fn settle(&self, report: &mut Report, promise: Promise) {
+        if let Walk::Native(native) = &self.walk {
+            native.settle(report, promise);
         }
     }
 

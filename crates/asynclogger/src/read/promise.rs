@@ -1,0 +1,32 @@
+//! What the start of a segment promises of the one before.
+
+use super::{
+    place::{Body, Place, look},
+    resync::Search,
+    source::Source,
+};
+use crate::Error;
+
+/// Blocks of this session, from this sequence on, are in the segment: also those that could not be written whole
+/// in the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Promise {
+    pub(super) session: u64,
+    pub(super) first_sequence: u64,
+}
+
+impl Promise {
+    /// By the first bytes of a segment; `None`: its start is damaged.
+    pub(super) fn of(source: &mut Source) -> Result<Option<Promise>, Error> {
+        let Place::Valid(start) = look(source, 0, &mut Search::default().buffer)? else {
+            return Ok(None);
+        };
+        let session = start.prefix.session;
+        Ok(match start.body {
+            Body::Start { first_sequence, .. } if start.belongs(None) => {
+                Some(Promise { session, first_sequence })
+            }
+            _ => None,
+        })
+    }
+}
