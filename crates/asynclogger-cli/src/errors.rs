@@ -18,7 +18,7 @@ const AT_ONCE: usize = 10;
 pub(crate) fn reporter(progress: Progress) -> impl Fn(&Error) + Send + Sync + 'static {
     let said = Mutex::new(Vec::new());
     move |error| {
-        let text = error.to_string();
+        let text = format!("{error:#}");
         let Ok(mut said) = said.lock() else { return };
         if is_new(&mut said, &text, Instant::now()) {
             progress.say(text);

@@ -47,8 +47,10 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         match error.kind() {
-            ErrorKind::InvalidConfig => Failure::Usage(error.to_string()),
-            _ => Failure::Io(error.to_string()),
+            ErrorKind::InvalidConfig | ErrorKind::MissingFeature => {
+                Failure::Usage(format!("{error:#}"))
+            }
+            _ => Failure::Io(format!("{error:#}")),
         }
     }
 }

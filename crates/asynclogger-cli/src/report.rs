@@ -61,8 +61,8 @@ impl From<&Damage> for DamageJson {
 impl From<&Report> for FileJson {
     fn from(report: &Report) -> FileJson {
         let (format, version, layout) = match report.format {
-            Format::Native { version } => ("native", Some(version), None),
-            Format::Original { layout } => ("original", None, Some(layout.to_string())),
+            Format::Native { version, .. } => ("native", Some(version), None),
+            Format::Original { layout, .. } => ("original", None, Some(layout.to_string())),
             _ => ("unknown", None, None),
         };
         FileJson {
@@ -116,8 +116,8 @@ pub(crate) fn write_text(out: &mut impl Write, report: &Report) -> io::Result<()
 
 fn show_format(report: &Report) -> String {
     let mut text = match report.format {
-        Format::Native { version } => format!("asynclogger, version {version}"),
-        Format::Original { layout } => format!("the original's, by the {layout} layout"),
+        Format::Native { version, .. } => format!("asynclogger, version {version}"),
+        Format::Original { layout, .. } => format!("the original's, by the {layout} layout"),
         _ => "unknown".into(),
     };
     if let Some(id) = report.log_id {

@@ -124,7 +124,7 @@ impl Problem {
         match self {
             Problem::Output(failure) => Err(failure),
             Problem::Source(error) => {
-                say(&error);
+                say(format_args!("{error:#}"));
                 Ok(match error.kind() {
                     // The system gave us the bytes; the bytes are the bad news.
                     ErrorKind::NotALog | ErrorKind::UnsupportedVersion => Answer::No,

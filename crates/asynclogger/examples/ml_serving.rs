@@ -51,7 +51,7 @@ fn main() -> ExitCode {
         Ok(stats) if stats.total.dropped_logs == 0 => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{error:#}");
             ExitCode::from(3)
         }
     }
@@ -111,7 +111,7 @@ fn config(directory: &Path) -> Config {
         .rotation(Rotation::new().max_size(16 << 20).every(Boundary::Hourly))
         // For a day, but no more than 10 GiB of each event. `on_archived` is the place to upload a file.
         .retention(Retention::new().max_age(DAY).max_total(10 << 30))
-        .on_error(|error| eprintln!("{error}"))
+        .on_error(|error| eprintln!("{error:#}"))
 }
 
 fn serve(manager: &LoggerManager, requests: u64) -> Result<(), Error> {

@@ -50,6 +50,7 @@ const ARCHIVING: Duration = Duration::from_secs(30);
 /// A process that ends without `close` or drop (`exit`, `abort`, a signal) loses what is in the buffers:
 /// at most what was logged since the last flush.
 #[derive(Clone)]
+#[must_use]
 pub struct Logger {
     log: Arc<Log>,
     handle: Arc<Handle>,
@@ -75,12 +76,9 @@ impl Logger {
     /// writes this log; [`ErrorKind::NotAFile`] if the path is a directory, a link or a device;
     /// [`ErrorKind::DirectIo`] or [`ErrorKind::Engine`] if that was required and is not to be had; those
     /// of the system.
+    #[doc(alias = "New")]
     pub fn new(config: Config) -> Result<Logger, Error> {
-        let config = config.validate()?;
-        if config.retention.directory_total.is_some() {
-            let what = "Retention::directory_total is for a LoggerManager; a logger has max_total";
-            return Err(Error::new(ErrorKind::InvalidConfig, what).at_path(config.path()));
-        }
+        let config = config.for_logger()?;
         let session = new_session()?;
         let zone = Zone::of(&config.rotation)?;
         let capacity = config.shard_capacity();
@@ -121,6 +119,7 @@ impl Logger {
     }
 
     /// Logs a string. See [`log_bytes`](Logger::log_bytes).
+    #[doc(alias = "Log")]
     #[inline]
     pub fn log(&self, record: &str) {
         self.log_bytes(record.as_bytes());
@@ -129,6 +128,7 @@ impl Logger {
     /// Logs a record. What cannot be accepted is dropped and counted, by the overflow policy; the call
     /// itself does one atomic read-modify-write and a copy, and no allocation, system call or clock,
     /// except at the end of a buffer.
+    #[doc(alias = "LogBytes")]
     #[inline]
     pub fn log_bytes(&self, record: &[u8]) {
         // Refusals are counted.
@@ -160,8 +160,10 @@ impl Logger {
     }
 
     /// Logs a record of `len` bytes that `encode` writes in place. It gets bytes of earlier records, and
-    /// has to overwrite all of them. It holds the shard, so it should be short; a call of this logger
-    /// within it never waits. If it panics nothing is logged.
+    /// has to overwrite all of them. It holds the shard, so it should be short. If it panics nothing is logged.
+    ///
+    /// Log calls within it, of this logger or any other, never wait for a buffer, whatever the overflow policy:
+    /// they drop and count instead.
     ///
     /// # Errors
     /// The record was refused, and counted under this reason; `encode` was not called.
@@ -178,7 +180,7 @@ impl Logger {
     ///
     /// # Errors
     /// The first error of an attempt that covers this call; the records stay in memory and are tried
-    /// again. [`ErrorKind::Forked`]; [`ErrorKind::Closed`] if a `close` did not succeed before.
+    /// again. [`ErrorKind::Forked`].
     pub fn flush(&self) -> Result<(), Error> {
         self.handle.flush(None)
     }
@@ -199,22 +201,29 @@ impl Logger {
     ///
     /// # Errors
     /// Not everything could be written yet: nothing is lost by that, and `close` can be called again.
+    #[doc(alias = "Close")]
     pub fn close(&self) -> Result<Stats, Error> {
         self.handle.close()?;
         Ok(self.stats())
     }
 
     /// The counters, now.
+    #[doc(alias = "GetStatsSnapshot")]
+    #[must_use]
     pub fn stats(&self) -> Stats {
         self.handle.stats()
     }
 
     /// How long flushes took.
+    #[doc(alias = "GetFlushMetrics")]
+    #[must_use]
     pub fn flush_metrics(&self) -> FlushMetrics {
         self.log.flush_metrics(self.log.pool().sealed_count())
     }
 
     /// Each shard, now.
+    #[doc(alias = "GetShardStats")]
+    #[must_use]
     pub fn shard_stats(&self) -> Vec<ShardStats> {
         let capacity = self.log.pool().capacity();
         let shards = self.log.shards().iter().enumerate();
@@ -257,6 +266,7 @@ impl Logger {
     ///
     /// With [`Durability::None`](crate::Durability::None) no record is said to be durable any more after
     /// a barrier failed.
+    #[must_use]
     pub fn is_durable(&self, position: &Position) -> bool {
         self.log.is_durable(position)
     }
@@ -279,26 +289,31 @@ impl Logger {
     }
 
     /// How the logger is. Never waits, and can be asked from anywhere.
+    #[must_use]
     pub fn health(&self) -> Health {
         self.log.health()
     }
 
     /// The last error of writing, if there ever was one.
+    #[must_use]
     pub fn last_error(&self) -> Option<Error> {
         self.log.last_error()
     }
 
     /// What was found at the path when the log was opened.
+    #[must_use]
     pub fn opened(&self) -> &Opened {
         &self.handle.opened
     }
 
     /// The longest record that is accepted, in bytes.
+    #[must_use]
     pub fn max_record(&self) -> usize {
         self.log.max_record()
     }
 
     /// The path of the active file.
+    #[must_use]
     pub fn path(&self) -> &Path {
         self.handle.config.path()
     }
@@ -343,7 +358,7 @@ impl Handle {
         });
         if stuck > 0 {
             let what = format!("{stuck} shards are claimed by threads that do not go on");
-            return Err(self.not_closed(ErrorKind::Timeout, what));
+            return Err(self.not_closed(ErrorKind::Timeout, &what));
         }
         self.log.gate().set_ending(Ending::Closing);
         self.log.bell().ring(Sleep::Timed);
@@ -381,22 +396,20 @@ impl Handle {
             }
             let failing = self.log.errors() > errors_before;
             if failing && moved.0.elapsed() >= timeout {
-                let what = match self.log.last_error() {
-                    Some(error) => error.to_string(),
-                    None => "writing fails".into(),
-                };
-                return Err(self.not_closed(ErrorKind::Io, what));
+                let error = self.not_closed(ErrorKind::Io, "writing fails");
+                return Err(match self.log.last_error() {
+                    Some(last) => error.caused_by(last),
+                    None => error,
+                });
             }
             if moved.0.elapsed() >= timeout.max(STALL) {
-                return Err(
-                    self.not_closed(ErrorKind::Timeout, "the device does not answer".into())
-                );
+                return Err(self.not_closed(ErrorKind::Timeout, "the device does not answer"));
             }
         }
         Ok(())
     }
 
-    fn not_closed(&self, kind: ErrorKind, why: String) -> Error {
+    fn not_closed(&self, kind: ErrorKind, why: &str) -> Error {
         let stats = self.stats();
         let what = format!(
             "not closed yet, {} of {} accepted records pending: {why}",

@@ -34,6 +34,7 @@ pub enum WhenFull {
 /// # config.validate().unwrap();
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
 pub struct Retention {
     pub(crate) keep: Option<usize>,
     pub(crate) max_age: Option<Duration>,
@@ -116,7 +117,7 @@ mod tests {
         let second = Duration::from_secs(1);
         let full = Retention::new().keep(1).max_age(second).max_total(1);
         let full = full.when_full(WhenFull::DeleteOldest);
-        Config::new("a.log").retention(full).validate().expect("valid");
+        assert!(Config::new("a.log").retention(full).validate().is_ok());
         for (retention, word) in [
             (Retention::new().keep(0), "keep"),
             (Retention::new().max_age(Duration::ZERO), "max_age"),
@@ -140,7 +141,7 @@ mod tests {
         assert!(error.to_string().contains("directory_total"), "{error}");
         if cfg!(feature = "zstd") {
             let compressed = config.compression(Compression::Zstd { level: 3 });
-            compressed.validate().expect("compressed files are shorter");
+            assert!(compressed.validate().is_ok(), "compressed files are shorter");
         }
     }
 }

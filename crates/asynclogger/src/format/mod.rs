@@ -47,6 +47,7 @@ pub struct LogId(pub(crate) [u8; 16]);
 
 impl LogId {
     /// The id as its 16 bytes.
+    #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -85,6 +86,7 @@ pub struct Dropped {
 
 impl Dropped {
     /// All reasons together.
+    #[must_use]
     pub fn total(&self) -> u64 {
         self.to_array().iter().fold(0, |sum, n| sum.saturating_add(*n))
     }

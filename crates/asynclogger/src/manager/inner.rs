@@ -40,7 +40,7 @@ struct Opening {
 
 impl Inner {
     pub(super) fn new(config: Config) -> Result<Inner, Error> {
-        let config = config.validate()?;
+        let config = config.for_manager()?;
         let descriptors = descriptor_limit().map_or(MOST_FILES, |limit| limit / 4);
         let max_open = config.event_files.unwrap_or(descriptors.clamp(1, MOST_FILES) as usize);
         let bell = Arc::new(Bell::new()?);
@@ -232,14 +232,16 @@ impl Inner {
     }
 
     fn not_closed(&self, kind: ErrorKind, stats: &Stats, last: Option<Error>) -> Error {
-        let why = match last {
-            Some(error) if kind == ErrorKind::Io => error.to_string(),
-            _ => "the device does not answer".into(),
-        };
+        let last = last.filter(|_| kind == ErrorKind::Io);
+        let why = if last.is_some() { "writing fails" } else { "the device does not answer" };
         let (pending, accepted) = (stats.pending, stats.accepted);
         let what =
             format!("not closed yet, {pending} of {accepted} accepted records pending: {why}");
-        Error::new(kind, what).at_path(self.directory())
+        let error = Error::new(kind, what).at_path(self.directory());
+        match last {
+            Some(last) => error.caused_by(last),
+            None => error,
+        }
     }
 
     pub(super) fn flush(&self, timeout: Option<Duration>) -> Result<(), Error> {

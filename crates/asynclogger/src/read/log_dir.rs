@@ -182,29 +182,34 @@ impl LogDir {
     }
 
     /// The id that the segments share; `None` for a file of the original and an empty file.
+    #[must_use]
     pub fn log_id(&self) -> Option<LogId> {
         self.log_id
     }
 
     /// The segments, in order.
+    #[must_use]
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
     /// The number of the segment whose path the log was opened by; `None` if it was found by
     /// [`scan`](LogDir::scan), or has no numbers.
+    #[must_use]
     pub fn named(&self) -> Option<u64> {
         self.named
     }
 
     /// Further files with the number of a segment, which is read from another one: copies. Not among them are
     /// other names of the same file, and a file beside its compressed form.
+    #[must_use]
     pub fn copies(&self) -> &[Segment] {
         &self.copies
     }
 
     /// The numbers of segments that are not there, though one before and one after them is, or though they were
     /// there when the directory was read first.
+    #[must_use]
     pub fn missing(&self) -> Vec<RangeInclusive<u64>> {
         let pairs = self.segments.iter().zip(self.segments.iter().skip(1));
         let between = pairs.filter_map(|(before, after)| {
@@ -235,12 +240,14 @@ impl LogDir {
 
     /// Why segments of this log could not be read, or not to their end. They were passed over: what is lost by
     /// that is told by the numbers of the records in the others.
+    #[must_use]
     pub fn unread(&self) -> &[Error] {
         &self.unread
     }
 
     /// Why files of the directory with a log's name could not be read when it was read last: they may be segments
     /// of this log.
+    #[must_use]
     pub fn unreadable(&self) -> &[Error] {
         &self.unreadable
     }
@@ -373,11 +380,13 @@ impl LogDir {
     }
 
     /// The reader of the segment at hand.
+    #[must_use]
     pub fn reader(&self) -> Option<&Reader> {
         self.reader.as_ref()
     }
 
     /// The reports of the segments that were read to their end, before the one at hand.
+    #[must_use]
     pub fn finished(&self) -> &[Report] {
         &self.finished
     }

@@ -101,6 +101,7 @@ impl LogReport {
     }
 
     /// All drops that the sessions declare.
+    #[must_use]
     pub fn dropped(&self) -> Dropped {
         self.sessions
             .iter()

@@ -149,6 +149,7 @@ impl Reader {
 
     /// What was found so far; of the whole file once the end was met. A block counts as soon as the first
     /// of its records was delivered.
+    #[must_use]
     pub fn report(&self) -> &Report {
         match &self.walk {
             Walk::Native(native) => &native.state.report,
@@ -354,6 +355,7 @@ pub struct IntoRecords {
 
 impl IntoRecords {
     /// The reader again, with its report.
+    #[must_use]
     pub fn into_reader(self) -> Reader {
         self.reader
     }

@@ -36,11 +36,13 @@ impl fmt::Display for Layout {
 #[non_exhaustive]
 pub enum Format {
     /// A log of this project.
+    #[non_exhaustive]
     Native {
         /// Version of the format.
         version: u32,
     },
     /// A file of the original, or a file that was read by its rules because the caller said so.
+    #[non_exhaustive]
     Original {
         /// The rule it was read by; never [`Layout::Auto`].
         layout: Layout,
@@ -82,6 +84,7 @@ pub struct Loss {
 
 impl Loss {
     /// Exactly `records`.
+    #[must_use]
     pub const fn exact(records: u64) -> Loss {
         Loss { at_least: records, at_most: Some(records) }
     }
@@ -100,16 +103,19 @@ impl Loss {
     }
 
     /// Whether it is known that nothing is gone.
+    #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Loss::exact(0)
     }
 
     /// Whether the number is known.
+    #[must_use]
     pub fn is_exact(&self) -> bool {
         self.at_most == Some(self.at_least)
     }
 
     /// Whether `records` can be the number.
+    #[must_use]
     pub fn admits(&self, records: u64) -> bool {
         self.at_least <= records && self.at_most.is_none_or(|most| records <= most)
     }
@@ -315,22 +321,26 @@ impl Report {
 
     /// Whether nothing is damaged and nothing lost. A file without an end can be whole; see
     /// [`ending`](Report::ending).
+    #[must_use]
     pub fn is_whole(&self) -> bool {
         self.damage_count() == 0 && self.lost.is_none()
     }
 
     /// How many places are damaged, without those that are [`DamageKind::Repeated`].
+    #[must_use]
     pub fn damage_count(&self) -> u64 {
         let damage = self.damage.iter().filter(|damage| damage.kind != DamageKind::Repeated);
         damage.count() as u64 + self.damage_left_out
     }
 
     /// Bytes of the file that are no bytes of records: lengths, metadata, padding, damage.
+    #[must_use]
     pub fn overhead_bytes(&self) -> u64 {
         self.file_bytes.saturating_sub(self.payload_bytes)
     }
 
     /// All drops that the sessions declare.
+    #[must_use]
     pub fn dropped(&self) -> Dropped {
         self.sessions
             .iter()

@@ -10,7 +10,7 @@ impl Log {
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         self.add_to(&mut stats);
-        (stats.direct, stats.engine) = self.io();
+        (stats.io_mode, stats.engine) = self.io();
         stats
     }
 

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     Config, Dropped, Durability, Error, WhenFull,
-    config::ErrorCallback,
+    config::Callback,
     format::{BlockInfo, Kind, Totals, block},
     sync::Arc,
 };
@@ -71,7 +71,7 @@ pub(crate) struct LogWriter {
     outbox: Outbox,
     durability: Durability,
     flush_interval: Duration,
-    on_error: Option<ErrorCallback>,
+    on_error: Option<Callback<Error>>,
     tracks: Vec<Track>,
     /// The session so far.
     next_sequence: u64,

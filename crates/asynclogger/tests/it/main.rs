@@ -3,6 +3,7 @@
 
 mod accounting;
 mod archiving;
+mod auto_traits;
 mod bad_input;
 mod config;
 mod durability;

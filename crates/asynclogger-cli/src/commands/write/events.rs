@@ -188,7 +188,7 @@ impl<'a> Sorter<'a> {
         };
         match self.manager.event(text) {
             Ok(event) => {
-                if let Opened::SetAside { to, reason } = event.opened() {
+                if let Opened::SetAside { to, reason, .. } = event.opened() {
                     let to = to.display();
                     let what = format!("event {text:?}: {reason}; its file was set aside as {to}");
                     self.set_aside.say(self.progress, what);
@@ -203,7 +203,7 @@ impl<'a> Sorter<'a> {
             Err(error) => {
                 self.unopened += 1;
                 if self.refused_names.insert(name.into()) {
-                    let what = format!("event {text:?} cannot be opened: {error}");
+                    let what = format!("event {text:?} cannot be opened: {error:#}");
                     self.refused.say(self.progress, what);
                 }
                 self.first_error.get_or_insert(error);

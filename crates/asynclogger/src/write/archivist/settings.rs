@@ -1,11 +1,9 @@
 //! What the archivist has to know of a log.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::{catalog::Catalog, whole::WholeDirectory};
 use crate::{
     Archived, Compression, Config, Error, Retention,
-    config::{ArchivedCallback, ErrorCallback, tell},
+    config::{Callback, tell},
     io::Directory,
     sync::{Arc, AtomicU64, Mutex, Ordering},
     write::{archive::LogName, own_thread::panicked},
@@ -20,8 +18,8 @@ pub(crate) struct ArchiveSettings {
     /// Bytes that are compressed in a second.
     #[cfg(feature = "zstd")]
     pub(super) rate: u64,
-    on_archived: Option<ArchivedCallback>,
-    on_error: Option<ErrorCallback>,
+    on_archived: Option<Callback<Archived>>,
+    on_error: Option<Callback<Error>>,
     /// The limit over all events of the directory, of an event.
     pub(super) whole: Option<Arc<WholeDirectory>>,
     /// With the segments before this one the archivist is done.
@@ -43,7 +41,7 @@ impl ArchiveSettings {
             retention: config.retention.clone(),
             compression: config.compression,
             #[cfg(feature = "zstd")]
-            rate: config.compression_rate.max(1),
+            rate: config.compression_rate,
             on_archived: config.on_archived.clone(),
             on_error: config.on_error.clone(),
             whole: None,
@@ -97,7 +95,7 @@ impl ArchiveSettings {
         let Some(callback) = &self.on_archived else {
             return;
         };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| callback(archived))) {
+        if let Err(panic) = callback.call(archived) {
             self.tell(&panicked("Config::on_archived", &*panic).at_path(&archived.path));
         }
     }

@@ -300,7 +300,7 @@ impl Shared {
         for event in &state.retired {
             add(&mut stats, &mut metrics, event);
         }
-        (stats.direct, stats.engine) =
+        (stats.io_mode, stats.engine) =
             open.first().map_or(state.io, |handle| handle.event().log().io());
         drop(state);
         stats.dropped.closed += unplaced.closed();

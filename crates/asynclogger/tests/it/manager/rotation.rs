@@ -14,7 +14,7 @@ use super::{config, file, records};
 use crate::support::{Numbered, directory};
 
 const COMPRESSED: Compression =
-    if cfg!(feature = "zstd") { Compression::Zstd { level: 1 } } else { Compression::Off };
+    if cfg!(feature = "zstd") { Compression::zstd(1) } else { Compression::Off };
 
 #[test]
 fn events_rotate_each_by_itself() {
