@@ -208,8 +208,41 @@ mod tests {
         let hour = parse("1h").unwrap() / 1_000_000_000;
         let now = Timestamp::now().as_second();
         assert!((now - 3660..=now - 3599).contains(&hour), "{hour}");
-        for bad in ["", "now", "2026-07-01", "10", "-1h", "9999999d", "-001000-01-01T00:00:00Z"] {
+        for bad in ["", "now", "2026-07-32", "10", "-1h", "9999999d", "-001000-01-01T00:00:00Z"] {
             assert!(parse_time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn local_times() {
+        // An hour ahead of UTC, two in summer; clocks go an hour ahead at 2 o'clock on 29 March.
+        let now: Zoned = "2026-11-25T09:30:00+01:00[Europe/Berlin]".parse().unwrap();
+        let parse = |text| {
+            let time = parse_time_at(text, &now).map(|time| Timestamp::try_from(time).unwrap());
+            time.map(|time| time.to_string())
+        };
+        for (text, expected) in [
+            ("today", "2026-11-24T23:00:00Z"),
+            ("yesterday", "2026-11-23T23:00:00Z"),
+            ("2026-11-25", "2026-11-24T23:00:00Z"),
+            ("2026-07-01", "2026-06-30T22:00:00Z"),
+            ("10:00", "2026-11-25T09:00:00Z"),
+            ("10:00:30.5", "2026-11-25T09:00:30.5Z"),
+            ("today 10:00", "2026-11-25T09:00:00Z"),
+            ("yesterday 23:59", "2026-11-24T22:59:00Z"),
+            ("2026-07-01 10:00", "2026-07-01T08:00:00Z"),
+            ("2026-07-01T10:00:01", "2026-07-01T08:00:01Z"),
+            ("2026-03-29 02:30", "2026-03-29T01:30:00Z"),
+            ("2026-10-25 02:30", "2026-10-25T00:30:00Z"),
+            ("90m", "2026-11-25T07:00:00Z"),
+            ("2026-07-01T10:00:00Z", "2026-07-01T10:00:00Z"),
+        ] {
+            assert_eq!(parse(text), Ok(expected.to_owned()), "{text}");
+        }
+        for bad in
+            ["tomorrow", "10", "1000", "10:0", "24:00", "25:61", "2026-11", "2026-11-25 ", " 10:00"]
+        {
+            assert!(parse(bad).is_err(), "{bad:?}: {:?}", parse(bad));
         }
     }
 

@@ -27,15 +27,35 @@ pub(crate) fn run(args: TailArgs) -> Result<Answer, Failure> {
     let printer = Printer::open(args.print)?;
     let is_followed = args.follow || args.follow_name;
     let options = ReadOptions::new().follow(is_followed);
-    let told = match open(&args.path, args.event.as_deref(), options)? {
+    let told = match open(&args.path, args.event.as_deref(), options) {
         Ok(log) if is_followed => Following::new(printer, &args, options)?.begin(log),
         Ok(log) => print_last(printer, log, args.records),
-        Err(Problem::Source(error)) if args.follow_name && is_not_there_yet(&error) => {
-            Following::new(printer, &args, options)?.wait(&error)
+        Err(Refused::NotYet(text)) if args.follow_name => {
+            Following::new(printer, &args, options)?.wait(&text)
         }
-        Err(problem) => Err(problem),
+        Err(Refused::NotYet(text)) if args.path.is_dir() => Err(Failure::Usage(text).into()),
+        Err(Refused::NotYet(text)) => Err(Failure::Io(text).into()),
+        Err(Refused::Problem(problem)) => Err(problem),
     };
     told.or_else(Problem::say)
+}
+
+/// Why there is no log to print.
+enum Refused {
+    /// There may be one later.
+    NotYet(String),
+    Problem(Problem),
+}
+
+impl<P: Into<Problem>> From<P> for Refused {
+    fn from(problem: P) -> Refused {
+        match problem.into() {
+            Problem::Source(error) if is_not_there_yet(&error) => {
+                Refused::NotYet(format!("{error:#}"))
+            }
+            problem => Refused::Problem(problem),
+        }
+    }
 }
 
 fn is_not_there_yet(error: &Error) -> bool {
@@ -44,35 +64,28 @@ fn is_not_there_yet(error: &Error) -> bool {
 }
 
 /// The log that is meant, without the segments after the one that was named.
-fn open(
-    path: &Path,
-    event: Option<&str>,
-    options: ReadOptions,
-) -> Result<Result<LogDir, Problem>, Failure> {
+fn open(path: &Path, event: Option<&str>, options: ReadOptions) -> Result<LogDir, Refused> {
     check_event_of(path, event)?;
     if !path.is_dir() {
-        return Ok(options.open_log(path).map(up_to_named).map_err(Problem::from));
+        return Ok(up_to_named(options.open_log(path)?));
     }
-    let Scan { logs, unreadable, .. } = match logs_of(path, event, options) {
-        Ok(scan) => scan,
-        Err(error) => return Ok(Err(error.into())),
-    };
+    let Scan { mut logs, unreadable, .. } = logs_of(path, event, options)?;
     unreadable.iter().for_each(|error| say(format_args!("{error:#}")));
-    if let (true, Some(_)) = (logs.is_empty(), event) {
-        return Err(Failure::Usage(there_is_none(path, event)));
-    }
-    let count = logs.len();
-    match logs.into_iter().next().filter(|_| count == 1) {
-        Some(log) => Ok(Ok(log)),
-        None => {
-            let path = path.display();
-            let hint = match event {
-                None if count > 1 => ": --event NAME tells which",
-                _ => "",
-            };
-            let what = format!("{path}: there are {count} logs in it, and tail needs one{hint}");
-            Err(Failure::Usage(what))
+    let shown = path.display();
+    match (logs.len(), event) {
+        (0, Some(_)) => Err(Refused::NotYet(there_is_none(path, event))),
+        (0, None) => {
+            Err(Refused::NotYet(format!("{shown}: there are 0 logs in it, and tail needs one")))
         }
+        (count, _) => match logs.pop().filter(|_| count == 1) {
+            Some(log) => Ok(log),
+            None => {
+                let hint = if event.is_none() { ": --event NAME tells which" } else { "" };
+                let what =
+                    format!("{shown}: there are {count} logs in it, and tail needs one{hint}");
+                Err(Failure::Usage(what).into())
+            }
+        },
     }
 }
 
@@ -120,15 +133,15 @@ impl Following<'_> {
     }
 
     /// Goes on from the last records of the log.
-    fn begin(mut self, mut log: LogDir) -> Result<Answer, Problem> {
+    fn begin(self, mut log: LogDir) -> Result<Answer, Problem> {
         say_copies(&log);
         log.seek_last(self.args.records)?;
         self.follow_all(Some(log))
     }
 
     /// Waits for a log that is not there yet: all of it is new.
-    fn wait(mut self, error: &Error) -> Result<Answer, Problem> {
-        self.say_once(format!("{error:#}; waiting for it"));
+    fn wait(mut self, text: &str) -> Result<Answer, Problem> {
+        self.say_once(format!("{text}; waiting for it"));
         self.follow_all(None)
     }
 
