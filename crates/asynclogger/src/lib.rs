@@ -49,6 +49,7 @@ mod manager;
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "mapped memory")]
 mod mem;
+mod probe;
 pub mod read;
 mod stats;
 #[cfg(target_os = "linux")]

@@ -11,7 +11,7 @@ use crate::{
     Config, Durability, Error, ErrorKind, FlushMetrics, Health, LogError, Opened, Position,
     ShardStats, Stats,
     io::Driver,
-    sync::{Arc, Mutex, PoisonError, lock},
+    sync::{Arc, Mutex, lock},
     write::{
         Archiving, Archivist, Bell, Ending, Flusher, Gate, Local, Log, LogFiles, LogParts,
         LogWriter, Pool, Sleep, Zone, new_session,
@@ -440,10 +440,7 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         if self.log.is_forked() {
-            // The thread is the parent's alone. The buffers are not mapped here, and something else may
-            // be by now, so they must not be unmapped.
-            self.flusher.get_mut().unwrap_or_else(PoisonError::into_inner).forget();
-            std::mem::forget((self.log.clone(), self.archivist.clone()));
+            // There is nothing to close. Each part knows by itself that it is the parent's.
             return;
         }
         let on_flusher = Local::with(Local::is_flusher);

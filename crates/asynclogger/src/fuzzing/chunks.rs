@@ -25,7 +25,7 @@ pub fn check_block(bytes: &[u8]) {
         let mut input = Input(bytes);
         let mut plan = Plan::new(&mut input, data);
         plan.forge(&mut input, data);
-        if parts::is_consistent(&plan.info, &plan.table) {
+        if plan.info.fits(&plan.table) {
             let len = plan.len.min(data.len());
             plan.check(&data[..len]);
         } else {

@@ -27,12 +27,10 @@ use crate::{
     ErrorKind,
     format::{
         CHUNK, ZSTD_MAGIC,
-        seekable::{Entry, Footer, MAX_CONTENT, TABLE_FOOTER, TABLE_HEADER, encode_table},
+        seekable::{Footer, FrameEntry, MAX_CONTENT, TABLE_FOOTER, TABLE_HEADER, encode_table},
     },
-    read::{
-        Damage, DamageKind, Ending, Format, Reader,
-        parts::{Compressed, Finding},
-    },
+    probe::{Compressed, Finding},
+    read::{Damage, DamageKind, Ending, Format, Reader},
 };
 
 /// At most so many things happen to the file.
@@ -122,11 +120,11 @@ impl Stored {
 
     /// Puts the frames and a table together.
     fn assemble(&mut self, form: u8) {
-        let entry = |frame: &Frame| Entry {
+        let entry = |frame: &Frame| FrameEntry {
             stored: frame.bytes.len() as u32,
             content: frame.content.len() as u32,
         };
-        let entries: Vec<Entry> = self.frames.iter().map(entry).collect();
+        let entries: Vec<FrameEntry> = self.frames.iter().map(entry).collect();
         for frame in &self.frames {
             self.anchors.push(self.bytes.len());
             self.bytes.extend_from_slice(&frame.bytes);
@@ -192,17 +190,17 @@ impl Stored {
     }
 
     /// The table at the end of the bytes, if it can be right.
-    fn entries(&self) -> Option<Vec<Entry>> {
+    fn entries(&self) -> Option<Vec<FrameEntry>> {
         let footer = self.bytes.last_chunk::<TABLE_FOOTER>().and_then(Footer::decode)?;
         let before = self.bytes.len().checked_sub(footer.table_len())?;
         footer.entries(&self.bytes[before..], before as u64)
     }
 
     /// What the segment is, as far as whole frames say, with the offsets.
-    fn known(&self, entries: Option<&[Entry]>) -> Vec<(usize, &[u8])> {
+    fn known(&self, entries: Option<&[FrameEntry]>) -> Vec<(usize, &[u8])> {
         let Some(entries) = entries else { return self.known_by_frames() };
         let (mut known, mut at, mut begin) = (Vec::new(), 0, 0);
-        for &Entry { stored, content } in entries {
+        for &FrameEntry { stored, content } in entries {
             let (end, len) = (at + stored as usize, content as usize);
             let is_this =
                 |frame: &&Frame| frame.bytes == self.bytes[at..end] && frame.content.len() == len;
@@ -279,7 +277,7 @@ impl Drop for OnDisk {
 struct Case<'a> {
     segment: &'a Segment,
     stored: &'a Stored,
-    entries: Option<Vec<Entry>>,
+    entries: Option<Vec<FrameEntry>>,
 }
 
 impl<'a> Case<'a> {
@@ -333,7 +331,7 @@ impl<'a> Case<'a> {
     }
 
     /// Frames are where the table says, and found damaged are those that zstd does not take.
-    fn frames_are_told(&self, content: &[u8], findings: &[Finding], entries: &[Entry]) {
+    fn frames_are_told(&self, content: &[u8], findings: &[Finding], entries: &[FrameEntry]) {
         let (mut at, mut begin) = (0, 0);
         for entry in entries {
             let (end, len) = (at + entry.stored as usize, entry.content as usize);
@@ -428,7 +426,7 @@ impl<'a> Case<'a> {
         let lost = got.report.lost;
         let gone = self.segment.written.len() - got.records.len();
         assert!(lost.at_least <= gone as u64, "{gone} lost: {:#?}", got.report);
-        let lens = |entries: &Vec<Entry>| {
+        let lens = |entries: &Vec<FrameEntry>| {
             let lens = entries.iter().map(|entry| entry.content as usize);
             lens.eq(self.stored.lens.iter().copied())
         };

@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{damage::Damaged, input::Input, reading::Delivered, segment::Segment, verify::Case};
 use crate::{
     LogId,
-    read::{
-        Format, Layout, Reader,
-        parts::{History, Source},
-    },
+    probe::Source,
+    read::{Format, Layout, Reader, parts::History},
 };
 
 /// Makes a log, damages some of its segments, or removes them, and reads it as `LogDir` does.

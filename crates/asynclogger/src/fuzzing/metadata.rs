@@ -6,7 +6,7 @@ use crate::{
         BlockInfo, CHUNK, ChunkEntry, Kind, MIN_ALIGN, Metadata, Prefix, SECTOR, SHARD_HEADER,
         metadata::{self, Invalid},
     },
-    read::parts::{Body, Place, Source, look},
+    probe::{Body, Place, Source, look},
 };
 
 /// Decodes metadata with any fields, under a right checksum or not. What is decoded is encoded to the same

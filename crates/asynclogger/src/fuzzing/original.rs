@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     ErrorKind,
-    read::{Format, Layout, Reader, parts::Source},
+    probe::Source,
+    read::{Format, Layout, Reader},
 };
 
 /// Reads a file of the original, by either rule and by the one that is found out; or one of ours, as plain

@@ -3,7 +3,8 @@
 use super::{damage::Damaged, input::Input, reading, segment::Segment};
 use crate::{
     ErrorKind,
-    read::{Format, Layout, Reader, parts::Source},
+    probe::Source,
+    read::{Format, Layout, Reader},
 };
 
 /// Reads a segment with forged fields, or bare noise.

@@ -15,7 +15,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{FileState, pwrite};
+use super::{FileState, descriptor::above_standard, pwrite};
 use crate::Error;
 
 const NO_LINKS: AtFlags = AtFlags::SYMLINK_NOFOLLOW;
@@ -39,6 +39,7 @@ impl Directory {
             .map_err(|error| Error::io("cannot make the directory", error).at_path(path))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = openat(CWD, path, flags, Mode::empty())
+            .and_then(above_standard)
             .map_err(|errno| Error::io("cannot open the directory", errno).at_path(path))?;
         Ok(Directory { file: File::from(opened), path: path.to_path_buf() })
     }
@@ -56,6 +57,7 @@ impl Directory {
 
     pub(super) fn open_at(&self, name: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, Error> {
         openat(&self.file, name, flags, mode)
+            .and_then(above_standard)
             .map_err(|errno| Error::io("cannot open", errno).at_path(&self.path.join(name)))
     }
 
@@ -66,7 +68,10 @@ impl Directory {
     pub(crate) fn names(&self, wanted: impl Fn(&OsStr) -> bool) -> Result<Vec<OsString>, Error> {
         let failed = |errno| Error::io("cannot list the directory", errno).at_path(&self.path);
         let mut names = Vec::new();
-        for entry in Dir::read_from(&self.file).map_err(failed)? {
+        // Its own descriptor: it has a place, which is read from the beginning.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = openat(&self.file, ".", flags, Mode::empty()).and_then(above_standard);
+        for entry in opened.and_then(Dir::new).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             // Some file systems do not say here what it is.
             let may_be_file =
@@ -103,7 +108,8 @@ impl Directory {
         }
         // Should it be a pipe by now, opening it must not wait.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = match openat(&self.file, name, flags, Mode::empty()) {
+        let opened = openat(&self.file, name, flags, Mode::empty()).and_then(above_standard);
+        let file = match opened {
             Ok(file) => File::from(file),
             Err(Errno::NOENT | Errno::LOOP) => return Ok(None),
             Err(errno) => {

@@ -25,7 +25,8 @@ use rustix::{
 use super::Directory;
 use crate::{
     Error, ErrorKind,
-    sync::{GlobalMutex, PoisonError},
+    mem::{OfProcess, PerProcess},
+    sync::{GlobalMutex, GlobalMutexGuard as MutexGuard, PoisonError},
 };
 
 /// Of a manager of events. No lock of a log has such a name: those end in `.lock`.
@@ -35,22 +36,24 @@ const EVENTS: &str = ".asynclogger-events";
 struct Entry {
     directory: (u64, u64),
     name: OsString,
-    /// A forked child may open what its parent has given up since.
-    process: u32,
 }
 
-/// What this process writes. The one piece of global state, and only opening and closing touch it.
-static REGISTRY: GlobalMutex<BTreeSet<Entry>> = GlobalMutex::new(BTreeSet::new());
+/// What this process writes. The one piece of global state, and only opening and closing touch it. A forked child
+/// begins with none: it has none of its parent's locks, and may open what its parent has given up since.
+static REGISTRY: PerProcess<GlobalMutex<BTreeSet<Entry>>> = PerProcess::new();
+
+fn registry() -> MutexGuard<'static, BTreeSet<Entry>> {
+    REGISTRY.get().lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Entry {
     fn of(directory: &Directory, name: &OsStr) -> Result<Entry, Error> {
-        let process = std::process::id();
-        Ok(Entry { directory: directory.identity()?, name: name.to_owned(), process })
+        Ok(Entry { directory: directory.identity()?, name: name.to_owned() })
     }
 
     /// Puts it into the registry; whether it was not there.
     fn enter(&self) -> bool {
-        REGISTRY.lock().unwrap_or_else(PoisonError::into_inner).insert(self.clone())
+        registry().insert(self.clone())
     }
 }
 
@@ -58,11 +61,17 @@ fn in_use(who: &str, path: &Path) -> Error {
     Error::new(ErrorKind::InUse, format!("{who} writes this log")).at_path(path)
 }
 
-/// The right to write a log; given up on drop.
+/// The right to write a log; given up on drop, by the process that has it.
+///
+/// A forked child has not inherited the lock, and must not close the file that it has inherited: that would give up
+/// the lock that the child may have taken itself since.
 #[derive(Debug)]
-pub(crate) struct WriterLock {
+pub(crate) struct WriterLock(#[expect(dead_code, reason = "held for its drop")] OfProcess<Held>);
+
+#[derive(Debug)]
+struct Held {
     entry: Entry,
-    _file: Option<File>,
+    file: Option<File>,
 }
 
 /// The right to write logs of events in a directory; given up on drop.
@@ -95,7 +104,7 @@ impl WriterLock {
             return Err(in_use("another logger of this process", path));
         }
         // From here on the entry is given up with the lock.
-        let mut taken = WriterLock { entry, _file: None };
+        let mut held = Held { entry, file: None };
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file =
             File::from(directory.open_at(Path::new(name), flags, Mode::from_raw_mode(0o644))?);
@@ -107,8 +116,8 @@ impl WriterLock {
                 return Err(Error::io("cannot lock", errno).at_path(&path));
             }
         }
-        taken._file = Some(file);
-        Ok(taken)
+        held.file = Some(file);
+        Ok(WriterLock(OfProcess::new(held)))
     }
 }
 
@@ -136,12 +145,12 @@ impl EventsLock {
         if !entry.enter() {
             return Err(in_use("another logger of this process", path));
         }
-        let taken = WriterLock { entry, _file: None };
+        let held = Held { entry, file: None };
         // Nobody of this process has it open: they would be in the registry.
         if is_locked(directory, &lock_name(base)) {
             return Err(in_use("a logger of another process", path));
         }
-        Ok(taken)
+        Ok(WriterLock(OfProcess::new(held)))
     }
 }
 
@@ -159,7 +168,7 @@ fn no_events_elsewhere(directory: &Directory, path: &Path) -> Result<(), Error> 
     let manager = Entry::of(directory, OsStr::new(EVENTS))?;
     // Held meanwhile: a manager of ours that comes now must find its lock file closed, or we would give
     // its lock up for it.
-    let registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    let registry = registry();
     if !registry.contains(&manager) && is_locked(directory, OsStr::new(EVENTS)) {
         return Err(in_use("a manager of another process, which has this directory,", path));
     }
@@ -176,10 +185,10 @@ fn is_locked(directory: &Directory, name: &OsStr) -> bool {
     fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).is_ok_and(|holder| holder.is_some())
 }
 
-impl Drop for WriterLock {
+impl Drop for Held {
     fn drop(&mut self) {
         // The file first: who finds the entry gone may open it at once.
-        self._file = None;
-        REGISTRY.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.entry);
+        self.file = None;
+        registry().remove(&self.entry);
     }
 }

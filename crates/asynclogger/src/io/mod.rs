@@ -6,6 +6,7 @@ mod alarm;
 mod background;
 mod cause;
 mod closed_file;
+mod descriptor;
 mod direct;
 mod directory;
 mod disk_file;
@@ -38,6 +39,7 @@ pub(crate) use self::{
     background::yield_to_all_others,
     cause::Cause,
     closed_file::ClosedFile,
+    descriptor::read_dir,
     direct::{
         Alignment, OpenRequest, OpenedFile, ReopenForm, alignment_in, open_file, reopen_file,
     },

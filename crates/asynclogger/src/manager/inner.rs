@@ -8,7 +8,7 @@ use std::{
 use crate::{
     Config, Error, ErrorKind, FlushMetrics, Health, ManagerStats, Stats,
     io::{Driver, descriptor_limit},
-    sync::{Arc, Mutex, Ordering, PoisonError, lock},
+    sync::{Arc, Mutex, Ordering, lock},
     write::{
         Archivist, Bell, Ending, EventHandle, EventsFlusher, Gate, Local, Log, LogParts, NotOpened,
         Opener, Pool, Shared, Shares, Sleep, Totals, new_session,
@@ -378,9 +378,7 @@ fn inside<T>(call: impl FnOnce() -> T) -> T {
 impl Drop for Inner {
     fn drop(&mut self) {
         if self.shared.ingest.is_forked() {
-            // As of a logger: neither its thread nor its memory is ours.
-            self.flusher.get_mut().unwrap_or_else(PoisonError::into_inner).forget();
-            std::mem::forget((self.shared.clone(), self.archivist.clone()));
+            // There is nothing to close. Each part knows by itself that it is the parent's.
             return;
         }
         let on_flusher = Local::with(Local::is_flusher);

@@ -61,18 +61,6 @@ impl Checked {
     }
 }
 
-/// Whether the table fits the fields beside it: each chunk's first record lies in the chunk, and the counts
-/// add up. Otherwise a checksum was right over nonsense.
-pub(crate) fn is_consistent(info: &BlockInfo, table: &[ChunkEntry]) -> bool {
-    let records: u64 = table.iter().map(|entry| u64::from(entry.records)).sum();
-    let firsts_fit = table.iter().enumerate().all(|(index, entry)| {
-        let first = entry.first as usize;
-        let in_chunk = first / CHUNK == index && first >= SHARD_HEADER;
-        if entry.records == 0 { first == 0 } else { in_chunk }
-    });
-    records == u64::from(info.records) && firsts_fit
-}
-
 /// Takes the records from the good chunks. `data` is what there is of the data part, at most as long as
 /// `info` says; `good` says which of its chunks to trust.
 pub(crate) fn check(data: &[u8], info: &BlockInfo, table: &[ChunkEntry], good: &[bool]) -> Checked {
@@ -239,7 +227,7 @@ mod tests {
         info.set_lengths(valid as u32, 4096);
         let mut table = Vec::new();
         info.records = build_table(&data, info.valid, &mut table);
-        assert!(is_consistent(&info, &table));
+        assert!(info.fits(&table));
         (data, info, table)
     }
 
@@ -300,7 +288,7 @@ mod tests {
         let wrong = |change: fn(&mut [ChunkEntry])| {
             let mut table = table.clone();
             change(&mut table);
-            !is_consistent(&info, &table)
+            !info.fits(&table)
         };
         assert!(wrong(|table| table[0].records += 1));
         assert!(wrong(|table| table[0].first = 0));

@@ -8,12 +8,13 @@ use std::{
 };
 
 use super::{
-    regular::{Identity, is_gone, is_prepared_name},
     resync::Search,
     segments::{self, Segment, identify},
-    source::{Source, is_compressed_name},
 };
-use crate::{Error, LogId};
+use crate::{
+    Error, LogId,
+    probe::{Identity, Source, is_compressed_name, is_gone, is_prepared_name},
+};
 
 /// A directory is looked at again until it shows twice the same, but no more often than this: a file that is
 /// renamed or compressed while it is listed may be seen under neither name.

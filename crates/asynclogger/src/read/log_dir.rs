@@ -14,14 +14,15 @@ use super::{
     promise::Promise,
     reader::Reader,
     records::Record,
-    regular::is_gone,
     report::{Layout, Report},
     resync::Search,
     segments::{self, Segment, identify},
     selection::Selection,
-    source::Source,
 };
-use crate::{Error, LogId};
+use crate::{
+    Error, LogId,
+    probe::{Source, is_gone},
+};
 
 /// A file is looked for so often under the name that its directory shows: it may be renamed and compressed
 /// between the look and the opening.

@@ -22,8 +22,6 @@
 #![deny(clippy::indexing_slicing)]
 
 mod block;
-#[cfg(feature = "zstd")]
-mod compressed;
 mod history;
 mod ledger;
 mod listed;
@@ -36,17 +34,13 @@ mod native;
 mod options;
 mod original;
 mod partial;
-mod place;
-mod positioned;
 mod promise;
 mod reader;
 mod records;
-mod regular;
 mod report;
 mod resync;
 mod segments;
 mod selection;
-mod source;
 mod verdict;
 
 pub use self::{
@@ -62,13 +56,9 @@ pub use self::{
 /// The parts below the interface, for the bodies of the fuzz targets.
 #[cfg(any(test, fuzzing))]
 pub(crate) mod parts {
-    #[cfg(feature = "zstd")]
-    pub(crate) use super::compressed::{Compressed, Finding};
     pub(crate) use super::{
-        block::{Checked, check, is_consistent, without_delivered},
+        block::{Checked, check, without_delivered},
         history::History,
-        place::{Body, Place, look},
-        source::Source,
     };
 }
 

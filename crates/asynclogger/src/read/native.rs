@@ -6,17 +6,16 @@ use super::{
     ledger::Ledger,
     loaded::Loaded,
     partial::Copy,
-    place::{Body, Ids, Part, Place, later_version, look},
     promise::Promise,
     report::{Damage, DamageKind, Ending, Loss, Report},
     resync::{Found, Search, Skipped},
     selection::Selection,
-    source::Source,
     verdict::{kind_at, stretch_at, verdict_of},
 };
 use crate::{
     Error,
-    format::{BlockInfo, ChunkEntry, MIN_ALIGN, metadata, time::from_nanoseconds},
+    format::{BlockInfo, ChunkEntry, Kind, MIN_ALIGN, metadata, time::from_nanoseconds},
+    probe::{Body, Ids, Part, Place, Source, later_version, look},
 };
 
 /// Who follows a file waits at a hole until so much is behind it: writes in flight finish in any order, but
@@ -236,7 +235,7 @@ impl Native {
         // A start, note or end of the right size that is damaged inside.
         source.fill(from, MIN_ALIGN, &mut self.search.buffer)?;
         let is_metadata = metadata::peek(&self.search.buffer).is_some_and(|(size, kind)| {
-            size as u64 == len && !matches!(kind, metadata::Kind::Head | metadata::Kind::Tail)
+            size as u64 == len && !matches!(kind, Kind::Head | Kind::Tail)
         });
         let kind = if is_metadata { DamageKind::Metadata } else { DamageKind::TornTail };
         let first = self.note_region(skipped, from, source.len(), kind);

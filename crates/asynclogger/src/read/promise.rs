@@ -1,11 +1,9 @@
 //! What the start of a segment promises of the one before.
 
-use super::{
-    place::{Body, Place, look},
-    resync::Search,
-    source::Source,
+use crate::{
+    Error,
+    probe::{Body, Place, Source, look},
 };
-use crate::Error;
 
 /// Blocks of this session, from this sequence on, are in the segment: also those that could not be written whole
 /// in the one before.
@@ -18,7 +16,7 @@ pub(super) struct Promise {
 impl Promise {
     /// By the first bytes of a segment; `None`: its start is damaged.
     pub(super) fn of(source: &mut Source) -> Result<Option<Promise>, Error> {
-        let Place::Valid(start) = look(source, 0, &mut Search::default().buffer)? else {
+        let Place::Valid(start) = look(source, 0, &mut Vec::new())? else {
             return Ok(None);
         };
         let session = start.prefix.session;

@@ -3,27 +3,25 @@
 use std::path::Path;
 
 #[cfg(feature = "zstd")]
-use super::{
-    compressed::Finding,
-    promise::Promise,
-    report::{Damage, Ending, Loss},
-};
+use super::report::{Damage, Ending, Loss};
 use super::{
     history::History,
     loaded::{Cursor, Loaded},
     native::{Native, Step},
     options::ReadOptions,
     original::{self, Original},
-    place::{Place, later_version, look},
+    promise::Promise,
     records::{Block, OwnedRecord, Record},
     report::{DamageKind, Format, Layout, Report},
     resync::Search,
     selection::Selection,
-    source::Source,
 };
+#[cfg(feature = "zstd")]
+use crate::probe::Finding;
 use crate::{
     Error, ErrorKind,
     format::{VERSION, metadata},
+    probe::{Place, Source, later_version, look},
 };
 
 /// A file that shows no sign of ours in so many bytes may be one of the original.

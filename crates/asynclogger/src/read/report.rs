@@ -2,8 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::SystemTime};
 
-use super::source::Source;
-use crate::{Dropped, LogId};
+use crate::{Dropped, LogId, probe::Source};
 
 /// Damage beyond this many entries is only counted, so that a report stays small whatever the file is.
 pub(super) const MAX_DAMAGE: usize = 1000;

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use super::{
-    place::{Body, Part, Place, look},
     reader::Reader,
-    regular::is_gone,
     report::{DamageKind, Layout},
     resync::Search,
-    source::Source,
 };
-use crate::{Error, LogId};
+use crate::{
+    Error, LogId,
+    probe::{Body, Part, Place, Source, is_gone, look},
+};
 
 /// A file whose start is damaged is searched so far for another sign of its log.
 const SIGN_WITHIN: u64 = 1 << 20;

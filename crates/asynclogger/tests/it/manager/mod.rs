@@ -5,6 +5,7 @@ mod crowd;
 mod failing;
 mod files;
 mod killed;
+mod owners;
 mod races;
 mod resources;
 mod retention;

@@ -1,0 +1,160 @@
+//! The archived files of a log: found by their names, known by their starts.
+
+use std::{
+    collections::HashMap,
+    ffi::{OsStr, OsString},
+};
+
+use super::ArchiveSettings;
+use crate::{
+    Error, ErrorKind,
+    format::Lineage,
+    io::{Directory, FileState},
+    probe::{Origin, Packing},
+    write::archive::{names, open_segment, retention::ArchivedFile},
+};
+
+/// A regular file whose name is that of an archived segment of the log. Whose it is, is not known yet.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    pub(super) name: OsString,
+    pub(super) packing: Packing,
+    pub(super) state: FileState,
+}
+
+/// The files that have such names now.
+///
+/// # Errors
+/// Those of the system.
+pub(super) fn list(settings: &ArchiveSettings) -> Result<Vec<Candidate>, Error> {
+    let ArchiveSettings { directory, name, .. } = settings;
+    let names = directory.names(|file| name.packing_of(file).is_some())?;
+    let mut listed = Vec::with_capacity(names.len());
+    for file in names {
+        let Some(packing) = name.packing_of(&file) else {
+            continue;
+        };
+        // It may be gone by now; that is no reason not to look at the others.
+        if let Some(state) = directory.look_at(&file)? {
+            listed.push(Candidate { name: file, packing, state });
+        }
+    }
+    Ok(listed)
+}
+
+/// Under which name the compressed form of a file is made: hidden, so that nobody takes it for done.
+#[cfg(feature = "zstd")]
+pub(super) fn part_name(name: &OsStr) -> OsString {
+    let mut part = OsString::from(".");
+    part.push(names::compressed_name(name));
+    part.push(PART_SUFFIX);
+    part
+}
+
+const PART_SUFFIX: &str = ".part";
+
+/// Whether a name is one that [`part_name`] makes for this log.
+pub(super) fn is_part_name(settings: &ArchiveSettings, name: &OsStr) -> bool {
+    let bytes = name.as_encoded_bytes();
+    let inner = bytes.strip_prefix(b".").and_then(|rest| rest.strip_suffix(PART_SUFFIX.as_bytes()));
+    inner.is_some_and(|inner| {
+        let inner = std::os::unix::ffi::OsStrExt::from_bytes(inner);
+        settings.name.packing_of(inner) == Some(Packing::Compressed)
+    })
+}
+
+/// What was read of a file. It is not read again as long as it is the same file with the same length: a
+/// directory may have thousands of them, and before one is deleted its start is read once more anyway.
+#[derive(Clone, Debug)]
+struct Known {
+    state: FileState,
+    /// `None`: it is no segment.
+    origin: Option<Origin>,
+    /// `None`: was not looked for. Inside: of a file without an end.
+    last_time: Option<Option<i64>>,
+}
+
+/// What was read of the files of a log.
+#[derive(Debug, Default)]
+pub(super) struct Catalog {
+    known: HashMap<OsString, Known>,
+    /// Whether a segment was not compressed because of an error.
+    pub(super) is_behind: bool,
+}
+
+impl Catalog {
+    /// Which segment a file is; `None` if it is none, or cannot be read.
+    pub(super) fn lineage(&mut self, directory: &Directory, file: &Candidate) -> Option<Lineage> {
+        self.look(directory, file, false)?.origin.as_ref().map(Origin::lineage)
+    }
+
+    /// The segments among the files, as retention wants them, and which file each of them is. `with_ends`:
+    /// their last times are wanted.
+    pub(super) fn segments(
+        &mut self,
+        directory: &Directory,
+        files: &[Candidate],
+        with_ends: bool,
+    ) -> (Vec<ArchivedFile>, Vec<usize>) {
+        let mut segments = (Vec::new(), Vec::new());
+        for (index, file) in files.iter().enumerate() {
+            let Some(Known { origin: Some(origin), last_time, .. }) =
+                self.look(directory, file, with_ends)
+            else {
+                continue;
+            };
+            segments.0.push(ArchivedFile {
+                lineage: origin.lineage(),
+                bytes: file.state.len,
+                started: origin.prefix.time,
+                last_time: last_time.flatten(),
+            });
+            segments.1.push(index);
+        }
+        segments
+    }
+
+    /// Forgets what is not there any more.
+    pub(super) fn forget_all_but(&mut self, files: &[Candidate]) {
+        if self.known.len() > files.len() {
+            let names: std::collections::HashSet<_> = files.iter().map(|file| &file.name).collect();
+            self.known.retain(|name, _| names.contains(name));
+        }
+    }
+
+    fn look(&mut self, directory: &Directory, file: &Candidate, with_end: bool) -> Option<&Known> {
+        let known = self.known.get(&file.name);
+        let is_known = known.is_some_and(|known| {
+            let has_all = !with_end || known.origin.is_none() || known.last_time.is_some();
+            known.state == file.state && has_all
+        });
+        if !is_known {
+            self.known.remove(&file.name);
+            // One that cannot be read takes no part now, and is tried again.
+            let known = read(directory, file, with_end).ok()??;
+            self.known.insert(file.name.clone(), known);
+        }
+        self.known.get(&file.name)
+    }
+}
+
+/// `None`: it is another file by now.
+fn read(directory: &Directory, file: &Candidate, with_end: bool) -> Result<Option<Known>, Error> {
+    let (mut source, state) = match open_segment(directory, &file.name, file.packing) {
+        Ok(Some(opened)) => opened,
+        Ok(None) => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotALog => {
+            return Ok(Some(Known { state: file.state, origin: None, last_time: None }));
+        }
+        Err(error) => return Err(error),
+    };
+    if state != file.state {
+        return Ok(None);
+    }
+    let origin = Origin::read(&mut source)?.ok();
+    let last_time = match &origin {
+        Some(origin) if with_end => Some(origin.last_time(&mut source)?),
+        _ => None,
+    };
+    Ok(Some(Known { state, origin, last_time }))
+}

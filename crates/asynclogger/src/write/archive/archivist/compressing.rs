@@ -1,0 +1,292 @@
+//! A segment takes its compressed form: beside it, durable, and only then instead of it.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::{File, Metadata},
+    io,
+    ops::ControlFlow,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+};
+
+use super::catalog::part_name;
+use crate::{
+    Error, ErrorKind,
+    format::{Lineage, seekable::FRAME_LEN},
+    io::{Directory, FileState, forget_cached},
+    probe::{Origin, Packing, Source, read_full},
+    write::{
+        archive::{
+            compress::{Outcome, compress},
+            names::compressed_name,
+            open_segment,
+        },
+        common::fault,
+    },
+};
+
+/// A segment that is open.
+pub(super) struct Segment<'a> {
+    pub(super) directory: &'a Directory,
+    pub(super) name: &'a OsStr,
+    pub(super) file: &'a File,
+    pub(super) state: FileState,
+    pub(super) lineage: Lineage,
+}
+
+/// What became of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Became {
+    /// Its compressed form is all that is left of it.
+    Compressed { name: OsString, bytes: u64 },
+    /// It was broken off; nothing has changed.
+    Stopped,
+    /// The name is that of another file by now, or of none; nothing has changed.
+    Gone,
+}
+
+/// The file that is being made. As long as it has not its final name it is removed when it is given up.
+struct Part<'a> {
+    directory: &'a Directory,
+    name: OsString,
+    file: File,
+    identity: (u64, u64),
+    is_published: bool,
+}
+
+impl<'a> Part<'a> {
+    fn create(directory: &'a Directory, name: OsString, mode: u32) -> Result<Part<'a>, Error> {
+        let file = directory.create_new(&name, mode)?;
+        let metadata = file.metadata().map_err(|error| {
+            Error::io("cannot stat", error).at_path(&directory.path().join(&name))
+        })?;
+        let identity = (metadata.dev(), metadata.ino());
+        Ok(Part { directory, name, file, identity, is_published: false })
+    }
+}
+
+impl Drop for Part<'_> {
+    fn drop(&mut self) {
+        if !self.is_published {
+            // The next sweep removes what stays.
+            let _ = self.directory.remove_if(&self.name, self.identity);
+        }
+    }
+}
+
+impl Segment<'_> {
+    fn at(&self, doing: &'static str) -> impl FnOnce(io::Error) -> Error {
+        let path = self.directory.path().join(self.name);
+        move |error| Error::io(doing, error).at_path(&path)
+    }
+
+    /// Compresses it, unless `between` has it stopped: see [`compress`].
+    ///
+    /// # Errors
+    /// Those of the system; then it stays as it is.
+    pub(super) fn compress(
+        &self,
+        level: i32,
+        mut between: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Became, Error> {
+        let Segment { directory, name, file, .. } = *self;
+        let before = file.metadata().map_err(self.at("cannot stat"))?;
+        let mode = before.permissions().mode();
+        fault::kill_point("before the part");
+        let mut part = Part::create(directory, part_name(name), mode)?;
+        fault::kill_point("an empty part");
+        let outcome = compress(file, &part.file, level, FRAME_LEN, |done| {
+            fault::kill_point("between frames");
+            forget_cached(file, done);
+            between(done)
+        });
+        let Outcome::Done { source_bytes, stored_bytes: bytes } =
+            outcome.map_err(self.at("cannot compress"))?
+        else {
+            return Ok(Became::Stopped);
+        };
+        fault::kill_point("a whole part");
+        // A label for people; what counts is in the file.
+        let _ = before.modified().and_then(|time| part.file.set_modified(time));
+        part.file.sync_all().map_err(self.at("cannot sync its compressed form"))?;
+        fault::kill_point("a durable part");
+
+        let after = file.metadata().map_err(self.at("cannot stat"))?;
+        if source_bytes != after.len() || has_changed(&before, &after) {
+            let what = "it was changed while it was compressed";
+            return Err(Error::new(ErrorKind::Io, what).at_path(&directory.path().join(name)));
+        }
+        // It may have been deleted meanwhile, to make room: then it must not come back.
+        if !self.is_still_named()? {
+            return Ok(Became::Gone);
+        }
+        let compressed = compressed_name(name);
+        if !is_named(directory, &part.name, part.identity)? {
+            let what = "its compressed form was taken away while it was made";
+            return Err(Error::new(ErrorKind::Io, what).at_path(&directory.path().join(name)));
+        }
+        if !directory.rename_to_new(&part.name, &compressed)? {
+            return Err(Error::io("cannot name its compressed form", io::ErrorKind::AlreadyExists)
+                .at_path(&directory.path().join(name)));
+        }
+        part.is_published = true;
+        fault::kill_point("both forms");
+        directory.sync()?;
+        fault::kill_point("both forms, durable");
+        if !is_named(directory, &compressed, part.identity)? {
+            // Somebody has moved it away already; whatever that means, this file stays.
+            return Ok(Became::Gone);
+        }
+        self.delete()?;
+        forget_cached(&part.file, bytes);
+        Ok(Became::Compressed { name: compressed, bytes })
+    }
+
+    /// If there is a compressed form of it that is whole, made by a process that ended before it had
+    /// deleted this one: deletes this one.
+    ///
+    /// # Errors
+    /// Those of the system; [`ErrorKind::Io`] if what has that name is not all of this one. Both stay then.
+    pub(super) fn give_way(
+        &self,
+        mut between: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Became, Error> {
+        let Segment { directory, file, lineage, .. } = *self;
+        let compressed = compressed_name(self.name);
+        let is_same = match open_segment(directory, &compressed, Packing::Compressed) {
+            Ok(None) => return Ok(Became::Gone),
+            Ok(Some((mut source, state))) => {
+                let is_of_it =
+                    Origin::read(&mut source)?.is_ok_and(|origin| origin.lineage() == lineage);
+                let same = match is_of_it {
+                    true => is_all_of(&mut source, file, |done| {
+                        forget_cached(file, done);
+                        between(done)
+                    })?,
+                    false => Some(false),
+                };
+                match same {
+                    None => return Ok(Became::Stopped),
+                    Some(is_same) => is_same.then_some(state),
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::NotALog => None,
+            Err(error) => return Err(error),
+        };
+        let Some(state) = is_same else {
+            let what = format!(
+                "this is not all of {}; both are kept, and neither is touched",
+                self.name.display()
+            );
+            let path = directory.path().join(&compressed);
+            return Err(Error::new(ErrorKind::Io, what).at_path(&path));
+        };
+        // Its name may not be durable yet.
+        directory.sync()?;
+        fault::kill_point("both forms, compared");
+        self.delete()?;
+        Ok(Became::Compressed { name: compressed, bytes: state.len })
+    }
+
+    /// Deletes it: the open file, whose start was read, and not what may have its name by now.
+    fn delete(&self) -> Result<(), Error> {
+        self.directory.remove_if(self.name, self.state.identity)?;
+        fault::kill_point("the compressed form alone");
+        self.directory.sync()?;
+        fault::kill_point("the compressed form alone, durable");
+        Ok(())
+    }
+
+    fn is_still_named(&self) -> Result<bool, Error> {
+        is_named(self.directory, self.name, self.state.identity)
+    }
+}
+
+/// Whether what a whole compressed file holds is, byte by byte, all of `plain`; `None`: it was broken off.
+/// `between` is told before each frame how many bytes are compared.
+fn is_all_of(
+    compressed: &mut Source,
+    plain: &File,
+    mut between: impl FnMut(u64) -> ControlFlow<()>,
+) -> Result<Option<bool>, Error> {
+    let failed = |error| Error::io("cannot read", error);
+    if compressed.len() != plain.metadata().map_err(failed)?.len() {
+        return Ok(Some(false));
+    }
+    let (mut stored, mut bytes, mut done) = (vec![0; FRAME_LEN], vec![0; FRAME_LEN], 0);
+    while done < compressed.len() {
+        if between(done).is_break() {
+            return Ok(None);
+        }
+        let len = compressed.read_at(done, &mut stored)?;
+        if len == 0
+            || read_full(plain, done, &mut bytes[..len]).map_err(failed)? < len
+            || stored[..len] != bytes[..len]
+        {
+            return Ok(Some(false));
+        }
+        done += len as u64;
+    }
+    // Bytes that are right behind damage are no proof that they will be read again.
+    Ok(Some(compressed.take_findings().is_empty()))
+}
+
+fn is_named(directory: &Directory, name: &OsStr, identity: (u64, u64)) -> Result<bool, Error> {
+    Ok(directory.look_at(name)?.is_some_and(|state| state.identity == identity))
+}
+
+fn has_changed(before: &Metadata, after: &Metadata) -> bool {
+    let of = |metadata: &Metadata| (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
+    of(before) != of(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::FileExt, path::Path};
+
+    use super::*;
+
+    fn pair(len: u32) -> (File, File) {
+        let plain = tempfile::tempfile().expect("a file");
+        let bytes: Vec<u8> = (0..len).map(|n| (n * n / 7 % 253) as u8).collect();
+        plain.write_all_at(&bytes, 0).expect("written");
+        let stored = tempfile::tempfile().expect("a file");
+        let outcome = compress(&plain, &stored, 3, 4096, |_| ControlFlow::Continue(()));
+        assert!(matches!(outcome, Ok(Outcome::Done { .. })));
+        (plain, stored)
+    }
+
+    fn same(stored: &File, plain: &File) -> Option<bool> {
+        let copy = stored.try_clone().expect("the file");
+        let mut source = Source::of(copy, Path::new("stored"), Packing::Compressed).ok()?;
+        let go_on = |_| ControlFlow::Continue(());
+        is_all_of(&mut source, plain, go_on).expect("read")
+    }
+
+    #[test]
+    fn a_copy_is_known_from_another_file() {
+        for len in [0, 1, 4096, 10_000] {
+            let (plain, stored) = pair(len);
+            assert_eq!(same(&stored, &plain), Some(true), "{len}");
+            plain.write_all_at(b"more", u64::from(len)).expect("written");
+            assert_eq!(same(&stored, &plain), Some(false), "{len}");
+        }
+        let (plain, stored) = pair(10_000);
+        plain.write_all_at(&[77], 9_999).expect("written");
+        assert_eq!(same(&stored, &plain), Some(false));
+    }
+
+    #[test]
+    fn a_damaged_copy_is_none() {
+        let (plain, stored) = pair(10_000);
+        let len = stored.metadata().expect("a length").len();
+        for offset in 0..len {
+            let mut byte = [0];
+            stored.read_exact_at(&mut byte, offset).expect("read");
+            stored.write_all_at(&[byte[0] ^ 0x41], offset).expect("written");
+            assert_ne!(same(&stored, &plain), Some(true), "{offset}");
+            stored.write_all_at(&byte, offset).expect("written");
+        }
+        stored.set_len(len - 1).expect("cut");
+        assert_ne!(same(&stored, &plain), Some(true));
+    }
+}

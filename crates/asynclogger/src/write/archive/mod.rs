@@ -1,0 +1,18 @@
+//! What becomes of files that are over: names, compression, retention, and the thread that looks after them.
+
+mod archivist;
+#[cfg(feature = "zstd")]
+pub(crate) mod compress;
+mod names;
+mod past;
+mod renaming;
+mod retention;
+
+pub(crate) use self::archivist::Archivist;
+pub(super) use self::{
+    archivist::{ArchiveSettings, ArchivedSegment, WholeDirectory},
+    names::LogName,
+    past::{full_name_of, last_archived, open_segment},
+    renaming::{LastName, rename_to_archived, set_aside},
+};
+pub(super) use crate::format::Lineage;

@@ -1,0 +1,462 @@
+//! The flusher's side of one log: sealed buffers become blocks, in the order of each shard; requests are
+//! answered, and the file is ended.
+
+mod account;
+mod closing;
+mod ending;
+mod leaving;
+mod reporter;
+mod resting;
+
+use std::time::{Duration, Instant};
+
+use self::{account::Account, closing::Closing, reporter::Reporter};
+use super::{
+    interval::Interval,
+    outbox::{Happened, Outbox, Round},
+    pass::Pass,
+};
+use crate::{
+    Config, Durability, Error,
+    format::{Kind, block},
+    sync::Arc,
+    write::{
+        archive::{ArchiveSettings, Archivist},
+        common::{BlockMemory, Ending, fault, wall_clock},
+        segments::{Active, NextSegment, Rotator, Segment, Zone},
+        swap::{BufferIndex, Log},
+    },
+};
+
+/// The last drop gives up a device that takes nothing for so long.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
+
+/// A sealed buffer that was taken and is not on its way yet. Kept here, so that nothing of it is lost whatever
+/// happens meanwhile: what is done with it can be done again.
+struct Hand {
+    memory: Arc<dyn BlockMemory>,
+    shard: u32,
+    generation: u64,
+    taken: Instant,
+}
+
+/// What a stopped thread had published: of which shard, and of which generation.
+type HeldCopy = (Arc<dyn BlockMemory>, u32, u64);
+
+/// Who looks after archived segments, and what has to be known of the log for that.
+#[derive(Clone)]
+pub(crate) struct Archiving {
+    pub(crate) archivist: Arc<Archivist>,
+    pub(crate) settings: Arc<ArchiveSettings>,
+}
+
+/// The flusher's side of one log.
+///
+/// One thread writes a log, so nothing here is shared and nothing is locked: the flusher calls
+/// [`advance`](LogWriter::advance) again and again, and each call does what can be done without a wait. What takes
+/// its time is remembered by the object that knows of it: the [`Outbox`] has what is on its way, [`Active`] has the
+/// file and its successor, [`Account`] has what was said so far, a [`Pass`] has what somebody waits for. This type
+/// is what connects them, and decides which of them has its turn.
+pub(crate) struct LogWriter {
+    log: Arc<Log>,
+    active: Active,
+    outbox: Outbox,
+    durability: Durability,
+    account: Account,
+    hand: Option<Hand>,
+    interval: Interval,
+    pass: Option<Pass>,
+    /// Who asked while there was trouble, up to this ticket.
+    asked: Option<u64>,
+    rotator: Rotator,
+    closing: Closing,
+    reporter: Reporter,
+    /// Kept here, so that nothing of it is lost if something panics before it is passed on.
+    happened: Vec<Happened>,
+}
+
+impl LogWriter {
+    pub(crate) fn new(
+        log: Arc<Log>,
+        segment: Segment,
+        files: Box<dyn NextSegment>,
+        config: &Config,
+        zone: Zone,
+        archiving: Option<Archiving>,
+    ) -> LogWriter {
+        let shards = log.shards().len();
+        let chunks = block::chunk_count(log.pool().capacity()) + 1;
+        log.progress().set_io(segment.file().mode(), segment.file().engine());
+        LogWriter {
+            rotator: Rotator::new(&config.rotation, zone, segment.filled_since()),
+            active: Active::new(segment, files),
+            outbox: Outbox::new(config.durability, shards, chunks),
+            durability: config.durability,
+            account: Account::new(shards),
+            hand: None,
+            interval: Interval::new(config.flush_interval),
+            pass: None,
+            asked: None,
+            closing: Closing::new(),
+            reporter: Reporter::new(log.clone(), config, archiving),
+            happened: Vec::new(),
+            log,
+        }
+    }
+
+    /// What offsets and lengths in its file are multiples of.
+    pub(crate) fn align(&self) -> usize {
+        self.active.segment().align()
+    }
+
+    /// Whether a part that is put in now can be written at once.
+    fn has_room(&self) -> bool {
+        self.outbox.has_room() && !self.active.is_turning()
+    }
+
+    /// Makes the next attempt now, whatever the backoff says.
+    fn hurry(&mut self, now: Instant) {
+        self.outbox.hurry(now);
+        self.active.hurry();
+    }
+
+    /// Whether something failed and was not made good yet.
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.outbox.is_troubled() || self.active.turn_at().is_some()
+    }
+
+    /// The number of the log in its pool.
+    pub(crate) fn index(&self) -> u32 {
+        self.log.index()
+    }
+
+    /// Whether a sealed buffer of this generation is the one to write now.
+    pub(crate) fn is_next(&self, shard: u32, generation: u64) -> bool {
+        self.account.is_next(shard, generation) && self.hand.is_none() && self.has_room()
+    }
+
+    /// Writes a sealed buffer that [`is_next`](LogWriter::is_next).
+    pub(crate) fn write_sealed(&mut self, index: BufferIndex, shard: u32, generation: u64) {
+        if let Some(buffer) = self.log.pool().take_sealed(index) {
+            self.write_block(Arc::new(buffer), shard, generation);
+        }
+    }
+
+    /// Writes what is sealed of this generation, which [`is_next`](LogWriter::is_next). Nobody else has it.
+    pub(crate) fn write_block(
+        &mut self,
+        memory: Arc<dyn BlockMemory>,
+        shard: u32,
+        generation: u64,
+    ) {
+        self.hand = Some(Hand { memory, shard, generation, taken: Instant::now() });
+        self.write_hand();
+        // At once: it is on its way while the next one's checksums are computed. At the end it waits a moment:
+        // the end of the file goes with it.
+        if self.log.gate().ending() == Ending::Open {
+            self.work_outbox(Instant::now());
+        }
+    }
+
+    /// Makes the buffer in hand a block, and puts it into the outbox.
+    fn write_hand(&mut self) {
+        let Some(hand) = &mut self.hand else {
+            return;
+        };
+        let (shard, generation, taken) = (hand.shard, hand.generation, hand.taken);
+        let valid = hand.memory.valid();
+        if valid == 0 {
+            // Taken for a record that its encoder did not finish.
+            self.account.pass(shard, generation);
+            if let Some(Hand { mut memory, .. }) = self.hand.take()
+                && let Some(memory) = Arc::get_mut(&mut memory)
+            {
+                memory.free();
+            }
+            return;
+        }
+        if self.is_left_before(valid) {
+            return;
+        }
+        let Some(memory) = self.hand.as_mut().and_then(|hand| Arc::get_mut(&mut hand.memory))
+        else {
+            return;
+        };
+        fault::step("encode");
+        let dropped = self.log.shards()[shard as usize].dropped();
+        let mut info = self.account.block(shard, generation, dropped);
+        let time = wall_clock();
+        self.outbox.encode(&self.active, memory, &mut info, time);
+        fault::step("encoded");
+        if let Some(Hand { memory, .. }) = self.hand.take() {
+            self.outbox.push_block(&mut self.active, memory, info, time, taken);
+            self.account.add(&info);
+            self.rotator.written(taken);
+        }
+    }
+
+    /// Lets the outbox do what it can; whether it did anything.
+    fn work_outbox(&mut self, now: Instant) -> bool {
+        let mut busy = false;
+        // Again, since an engine that waits has completed what it was just given: its buffer is free now.
+        for _ in 0..2 {
+            let mut round = Round {
+                active: &mut self.active,
+                progress: self.log.progress(),
+                happened: &mut self.happened,
+                now,
+            };
+            if !self.outbox.advance(&mut round) {
+                break;
+            }
+            busy = true;
+        }
+        self.pass_on(now);
+        busy
+    }
+
+    /// Passes on what has happened.
+    fn pass_on(&mut self, now: Instant) {
+        let happened = std::mem::take(&mut self.happened);
+        let errors = happened.into_iter().filter_map(|happened| match happened {
+            Happened::Failed(error) => Some(error),
+            Happened::SegmentBegun => {
+                self.rotator.begin(now);
+                None
+            }
+            Happened::SegmentOver(segment) => {
+                self.reporter.segment_over(segment);
+                None
+            }
+        });
+        // Behind the rest: an error may end the log.
+        for error in errors.collect::<Vec<_>>() {
+            self.failed(&error);
+        }
+    }
+
+    /// Keeps an error, answers the flush that it belongs to, and tells the callback.
+    #[cold]
+    fn failed(&mut self, error: &Error) {
+        let ticket = self.pass.take().and_then(|pass| pass.ticket);
+        let ticket = ticket.max(std::mem::take(&mut self.asked));
+        self.reporter.keep(ticket, error, self.active.segment().lineage());
+        self.reporter.tell(error);
+        if self.closing.ending() == Ending::Abandoned {
+            // Each thing is tried once.
+            self.give_up();
+        }
+    }
+
+    /// Counts a panic of the flusher, which goes on.
+    pub(crate) fn panicked(&mut self, error: &Error) {
+        self.log.progress().count_panic();
+        self.failed(error);
+    }
+
+    /// Does what is due apart from sealed buffers; whether anything was done.
+    pub(crate) fn advance(&mut self, now: Instant) -> bool {
+        if self.is_closed() {
+            return false;
+        }
+        let mut busy = false;
+        self.closing.see(self.log.gate().ending());
+        if self.hand.is_some() && self.has_room() {
+            self.write_hand();
+            busy = true;
+        }
+        if self.log.has_new_room() {
+            self.hurry(now);
+            self.rotator.release();
+        }
+        if self.is_troubled() {
+            // Nothing is sealed for what cannot be written: each pass would take a buffer of each shard.
+            // But who asks gets an attempt, whatever the backoff says, and its error.
+            let ticket = self.log.gate().open_request().map(|request| request.ticket);
+            if ticket > self.asked {
+                self.asked = ticket;
+                self.hurry(now);
+                busy = true;
+            }
+        } else if self.pass.is_none() {
+            if let Some(request) = self.log.gate().open_request() {
+                let looked = self.look_at_file(now);
+                self.pass = Some(Pass::begin(&self.log, Some(request), looked));
+                busy = true;
+            } else if self.interval.is_over(now) {
+                self.interval.disarm();
+                let looked = self.look_at_file(now);
+                self.pass = Some(Pass::begin(&self.log, None, looked));
+                busy = true;
+            }
+        }
+        self.want_free_buffers();
+        if self.closing.ending() == Ending::Closing && self.closing.ended().is_none() {
+            busy |= self.try_to_end();
+        }
+        busy |= self.work_outbox(now);
+        if self.hand.is_none() {
+            busy |= self.rotate_if_due(0, now);
+        }
+        self.prepare_ahead(now);
+        busy |= self.advance_pass();
+        if !self.outbox.is_troubled() && self.active.may_go_home(now) {
+            self.go_home(now);
+            busy = true;
+        }
+        match self.closing.ending() {
+            Ending::Closing => busy |= self.try_to_end(),
+            Ending::Abandoned => busy |= self.abandon(),
+            Ending::Open | Ending::Closed => {}
+        }
+        busy
+    }
+
+    /// With buffers that wait for nothing but a barrier, and few free ones, does not wait for the interval.
+    fn want_free_buffers(&mut self) {
+        if self.lacks_free_buffers() {
+            self.outbox.want_durable(self.outbox.written());
+        }
+    }
+
+    fn lacks_free_buffers(&self) -> bool {
+        self.durability == Durability::OnFlush
+            && self.outbox.awaits_barrier()
+            && self.log.pool().is_short()
+    }
+
+    /// Looks whether all that the pass waits for has happened, and completes it then.
+    fn advance_pass(&mut self) -> bool {
+        let Some(pass) = &mut self.pass else {
+            return false;
+        };
+        let Some(goal) = pass.goal else {
+            if !pass.look(&self.log, self.account.next_generations())
+                || !self.outbox.has_room()
+                || self.active.is_turning()
+            {
+                return false;
+            }
+            // With many writes in flight it could not be left when the pass began.
+            if !std::mem::replace(&mut pass.looked, true) {
+                self.look_at_file(Instant::now());
+                return true;
+            }
+            let noted = self.declare_drops();
+            let goal = self.outbox.next();
+            match noted {
+                Ok(()) => {
+                    if let Some(pass) = &mut self.pass {
+                        pass.goal = Some(goal);
+                        // The interval is no promise with `None`.
+                        if pass.ticket.is_some() || self.durability == Durability::OnFlush {
+                            self.outbox.want_durable(goal);
+                        }
+                    }
+                }
+                Err(error) => self.failed(&error),
+            }
+            return true;
+        };
+        let Some(ticket) = pass.ticket else {
+            // Only then may the next one begin: a device that hangs must not be given a buffer of each
+            // shard with each interval.
+            let is_over = self.outbox.written() >= goal;
+            if is_over {
+                self.pass = None;
+            }
+            return is_over;
+        };
+        // The note may hold nothing that a barrier has to cover: then there is none to wait for.
+        if self.outbox.durable() < goal || self.active.is_turning() {
+            return false;
+        }
+        if std::mem::take(&mut pass.rotate)
+            && self.active.segment().has_records()
+            && self.closing.ended().is_none()
+        {
+            if let Err(error) = self.rotate() {
+                self.failed(&error);
+            }
+            return true;
+        }
+        self.pass = None;
+        match self.outbox.doubt() {
+            None => self.log.gate().complete(ticket),
+            // True for every flush from now on: not all that was accepted is durable.
+            Some(error) => self.log.gate().fail(Some(ticket), error),
+        }
+        true
+    }
+
+    /// Puts in a note if there are drops that no block and no note has told of.
+    fn declare_drops(&mut self) -> Result<(), Error> {
+        let dropped = self.log.dropped();
+        if self.account.owes_note(dropped) {
+            let totals = self.account.totals(dropped, false);
+            self.outbox.push_totals(&mut self.active, Kind::Note, totals)?;
+            self.account.note(dropped);
+        }
+        Ok(())
+    }
+
+    /// Puts an end in; whether there was memory for it.
+    fn put_end(&mut self, session_over: bool) -> bool {
+        let dropped = self.log.dropped();
+        let totals = self.account.totals(dropped, session_over);
+        match self.outbox.push_totals(&mut self.active, Kind::End, totals) {
+            Ok(()) => {
+                self.account.note(dropped);
+                self.outbox.want_durable(self.outbox.next());
+                true
+            }
+            Err(error) => {
+                self.failed(&error);
+                false
+            }
+        }
+    }
+
+    /// Begins the interval, if this log has an active buffer and it has not begun.
+    pub(crate) fn arm(&mut self, now: Instant) {
+        self.interval.arm(now);
+    }
+
+    pub(crate) fn is_armed(&self) -> bool {
+        self.interval.is_armed()
+    }
+
+    /// Until when the flusher may sleep, as far as this log is concerned.
+    pub(crate) fn wake_at(&self, now: Instant) -> Option<Instant> {
+        let look = self.pass.as_ref().and_then(Pass::look_again).map(|look| now + look);
+        let give_up =
+            (self.closing.ending() == Ending::Abandoned).then(|| now + GIVE_UP_AFTER / 10);
+        let may_rotate = self.closing.ended().is_none() && self.has_room();
+        let rotation = self.rotator.wake_at(now).filter(|_| may_rotate);
+        let next_try = match self.outbox.is_troubled() {
+            true => self.outbox.next_try(),
+            false => self.active.wake_at(),
+        };
+        // With trouble, and behind a pass that waits for the device, the interval has to wait for the end of that:
+        // to wake for it would be to wake again and again.
+        let waits = self.is_troubled() || self.pass.is_some();
+        let interval = self.interval.ends().filter(|_| !waits);
+        let others = [look, next_try, interval, give_up, rotation];
+        others.into_iter().flatten().min()
+    }
+
+    /// Whether there is a request that `advance` has not seen.
+    pub(crate) fn has_news(&self) -> bool {
+        let request = self.log.gate().open_request().map(|request| request.ticket);
+        let unseen = self.pass.is_none() && request > self.asked;
+        unseen
+            || self.log.is_told_of_room()
+            || self.lacks_free_buffers()
+            || (!self.is_closed() && self.log.gate().ending() != self.closing.ending())
+    }
+
+    /// Whether the file is ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closing.is_closed()
+    }
+}

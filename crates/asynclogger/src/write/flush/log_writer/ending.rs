@@ -1,0 +1,73 @@
+//! The end of a log: everything written, or given up.
+
+use std::time::Instant;
+
+use super::{GIVE_UP_AFTER, Hand, LogWriter};
+use crate::{Error, ErrorKind};
+
+impl LogWriter {
+    /// Ends the file once every shard is closed and all their buffers are on their way.
+    pub(super) fn try_to_end(&mut self) -> bool {
+        if let Some(goal) = self.closing.ended() {
+            if self.outbox.durable() < goal || !self.outbox.is_quiet() {
+                return false;
+            }
+            self.active.tidy_up();
+            self.closing.set_closed();
+            self.log.gate().set_closed(self.outbox.doubt().cloned());
+            return true;
+        }
+        let drained = self.hand.is_none()
+            && self.has_room()
+            && self.closing.is_drained(&self.log, &self.account);
+        if !drained {
+            return false;
+        }
+        // 0, unless somebody wrote over the lengths in a buffer's memory.
+        let lost = self.log.accepted().saturating_sub(self.account.records());
+        self.log.progress().lost.set(lost);
+        if self.put_end(true) {
+            self.closing.set_ended(self.outbox.next());
+        }
+        true
+    }
+
+    /// The last handle is gone: nobody can hold a borrow any more, so a claim that is still held is a
+    /// thread's that will not return. What is published is copied out and written, each thing is tried
+    /// once, and what the device does not take is counted as lost.
+    pub(super) fn abandon(&mut self) -> bool {
+        let mut busy = false;
+        if self.closing.copy_held(&self.log) {
+            self.hurry(Instant::now());
+            busy = true;
+        }
+        if self.hand.is_none()
+            && self.has_room()
+            && let Some((memory, shard, generation)) = self.closing.next_copy(&self.account)
+        {
+            self.hand = Some(Hand { memory, shard, generation, taken: Instant::now() });
+            self.write_hand();
+            busy = true;
+        }
+        busy |= self.try_to_end();
+        if !self.is_closed() && self.log.progress().waiting() > GIVE_UP_AFTER {
+            self.give_up();
+            busy = true;
+        }
+        busy
+    }
+
+    /// Ends the log though not everything is written: what is not is lost.
+    pub(super) fn give_up(&mut self) {
+        if self.is_closed() {
+            return;
+        }
+        let lost = self.log.accepted().saturating_sub(self.log.progress().written.get());
+        self.log.progress().lost.set(lost);
+        let what = format!("the logger was dropped; {lost} records could not be written");
+        let error = Error::new(ErrorKind::Io, what).at_path(self.active.segment().path());
+        self.reporter.tell(&error);
+        self.closing.set_closed();
+        self.log.gate().set_closed(None);
+    }
+}

@@ -1,0 +1,18 @@
+//! The flusher: one thread, one log; sealed buffers become blocks of the active segment.
+
+mod flusher;
+mod interval;
+mod log_writer;
+mod outbox;
+mod pass;
+
+#[cfg(all(test, loom))]
+mod loom_tests;
+#[cfg(all(test, not(loom)))]
+mod schedule_tests;
+
+pub(in crate::write) use self::pass::Pass;
+pub(crate) use self::{
+    flusher::Flusher,
+    log_writer::{Archiving, LogWriter},
+};

@@ -1,0 +1,115 @@
+//! Something failed and was not made good yet: when the next attempt is made, and what is done before it.
+
+use std::time::{Duration, Instant};
+
+use super::reaction::{Failed, Reaction, Situation, react};
+use crate::write::common::backoff;
+
+/// The first wait before a segment that could not be opened is tried again.
+const BACKOFF_OPEN: Duration = Duration::from_millis(20);
+
+/// What is wrong with a file, if anything is.
+#[derive(Default)]
+pub(super) struct Trouble {
+    now: Option<Ongoing>,
+    /// Barriers that failed since the last good one.
+    failed_barriers: u32,
+}
+
+struct Ongoing {
+    reaction: Reaction,
+    failures: u32,
+    /// When the next attempt may be made.
+    at: Instant,
+    /// An attempt is being made.
+    trying: bool,
+}
+
+impl Trouble {
+    pub(super) fn is_there(&self) -> bool {
+        self.now.is_some()
+    }
+
+    /// Whether it has to wait: no attempt is being made.
+    pub(super) fn holds(&self) -> bool {
+        self.now.as_ref().is_some_and(|now| !now.trying)
+    }
+
+    /// When the next attempt may be made, if one is to be made.
+    pub(super) fn next_try(&self) -> Option<Instant> {
+        self.now.as_ref().filter(|now| !now.trying).map(|now| now.at)
+    }
+
+    /// Something failed; `situation` is told how many attempts did.
+    #[cold]
+    pub(super) fn failed(
+        &mut self,
+        failed: Failed,
+        now: Instant,
+        situation: impl FnOnce(u32) -> Situation,
+    ) {
+        if failed == Failed::Barrier {
+            self.failed_barriers += 1;
+        }
+        if self.holds() {
+            // Of several that were in flight together the first one counts.
+            return;
+        }
+        let tried = self.now.as_ref().map_or(0, |now| now.failures);
+        let failures = match failed {
+            Failed::Barrier => self.failed_barriers,
+            Failed::Write | Failed::Open => tried + 1,
+        };
+        let (reaction, wait) = react(situation(failures));
+        let at = now.checked_add(wait).unwrap_or(now);
+        self.now = Some(Ongoing { reaction, failures, at, trying: false });
+    }
+
+    /// This is to be done before anything else.
+    pub(super) fn force(&mut self, reaction: Reaction, now: Instant) {
+        self.now = Some(Ongoing { reaction, failures: 0, at: now, trying: false });
+    }
+
+    /// The move to another segment failed. The old file may have another name by then: there is no way
+    /// back to it. But when it was another directory that failed, there is.
+    pub(super) fn could_not_move(&mut self, tried: Reaction, now: Instant) {
+        let Some(ongoing) = &mut self.now else {
+            return;
+        };
+        if tried == Reaction::Elsewhere {
+            ongoing.reaction = Reaction::Again;
+        } else if ongoing.reaction == Reaction::Again {
+            ongoing.reaction = tried;
+        } else {
+            return;
+        }
+        ongoing.at = now + backoff(BACKOFF_OPEN, ongoing.failures);
+    }
+
+    /// Begins the next attempt, if it is time; what to do first.
+    pub(super) fn begin_attempt(&mut self, now: Instant) -> Option<Reaction> {
+        let ongoing = self.now.as_mut().filter(|ongoing| !ongoing.trying && now >= ongoing.at)?;
+        ongoing.trying = true;
+        Some(ongoing.reaction)
+    }
+
+    /// Makes the next attempt now, whatever the backoff says.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        if let Some(ongoing) = &mut self.now {
+            ongoing.at = ongoing.at.min(now);
+        }
+    }
+
+    /// What was tried works: the rest goes on.
+    pub(super) fn tried_well(&mut self) {
+        if !self.holds() {
+            self.now = None;
+        }
+    }
+
+    /// A barrier was good.
+    pub(super) fn synced(&mut self) {
+        self.failed_barriers = 0;
+        self.tried_well();
+    }
+}
