@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    gaps::gaps,
     history::History,
     listed::Listed,
     listing::{Files, Listing, list},
@@ -19,10 +20,7 @@ use super::{
     segments::{self, Segment, identify},
     selection::Selection,
 };
-use crate::{
-    Error, LogId,
-    probe::{Source, is_gone},
-};
+use crate::{Error, LogId, probe::Source};
 
 /// A file is looked for so often under the name that its directory shows: it may be renamed and compressed
 /// between the look and the opening.
@@ -53,31 +51,11 @@ pub struct LogDir {
     listed: Option<Listed>,
     /// The number of the segment that the log was opened by.
     named: Option<u64>,
-    copies: Vec<Segment>,
+    pub(super) copies: Vec<Segment>,
     /// Segments that were there and that nobody could read before they were deleted.
     gone: Vec<u64>,
     unread: Vec<Error>,
     unreadable: Vec<Error>,
-}
-
-/// The logs of a directory; made by [`LogDir::scan`].
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Scan {
-    /// The logs, each with its segments, in no order.
-    pub logs: Vec<LogDir>,
-    /// Why files with a log's name, `*.log` and `*.log.zst`, are no logs or could not be read, one for each.
-    pub unreadable: Vec<Error>,
-}
-
-impl IntoIterator for Scan {
-    type Item = LogDir;
-    type IntoIter = std::vec::IntoIter<LogDir>;
-
-    /// The logs.
-    fn into_iter(self) -> std::vec::IntoIter<LogDir> {
-        self.logs.into_iter()
-    }
 }
 
 impl ReadOptions {
@@ -88,15 +66,6 @@ impl ReadOptions {
     /// As [`LogDir::open`].
     pub fn open_log(self, path: impl AsRef<Path>) -> Result<LogDir, Error> {
         LogDir::open_with(path.as_ref(), self)
-    }
-
-    /// Opens all logs of a directory; see [`LogDir::scan`].
-    ///
-    /// # Errors
-    ///
-    /// As [`LogDir::scan`].
-    pub fn scan(self, dir: impl AsRef<Path>) -> Result<Scan, Error> {
-        LogDir::scan_with(dir.as_ref(), self)
     }
 }
 
@@ -127,36 +96,7 @@ impl LogDir {
         Ok(log)
     }
 
-    /// All logs of a directory, each with its segments; files of the original, and empty ones, are logs of
-    /// their own. A file is looked at whatever its name is, but only `*.log` and `*.log.zst` are reported when they
-    /// are no logs, or cannot be read; none of them keeps the others from being found.
-    ///
-    /// # Errors
-    ///
-    /// `Io`, if the directory cannot be read.
-    pub fn scan(dir: impl AsRef<Path>) -> Result<Scan, Error> {
-        LogDir::scan_with(dir.as_ref(), ReadOptions::new())
-    }
-
-    pub(super) fn scan_with(dir: &Path, options: ReadOptions) -> Result<Scan, Error> {
-        let Listing { logs, others, mut unreadable } = list(dir, None)?;
-        let ours = logs.into_iter().map(|(log_id, files)| {
-            let mut log = LogDir::new(dir, Some(log_id), files.segments, options);
-            log.copies = files.copies;
-            log
-        });
-        let mut logs: Vec<LogDir> = ours.collect();
-        for path in others {
-            match Source::open_listed(&path).and_then(segments::single) {
-                Ok(segment) => logs.push(LogDir::new(dir, None, vec![segment], options)),
-                Err(error) if is_gone(&error) => {}
-                Err(error) => unreadable.push(error),
-            }
-        }
-        Ok(Scan { logs, unreadable })
-    }
-
-    fn new(
+    pub(super) fn new(
         dir: &Path,
         log_id: Option<LogId>,
         segments: Vec<Segment>,
@@ -212,31 +152,7 @@ impl LogDir {
     /// there when the directory was read first.
     #[must_use]
     pub fn missing(&self) -> Vec<RangeInclusive<u64>> {
-        let pairs = self.segments.iter().zip(self.segments.iter().skip(1));
-        let between = pairs.filter_map(|(before, after)| {
-            let first = before.id.checked_add(1)?;
-            // The start knows its predecessor; between that one and itself there never was a segment.
-            let last = match after.previous {
-                0 => after.id.checked_sub(1)?,
-                previous => previous.min(after.id.checked_sub(1)?),
-            };
-            (first <= last).then_some(first..=last)
-        });
-        let mut missing: Vec<RangeInclusive<u64>> = between.collect();
-        for id in &self.gone {
-            if !missing.iter().any(|range| range.contains(id)) {
-                missing.push(*id..=*id);
-            }
-        }
-        missing.sort_unstable_by_key(|range| *range.start());
-        missing.dedup_by(|next, before| {
-            let is_next = before.end().checked_add(1) == Some(*next.start());
-            if is_next {
-                *before = *before.start()..=*next.end();
-            }
-            is_next
-        });
-        missing
+        gaps(&self.segments, &self.gone)
     }
 
     /// Why segments of this log could not be read, or not to their end. They were passed over: what is lost by

@@ -22,6 +22,7 @@
 #![deny(clippy::indexing_slicing)]
 
 mod block;
+mod gaps;
 mod history;
 mod ledger;
 mod listed;
@@ -39,17 +40,20 @@ mod reader;
 mod records;
 mod report;
 mod resync;
+mod scan;
 mod segments;
 mod selection;
+mod suspects;
 mod verdict;
 
 pub use self::{
-    log_dir::{LogDir, Scan},
+    log_dir::LogDir,
     log_report::LogReport,
     options::ReadOptions,
     reader::{IntoRecords, Reader, verify},
     records::{Block, BlockRecords, OwnedRecord, Record},
     report::{Damage, DamageKind, Declared, Ending, Format, Layout, Loss, Report, SessionReport},
+    scan::Scan,
     segments::Segment,
 };
 

@@ -10,6 +10,7 @@ use super::{
     report::{Damage, DamageKind, Ending, Loss, Report},
     resync::{Found, Search, Skipped},
     selection::Selection,
+    suspects::Suspects,
     verdict::{kind_at, stretch_at, verdict_of},
 };
 use crate::{
@@ -45,17 +46,7 @@ pub(super) struct State {
     at_end: bool,
     /// So many of the records that come next are not asked for.
     to_pass: u64,
-    suspects: Vec<Suspect>,
-}
-
-/// Damage that is made good if the next segment begins with what it may have cost.
-#[derive(Clone, Copy, Debug)]
-struct Suspect {
-    /// Index of the damage in the report.
-    damage: usize,
-    session: u64,
-    /// Blocks of lower sequences are not in it.
-    sequence: u64,
+    suspects: Suspects,
 }
 
 /// The torn end of the file, kept for the case that it grows.
@@ -89,7 +80,7 @@ impl Native {
             ids: None,
             at_end: false,
             to_pass: 0,
-            suspects: Vec::new(),
+            suspects: Suspects::default(),
         };
         let (search, selection) = (Search::default(), Selection::default());
         Native { state, search, undo: None, follow: false, selection, delivered: None }
@@ -100,26 +91,9 @@ impl Native {
         self.state.to_pass = records;
     }
 
-    /// Takes for repeated what was damaged here, if the next segment promises to begin with it.
+    /// See [`Suspects::settle`].
     pub(super) fn settle(&self, report: &mut Report, promise: Promise) {
-        let is_kept = |suspect: &&Suspect| {
-            suspect.session == promise.session && promise.first_sequence <= suspect.sequence
-        };
-        for suspect in self.state.suspects.iter().filter(is_kept) {
-            report.settle_damage(suspect.damage, promise.session);
-        }
-    }
-
-    /// Notes that the damages from `first` on cost no block of a lower sequence.
-    fn suspect(&mut self, first: usize, (session, sequence): (u64, u64)) {
-        let State { report, suspects, .. } = &mut self.state;
-        let own = |kind| {
-            use DamageKind::{Chunk, Gap, Metadata, TornTail};
-            matches!(kind, Chunk | Gap | Metadata | TornTail)
-        };
-        let added = report.damage.iter().enumerate().skip(first);
-        let damages = added.filter(|(_, damage)| own(damage.kind)).map(|(index, _)| index);
-        suspects.extend(damages.map(|damage| Suspect { damage, session, sequence }));
+        self.state.suspects.settle(report, promise);
     }
 
     /// Whether a look at the same bytes can find more than the last one.
@@ -277,7 +251,7 @@ impl Native {
             add(region.offset, end.min(to), region.kind);
         }
         if let Some(expected) = expected {
-            self.suspect(before, expected);
+            self.state.suspects.note(&self.state.report, before, expected);
         }
         stands.map(|(index, _)| index)
     }
@@ -372,7 +346,8 @@ impl Native {
         if !has_tail {
             add(tail_at, u64::from(info.tail_len), DamageKind::Metadata, 0);
         }
-        self.suspect(before, (part.prefix.session, info.sequence));
+        let own = (part.prefix.session, info.sequence);
+        self.state.suspects.note(&self.state.report, before, own);
         self.state.pos = if is_waited_for { source.len() } else { end.min(source.len()) };
         let step = self.deliver(part, info, (begin, data_at), checked, loaded);
         if is_asked_for {
