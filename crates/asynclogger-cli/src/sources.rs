@@ -47,7 +47,10 @@ pub(crate) fn for_each_source(
             }
         };
         for error in found.unreadable {
-            told.unreadable(error, found.is_directory, path)?;
+            // Who asks for one event asks not what else is there.
+            if event.is_none() || !is_no_log(&error) {
+                told.unreadable(error, found.is_directory, path)?;
+            }
         }
         if found.sources.is_empty() {
             say(there_is_none(path, event));
@@ -83,14 +86,19 @@ impl Told {
     /// Says which file of a directory cannot be read. What is no log is not missed; and of a log that was named
     /// only files are missed that have its name.
     fn unreadable(&mut self, error: Error, is_directory: bool, path: &Path) -> Result<(), Failure> {
-        let is_no_log = matches!(error.kind(), ErrorKind::NotALog | ErrorKind::NotAFile);
+        let is_missed = !is_no_log(&error);
         let is_named_like = error.path().is_some_and(|other| has_base_of(other, path));
         let answer = Problem::Source(error).say()?;
-        if !is_no_log && (is_directory || is_named_like) {
+        if is_missed && (is_directory || is_named_like) {
             self.unread(answer);
         }
         Ok(())
     }
+}
+
+/// Whether it is known that the file is no log.
+fn is_no_log(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotALog | ErrorKind::NotAFile)
 }
 
 /// Whether a file is called like a segment of the log at `path`.

@@ -133,7 +133,7 @@ fn small_sizes_are_shown() {
     place.write("app.log", numbers(10));
     for args in ["stat .", "verify ."] {
         let shown = place.run(args, "").ends_with(0).text();
-        assert!(shown.contains("21 B") && shown.contains(" kB"), "{shown}");
+        assert!(shown.contains("11 B") && shown.contains(" kB"), "{shown}");
         assert!(!shown.contains("0.0 MB"), "{shown}");
     }
 }
