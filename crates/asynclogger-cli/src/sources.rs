@@ -47,7 +47,7 @@ pub(crate) fn for_each_source(
             }
         };
         for error in found.unreadable {
-            // Who asks for one event asks not what else is there.
+            // `--event` asks for one log: files that are known to be none are not reported.
             if event.is_none() || !is_no_log(&error) {
                 told.unreadable(error, found.is_directory, path)?;
             }

@@ -98,7 +98,7 @@ fn a_name_that_no_log_can_have_is_refused() {
         place.run(&format!("write {name}"), "x\n").ends_with(2).says(name);
     }
     assert_eq!(fs::read_dir(place.dir()).unwrap().count(), 0);
-    // Older versions wrote it.
+    // Somebody renamed it.
     place.write("app.log", numbers(3));
     fs::rename(place.file("app.log"), place.file("app.log.zst")).unwrap();
     assert_eq!(place.run("cat app.log.zst", "").ends_with(0).text(), numbers(3));

@@ -254,7 +254,7 @@ fn what_asks_for_too_much_memory_is_refused() {
     }
 }
 
-/// Versions before 0.2 wrote a log of any name.
+/// Somebody renamed it.
 #[test]
 fn a_log_that_is_called_compressed_and_is_not_is_read() {
     let log = tiny_sample();
