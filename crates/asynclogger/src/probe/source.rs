@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind,
-    format::{ZSTD_MAGIC, metadata},
+    format::{Kind, ZSTD_MAGIC, metadata},
 };
 
 /// How the bytes of a segment are stored.
@@ -58,14 +58,15 @@ impl Source {
     }
 
     /// A file that is compressed, by its first bytes or by its name, is read as what it was. Against its
-    /// name, it is plain if it begins like a log.
+    /// name, it is plain if it begins with a valid start.
     fn new(path: &Path, opened: Regular) -> Result<Source, Error> {
+        let cannot_read = |error| Error::io("cannot read", error).at_path(path);
         let mut first = [0; metadata::PEEK_LEN];
-        let read = read_full(&opened.file, 0, &mut first)
-            .map_err(|error| Error::io("cannot read", error).at_path(path))?;
+        let read = read_full(&opened.file, 0, &mut first).map_err(cannot_read)?;
         let first = first.get(..read).unwrap_or_default();
         let is_compressed = first.starts_with(&ZSTD_MAGIC)
-            || (is_compressed_name(path) && !metadata::has_magic(first));
+            || (is_compressed_name(path)
+                && !begins_plain(&opened.file, first).map_err(cannot_read)?);
         let source = Source::plain(path, opened);
         if is_compressed { source.decompressed() } else { Ok(source) }
     }
@@ -241,6 +242,15 @@ impl Source {
             bytes.extend_from_slice(more);
         }
     }
+}
+
+/// Whether a file with these first bytes begins with a valid start, and so is no compressed one.
+fn begins_plain(file: &File, first: &[u8]) -> io::Result<bool> {
+    let Some((size, Kind::Start)) = metadata::peek(first) else { return Ok(false) };
+    let mut start = vec![0; size];
+    let read = read_full(file, 0, &mut start)?;
+    let decoded = metadata::decode(start.get(..read).unwrap_or_default());
+    Ok(decoded.is_ok_and(|(prefix, _)| prefix.offset == 0))
 }
 
 /// Whether a file of this name is compressed. Without its first bytes it still is, only damaged.
