@@ -21,6 +21,7 @@ mod show;
 mod sources;
 mod stop;
 mod units;
+mod watch;
 
 use std::process::ExitCode;
 
