@@ -24,6 +24,7 @@ pub(super) fn above_standard(opened: OwnedFd) -> Result<OwnedFd, Errno> {
 
 /// Calls what opens something by itself: the standard descriptors that are free are taken meanwhile, by something
 /// that can neither be read nor written.
+#[cfg(feature = "io-uring")]
 pub(super) fn with_standard_taken<T>(open: impl FnOnce() -> T) -> T {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let take = || openat(CWD, "/", flags, Mode::empty()).ok();

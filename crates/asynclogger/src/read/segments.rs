@@ -88,6 +88,6 @@ fn segment_of(source: &Source, part: Part) -> (LogId, Segment) {
 /// A file without numbers: of the original, or empty.
 pub(super) fn single(source: Source) -> Result<Segment, Error> {
     let (path, file_bytes) = (source.path().to_path_buf(), source.len());
-    Reader::new(source, Layout::Auto)?;
+    let _ = Reader::new(source, Layout::Auto)?;
     Ok(Segment { path, id: 0, previous: 0, name: Vec::new(), file_bytes })
 }
