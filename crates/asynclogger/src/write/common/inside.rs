@@ -21,7 +21,7 @@ pub(crate) struct Local {
     mark: Cell<u8>,
     is_flusher: Cell<bool>,
     /// `(id of the log, home)`, at the place that the id says.
-    homes: [Cell<(u64, u32)>; CACHED],
+    homes: [Cell<(u64, usize)>; CACHED],
 }
 
 thread_local! {
@@ -78,7 +78,7 @@ impl Local {
 
     /// Makes a shard this thread's home at the log with this id: a model says where its threads log.
     #[cfg(test)]
-    pub(in crate::write) fn set_home(&self, log: u64, home: u32) {
+    pub(in crate::write) fn set_home(&self, log: u64, home: usize) {
         self.homes[log as usize % CACHED].set((log, home));
     }
 
@@ -107,13 +107,13 @@ impl Inside<'_> {
 
     /// The home of this thread at the log with this id, if it was found before.
     #[inline]
-    pub(in crate::write) fn cached_home(&self, log: u64) -> Option<u32> {
+    pub(in crate::write) fn cached_home(&self, log: u64) -> Option<usize> {
         let (id, home) = self.local.homes[log as usize % CACHED].get();
         (id == log).then_some(home)
     }
 
     /// Keeps the home of this thread at the log with this id.
-    pub(in crate::write) fn remember_home(&self, log: u64, home: u32) {
+    pub(in crate::write) fn remember_home(&self, log: u64, home: usize) {
         self.local.homes[log as usize % CACHED].set((log, home));
     }
 }

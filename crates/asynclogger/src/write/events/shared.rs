@@ -16,7 +16,7 @@ use crate::{
     write::{
         common::Gate,
         flush::LogWriter,
-        swap::{Bell, Ingest, Shards, Sleep},
+        swap::{Bell, Filled, Ingest, Shards, Sleep},
     },
 };
 
@@ -116,12 +116,12 @@ impl Shared {
         let appended = self.ingest.append_some(TAG + len, |room| {
             let found = self.names.find(name);
             let Some((number, _)) = found.filter(|(_, limit)| len.wrapping_sub(1) < *limit) else {
-                return 0;
+                return Filled::Nothing;
             };
             let (tag, bytes) = room.split_at_mut(TAG);
             tag.copy_from_slice(&number.to_le_bytes());
             bytes.copy_from_slice(record);
-            TAG + len
+            Filled::Whole
         });
         match appended {
             Ok(Some(_)) => true,

@@ -36,6 +36,7 @@ mod tests;
 pub use self::record_writer::RecordWriter;
 pub(super) use self::{
     buffer::HEADER,
+    claim::Filled,
     pool::Elastic,
     prefault::Prefault,
     sealed::SealedBuffer,

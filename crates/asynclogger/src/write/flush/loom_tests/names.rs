@@ -4,7 +4,10 @@ use super::{Model, NEVER, Size, check, spawn};
 use crate::{
     Overflow,
     sync::{Arc, AtomicU64, Ordering},
-    write::common::{BlockMemory, Local},
+    write::{
+        common::{BlockMemory, Local},
+        swap::Filled,
+    },
 };
 
 /// A call that looks for a name while it is forgotten; then its number gets another meaning, once no writer
@@ -20,7 +23,8 @@ fn loom_a_number_means_one_event_at_a_time() {
             Local::with(|local| local.set_home(by_name.ingest.id(), 0));
             let logged = by_name.ingest.append_some(4, |room| {
                 room.fill(7);
-                if of_name.load(Ordering::Acquire) == 1 { 4 } else { 0 }
+                let is_there = of_name.load(Ordering::Acquire) == 1;
+                if is_there { Filled::Whole } else { Filled::Nothing }
             });
             logged.expect("there is room").is_some()
         });
