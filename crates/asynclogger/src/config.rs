@@ -32,14 +32,16 @@ pub enum Overflow {
     /// The record is dropped and counted; the call never waits. The default.
     #[default]
     Drop,
-    /// The call waits, asleep, until a buffer is free. Nothing is dropped, except where a call that waits could
-    /// wait for itself. These calls never wait, and drop and count as under `Drop`:
+    /// The call waits, asleep, until a buffer is free. Nothing is dropped, but where waiting could last for ever:
     ///
-    /// * calls within an encoder (`try_log_with`) of any logger or event: its thread holds a shard;
-    /// * calls in a signal handler that interrupted a call of this library on the same thread;
-    /// * calls on a thread of the library, as in [`Config::on_error`] and [`Config::on_archived`].
+    /// - within an encoder ([`Logger::try_log_with`](crate::Logger::try_log_with)) of this logger, or of one that
+    ///   was opened after it: the encoder holds a shard of its logger, and two threads in encoders could wait for
+    ///   each other's. A call of a logger that was opened later than all whose encoders the thread is in waits;
+    /// - in a signal handler that interrupted a call of this library on the same thread;
+    /// - on a thread of the library, as in [`Config::on_error`] and [`Config::on_archived`].
     ///
-    /// Calls in a thread-local's destructor wait as others do.
+    /// There a record that finds no room at once is dropped and counted, as under `Drop`. Calls in a
+    /// thread-local's destructor wait as others do.
     Block,
     /// The call waits at most this long, then the record is dropped and counted. What `Block` says of calls that
     /// never wait holds here, too.

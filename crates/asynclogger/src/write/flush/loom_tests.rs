@@ -4,7 +4,6 @@
 //! Run by `scripts/loom`. What each model catches is in `docs/concurrency.md`.
 
 mod file;
-mod names;
 
 use std::{
     sync::atomic::Ordering::Relaxed as StdRelaxed,
@@ -13,15 +12,16 @@ use std::{
 
 use self::file::{NoOther, Written};
 use super::{
-    flusher::{Round, Worker},
+    flusher::Worker,
     intake::Intake,
     log_writer::LogWriter,
     session::Session,
+    thread::{self, Round, Rounds, Stop},
 };
 use crate::{
-    Config, Durability, LogError, Overflow, Position,
+    Config, Durability, LogError, Overflow, Position, Rotation,
     format::MIN_ALIGN,
-    sync::{Arc, AtomicBool, AtomicU64, Ordering},
+    sync::{Arc, AtomicU64, Ordering},
     write::{
         common::{Ending, Local},
         segments::Zone,
@@ -41,8 +41,15 @@ const AT_ONCE: Duration = Duration::ZERO;
 /// A log without a thread of its own.
 struct Model {
     log: Arc<Log>,
-    worker: Worker,
+    worker: Stepped,
     written: Written,
+}
+
+/// A flusher that is worked by hand. It ends when the log is closed.
+struct Stepped {
+    worker: Worker,
+    stop: Stop,
+    bell: Arc<Bell>,
 }
 
 /// What its handles have.
@@ -61,6 +68,10 @@ struct Size {
 
 impl Model {
     fn new(size: Size, overflow: Overflow, interval: Duration) -> Model {
+        Model::rotating(size, overflow, interval, Rotation::default())
+    }
+
+    fn rotating(size: Size, overflow: Overflow, interval: Duration, rotation: Rotation) -> Model {
         let capacity = 8 + size.records * RECORD_LEN;
         let bell = Arc::new(Bell::new().expect("bell"));
         let ingest = Ingest::new(IngestParts {
@@ -77,12 +88,27 @@ impl Model {
         let session = Arc::new(Session::new(1, Intake::Shards(shards.clone()), bell));
         let (segment, written) = file::segment();
         let config = Config::new("").flush_interval(interval).durability(Durability::None);
+        let config = config.rotation(rotation);
         let files = Box::new(NoOther);
         let writer = LogWriter::new(session.clone(), segment, files, &config, Zone::Utc, None);
-        // It ends when the log is closed.
-        let stop = Arc::new(AtomicBool::new(true));
-        let worker = Worker::new(shards, writer, stop, false);
+        let bell = shards.bell().clone();
+        let worker = Worker::new(shards, writer, false);
+        let worker = Stepped { worker, stop: Stop::asked(), bell };
         Model { log: Arc::new(Log { ingest, session }), worker, written }
+    }
+}
+
+impl Stepped {
+    fn round(&mut self) -> Round {
+        self.worker.round(&self.stop)
+    }
+
+    fn sleep(&mut self) {
+        self.worker.sleep(&self.stop);
+    }
+
+    fn work(self) {
+        thread::run(self.worker, &self.stop, &self.bell);
     }
 }
 
@@ -112,11 +138,11 @@ fn append_some(log: &Log, home: usize, thread: u8, count: u8) -> Vec<(Position, 
 fn close(log: &Log) {
     assert_eq!(log.shards().close(Instant::now() + NEVER), 0);
     log.session.gate().set_ending(Ending::Closing);
-    log.session.bell().ring(Sleep::Timed);
+    log.shards().bell().ring(Sleep::Timed);
 }
 
 /// Works and sleeps on the flusher's thread, until that is so after a round.
-fn work_until(mut worker: Worker, done: impl Fn() -> bool) -> Worker {
+fn work_until(mut worker: Stepped, done: impl Fn() -> bool) -> Stepped {
     while !done() {
         if worker.round() == Round::Idle {
             worker.sleep();
@@ -126,7 +152,7 @@ fn work_until(mut worker: Worker, done: impl Fn() -> bool) -> Worker {
 }
 
 /// Works until there is nothing more to do.
-fn finish(worker: &mut Worker) {
+fn finish(worker: &mut Stepped) {
     while worker.round() == Round::Busy {}
 }
 
@@ -258,7 +284,7 @@ fn loom_flush_against_a_writer() {
         let flusher = spawn(move || work_until(worker, flushed));
         let told = done.load(Ordering::Acquire);
         let ticket = log.session.gate().request();
-        log.session.bell().ring(Sleep::Timed);
+        log.shards().bell().ring(Sleep::Timed);
         log.session.gate().wait(ticket, None).expect("flushed");
         assert!(written.has([2, 0, !2, !0]), "accepted before by this thread");
         assert!(told == 0 || written.has([1, 0, !1, !0]), "accepted before by another");
@@ -387,6 +413,26 @@ fn loom_the_first_buffer_arms_the_interval() {
         let seen = written.clone();
         let flusher = spawn(move || work_until(worker, || seen.records() == 1));
         let accepted = append_some(&log, 0, 1, 1);
+        flusher.join().expect("flusher");
+        written.verify(&accepted);
+    });
+}
+
+/// (g) A flusher that sleeps until a rotation has not begun the interval: the first record has to wake it.
+#[test]
+fn loom_a_deadline_of_another_kind_is_no_interval() {
+    check("a deadline of another kind is no interval", 3, || {
+        let size = Size { shards: 1, buffers: 2, records: 2 };
+        let rotation = Rotation::new().max_age(NEVER);
+        let Model { log, mut worker, written } =
+            Model::rotating(size, Overflow::Drop, AT_ONCE, rotation);
+        // Only a segment with a record has an age.
+        let mut accepted = append_some(&log, 0, 1, 1);
+        log.shards().seal_idle(0);
+        finish(&mut worker);
+        let seen = written.clone();
+        let flusher = spawn(move || work_until(worker, || seen.records() == 2));
+        accepted.extend(append_some(&log, 0, 2, 1));
         flusher.join().expect("flusher");
         written.verify(&accepted);
     });

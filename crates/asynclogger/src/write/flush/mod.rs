@@ -1,12 +1,15 @@
 //! The flusher: one thread, one log; sealed buffers become blocks of the active segment.
 
+mod closer;
 mod flusher;
 mod intake;
+mod interval;
 mod log_writer;
 mod outbox;
 mod pass;
 mod sealing;
 mod session;
+mod thread;
 
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -14,9 +17,14 @@ mod loom_tests;
 mod schedule_tests;
 
 pub(crate) use self::{
-    flusher::Flusher,
+    closer::{Closer, Closing, inside},
+    flusher::start_flusher,
     intake::Intake,
     log_writer::{Archiving, LogWriter},
     session::Session,
 };
-pub(in crate::write) use self::{intake::Counts, outbox::backoff, sealing::Sealing};
+pub(in crate::write) use self::{
+    intake::Counts,
+    sealing::Sealing,
+    thread::{FlusherThread, NotStarted, Round, Rounds, Stop},
+};

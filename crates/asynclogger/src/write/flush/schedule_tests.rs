@@ -14,10 +14,11 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    flusher::{Round, Worker},
+    flusher::Worker,
     intake::Intake,
     log_writer::LogWriter,
     session::Session as LogSession,
+    thread::{Round, Rounds, Stop},
 };
 use crate::{
     Config, Durability, Error, ErrorKind, LogError, Overflow, Rotation,
@@ -28,11 +29,11 @@ use crate::{
     },
     mem::AlignedBytes,
     read::tests::read_segments,
-    sync::{Arc, AtomicBool},
+    sync::Arc,
     write::{
         archive::Lineage,
-        common::{Ending, Local, fault},
-        segments::{NextSegment, Over, Segment, Standing, Zone},
+        common::{Ending, Local, fault, own_thread},
+        segments::{NextSegment, Promoted, Segment, Standing, Zone},
         swap::{Bell, Ingest, IngestParts, Pool},
     },
 };
@@ -75,14 +76,18 @@ impl NextSegment for FaultFiles {
 
     fn promote(
         &mut self,
-        old: &Segment,
+        old: &mut Segment,
         next: &mut Segment,
         first_sequence: u64,
-    ) -> Result<Option<Over>, Error> {
+    ) -> Result<Promoted, Error> {
         next.begin_with(old.lineage().segment, first_sequence, b"schedule")?;
         // A rename that may fail.
         self.disk.rename().map_err(|error| Error::io("cannot rename", error))?;
-        Ok(None)
+        Ok(Promoted::default())
+    }
+
+    fn has_prepared(&self, _: &Segment) -> bool {
+        true
     }
 
     fn has_elsewhere(&self) -> bool {
@@ -97,7 +102,7 @@ impl NextSegment for FaultFiles {
         unreachable!("it is never away")
     }
 
-    fn discard(&mut self) {
+    fn discard(&mut self, _: Segment) {
         self.disk.remove_last();
     }
 
@@ -233,11 +238,10 @@ impl World {
         let zone = Zone::of(&config.rotation).expect("UTC");
         let files = Box::new(FaultFiles { disk: disk.clone(), session });
         let writer = LogWriter::new(log.clone(), segment, files, &config, zone, None);
-        let stop = Arc::new(AtomicBool::new(true));
         Session {
             ingest,
             log,
-            worker: Worker::new(shards, writer, stop, false),
+            worker: Worker::new(shards, writer, false),
             stopped: [false; SHARDS],
             flushes: Vec::new(),
             offered: 0,
@@ -248,8 +252,9 @@ impl World {
     /// A round of the flusher, as its thread does it.
     fn round(&mut self) -> Round {
         let worker = &mut self.now.worker;
-        catch_unwind(AssertUnwindSafe(|| worker.round())).unwrap_or_else(|panic| {
-            worker.panicked(&*panic);
+        let stop = Stop::asked();
+        catch_unwind(AssertUnwindSafe(|| worker.round(&stop))).unwrap_or_else(|panic| {
+            worker.panicked(&own_thread::panicked("the flusher", &*panic));
             Round::Busy
         })
     }

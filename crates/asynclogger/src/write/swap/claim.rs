@@ -30,7 +30,7 @@ pub(super) struct Claim<'a> {
 
 /// What there is of a record in the room that was made for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Filled {
+pub(super) enum Filled {
     /// All of the room is the record.
     Whole,
     /// So many bytes of it, and at least one.

@@ -66,6 +66,11 @@ impl Ingest {
         })
     }
 
+    /// Whether a call that entered here may wait for this log.
+    pub(in crate::write) fn may_wait(&self, inside: &Inside<'_>) -> bool {
+        inside.may_wait(self.id)
+    }
+
     /// Its shards, for the flusher.
     pub(crate) fn shards(&self) -> &Arc<Shards> {
         &self.shards
@@ -107,11 +112,12 @@ impl Ingest {
         encode: impl FnOnce(&mut RecordWriter<'_>),
     ) -> Result<Position, LogError> {
         let mut wanted = 0;
+        let is_callers = Local::with(Local::is_callers);
         let appended = self.append_some(N.saturating_add(max), |room| {
             let (place, rest) = room.split_at_mut(N);
             place.copy_from_slice(&front);
             let mut writer = RecordWriter::new(rest);
-            encode(&mut writer);
+            Local::with(|local| local.encode(self.id, is_callers, || encode(&mut writer)));
             wanted = writer.wanted();
             // An encoder is not ours: it may have forked. The child comes back from it, too, with the claim.
             let is_over = wanted == 0 || wanted > max || self.shards.is_forked();
@@ -138,7 +144,7 @@ impl Ingest {
     /// # Errors
     /// Refused, and counted.
     #[inline(always)]
-    pub(crate) fn append_some(
+    fn append_some(
         &self,
         room: usize,
         fill: impl FnOnce(&mut [u8]) -> Filled,
@@ -221,7 +227,7 @@ impl Ingest {
             }
         }
         let deadline = match self.overflow {
-            _ if inside.is_nested() => return self.drop_record(home, Reason::Busy),
+            _ if !inside.may_wait(self.id) => return self.drop_record(home, Reason::Busy),
             Overflow::Drop => return self.drop_record(home, Reason::Busy),
             Overflow::Block => None,
             Overflow::BlockFor(timeout) => Instant::now().checked_add(timeout),
@@ -301,7 +307,7 @@ impl Ingest {
             // Nobody waits here, and a thread of the parent's may have held the lock.
             return;
         }
-        if inside.is_nested() {
+        if !inside.may_wait(self.id) {
             self.shards.pool().waiters().defer();
             self.shards.bell().ring(Sleep::Timed);
         } else {
@@ -317,7 +323,7 @@ impl Ingest {
         needed: usize,
         deadline: &mut Option<Instant>,
     ) -> bool {
-        if inside.is_nested() {
+        if !inside.may_wait(self.id) {
             return false;
         }
         match self.overflow {

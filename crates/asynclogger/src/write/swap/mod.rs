@@ -36,7 +36,6 @@ mod tests;
 pub use self::record_writer::RecordWriter;
 pub(super) use self::{
     buffer::HEADER,
-    claim::Filled,
     pool::Elastic,
     prefault::Prefault,
     sealed::SealedBuffer,

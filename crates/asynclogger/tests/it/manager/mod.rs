@@ -1,10 +1,11 @@
 //! Many events behind one manager.
 
 mod calls;
-mod crowd;
 mod failing;
 mod files;
+mod handles;
 mod killed;
+mod owners;
 mod races;
 mod resources;
 mod retention;
