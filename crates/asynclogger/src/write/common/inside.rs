@@ -26,7 +26,7 @@ pub(crate) struct Local {
     /// The highest id of the logs whose encoders this thread is in, and whose claims it may hold; 0: of none.
     encodes: Cell<u64>,
     /// `(id of the log, home)`, at the place that the id says.
-    homes: [Cell<(u64, u32)>; CACHED],
+    homes: [Cell<(u64, usize)>; CACHED],
 }
 
 thread_local! {
@@ -108,7 +108,7 @@ impl Local {
 
     /// Makes a shard this thread's home at the log with this id: a model says where its threads log.
     #[cfg(test)]
-    pub(in crate::write) fn set_home(&self, log: u64, home: u32) {
+    pub(in crate::write) fn set_home(&self, log: u64, home: usize) {
         self.homes[log as usize % CACHED].set((log, home));
     }
 
@@ -160,13 +160,13 @@ impl Inside<'_> {
 
     /// The home of this thread at the log with this id, if it was found before.
     #[inline]
-    pub(in crate::write) fn cached_home(&self, log: u64) -> Option<u32> {
+    pub(in crate::write) fn cached_home(&self, log: u64) -> Option<usize> {
         let (id, home) = self.local.homes[log as usize % CACHED].get();
         (id == log).then_some(home)
     }
 
     /// Keeps the home of this thread at the log with this id.
-    pub(in crate::write) fn remember_home(&self, log: u64, home: u32) {
+    pub(in crate::write) fn remember_home(&self, log: u64, home: usize) {
         self.local.homes[log as usize % CACHED].set((log, home));
     }
 }

@@ -123,13 +123,13 @@ impl Log {
 }
 
 /// Logs a record on a thread whose home that is.
-fn append(log: &Log, home: u32, record: Record) -> Result<Position, LogError> {
+fn append(log: &Log, home: usize, record: Record) -> Result<Position, LogError> {
     Local::with(|local| local.set_home(log.ingest.id(), home));
     log.ingest.append(record.len(), |room| room.copy_from_slice(&record))
 }
 
 /// Logs `count` records of thread `thread`; returns those that were accepted.
-fn append_some(log: &Log, home: u32, thread: u8, count: u8) -> Vec<(Position, Record)> {
+fn append_some(log: &Log, home: usize, thread: u8, count: u8) -> Vec<(Position, Record)> {
     let records = (0..count).map(|number| [thread, number, !thread, !number]);
     records.filter_map(|record| Some((append(log, home, record).ok()?, record))).collect()
 }

@@ -309,7 +309,7 @@ impl World {
 
     fn log(&mut self, home: usize, len: usize) {
         let (log, number) = (&self.now.ingest, self.now.offered);
-        Local::with(|local| local.set_home(log.id(), home as u32));
+        Local::with(|local| local.set_home(log.id(), home));
         let mut record: Vec<u8> = number.to_le_bytes().to_vec();
         record.resize(len, number as u8);
         self.now.offered += 1;
