@@ -7,10 +7,10 @@ use std::{
 };
 
 use super::{
-    ArchiveSettings, ArchivedSegment,
     catalog::{self, Candidate},
     deleting,
-    queue::{Queue, Work},
+    queue::{ArchivedSegment, Queue, Work},
+    settings::ArchiveSettings,
 };
 use crate::{
     Archived, Compression, Error,
@@ -60,11 +60,11 @@ impl<'a> Archiver<'a> {
 
     /// Does one thing, and tells of what did not work. What stays undone is for the next sweep.
     pub(super) fn perform(&self, work: Work) {
-        let settings = work.settings().clone();
+        let shelf = work.shelf().clone();
         // A bug of ours: this thing is given up, and the next one is done.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.perform_now(work))) {
             let error = panicked("the archivist", &*panic);
-            settings.tell(&error.at_path(settings.directory.path()));
+            shelf.tell(&error.at_path(shelf.directory.path()));
         }
     }
 
@@ -77,7 +77,9 @@ impl<'a> Archiver<'a> {
                 let deleted = tell_or(&settings, deleting::make_room(&settings, active), false);
                 made(deleted);
             }
-            Work::Whole(whole) => tell_or(&whole.settings, whole.retain(), ()),
+            Work::Whole(whole) => {
+                whole.retain().inspect_err(|error| whole.shelf.tell(error)).ok();
+            }
         }
     }
 
@@ -88,22 +90,27 @@ impl<'a> Archiver<'a> {
             Ok(None) => {}
             Ok(Some(open)) => {
                 if self.finish(settings, &open).is_err() {
-                    lock(&settings.catalog).is_behind = true;
-                } else if lock(&settings.catalog).is_behind && !self.queue.is_stopping() {
-                    lock(&settings.catalog).is_behind = false;
-                    let files = tell_or(settings, catalog::list(settings), Vec::new());
+                    lock(&settings.shelf.catalog).is_behind = true;
+                } else if lock(&settings.shelf.catalog).is_behind && !self.queue.is_stopping() {
+                    lock(&settings.shelf.catalog).is_behind = false;
+                    let files = tell_or(
+                        settings,
+                        catalog::list(&settings.shelf.directory, &settings.name),
+                        Vec::new(),
+                    );
                     self.compress_rest(settings, &files, *active);
                 }
             }
             Err(error) => settings.tell(&error),
         }
         tell_or(settings, deleting::retain(settings, *active), ());
-        settings.set_done_below(active.segment);
+        settings.done_below.raise(active.segment);
     }
 
     fn sweep(&self, settings: &ArchiveSettings, active: Lineage) {
         tell_or(settings, deleting::remove_parts(settings, active), ());
-        let files = tell_or(settings, catalog::list(settings), Vec::new());
+        let files =
+            tell_or(settings, catalog::list(&settings.shelf.directory, &settings.name), Vec::new());
         let left = self.settle_pairs(settings, files, active);
         self.compress_rest(settings, &left, active);
         tell_or(settings, deleting::retain(settings, active), ());
@@ -163,7 +170,7 @@ impl<'a> Archiver<'a> {
                 continue;
             };
             if let Err(cause) = self.finish(settings, &open) {
-                lock(&settings.catalog).is_behind = true;
+                lock(&settings.shelf.catalog).is_behind = true;
                 if matches!(cause, Cause::Space | Cause::Gone) {
                     return;
                 }
@@ -178,11 +185,12 @@ impl<'a> Archiver<'a> {
         files: &[Candidate],
         active: Lineage,
     ) -> Vec<(OsString, Lineage)> {
-        let mut catalog = lock(&settings.catalog);
+        let mut catalog = lock(&settings.shelf.catalog);
         let mut found: Vec<(OsString, Lineage)> = files
             .iter()
             .filter_map(|file| {
-                let lineage = catalog.lineage(&settings.directory, file, &settings.full_name)?;
+                let lineage =
+                    catalog.lineage(&settings.shelf.directory, file, &settings.full_name)?;
                 let is_ours = lineage.log_id == active.log_id && lineage.segment < active.segment;
                 is_ours.then(|| (file.name.clone(), lineage))
             })
@@ -216,7 +224,7 @@ impl<'a> Archiver<'a> {
         let Compression::Zstd { level } = settings.compression else {
             return Ok(Final::of_plain(open));
         };
-        if settings.directory.identity_of(&compressed_name(&open.name))?.is_some() {
+        if settings.shelf.directory.identity_of(&compressed_name(&open.name))?.is_some() {
             return self.give_way(settings, open);
         }
         let pace = super::pace::Pace::new(settings.rate);
@@ -271,7 +279,13 @@ impl OpenSegment {
     fn segment<'a>(&'a self, settings: &'a ArchiveSettings) -> super::compressing::Segment<'a> {
         let OpenSegment { name, file, state, lineage, .. } = self;
         let (state, lineage) = (*state, *lineage);
-        super::compressing::Segment { directory: &settings.directory, name, file, state, lineage }
+        super::compressing::Segment {
+            directory: &settings.shelf.directory,
+            name,
+            file,
+            state,
+            lineage,
+        }
     }
 }
 
@@ -281,7 +295,7 @@ fn open(
     name: &OsStr,
     lineage: Lineage,
 ) -> Result<Option<OpenSegment>, Error> {
-    let (directory, segment) = (&settings.directory, (lineage, &settings.full_name[..]));
+    let (directory, segment) = (&settings.shelf.directory, (lineage, &settings.full_name[..]));
     let proved = open_proved(directory, (name, Packing::Plain), segment)?;
     let Some((mut source, state, origin)) = proved else {
         return Ok(None);
@@ -304,7 +318,7 @@ fn tell_archived(
 ) {
     let Tally { records, payload, times } = open.tally;
     settings.tell_archived(&Archived {
-        path: settings.directory.path().join(name),
+        path: settings.shelf.directory.path().join(name),
         log_id: open.lineage.log_id,
         segment: open.lineage.segment,
         records,

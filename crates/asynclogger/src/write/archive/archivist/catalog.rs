@@ -2,13 +2,12 @@
 
 use std::{collections::HashMap, ffi::OsString};
 
-use super::ArchiveSettings;
 use crate::{
     Error, ErrorKind,
     format::Lineage,
     io::{Directory, FileState},
     probe::{Origin, Packing},
-    write::archive::{open_segment, retention::ArchivedFile},
+    write::archive::{LogName, open_segment, past::open_proved, retention::ArchivedFile},
 };
 
 /// A regular file whose name is that of an archived segment of the log. Whose it is, is not known yet.
@@ -19,12 +18,33 @@ pub(super) struct Candidate {
     pub(super) state: FileState,
 }
 
+impl Candidate {
+    /// Deletes the file if it is the one that was listed, and is proved once more to be this segment of this log.
+    ///
+    /// # Errors
+    /// If it is another one by now, or a logger writes it; those of the system. It stays then.
+    pub(super) fn delete(
+        &self,
+        directory: &Directory,
+        segment: (Lineage, &[u8]),
+    ) -> Result<(), Error> {
+        let Some((_, state, _)) = open_proved(directory, (&self.name, self.packing), segment)?
+        else {
+            return Ok(());
+        };
+        if !state.is_same(&self.state) {
+            let what = "it was changed while it was to be deleted, and is kept";
+            return Err(Error::new(ErrorKind::Io, what).at_path(&directory.path().join(&self.name)));
+        }
+        directory.remove_if(&self.name, state.identity).map(|_| ())
+    }
+}
+
 /// The files that have such names now.
 ///
 /// # Errors
 /// Those of the system.
-pub(super) fn list(settings: &ArchiveSettings) -> Result<Vec<Candidate>, Error> {
-    let ArchiveSettings { directory, name, .. } = settings;
+pub(super) fn list(directory: &Directory, name: &LogName) -> Result<Vec<Candidate>, Error> {
     let names = directory.names(|file| name.packing_of(file).is_some())?;
     let mut listed = Vec::with_capacity(names.len());
     for file in names {

@@ -3,18 +3,15 @@
 //! A name decides nothing here. What is deleted was listed, has still the identity and the length that it
 //! was listed with, and its start, read once more, says which segment it is.
 
-use super::{
-    ArchiveSettings,
-    catalog::{self, Candidate},
-};
+use super::{catalog, settings::ArchiveSettings};
 use crate::{
-    Error, ErrorKind,
+    Error,
     format::Lineage,
     io::FileState,
     probe::{Origin, Packing},
     sync::lock,
     write::{
-        archive::{open_segment, past::open_proved, retention},
+        archive::{open_segment, retention},
         common::{fault, wall_clock},
     },
 };
@@ -25,7 +22,8 @@ use crate::{
 /// # Errors
 /// Those of the system.
 pub(super) fn remove_parts(settings: &ArchiveSettings, active: Lineage) -> Result<(), Error> {
-    let ArchiveSettings { directory, name, full_name, .. } = settings;
+    let ArchiveSettings { shelf, name, full_name, .. } = settings;
+    let directory = &shelf.directory;
     for part in directory.names(|file| name.is_part(file))? {
         // One that cannot be read, or removed, is no reason to leave the others.
         let opened = open_segment(directory, &part, Packing::Compressed);
@@ -77,10 +75,10 @@ fn delete(
     with_ends: bool,
     select: impl FnOnce(&[retention::ArchivedFile]) -> Vec<usize>,
 ) -> Result<usize, Error> {
-    let directory = &settings.directory;
-    let files = catalog::list(settings)?;
+    let directory = &settings.shelf.directory;
+    let files = catalog::list(directory, &settings.name)?;
     let (segments, files) = {
-        let mut catalog = lock(&settings.catalog);
+        let mut catalog = lock(&settings.shelf.catalog);
         catalog.forget_all_but(&files);
         catalog.segments(directory, files, &settings.full_name, with_ends)
     };
@@ -88,8 +86,7 @@ fn delete(
     let mut result = Ok(());
     for index in select(&segments) {
         fault::kill_point("before a deletion");
-        result =
-            delete_if_same(settings, &files[index], (segments[index].lineage, &settings.full_name));
+        result = files[index].delete(directory, (segments[index].lineage, &settings.full_name));
         if result.is_err() {
             // Not one behind it: that would be a hole.
             break;
@@ -102,22 +99,4 @@ fn delete(
         fault::kill_point("after durable deletions");
     }
     result.map(|()| deleted)
-}
-
-/// Deletes a file if it is the one that was listed, and is proved once more to be this segment of this log.
-pub(super) fn delete_if_same(
-    settings: &ArchiveSettings,
-    file: &Candidate,
-    segment: (Lineage, &[u8]),
-) -> Result<(), Error> {
-    let directory = &settings.directory;
-    let Some((_, state, _)) = open_proved(directory, (&file.name, file.packing), segment)? else {
-        return Ok(());
-    };
-    if !state.is_same(&file.state) {
-        let what = "it was changed while it was to be deleted, and is kept";
-        return Err(Error::new(ErrorKind::Io, what).at_path(&directory.path().join(&file.name)));
-    }
-    directory.remove_if(&file.name, state.identity)?;
-    Ok(())
 }

@@ -13,12 +13,13 @@ mod deleting;
 mod pace;
 mod queue;
 mod settings;
+mod shelf;
 mod whole;
 
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-use std::{cell::Cell, ffi::OsString, time::Instant};
+use std::{cell::Cell, time::Instant};
 
 use self::{
     archiver::Archiver,
@@ -36,25 +37,16 @@ use crate::{
     },
 };
 
-pub(crate) use self::{settings::ArchiveSettings, whole::WholeDirectory};
+pub(crate) use self::{
+    queue::{ArchivedSegment, RoomMade},
+    settings::ArchiveSettings,
+    whole::WholeDirectory,
+};
 
 thread_local! {
     // The address of the queue that this thread works off; 0: it is not an archivist.
     static WORKS_OFF: Cell<usize> = const { Cell::new(0) };
 }
-
-/// A segment that is over: renamed to its archived name, ended, and never written again.
-pub(crate) struct ArchivedSegment {
-    pub(crate) settings: Arc<ArchiveSettings>,
-    /// Its name in the directory of the settings.
-    pub(crate) file: OsString,
-    pub(crate) lineage: Lineage,
-    /// The segment that is written now.
-    pub(crate) active: Lineage,
-}
-
-/// Is told that room was asked for, and whether a segment was deleted.
-pub(crate) type RoomMade = Box<dyn FnOnce(bool) + Send>;
 
 /// A handle to the archivist. The thread begins with the first work that there is for it.
 pub(crate) struct Archivist {
@@ -91,8 +83,8 @@ impl Archivist {
     /// An event was opened, whose segment this is.
     pub(crate) fn opened(&self, settings: &Arc<ArchiveSettings>, active: Lineage) {
         if let Some(whole) = &settings.whole {
-            settings.set_done_below(active.segment);
-            whole.opened(settings);
+            settings.done_below.raise(active.segment);
+            whole.opened(settings.name.base(), &settings.done_below);
         }
     }
 
@@ -136,7 +128,7 @@ impl Archivist {
     }
 
     fn hand_over(&self, work: Work) {
-        let settings = work.settings().clone();
+        let shelf = work.shelf().clone();
         // First: `stop` finds the thread of everything that was taken.
         let mut thread = lock(&self.thread);
         if !self.queue.push(work) || thread.is_some() {
@@ -148,7 +140,7 @@ impl Archivist {
             Err(error) => {
                 // The next work tries again, and has this one done, too. A callback may come back here.
                 drop(thread);
-                settings.tell(&error);
+                shelf.tell(&error);
             }
         }
     }

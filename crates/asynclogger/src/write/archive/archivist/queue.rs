@@ -1,12 +1,25 @@
 //! What the archivist has to do, in the order in which it came; room first.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, ffi::OsString, time::Instant};
 
-use super::{ArchiveSettings, ArchivedSegment, RoomMade, WholeDirectory};
+use super::{settings::ArchiveSettings, shelf::Shelf, whole::WholeDirectory};
 use crate::{
     format::Lineage,
     sync::{Arc, Condvar, Mutex, is_over, lock, wait_until},
 };
+
+/// A segment that is over: renamed to its archived name, ended, and never written again.
+pub(crate) struct ArchivedSegment {
+    pub(crate) settings: Arc<ArchiveSettings>,
+    /// Its name in the directory of the settings.
+    pub(crate) file: OsString,
+    pub(crate) lineage: Lineage,
+    /// The segment that is written now.
+    pub(crate) active: Lineage,
+}
+
+/// Is told that room was asked for, and whether a segment was deleted.
+pub(crate) type RoomMade = Box<dyn FnOnce(bool) + Send>;
 
 /// One thing to do.
 pub(super) enum Work {
@@ -25,11 +38,11 @@ pub(super) enum Work {
 }
 
 impl Work {
-    pub(super) fn settings(&self) -> &Arc<ArchiveSettings> {
+    pub(super) fn shelf(&self) -> &Arc<Shelf> {
         match self {
-            Work::Archived(segment) => &segment.settings,
-            Work::Sweep { settings, .. } | Work::MakeRoom { settings, .. } => settings,
-            Work::Whole(whole) => &whole.settings,
+            Work::Archived(segment) => &segment.settings.shelf,
+            Work::Sweep { settings, .. } | Work::MakeRoom { settings, .. } => &settings.shelf,
+            Work::Whole(whole) => &whole.shelf,
         }
     }
 }
@@ -78,7 +91,7 @@ impl Queue {
             return false;
         }
         if let Work::MakeRoom { settings, .. } = &work {
-            if !state.urgent.iter().any(|other| Arc::ptr_eq(other.settings(), settings)) {
+            if !state.urgent.iter().any(|other| Arc::ptr_eq(other.shelf(), &settings.shelf)) {
                 state.urgent.push_back(work);
             }
         } else {

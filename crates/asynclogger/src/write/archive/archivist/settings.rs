@@ -1,17 +1,20 @@
 //! What the archivist has to know of a log.
 
-use super::{catalog::Catalog, whole::WholeDirectory};
+use super::{
+    shelf::{DoneBelow, Shelf},
+    whole::WholeDirectory,
+};
 use crate::{
     Archived, Compression, Config, Error, Retention,
-    config::{Callback, tell},
+    config::Callback,
     io::Directory,
-    sync::{Arc, AtomicU64, Mutex, Ordering},
+    sync::Arc,
     write::{archive::names::LogName, common::panicked},
 };
 
 /// The settings of one log for its files in one directory, and what is known of these.
 pub(crate) struct ArchiveSettings {
-    pub(super) directory: Arc<Directory>,
+    pub(super) shelf: Arc<Shelf>,
     pub(super) name: LogName,
     /// As starts have it.
     pub(super) full_name: Vec<u8>,
@@ -21,13 +24,9 @@ pub(crate) struct ArchiveSettings {
     #[cfg(feature = "zstd")]
     pub(super) rate: u64,
     on_archived: Option<Callback<Archived>>,
-    on_error: Option<Callback<Error>>,
     /// The limit over all events of the directory, of an event.
     pub(super) whole: Option<Arc<WholeDirectory>>,
-    /// With the segments before this one the archivist is done.
-    done_below: AtomicU64,
-    /// Touched by the archivist alone, and locked only while a directory is looked through.
-    pub(super) catalog: Mutex<Catalog>,
+    pub(super) done_below: Arc<DoneBelow>,
 }
 
 impl ArchiveSettings {
@@ -38,7 +37,7 @@ impl ArchiveSettings {
         name: LogName,
     ) -> ArchiveSettings {
         ArchiveSettings {
-            directory,
+            shelf: Shelf::new(config, directory),
             full_name: name.base().as_encoded_bytes().to_vec(),
             name,
             retention: config.retention.clone(),
@@ -46,10 +45,8 @@ impl ArchiveSettings {
             #[cfg(feature = "zstd")]
             rate: config.compression_rate,
             on_archived: config.on_archived.clone(),
-            on_error: config.on_error.clone(),
             whole: None,
-            done_below: AtomicU64::new(0),
-            catalog: Mutex::default(),
+            done_below: Arc::default(),
         }
     }
 
@@ -68,15 +65,6 @@ impl ArchiveSettings {
     /// The full name of the log.
     pub(crate) fn full_name(&self) -> &[u8] {
         &self.full_name
-    }
-
-    /// With the segments before this one the archivist is done.
-    pub(super) fn done_below(&self) -> u64 {
-        self.done_below.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_done_below(&self, segment: u64) {
-        self.done_below.fetch_max(segment, Ordering::Relaxed);
     }
 
     /// Whether anything is to be done with an archived segment.
@@ -101,7 +89,7 @@ impl ArchiveSettings {
 
     /// Tells the user of an error. The callback's panics are its own.
     pub(super) fn tell(&self, error: &Error) {
-        tell(self.on_error.as_ref(), error);
+        self.shelf.tell(error);
     }
 
     /// Tells the user of an archived segment.

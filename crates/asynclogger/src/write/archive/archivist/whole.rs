@@ -8,7 +8,10 @@ use std::{
     ffi::{OsStr, OsString},
 };
 
-use super::{ArchiveSettings, catalog::Candidate, deleting::delete_if_same};
+use super::{
+    catalog::Candidate,
+    shelf::{DoneBelow, Shelf},
+};
 use crate::{
     Config, Error,
     io::{Directory, lock_name},
@@ -16,8 +19,7 @@ use crate::{
     sync::{Arc, Mutex, Weak, lock},
     write::{
         archive::{
-            names::{self, LogName},
-            open_segment,
+            names, open_segment,
             retention::{self, OneOf},
         },
         common::{fault, wall_clock},
@@ -29,12 +31,11 @@ pub(crate) type IsEvent = fn(base: &OsStr, full_name: &[u8]) -> bool;
 
 /// The limit, and what is known of the directory.
 pub(crate) struct WholeDirectory {
-    /// Whom errors are told, and the catalog of all archived files.
-    pub(super) settings: Arc<ArchiveSettings>,
+    pub(super) shelf: Arc<Shelf>,
     max: u64,
     is_event: IsEvent,
     /// Of the events that are open, by the names of their files.
-    open: Mutex<HashMap<OsString, Weak<ArchiveSettings>>>,
+    open: Mutex<HashMap<OsString, Weak<DoneBelow>>>,
 }
 
 /// A log, and its files as they were listed.
@@ -54,19 +55,18 @@ impl WholeDirectory {
         let Some(max) = config.retention.directory_total else {
             return Ok(None);
         };
-        let name = LogName::of(config.path())?;
-        let settings = Arc::new(ArchiveSettings::new(config, directory.clone(), name));
-        Ok(Some(Arc::new(WholeDirectory { settings, max, is_event, open: Mutex::default() })))
+        let shelf = Shelf::new(config, directory.clone());
+        Ok(Some(Arc::new(WholeDirectory { shelf, max, is_event, open: Mutex::default() })))
     }
 
     /// An event is open: of its segments only those are deleted that the archivist is done with.
-    pub(super) fn opened(&self, settings: &Arc<ArchiveSettings>) {
+    pub(super) fn opened(&self, base: &OsStr, done_below: &Arc<DoneBelow>) {
         let mut open = lock(&self.open);
         if open.len() == open.capacity() {
             // Before it takes more memory: events come and go.
-            open.retain(|_, settings| settings.strong_count() > 0);
+            open.retain(|_, done_below| done_below.strong_count() > 0);
         }
-        open.insert(settings.name.base().to_owned(), Arc::downgrade(settings));
+        open.insert(base.to_owned(), Arc::downgrade(done_below));
     }
 
     /// Deletes what the limit does not allow.
@@ -74,7 +74,7 @@ impl WholeDirectory {
     /// # Errors
     /// Those of the system; what does not concern one event alone is tried again the next time.
     pub(super) fn retain(&self) -> Result<(), Error> {
-        let directory = &self.settings.directory;
+        let directory = &self.shelf.directory;
         let by_base = self.list()?;
         let sizes = by_base.values().flatten().map(|file| u128::from(file.state.on_disk));
         if sizes.sum::<u128>() <= u128::from(self.max) {
@@ -95,8 +95,7 @@ impl WholeDirectory {
                 }
                 let lineage = logs[log].files[index].lineage;
                 fault::kill_point("before a deletion");
-                match delete_if_same(&self.settings, &files[log].0[index], (lineage, &files[log].1))
-                {
+                match files[log].0[index].delete(directory, (lineage, &files[log].1)) {
                     Ok(()) => deleted += 1,
                     Err(error) => (keeps[log], failed) = (true, Err(error)),
                 }
@@ -111,7 +110,7 @@ impl WholeDirectory {
 
     /// All files with archived names, by the names of their logs.
     fn list(&self) -> Result<BTreeMap<OsString, Vec<Candidate>>, Error> {
-        let directory = &self.settings.directory;
+        let directory = &self.shelf.directory;
         // Hidden ones are no logs of events.
         let is_archived = |name: &OsStr| {
             !name.as_encoded_bytes().starts_with(b".") && names::archived_name(name).is_some()
@@ -130,20 +129,20 @@ impl WholeDirectory {
 
     /// The logs that are events', and those of the files that are theirs.
     fn find(&self, by_base: BTreeMap<OsString, Vec<Candidate>>) -> Vec<EventLog> {
-        let directory = &self.settings.directory;
-        let mut catalog = lock(&self.settings.catalog);
+        let directory = &self.shelf.directory;
+        let mut catalog = lock(&self.shelf.catalog);
         let mut open = lock(&self.open);
-        open.retain(|_, settings| settings.strong_count() > 0);
+        open.retain(|_, done_below| done_below.strong_count() > 0);
         let mut found = Vec::new();
         for (base, listed) in by_base {
             // Of one that cannot be looked at nothing is known, and nothing deleted.
             let log = self.active_of(&base).unwrap_or_else(|error| {
-                self.settings.tell(&error);
+                self.shelf.tell(&error);
                 None
             });
             let Some((mut log, full_name)) = log else { continue };
-            if let Some(settings) = open.get(&base).and_then(Weak::upgrade) {
-                log.active.segment = log.active.segment.min(settings.done_below());
+            if let Some(done_below) = open.get(&base).and_then(Weak::upgrade) {
+                log.active.segment = log.active.segment.min(done_below.get());
             }
             let (segments, files) = catalog.segments(directory, listed, &full_name, false);
             log.files = segments;
@@ -154,7 +153,7 @@ impl WholeDirectory {
 
     /// What is written at the name of a log, if that is an event's; and the event's name.
     fn active_of(&self, base: &OsStr) -> Result<Option<(OneOf, Vec<u8>)>, Error> {
-        let directory = &self.settings.directory;
+        let directory = &self.shelf.directory;
         let mut name = base.to_owned();
         name.push(".log");
         // A logger of its own writes it, or did: its lock file stays.
