@@ -52,7 +52,8 @@ pub(crate) enum Command {
     /// everything that survived it is printed. The logs of a directory come one after the other, by the names of their
     /// files; in JSON each record says of which event it is.
     ///
-    /// A TIME is RFC 3339 (2026-07-01T10:00:00Z) or how long ago (90s, 15m, 2h, 7d). Records have no time of their own:
+    /// A TIME is RFC 3339 (2026-07-01T10:00:00Z), how long ago (90s, 15m, 2h, 7d), or in local time a day, or a time of
+    /// today, or both (2026-07-01, today, yesterday, 10:00, 2026-07-01 10:00). Records have no time of their own:
     /// what is chosen are whole blocks, by the time when they were sealed. A record is sealed after it was logged, by
     /// its logger's flush interval at most (10s unless set): --until has to be so much later to have all that was logged
     /// before. The other blocks are neither read nor checked. Files of the original have no times: they are printed
@@ -65,7 +66,9 @@ pub(crate) enum Command {
     /// several there, --event tells which.
     /// Earlier segments are looked at where PATH has not enough. Only the end of the log is read, and only there
     /// damage is found. With -f, the log is followed from segment to segment, whatever their files are called, until
-    /// SIGINT or SIGTERM; a record is there when its block is, which takes its logger's flush interval at most.
+    /// SIGINT or SIGTERM; a record is there when its block is, which takes its logger's flush interval at most. A log
+    /// that was begun anew at PATH, since somebody deleted or replaced the files, is another log: -f says so, and -F
+    /// goes on with it.
     #[command(after_help = EXIT_CODES)]
     Tail(TailArgs),
     /// Check every byte, and say exactly what is damaged or missing
@@ -253,6 +256,9 @@ pub(crate) struct TailArgs {
     /// Go on with what is written after
     #[arg(short, long)]
     pub(crate) follow: bool,
+    /// As -f; and wait for a log that is not there yet, and go on with one that was begun anew at PATH
+    #[arg(short = 'F', long)]
+    pub(crate) follow_name: bool,
     #[command(flatten)]
     pub(crate) print: PrintArgs,
     /// Of the directory PATH, the log of this event: by its full name, whatever its files are called

@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod errors;
 mod event_summary;
+mod figures;
 mod input;
 mod lines;
 mod log_summary;
@@ -20,6 +21,7 @@ mod show;
 mod sources;
 mod stop;
 mod units;
+mod watch;
 
 use std::process::ExitCode;
 

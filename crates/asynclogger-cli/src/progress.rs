@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
     output::say,
-    units::{show_count, show_mb},
+    units::{show_bytes, show_count},
 };
 
 const REDRAW: Duration = Duration::from_millis(250);
@@ -66,7 +66,7 @@ fn redraw(
         "{} records, {}/s; {} written, {:.1} MB/s; {} dropped",
         show_count(stats.accepted),
         show_count((stats.accepted.saturating_sub(records) as f64 / seconds) as u64),
-        show_mb(stats.payload_bytes),
+        show_bytes(stats.payload_bytes),
         stats.payload_bytes.saturating_sub(bytes) as f64 / seconds / 1e6,
         show_count(stats.dropped_logs),
     ));

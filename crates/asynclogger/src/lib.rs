@@ -39,6 +39,9 @@
 mod config;
 mod error;
 mod format;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(target_os = "linux")]
 mod io;
 #[cfg(target_os = "linux")]
@@ -48,6 +51,7 @@ mod manager;
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "mapped memory")]
 mod mem;
+mod probe;
 pub mod read;
 mod stats;
 #[cfg(target_os = "linux")]

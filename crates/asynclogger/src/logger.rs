@@ -95,8 +95,8 @@ impl Closing for OneLog {
 impl Logger {
     /// Opens the log at the config's path, making directories that are missing.
     ///
-    /// A log that was closed cleanly is continued. Any other non-empty file is renamed, never changed;
-    /// [`opened`](Logger::opened) says so.
+    /// A log that was closed cleanly is continued. Any other non-empty file, another log's too, is renamed,
+    /// never changed; [`opened`](Logger::opened) says so.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`]; [`ErrorKind::InUse`] if another logger, here or in another process,

@@ -135,7 +135,8 @@ pub enum Health {
     /// All is as it was meant to be.
     #[default]
     Ok,
-    /// It works, otherwise than it was meant to: in the other directory, through the page cache or by
+    /// It works, otherwise than it was meant to: in a segment that it could not leave for the next one, with a lock
+    /// that was removed and that another writer has by now, in the other directory, through the page cache or by
     /// `pwritev2` since something was refused while running, with records in doubt after a failed barrier
     /// ([`Durability::None`](crate::Durability::None)), or after a panic that was caught.
     Degraded,

@@ -55,7 +55,7 @@ fn the_summary_is_one_line_with_everything() {
     assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
     // Which engine that is depends on what the system lets us use.
     let engine = if run.stderr.contains("io_uring") { "io_uring" } else { "pwritev2" };
-    for part in ["1,000 records", "MB in", "MB/s", "dropped 0", "app.log", engine, "dsync"] {
+    for part in ["1,000 records", "kB in", "MB/s", "dropped 0", "app.log", engine, "dsync"] {
         assert!(run.stderr.contains(part), "no {part:?} in {}", run.stderr);
     }
 }

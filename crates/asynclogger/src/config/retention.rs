@@ -20,8 +20,8 @@ pub enum WhenFull {
 /// Which archived segments of a log are deleted, always the oldest first. Of several limits each counts.
 /// By default there is none, and all are kept.
 ///
-/// Only files whose start carries this log's id are ever deleted, whatever their names are; never the
-/// active one, and never the newest archived one. "Oldest" is by the numbers of the segments, not by
+/// Only files whose start carries this log's id and full name, and that no logger writes, are ever deleted,
+/// whatever their names are; never the active one, and never the newest archived one. "Oldest" is by the numbers of the segments, not by
 /// names or times.
 ///
 /// ```
@@ -61,8 +61,8 @@ impl Retention {
         self
     }
 
-    /// The most bytes of all archived segments together, as they are on the disk; more than nothing. The
-    /// newest one is kept even where it alone is longer.
+    /// The most bytes of all archived segments together, as they are on the disk, with space that was taken
+    /// ahead and not given back; more than nothing. The newest one is kept even where it alone is longer.
     pub fn max_total(mut self, bytes: u64) -> Retention {
         self.max_total = Some(bytes);
         self

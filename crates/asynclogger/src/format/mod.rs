@@ -17,7 +17,7 @@ pub(crate) mod totals;
 
 pub(crate) use self::{
     block::{BlockInfo, ChunkEntry},
-    frame::{Kind, Prefix},
+    frame::{Kind, Lineage, Prefix},
     metadata::Metadata,
     start::Start,
     totals::Totals,

@@ -3,12 +3,7 @@
 //! A program may have closed its standard input, output or error. The system gives out the lowest number that is
 //! free: a log's file would become the standard error, and whatever is printed would be written into the log.
 
-use std::{
-    fs::{File, ReadDir},
-    io,
-    os::fd::{AsRawFd, OwnedFd},
-    path::Path,
-};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::{
     fs::{CWD, Mode, OFlags, openat},
@@ -36,20 +31,4 @@ pub(super) fn with_standard_taken<T>(open: impl FnOnce() -> T) -> T {
     let _taken: Vec<_> =
         std::iter::from_fn(take).take_while(|fd| fd.as_raw_fd() < LOWEST).collect();
     open()
-}
-
-/// Opens a file for reading.
-///
-/// # Errors
-/// Those of the system.
-pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
-    Ok(File::from(above_standard(OwnedFd::from(File::open(path)?))?))
-}
-
-/// Lists a directory.
-///
-/// # Errors
-/// Those of the system.
-pub(crate) fn read_dir(path: &Path) -> io::Result<ReadDir> {
-    with_standard_taken(|| std::fs::read_dir(path))
 }

@@ -112,7 +112,8 @@ pub(super) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
 /// # Errors
 /// Those of the system.
 pub(super) fn trim(file: &File) -> io::Result<()> {
-    let len = state(file)?.len;
+    // By the system's length: of a file that begins with a hole, `state` tells another.
+    let len = u64::try_from(fstat(file)?.st_size).unwrap_or_default();
     without_limit_signal(|| Ok(ftruncate(file, len)?))
 }
 
@@ -140,15 +141,29 @@ fn begins_with_a_hole(file: &File) -> bool {
     }
 }
 
-#[allow(clippy::unnecessary_cast, reason = "the count of links has fewer bits on other machines")]
+#[allow(clippy::unnecessary_cast, reason = "some counts have fewer bits on other machines")]
 pub(super) fn state_of(stat: &Stat) -> FileState {
     let len = u64::try_from(stat.st_size).unwrap_or_default();
-    FileState { identity: (stat.st_dev, stat.st_ino), links: stat.st_nlink as u64, len }
+    // The unit of the count is 512 bytes, whatever the file system's. One that does not count has no blocks.
+    let blocks = u64::try_from(stat.st_blocks).unwrap_or_default();
+    let on_disk = if blocks == 0 { len } else { blocks * 512 };
+    FileState { identity: (stat.st_dev, stat.st_ino), links: stat.st_nlink as u64, len, on_disk }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Somebody cut the file, and what was written since lies behind a hole.
+    #[test]
+    fn giving_space_back_cuts_no_byte() {
+        let file = tempfile::tempfile().expect("a file");
+        let written = std::os::unix::fs::FileExt::write_all_at(&file, b"records", 1 << 20);
+        written.expect("written");
+        reserve(&file, (1 << 20) + 4096, 8 << 20).expect("taken");
+        trim(&file).expect("given back");
+        assert_eq!(file.metadata().expect("a length").len(), (1 << 20) + 7);
+    }
 
     #[test]
     fn a_short_write_repeats_its_last_unit_and_never_stands_still() {

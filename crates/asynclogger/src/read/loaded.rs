@@ -1,15 +1,12 @@
 //! The block that is loaded, and the way through its records.
 
-use super::{
-    block::{BlockMeta, Run},
-    place::Part,
-    source::Source,
-};
+use super::block::{BlockMeta, Run};
 use crate::{
     Error,
     format::{
         BlockInfo, CHUNK, ChunkEntry, RECORD_HEADER, checksum::crc32c, time::from_nanoseconds,
     },
+    probe::{Part, Source},
 };
 
 /// How much is read and then summed while it is in the cache.

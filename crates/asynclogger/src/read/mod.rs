@@ -22,39 +22,49 @@
 #![deny(clippy::indexing_slicing)]
 
 mod block;
-#[cfg(feature = "zstd")]
-mod compressed;
-#[cfg(any(test, fuzzing))]
-#[doc(hidden)]
-pub mod fuzzing;
+mod gaps;
 mod history;
 mod ledger;
 mod listed;
+mod listing;
 mod loaded;
 mod log_dir;
 mod log_report;
 mod missing;
 mod native;
+mod options;
 mod original;
 mod partial;
-mod place;
+mod promise;
 mod reader;
 mod records;
 mod report;
 mod resync;
+mod scan;
 mod segments;
 mod selection;
-mod source;
+mod suspects;
 mod verdict;
 
 pub use self::{
     log_dir::LogDir,
     log_report::LogReport,
-    reader::{ReadOptions, Reader, verify},
-    records::{Block, BlockRecords, IntoRecords, OwnedRecord, Record},
+    options::ReadOptions,
+    reader::{IntoRecords, Reader, verify},
+    records::{Block, BlockRecords, OwnedRecord, Record},
     report::{Damage, DamageKind, Declared, Ending, Format, Layout, Loss, Report, SessionReport},
+    scan::Scan,
     segments::Segment,
 };
+
+/// The parts below the interface, for the bodies of the fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod parts {
+    pub(crate) use super::{
+        block::{Checked, check, without_delivered},
+        history::History,
+    };
+}
 
 #[cfg(test)]
 pub(crate) mod tests;

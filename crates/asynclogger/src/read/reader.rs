@@ -1,99 +1,33 @@
 //! The reader of one file.
 
-use std::{path::Path, time::SystemTime};
+use std::path::Path;
 
 #[cfg(feature = "zstd")]
-use super::{
-    compressed::Finding,
-    report::{Damage, Ending, Loss},
-};
+use super::report::{Damage, Ending, Loss};
 use super::{
     history::History,
     loaded::{Cursor, Loaded},
-    log_dir::LogDir,
     native::{Native, Step},
+    options::ReadOptions,
     original::{self, Original},
-    place::{Place, later_version, look},
-    records::{Block, IntoRecords, OwnedRecord, Record},
+    promise::Promise,
+    records::{Block, OwnedRecord, Record},
     report::{DamageKind, Format, Layout, Report},
     resync::Search,
     selection::Selection,
-    source::Source,
 };
+#[cfg(feature = "zstd")]
+use crate::probe::Finding;
 use crate::{
     Error, ErrorKind,
-    format::{VERSION, metadata, time::to_nanoseconds},
+    format::{VERSION, metadata},
+    probe::{Place, Source, later_version, look},
 };
 
 /// A file that shows no sign of ours in so many bytes may be one of the original.
 const SIGN_WITHIN: u64 = 1 << 20;
 
-/// How a file, or a log with all its segments, is to be read.
-///
-/// ```
-/// # fn main() -> Result<(), asynclogger::Error> {
-/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v1.log");
-/// use asynclogger::read::ReadOptions;
-/// use std::time::{Duration, SystemTime};
-///
-/// let an_hour_ago = SystemTime::now() - Duration::from_secs(3600);
-/// let mut log = ReadOptions::new().since(an_hour_ago).open_log(path)?;
-/// while let Some(record) = log.next_record()? {
-///     println!("{:?}: {} bytes", record.time(), record.bytes().len());
-/// }
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[must_use]
-pub struct ReadOptions {
-    pub(super) layout: Layout,
-    pub(super) follow: bool,
-    pub(super) selection: Selection,
-}
-
 impl ReadOptions {
-    /// The defaults: all records, as far as they are written now, by the layout that the file itself shows.
-    pub fn new() -> ReadOptions {
-        ReadOptions::default()
-    }
-
-    /// Reads the file by this rule of the original's files, whatever it is: without checksums, numbers and
-    /// exact losses. `Layout::Auto`, the default, does that only with files of the original.
-    pub fn layout(mut self, layout: Layout) -> ReadOptions {
-        self.layout = layout;
-        self
-    }
-
-    /// Whether the file is followed while it is written; off by default. A logger has several writes in
-    /// flight, which may finish in any order, so that for a moment there is a hole before the last block.
-    /// Who follows gets `None` at a hole near the end and finds it filled at a later call; a hole that stays
-    /// is passed over once 256 MiB, an end or a start of a session are behind it.
-    ///
-    /// To follow a [`LogDir`] over a rotation, call [`refresh`](LogDir::refresh) when there is no further record.
-    pub fn follow(mut self, follow: bool) -> ReadOptions {
-        self.follow = follow;
-        self
-    }
-
-    /// Asks for the blocks only that were sealed at this time or later. Records have no time of their own: a block holds what was logged before it was
-    /// sealed, for the flush interval of its logger or less. Other blocks are passed over by their heads,
-    /// unread and unchecked, and counted in [`Report::skipped_blocks`]. Files of the original have no times:
-    /// all of them is read.
-    ///
-    /// Segments at the beginning of a [`LogDir`] whose end says that all of them is older are not read at all.
-    pub fn since(mut self, time: SystemTime) -> ReadOptions {
-        self.selection.since = Some(to_nanoseconds(time));
-        self
-    }
-
-    /// Asks for the blocks only that were sealed before this time; see [`since`](ReadOptions::since). The
-    /// reading of a [`LogDir`] ends at the first segment that was begun at this time or later.
-    pub fn until(mut self, time: SystemTime) -> ReadOptions {
-        self.selection.until = Some(to_nanoseconds(time));
-        self
-    }
-
     /// Opens `path` for reading.
     ///
     /// # Errors
@@ -101,24 +35,6 @@ impl ReadOptions {
     /// `NotAFile`, `NotALog`, `UnsupportedVersion`, `MissingFeature` or `Io`. An empty file is an empty log.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Reader, Error> {
         Reader::with(Source::open(path.as_ref())?, &self)
-    }
-
-    /// Opens the log that the file at `path` is a segment of; see [`LogDir::open`].
-    ///
-    /// # Errors
-    ///
-    /// As [`LogDir::open`].
-    pub fn open_log(self, path: impl AsRef<Path>) -> Result<LogDir, Error> {
-        LogDir::open_with(path.as_ref(), self)
-    }
-
-    /// Opens all logs of a directory; see [`LogDir::scan`].
-    ///
-    /// # Errors
-    ///
-    /// As [`LogDir::scan`].
-    pub fn scan(self, dir: impl AsRef<Path>) -> Result<Vec<LogDir>, Error> {
-        LogDir::scan_with(dir.as_ref(), self)
     }
 }
 
@@ -129,7 +45,7 @@ impl ReadOptions {
 #[derive(Debug)]
 #[must_use]
 pub struct Reader {
-    pub(super) source: Source,
+    pub(crate) source: Source,
     walk: Walk,
     loaded: Loaded,
     cursor: Cursor,
@@ -169,7 +85,7 @@ impl Reader {
         Ok(reader)
     }
 
-    pub(super) fn new(mut source: Source, layout: Layout) -> Result<Reader, Error> {
+    pub(crate) fn new(mut source: Source, layout: Layout) -> Result<Reader, Error> {
         let layout = match layout {
             Layout::Auto => recognise(&mut source)?,
             forced => Some(forced),
@@ -250,7 +166,7 @@ impl Reader {
     }
 
     /// See [`ReadOptions::follow`].
-    pub(super) fn set_follow(&mut self, follow: bool) {
+    pub(crate) fn set_follow(&mut self, follow: bool) {
         let follow = follow && !self.source.is_compressed();
         if let Walk::Native(native) = &mut self.walk {
             // What was waited for is looked at once more.
@@ -285,14 +201,14 @@ impl Reader {
     }
 
     /// Goes on with the accounts of the segments before.
-    pub(super) fn set_history(&mut self, history: History) {
+    pub(crate) fn set_history(&mut self, history: History) {
         if let Walk::Native(native) = &mut self.walk {
             native.state.history = Some(history);
         }
     }
 
     /// Ends the reading of a segment; the accounts of its log go on.
-    pub(super) fn into_history(self) -> Option<History> {
+    pub(crate) fn into_history(self) -> Option<History> {
         match self.walk {
             Walk::Original(_) => None,
             Walk::Native(native) => {
@@ -302,6 +218,13 @@ impl Reader {
                 }
                 state.history
             }
+        }
+    }
+
+    /// See [`Native::settle`].
+    pub(super) fn settle(&self, report: &mut Report, promise: Promise) {
+        if let Walk::Native(native) = &self.walk {
+            native.settle(report, promise);
         }
     }
 
@@ -419,6 +342,29 @@ impl IntoIterator for Reader {
 
     fn into_iter(self) -> IntoRecords {
         IntoRecords { reader: self }
+    }
+}
+
+/// The records of a file from here on, each with its own memory: the iterator of a [`Reader`].
+#[derive(Debug)]
+pub struct IntoRecords {
+    reader: Reader,
+}
+
+impl IntoRecords {
+    /// The reader again, with its report.
+    #[must_use]
+    pub fn into_reader(self) -> Reader {
+        self.reader
+    }
+}
+
+impl Iterator for IntoRecords {
+    type Item = Result<OwnedRecord, Error>;
+
+    fn next(&mut self) -> Option<Result<OwnedRecord, Error>> {
+        let next = self.reader.next_record();
+        next.map(|record| record.map(Record::into_owned)).transpose()
     }
 }
 

@@ -5,9 +5,8 @@ use std::{fmt, time::SystemTime};
 use super::{
     block::{BlockMeta, Run},
     loaded::{Cursor, Loaded, Located},
-    reader::Reader,
 };
-use crate::{Error, Position, format::RECORD_HEADER};
+use crate::{Position, format::RECORD_HEADER};
 
 /// A record, in the memory of its block.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -193,27 +192,5 @@ impl<'a> Iterator for BlockRecords<'a> {
                 return None;
             }
         }
-    }
-}
-
-/// The records of a file from here on, each with its own memory: the iterator of a [`Reader`].
-#[derive(Debug)]
-pub struct IntoRecords {
-    pub(super) reader: Reader,
-}
-
-impl IntoRecords {
-    /// The reader again, with its report.
-    pub fn into_reader(self) -> Reader {
-        self.reader
-    }
-}
-
-impl Iterator for IntoRecords {
-    type Item = Result<OwnedRecord, Error>;
-
-    fn next(&mut self) -> Option<Result<OwnedRecord, Error>> {
-        let next = self.reader.next_record();
-        next.map(|record| record.map(Record::into_owned)).transpose()
     }
 }

@@ -1,6 +1,8 @@
 //! A log goes on in a new file: what a rotated log has to be like, and who logs meanwhile. The tests are in
 //! the modules.
 
+mod hostile;
+mod lookalike;
 mod moved;
 mod prepared;
 mod room;

@@ -19,7 +19,7 @@ use crate::{
     progress::Progress,
     report::show_dropped,
     stop::StopSignal,
-    units::{show_count, show_mb, show_number_of, show_seconds},
+    units::{show_bytes, show_count, show_number_of, show_seconds},
 };
 
 pub(crate) fn run(args: WriteArgs) -> Result<Answer, Failure> {
@@ -98,7 +98,7 @@ fn show_records(stats: &Stats, time: Duration) -> String {
     let mut text = format!(
         "{}, {} in {}, {:.1} MB/s, dropped {}",
         show_number_of(stats.accepted, "record"),
-        show_mb(stats.payload_bytes),
+        show_bytes(stats.payload_bytes),
         show_seconds(time),
         stats.payload_bytes as f64 / 1e6 / time.as_secs_f64().max(1e-9),
         show_dropped(&stats.dropped),

@@ -1,5 +1,6 @@
-use super::super::{DamageKind, Ending, Format, Layout, Reader, source::Source};
+use super::super::{DamageKind, Ending, Format, Layout, Reader};
 use crate::Error;
+use crate::probe::Source;
 
 /// A file of the original: shards of so many records, by one of the rules; `stale` fills what is between
 /// the valid bytes and the capacity.

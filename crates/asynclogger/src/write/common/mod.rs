@@ -1,6 +1,7 @@
 //! What the callers' side and the flusher's side both know.
 
 mod block_memory;
+mod clock;
 mod drops;
 pub(super) mod fault;
 mod gate;
@@ -10,6 +11,7 @@ mod progress;
 
 pub(super) use self::{
     block_memory::BlockMemory,
+    clock::{backoff, wall_clock},
     drops::{Drops, Reason},
     gate::Request,
     own_thread::{OwnThread, panicked},

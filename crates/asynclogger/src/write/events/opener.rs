@@ -170,6 +170,7 @@ impl Opener {
         name: &EventName,
         number: u32,
     ) -> Result<NewEvent, Error> {
+        self.directory.find_again()?;
         let Chosen { base, has_past } = self.file_names.choose(name)?;
         let mut config = shared.config.clone();
         config.path = self.directory.path().join(format!("{base}.log"));

@@ -30,6 +30,7 @@ use crate::{
     write::{
         common::Ending,
         flush::{FlusherThread, NotStarted, Round, Rounds, Stop},
+        swap::Sleep,
     },
 };
 
@@ -187,7 +188,8 @@ impl Rounds for Worker {
         let gives_up_at = self.stuck.gives_up_at(self.endings.is_abandoned());
         let files = self.files.wake_at(now, &self.sorter);
         let wake_at = [self.passes.wake_at(now), gives_up_at, files].into_iter().flatten().min();
-        self.shared.bell.sleep(wake_at, || self.has_news(stop));
+        let sleep = Sleep::of(self.passes.is_armed());
+        self.shared.bell.sleep(sleep, wake_at, || self.has_news(stop));
     }
 
     #[cold]

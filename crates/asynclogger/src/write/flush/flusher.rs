@@ -14,7 +14,7 @@ use crate::{
     sync::Arc,
     write::{
         common::fault,
-        swap::{Prefault, Shards},
+        swap::{Prefault, Shards, Sleep},
     },
 };
 
@@ -65,7 +65,8 @@ impl Worker {
         let now = Instant::now();
         self.arm(now);
         let wake_at = self.writer.as_ref().and_then(|writer| writer.wake_at(now));
-        self.shards.bell().sleep(wake_at, || self.has_news(stop));
+        let is_armed = self.writer.as_ref().is_none_or(LogWriter::is_armed);
+        self.shards.bell().sleep(Sleep::of(is_armed), wake_at, || self.has_news(stop));
     }
 
     /// Looked at between the announcement of a sleep and the sleep.

@@ -19,7 +19,7 @@ use super::{
     thread::{self, Round, Rounds, Stop},
 };
 use crate::{
-    Config, Durability, LogError, Overflow, Position,
+    Config, Durability, LogError, Overflow, Position, Rotation,
     format::MIN_ALIGN,
     sync::{Arc, AtomicU64, Ordering},
     write::{
@@ -68,6 +68,10 @@ struct Size {
 
 impl Model {
     fn new(size: Size, overflow: Overflow, interval: Duration) -> Model {
+        Model::rotating(size, overflow, interval, Rotation::default())
+    }
+
+    fn rotating(size: Size, overflow: Overflow, interval: Duration, rotation: Rotation) -> Model {
         let capacity = 8 + size.records * RECORD_LEN;
         let bell = Arc::new(Bell::new().expect("bell"));
         let ingest = Ingest::new(IngestParts {
@@ -84,6 +88,7 @@ impl Model {
         let session = Arc::new(Session::new(1, Intake::Shards(shards.clone()), bell));
         let (segment, written) = file::segment();
         let config = Config::new("").flush_interval(interval).durability(Durability::None);
+        let config = config.rotation(rotation);
         let files = Box::new(NoOther);
         let writer = LogWriter::new(session.clone(), segment, files, &config, Zone::Utc, None);
         let bell = shards.bell().clone();
@@ -408,6 +413,26 @@ fn loom_the_first_buffer_arms_the_interval() {
         let seen = written.clone();
         let flusher = spawn(move || work_until(worker, || seen.records() == 1));
         let accepted = append_some(&log, 0, 1, 1);
+        flusher.join().expect("flusher");
+        written.verify(&accepted);
+    });
+}
+
+/// (g) A flusher that sleeps until a rotation has not begun the interval: the first record has to wake it.
+#[test]
+fn loom_a_deadline_of_another_kind_is_no_interval() {
+    check("a deadline of another kind is no interval", 3, || {
+        let size = Size { shards: 1, buffers: 2, records: 2 };
+        let rotation = Rotation::new().max_age(NEVER);
+        let Model { log, mut worker, written } =
+            Model::rotating(size, Overflow::Drop, AT_ONCE, rotation);
+        // Only a segment with a record has an age.
+        let mut accepted = append_some(&log, 0, 1, 1);
+        log.shards().seal_idle(0);
+        finish(&mut worker);
+        let seen = written.clone();
+        let flusher = spawn(move || work_until(worker, || seen.records() == 2));
+        accepted.extend(append_some(&log, 0, 2, 1));
         flusher.join().expect("flusher");
         written.verify(&accepted);
     });

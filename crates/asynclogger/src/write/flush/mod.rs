@@ -3,6 +3,7 @@
 mod closer;
 mod flusher;
 mod intake;
+mod interval;
 mod log_writer;
 mod outbox;
 mod pass;
@@ -24,7 +25,6 @@ pub(crate) use self::{
 };
 pub(in crate::write) use self::{
     intake::Counts,
-    outbox::backoff,
     sealing::Sealing,
     thread::{FlusherThread, NotStarted, Round, Rounds, Stop},
 };

@@ -12,6 +12,8 @@ pub(super) struct Pass {
     pub(super) goal: Option<u64>,
     /// Whether the log is to go on in the next segment then.
     pub(super) rotate: bool,
+    /// Whether the log is on its way to the next segment for whoever asked.
+    pub(super) is_rotating: bool,
     /// Whether the active file was looked for, since it was asked for.
     pub(super) looked: bool,
 }
@@ -24,6 +26,7 @@ impl Pass {
             sealing: Sealing::of(intake, request.is_some()),
             goal: None,
             rotate: request.is_some_and(|request| request.rotate),
+            is_rotating: false,
             looked,
         }
     }

@@ -33,7 +33,7 @@ use crate::{
     write::{
         archive::Lineage,
         common::{Ending, Local, fault, own_thread},
-        segments::{NextSegment, Over, Segment, Standing, Zone},
+        segments::{NextSegment, Promoted, Segment, Standing, Zone},
         swap::{Bell, Ingest, IngestParts, Pool},
     },
 };
@@ -76,14 +76,18 @@ impl NextSegment for FaultFiles {
 
     fn promote(
         &mut self,
-        old: &Segment,
+        old: &mut Segment,
         next: &mut Segment,
         first_sequence: u64,
-    ) -> Result<Option<Over>, Error> {
+    ) -> Result<Promoted, Error> {
         next.begin_with(old.lineage().segment, first_sequence, b"schedule")?;
         // A rename that may fail.
         self.disk.rename().map_err(|error| Error::io("cannot rename", error))?;
-        Ok(None)
+        Ok(Promoted::default())
+    }
+
+    fn has_prepared(&self, _: &Segment) -> bool {
+        true
     }
 
     fn has_elsewhere(&self) -> bool {
@@ -98,7 +102,7 @@ impl NextSegment for FaultFiles {
         unreachable!("it is never away")
     }
 
-    fn discard(&mut self) {
+    fn discard(&mut self, _: Segment) {
         self.disk.remove_last();
     }
 

@@ -134,7 +134,8 @@ pub(super) fn run(mut work: impl Rounds, stop: &Stop, bell: &Bell) {
             // again at once.
             Err(panic) => {
                 work.panicked(&own_thread::panicked("the flusher", &*panic));
-                bell.sleep(Instant::now().checked_add(pause), || false);
+                let until = Instant::now().checked_add(pause);
+                bell.sleep(Sleep::Timed, until, || false);
                 pause = (pause * 2).min(PAUSE_MAX);
             }
         }

@@ -179,7 +179,7 @@ fn loom_deferred_wakes() {
         while !done.load(Ordering::Relaxed) {
             buffers.waiters.pass_on();
             let news = || buffers.waiters.has_deferred() || done.load(Ordering::Relaxed);
-            bell.sleep(None, news);
+            bell.sleep(Sleep::Idle, None, news);
         }
         signal.join().expect("signal");
         waiter.join().expect("waiter");
@@ -201,7 +201,7 @@ fn loom_the_bell() {
         };
         let ringers = [ring(Sleep::Timed), ring(Sleep::Idle)];
         while news.load(Ordering::Relaxed) < 2 {
-            bell.sleep(None, || news.load(Ordering::Relaxed) == 2);
+            bell.sleep(Sleep::Idle, None, || news.load(Ordering::Relaxed) == 2);
         }
         for ringer in ringers {
             ringer.join().expect("ringer");

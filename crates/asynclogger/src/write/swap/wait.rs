@@ -27,10 +27,18 @@ use crate::{
 pub(crate) enum Sleep {
     /// Not at all.
     Awake,
-    /// Until a deadline: woken by sealed buffers and requests.
+    /// The flush interval runs: woken by sealed buffers and requests.
     Timed,
-    /// Without one: woken by whoever makes it need one, too.
+    /// The interval has not begun: woken by whoever takes a buffer, too.
     Idle,
+}
+
+impl Sleep {
+    /// The sleep of a flusher whose interval has begun, or has not. Other deadlines that the sleep may have say
+    /// nothing: a rotation in an hour is no reason to leave records in memory for that long.
+    pub(in crate::write) fn of(is_armed: bool) -> Sleep {
+        if is_armed { Sleep::Timed } else { Sleep::Idle }
+    }
 }
 
 /// Wakes the flusher.
@@ -76,9 +84,14 @@ impl Bell {
         }
     }
 
-    /// Sleeps on the flusher's thread until rung or `deadline`, unless `news` says that there is work.
-    pub(crate) fn sleep(&self, deadline: Option<Instant>, news: impl FnOnce() -> bool) {
-        let sleep = if deadline.is_some() { Sleep::Timed } else { Sleep::Idle };
+    /// Sleeps on the flusher's thread, as soundly as `sleep`, until rung or `deadline`, unless `news` says that there
+    /// is work.
+    pub(crate) fn sleep(
+        &self,
+        sleep: Sleep,
+        deadline: Option<Instant>,
+        news: impl FnOnce() -> bool,
+    ) {
         self.sleep.store(sleep as u32, Ordering::Relaxed);
         // Pairs with the fence in `ring`.
         fence(Ordering::SeqCst);

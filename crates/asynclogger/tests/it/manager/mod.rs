@@ -5,6 +5,7 @@ mod failing;
 mod files;
 mod handles;
 mod killed;
+mod owners;
 mod races;
 mod resources;
 mod retention;

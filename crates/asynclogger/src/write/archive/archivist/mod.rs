@@ -4,17 +4,16 @@
 //! Nobody waits for it but `stop`. What it has not done when the process ends is done at the next opening:
 //! all that has to be known for that is in the directory (docs/rotation.md).
 
+mod archiver;
 mod catalog;
 #[cfg(feature = "zstd")]
 mod compressing;
-mod content;
 mod deleting;
 #[cfg(feature = "zstd")]
 mod pace;
 mod queue;
 mod settings;
 mod whole;
-mod worker;
 
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -22,12 +21,12 @@ mod tests;
 use std::{cell::Cell, ffi::OsString, time::Instant};
 
 use self::{
+    archiver::Archiver,
     queue::{Queue, Work},
-    worker::Worker,
 };
-use super::names::Lineage;
 use crate::{
     Error,
+    format::Lineage,
     io::yield_to_all_others,
     mem::Process,
     sync::{Arc, Mutex, lock, thread_local},
@@ -172,7 +171,7 @@ fn start(queue: Arc<Queue>) -> Result<OwnThread, Error> {
         // What a callback logs never waits: this thread may be the one that makes room for it.
         Local::with(|local| {
             let _inside = local.enter();
-            Worker::new(&queue).work();
+            Archiver::new(&queue).work();
         });
         queue.end();
     };

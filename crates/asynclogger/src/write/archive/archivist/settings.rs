@@ -13,6 +13,8 @@ use crate::{
 pub(crate) struct ArchiveSettings {
     pub(super) directory: Arc<Directory>,
     pub(super) name: LogName,
+    /// As starts have it.
+    pub(super) full_name: Vec<u8>,
     pub(super) retention: Retention,
     pub(super) compression: Compression,
     /// Bytes that are compressed in a second.
@@ -37,6 +39,7 @@ impl ArchiveSettings {
     ) -> ArchiveSettings {
         ArchiveSettings {
             directory,
+            full_name: name.base().as_encoded_bytes().to_vec(),
             name,
             retention: config.retention.clone(),
             compression: config.compression,
@@ -50,10 +53,21 @@ impl ArchiveSettings {
         }
     }
 
+    /// Of an event with this full name.
+    pub(crate) fn named(mut self, full_name: &[u8]) -> ArchiveSettings {
+        self.full_name = full_name.to_vec();
+        self
+    }
+
     /// Of an event in a directory with a limit over all.
     pub(crate) fn within(mut self, whole: Option<Arc<WholeDirectory>>) -> ArchiveSettings {
         self.whole = whole;
         self
+    }
+
+    /// The full name of the log.
+    pub(crate) fn full_name(&self) -> &[u8] {
+        &self.full_name
     }
 
     /// With the segments before this one the archivist is done.
