@@ -4,6 +4,8 @@ use std::{fmt::Display, io};
 
 use asynclogger::{Error, ErrorKind};
 
+use crate::errors::in_options;
+
 /// What a command found out, from best to worst; everything but `Fine` was said on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Answer {
@@ -47,7 +49,7 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         match error.kind() {
-            ErrorKind::InvalidConfig => Failure::Usage(error.to_string()),
+            ErrorKind::InvalidConfig => Failure::Usage(in_options(&error.to_string())),
             _ => Failure::Io(error.to_string()),
         }
     }

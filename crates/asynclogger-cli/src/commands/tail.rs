@@ -82,7 +82,7 @@ fn print_last(printer: &mut Printer, mut log: LogDir, records: u64) -> Result<An
 }
 
 fn follow(printer: &mut Printer, log: LogDir, records: u64) -> Result<Answer, Problem> {
-    let stop = StopSignal::install(|| {})
+    let stop = StopSignal::install()
         .map_err(|error| Problem::Output(Failure::io("cannot catch signals", error)))?;
     let mut log = log.follow(true);
     log.seek_last(records)?;
