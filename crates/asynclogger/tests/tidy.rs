@@ -220,9 +220,9 @@ fn unsafe_is_where_it_is_allowed() {
         "sync/model.rs",
         "io/signals.rs",
         "io/uring.rs",
-        "write/buffer.rs",
-        "write/pool.rs",
-        "write/shard.rs",
+        "write/swap/buffer.rs",
+        "write/swap/pool.rs",
+        "write/swap/shard.rs",
     ];
     for (path, text) in library() {
         if is_test(&path) {

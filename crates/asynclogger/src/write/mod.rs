@@ -1,68 +1,22 @@
-//! From a record to the file: shard, buffer, seal, flusher, segment.
+//! From a record to the file, in rooms with one direction: `events` and `flush` know `segments`, which know
+//! `archive`; all know `swap`, what callers do, and `common`.
 
-mod active;
 mod archive;
-mod archivist;
-mod block_memory;
-#[expect(
-    unsafe_code,
-    reason = "the bytes of a buffer have one owner at a time, by the swap protocol"
-)]
-mod buffer;
-mod calendar;
-#[cfg(feature = "zstd")]
-pub(crate) mod compress;
+mod common;
 mod events;
-mod fault;
-mod files;
-mod flusher;
-mod gate;
-mod home;
-#[cfg(feature = "zstd")]
-mod inflate;
-mod log;
-mod log_stats;
-mod log_writer;
-mod outbox;
-mod own_thread;
-mod parts;
-mod pass;
-#[expect(unsafe_code, reason = "buffers are places in one region")]
-mod pool;
-mod progress;
-mod reaction;
-mod retention;
-mod rotator;
-mod schedule;
-mod segment;
-#[expect(unsafe_code, reason = "the holder of a claim is alone above the tail")]
-mod shard;
-mod trouble;
-mod wait;
-mod word;
+mod flush;
+mod segments;
+mod swap;
 
+#[cfg(all(test, feature = "zstd"))]
+pub(crate) use self::archive::compress;
 pub(crate) use self::{
-    archivist::Archivist,
-    calendar::Zone,
+    archive::Archivist,
+    common::{Ending, Gate},
     events::{
         EventHandle, EventsFlusher, MAX_EVENT_NAME, NotOpened, Opener, Shared, Shares, Totals,
     },
-    files::LogFiles,
-    flusher::Flusher,
-    gate::{Ending, Gate},
-    home::Local,
-    log::{Log, LogParts},
-    log_writer::{Archiving, LogWriter},
-    pool::Pool,
-    segment::new_session,
-    wait::Bell,
-    wait::Sleep,
+    flush::{Archiving, Flusher, LogWriter},
+    segments::{LogFiles, Zone, new_session},
+    swap::{Bell, Local, Log, LogParts, Pool, Sleep},
 };
-
-#[cfg(all(test, loom))]
-mod loom_tests;
-#[cfg(test)]
-mod tests;
-
-#[cfg(all(test, not(loom)))]
-mod schedule_tests;

@@ -5,7 +5,7 @@ use crate::{
     format::{BlockInfo, CHUNK, ChunkEntry, block, checksum::crc32c_append},
     mem::{PiecedBytes, Run},
     sync::Arc,
-    write::{block_memory::BlockMemory, buffer::HEADER},
+    write::{common::BlockMemory, swap::HEADER},
 };
 
 /// Sealed records of an event on their way to its file.

@@ -74,11 +74,7 @@ mod tests {
     use super::*;
     use crate::{
         Opened, Overflow,
-        write::{
-            log::{Log, LogParts},
-            pool::Pool,
-            wait::Bell,
-        },
+        write::swap::{Bell, Log, LogParts, Pool},
     };
 
     fn event(number: u32) -> Arc<Event> {

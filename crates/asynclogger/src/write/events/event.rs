@@ -8,7 +8,7 @@ use crate::{
     sync::{
         Arc, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until,
     },
-    write::{log::Log, shard::Reason},
+    write::swap::{Log, Reason},
 };
 
 /// Why an event takes no records for now.

@@ -10,7 +10,7 @@ use crate::{
     format::{CHUNK, ChunkEntry, RECORD_HEADER, SECTOR, block as shape},
     mem::{Arena, Piece, Run},
     sync::Arc,
-    write::buffer::HEADER,
+    write::swap::HEADER,
 };
 
 /// There are not enough pieces of memory.
@@ -266,16 +266,14 @@ impl Gathered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::write::events::names::Names;
     use crate::{
         LogError, Opened, Overflow,
         format::{BlockInfo, Kind, Prefix},
         mem::StableBytes,
         write::{
-            block_memory::BlockMemory,
-            log::{Log, LogParts},
-            pool::Pool,
-            wait::Bell,
+            common::BlockMemory,
+            events::names::Names,
+            swap::{Bell, Log, LogParts, Pool},
         },
     };
     use proptest::prelude::*;

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     LogError, Overflow,
     sync::Arc,
-    write::{home::Local, log::Log, shard::Reason},
+    write::swap::{Local, Log, Reason},
 };
 
 /// What it takes to log a record of an event.

@@ -6,7 +6,7 @@ use crate::{
     format::{RECORD_HEADER, SHARD_HEADER, block},
     mem::Arena,
     sync::Arc,
-    write::pool::Elastic,
+    write::swap::Elastic,
 };
 
 /// The number of the event in front of each record in the shared buffers.

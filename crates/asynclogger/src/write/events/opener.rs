@@ -19,12 +19,10 @@ use crate::{
     io::{Directory, Driver, EventsLock, alignment_in},
     sync::{Arc, Ordering},
     write::{
-        archivist::{Archivist, WholeDirectory},
-        calendar::Zone,
-        files::{EventOpening, LogFiles},
-        log::{Log, LogParts},
-        log_writer::{Archiving, LogWriter},
-        segment::new_session,
+        archive::{Archivist, WholeDirectory},
+        flush::{Archiving, LogWriter},
+        segments::{EventOpening, LogFiles, Zone, new_session},
+        swap::{Log, LogParts},
     },
 };
 

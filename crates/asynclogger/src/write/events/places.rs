@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::name::{EventName, archived_base, fnv1a, folded};
-use crate::{Error, ErrorKind, io::Directory, sync::Arc, write::archive};
+use crate::{Error, ErrorKind, io::Directory, sync::Arc, write::archive::names};
 
 /// A name for a file, without `.log`.
 pub(super) struct Chosen {
@@ -84,10 +84,10 @@ impl Places {
     /// Whose the file of this name is, by its start, or by that of the last archived segment.
     fn owner(&self, base: &str) -> Option<Vec<u8>> {
         let path = self.directory.path().join(format!("{base}.log"));
-        let named = archive::name_in(&path);
+        let named = names::name_in(&path);
         if named.is_some() || !self.past.contains(&fnv1a(base.as_bytes())) {
             return named;
         }
-        archive::last_archived_name(&self.directory, Path::new(&path))
+        names::last_archived_name(&self.directory, Path::new(&path))
     }
 }

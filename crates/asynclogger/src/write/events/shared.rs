@@ -14,11 +14,9 @@ use crate::{
     config::tell,
     sync::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until},
     write::{
-        gate::Gate,
-        log::Log,
-        log_writer::LogWriter,
-        shard::Shard,
-        wait::{Bell, Sleep},
+        common::Gate,
+        flush::LogWriter,
+        swap::{Bell, Log, Shard, Sleep},
     },
 };
 

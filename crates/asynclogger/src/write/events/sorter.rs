@@ -13,8 +13,8 @@ use crate::{
     format::RECORD_HEADER,
     sync::{Arc, Ordering},
     write::{
-        block_memory::BlockMemory,
-        buffer::{HEADER, SealedBuffer},
+        common::BlockMemory,
+        swap::{HEADER, SealedBuffer},
     },
 };
 

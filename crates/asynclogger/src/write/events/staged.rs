@@ -9,7 +9,11 @@ use super::{block::EventBlock, event::Event, gathered::Gathered, memory::Memory}
 use crate::{
     Error,
     sync::Arc,
-    write::{block_memory::BlockMemory, gate::Ending, log_writer::LogWriter, shard::Reason},
+    write::{
+        common::{BlockMemory, Ending},
+        flush::LogWriter,
+        swap::Reason,
+    },
 };
 
 /// After its file could not be opened again.

@@ -24,13 +24,9 @@ use crate::{
     Error, Overflow,
     sync::{Arc, Ordering},
     write::{
-        block_memory::BlockMemory,
-        home::Local,
-        own_thread::{self, OwnThread},
-        pass::Pass,
-        pool::Pool,
-        wait::Sleep,
-        word::BufferState,
+        common::{BlockMemory, OwnThread, own_thread},
+        flush::Pass,
+        swap::{BufferState, Local, Pool, Sleep},
     },
 };
 
@@ -179,7 +175,7 @@ impl Worker {
     fn round(&mut self) -> Round {
         self.round += 1;
         let mut busy = self.take_orders();
-        self.pool.waiters.pass_on();
+        self.pool.waiters().pass_on();
         busy |= self.sort();
         let now = Instant::now();
         self.arm(now);
@@ -250,7 +246,7 @@ impl Worker {
                 return None;
             }
             let buffer = self.pool.take_sealed(index)?;
-            Some(Hand { buffer, shard, at: crate::write::buffer::HEADER })
+            Some(Hand { buffer, shard, at: crate::write::swap::HEADER })
         })
     }
 
@@ -404,7 +400,7 @@ impl Worker {
         let mut hot = self.sorter.hot.iter().filter_map(|number| self.sorter.get(*number));
         let of_events = hot.any(Staged::has_news);
         sealed
-            || self.pool.waiters.has_deferred()
+            || self.pool.waiters().has_deferred()
             || self.shared.has_orders()
             || of_events
             || self.has_requests()

@@ -1,7 +1,11 @@
 //! The end of an event, and of all.
 
 use super::Worker;
-use crate::write::{buffer::HEADER, events::sorter::Hand, gate::Ending, shard::SealAttempt};
+use crate::write::{
+    common::Ending,
+    events::sorter::Hand,
+    swap::{HEADER, SealAttempt},
+};
 
 impl Worker {
     /// Ends an event's file, once all of it is written.

@@ -6,7 +6,7 @@ use super::{After, Worker};
 use crate::{
     Error,
     sync::Arc,
-    write::{events::event::Event, gate::Request, pass::Pass},
+    write::{common::Request, events::event::Event, flush::Pass},
 };
 
 /// A flush that waits for those of the events.

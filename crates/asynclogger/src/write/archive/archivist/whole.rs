@@ -1,0 +1,176 @@
+//! One limit for the archived segments of all events in a directory.
+//!
+//! The files of an event are known by its active file: that says which log it is, and what its event is
+//! called. Events that are not open have one, too.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    ffi::{OsStr, OsString},
+};
+
+use super::{
+    ArchiveSettings,
+    catalog::Listed,
+    deleting::{delete_if_same, file_error},
+};
+use crate::{
+    Config, Error,
+    io::{Directory, lock_name},
+    sync::{Arc, Mutex, Weak, lock},
+    write::{
+        archive::{
+            names::{self, LogName},
+            retention::{self, OneOf},
+        },
+        common::fault,
+        segments::wall_clock,
+    },
+};
+
+/// Whether the log of this file name, without `.log`, may be that of an event with this full name.
+pub(crate) type IsEvent = fn(base: &OsStr, full_name: &[u8]) -> bool;
+
+/// The limit, and what is known of the directory.
+pub(crate) struct WholeDirectory {
+    /// Whom errors are told, and the catalog of all archived files.
+    pub(super) settings: Arc<ArchiveSettings>,
+    max: u64,
+    is_event: IsEvent,
+    /// Of the events that are open, by the names of their files.
+    open: Mutex<HashMap<OsString, Weak<ArchiveSettings>>>,
+}
+
+/// A log, and its files as they were listed.
+struct Found {
+    files: Vec<Listed>,
+    log: OneOf,
+}
+
+impl WholeDirectory {
+    /// `None`: there is no limit.
+    pub(crate) fn of(
+        config: &Config,
+        directory: &Arc<Directory>,
+        is_event: IsEvent,
+    ) -> Result<Option<Arc<WholeDirectory>>, Error> {
+        let Some(max) = config.retention.directory_total else {
+            return Ok(None);
+        };
+        let name = LogName::of(config.path())?;
+        let settings = Arc::new(ArchiveSettings::new(config, directory.clone(), name));
+        Ok(Some(Arc::new(WholeDirectory { settings, max, is_event, open: Mutex::default() })))
+    }
+
+    /// An event is open: of its segments only those are deleted that the archivist is done with.
+    pub(super) fn opened(&self, settings: &Arc<ArchiveSettings>) {
+        let mut open = lock(&self.open);
+        if open.len() == open.capacity() {
+            // Before it takes more memory: events come and go.
+            open.retain(|_, settings| settings.strong_count() > 0);
+        }
+        open.insert(settings.name.base().to_owned(), Arc::downgrade(settings));
+    }
+
+    /// Deletes what the limit does not allow.
+    ///
+    /// # Errors
+    /// Those of the system; what does not concern one event alone is tried again the next time.
+    pub(super) fn retain(&self) -> Result<(), Error> {
+        let directory = &self.settings.directory;
+        let by_base = self.list()?;
+        let sizes = by_base.values().flatten().map(|file| u128::from(file.state.len));
+        if sizes.sum::<u128>() <= u128::from(self.max) {
+            return Ok(());
+        }
+        let found = self.find(by_base);
+        let (files, logs): (Vec<_>, Vec<_>) =
+            found.into_iter().map(|Found { files, log }| (files, log)).unzip();
+        let (mut deleted, mut failed) = (0, Ok(()));
+        let mut keeps = vec![false; logs.len()];
+        for (log, segment) in retention::select_of_all(&logs, self.max, wall_clock()) {
+            for index in segment {
+                // Not one behind it: that would be a hole.
+                if keeps[log] {
+                    continue;
+                }
+                let lineage = logs[log].files[index].lineage;
+                fault::kill_point("before a deletion");
+                match delete_if_same(&self.settings, &files[log][index], lineage) {
+                    Ok(()) => deleted += 1,
+                    Err(error) => (keeps[log], failed) = (true, Err(error)),
+                }
+                fault::kill_point("after a deletion");
+            }
+        }
+        if deleted > 0 {
+            directory.sync()?;
+        }
+        failed
+    }
+
+    /// All files with archived names, by the names of their logs.
+    fn list(&self) -> Result<BTreeMap<OsString, Vec<Listed>>, Error> {
+        let directory = &self.settings.directory;
+        // Hidden ones are no logs of events.
+        let is_archived = |name: &OsStr| {
+            !name.as_encoded_bytes().starts_with(b".") && names::archived_name(name).is_some()
+        };
+        let mut by_base = BTreeMap::<_, Vec<_>>::new();
+        for name in directory.names(is_archived)? {
+            let Some((base, form)) = names::archived_name(&name) else { continue };
+            let base = base.to_owned();
+            // It may be gone by now; that is no reason not to look at the others.
+            if let Some(state) = directory.look_at(&name)? {
+                by_base.entry(base).or_default().push(Listed { name, form, state });
+            }
+        }
+        Ok(by_base)
+    }
+
+    /// The logs that are events', and those of the files that are theirs.
+    fn find(&self, by_base: BTreeMap<OsString, Vec<Listed>>) -> Vec<Found> {
+        let directory = &self.settings.directory;
+        let mut catalog = lock(&self.settings.catalog);
+        let mut open = lock(&self.open);
+        open.retain(|_, settings| settings.strong_count() > 0);
+        let mut found = Vec::new();
+        for (base, listed) in by_base {
+            // Of one that cannot be looked at nothing is known, and nothing deleted.
+            let log = self.active_of(&base).unwrap_or_else(|error| {
+                self.settings.tell(&error);
+                None
+            });
+            let Some(mut log) = log else { continue };
+            if let Some(settings) = open.get(&base).and_then(Weak::upgrade) {
+                log.active.segment = log.active.segment.min(settings.done_below());
+            }
+            let (segments, places) = catalog.segments(directory, &listed, false);
+            log.files = segments;
+            let files = places.into_iter().map(|place| listed[place].clone()).collect();
+            found.push(Found { files, log });
+        }
+        found
+    }
+
+    /// What is written at the name of a log, if that is an event's.
+    fn active_of(&self, base: &OsStr) -> Result<Option<OneOf>, Error> {
+        let directory = &self.settings.directory;
+        let mut name = base.to_owned();
+        name.push(".log");
+        // A logger of its own writes it, or did: its lock file stays.
+        if directory.look_at(&lock_name(base))?.is_some() {
+            return Ok(None);
+        }
+        let Some((file, _)) = directory.open_regular(&name)? else {
+            return Ok(None);
+        };
+        let start = names::start_and_name(&file);
+        let start = start.map_err(|error| file_error(directory, &name, error))?;
+        let of_event = start.filter(|(_, full_name)| (self.is_event)(base, full_name));
+        Ok(of_event.map(|(start, _)| OneOf {
+            files: Vec::new(),
+            active: names::lineage(&start),
+            began: start.time,
+        }))
+    }
+}

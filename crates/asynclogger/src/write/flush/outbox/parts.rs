@@ -1,0 +1,313 @@
+//! The parts that are on their way, in the order of the file: which are due, in flight, written.
+
+use std::{collections::VecDeque, time::Instant};
+
+use crate::{
+    format::{BlockInfo, ChunkEntry, Kind, Totals},
+    io::Operation,
+    mem::{AlignedBytes, Joined, StableBytes},
+    sync::Arc,
+    write::{common::BlockMemory, segments::Segment},
+};
+
+/// Writes in flight: enough that the device never waits for the next one's checksums, and few enough that
+/// their order is nearly the file's.
+const MAX_WRITES: usize = 8;
+const MAX_BYTES: u64 = 24 << 20;
+
+/// One contiguous write.
+pub(super) struct Part {
+    body: Body,
+    offset: u64,
+    len: u64,
+    state: State,
+    submitted: Option<Instant>,
+    /// Counted as written: once, however often it is written.
+    counted: bool,
+    /// So many parts behind it are in the same write.
+    along: usize,
+}
+
+enum Body {
+    Block { memory: Arc<dyn BlockMemory>, info: BlockInfo, time: i64, taken: Instant },
+    Totals { bytes: Arc<AlignedBytes>, kind: Kind, totals: Totals },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// To be written, for the first time or again.
+    Due,
+    InFlight,
+    Written,
+}
+
+impl Part {
+    /// A block that was encoded for this place.
+    pub(super) fn block(
+        memory: Arc<dyn BlockMemory>,
+        info: BlockInfo,
+        time: i64,
+        taken: Instant,
+        offset: u64,
+    ) -> Part {
+        let body = Body::Block { memory, info, time, taken };
+        Part::new(body, offset, info.block_len())
+    }
+
+    /// A note or an end that was encoded for this place.
+    pub(super) fn totals(bytes: AlignedBytes, kind: Kind, totals: Totals, offset: u64) -> Part {
+        let len = bytes.len() as u64;
+        Part::new(Body::Totals { bytes: Arc::new(bytes), kind, totals }, offset, len)
+    }
+
+    fn new(body: Body, offset: u64, len: u64) -> Part {
+        Part { body, offset, len, state: State::Due, submitted: None, counted: false, along: 0 }
+    }
+
+    /// What the block says of itself.
+    pub(super) fn info(&self) -> Option<&BlockInfo> {
+        match &self.body {
+            Body::Block { info, .. } => Some(info),
+            Body::Totals { .. } => None,
+        }
+    }
+
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(super) fn submitted(&self) -> Option<Instant> {
+        self.submitted
+    }
+
+    /// Where in the file it ends.
+    fn end(&self) -> u64 {
+        self.offset + self.len
+    }
+
+    fn is_totals(&self) -> bool {
+        matches!(self.body, Body::Totals { .. })
+    }
+
+    fn bytes(&self) -> Arc<dyn StableBytes> {
+        match &self.body {
+            Body::Block { memory, .. } => memory.clone(),
+            Body::Totals { bytes, .. } => bytes.clone(),
+        }
+    }
+
+    /// Sequence of the first block from here on.
+    fn sequence(&self) -> u64 {
+        match &self.body {
+            Body::Block { info, .. } => info.sequence,
+            Body::Totals { totals, .. } => totals.next_sequence,
+        }
+    }
+
+    /// Gives it the next place in a segment, and encodes it for that. Nobody else may have its bytes.
+    fn move_to(&mut self, segment: &mut Segment, table: &mut Vec<ChunkEntry>) {
+        (self.state, self.offset) = (State::Due, segment.offset());
+        match &mut self.body {
+            Body::Block { memory, info, time, .. } => {
+                if let Some(memory) = Arc::get_mut(memory) {
+                    segment.encode_block(memory, info, *time, table);
+                }
+                segment.place_block(info, *time);
+            }
+            Body::Totals { bytes, kind, totals } => {
+                if let Some(bytes) = Arc::get_mut(bytes) {
+                    segment.encode_totals(*kind, *totals, bytes);
+                }
+                segment.place_totals();
+            }
+        }
+    }
+
+    /// It is as safe as it has to be: its memory is free. When the flusher took that, if it is a block.
+    pub(super) fn free(self) -> Option<Instant> {
+        let Body::Block { mut memory, taken, .. } = self.body else {
+            return None;
+        };
+        // The engine has given its reference back with the completion.
+        if let Some(memory) = Arc::get_mut(&mut memory) {
+            memory.free();
+        }
+        Some(taken)
+    }
+}
+
+/// All of them, numbered from the first of the session on.
+pub(super) struct Parts {
+    queue: VecDeque<Part>,
+    /// Number of the first one; those before have left.
+    first: u64,
+    /// All before this one are written.
+    written: u64,
+    /// Records, by shard, in those before `written`.
+    records: Vec<u64>,
+    writes: usize,
+    bytes: u64,
+}
+
+impl Parts {
+    pub(super) fn new(shards: usize) -> Parts {
+        let (queue, records) = (VecDeque::new(), vec![0; shards]);
+        Parts { queue, first: 0, written: 0, records, writes: 0, bytes: 0 }
+    }
+
+    pub(super) fn push(&mut self, part: Part) {
+        self.queue.push_back(part);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Number of the first part that is here.
+    pub(super) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Number that the next part will have.
+    pub(super) fn next(&self) -> u64 {
+        self.first + self.queue.len() as u64
+    }
+
+    /// All parts before this one are written.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Records, by shard, in the parts before [`written`](Parts::written).
+    pub(super) fn records(&self) -> &[u64] {
+        &self.records
+    }
+
+    pub(super) fn all_written(&self) -> bool {
+        self.queue.iter().all(|part| part.state == State::Written)
+    }
+
+    /// Whether no write is in flight.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.writes == 0
+    }
+
+    /// Whether one more write, of whatever length, may be in flight.
+    pub(super) fn has_room(&self) -> bool {
+        self.writes == 0 || (self.writes < MAX_WRITES && self.bytes < MAX_BYTES)
+    }
+
+    /// The first that is due, if it may be in flight, too: by its number.
+    pub(super) fn next_due(&self) -> Option<u64> {
+        let at = self.queue.iter().position(|part| part.state == State::Due)?;
+        let fits = self.writes < MAX_WRITES && self.bytes + self.queue[at].len <= MAX_BYTES;
+        (self.writes == 0 || fits).then_some(self.first + at as u64)
+    }
+
+    /// A part is in flight from now on, by this operation; and with it the notes and ends right behind it.
+    pub(super) fn launch(&mut self, number: u64, now: Instant) -> Option<Operation> {
+        let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        let mut end = self.queue.get(at)?.end();
+        let goes_along = |part: &&Part| {
+            let fits = part.state == State::Due && part.is_totals() && part.offset == end;
+            end = part.end();
+            fits
+        };
+        let along = self.queue.iter().skip(at + 1).take_while(goes_along).count();
+        let group = self.queue.range_mut(at..=at + along);
+        let mut all = Vec::with_capacity(along + 1);
+        for part in group {
+            (part.state, part.submitted, part.along) = (State::InFlight, Some(now), 0);
+            self.bytes += part.len;
+            all.push(part.bytes());
+        }
+        self.writes += 1;
+        let first = self.queue.get_mut(at)?;
+        first.along = along;
+        let offset = first.offset;
+        let bytes = if along == 0 { all.pop()? } else { Arc::new(Joined::new(all)) };
+        Some(Operation::Write { bytes, offset })
+    }
+
+    /// A part, and what was in the same write, is not in flight any more: written, or due again.
+    pub(super) fn land(&mut self, number: u64, is_written: bool) -> Option<&Part> {
+        let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        let along = self.queue.get(at)?.along;
+        for part in self.queue.range_mut(at..=at + along) {
+            part.state = if is_written { State::Written } else { State::Due };
+            self.bytes -= part.len;
+        }
+        self.writes -= 1;
+        self.queue.get(at)
+    }
+
+    fn part_mut(&mut self, number: u64) -> Option<&mut Part> {
+        let at = number.checked_sub(self.first)?;
+        self.queue.get_mut(usize::try_from(at).ok()?)
+    }
+
+    /// Goes on over the next part that is written; the part, and whether it is so for the first time.
+    pub(super) fn pass_written(&mut self) -> Option<(&Part, bool)> {
+        let number = self.written;
+        let part = self.part_mut(number).filter(|part| part.state == State::Written)?;
+        let is_new = !std::mem::replace(&mut part.counted, true);
+        if let Some((shard, records)) = part.info().map(|info| (info.shard, info.records)) {
+            self.records[shard as usize] += u64::from(records);
+        }
+        self.written += 1;
+        self.part_mut(number).map(|part| (&*part, is_new))
+    }
+
+    /// Nothing that is here is written any more.
+    pub(super) fn take_back(&mut self) {
+        let passed = usize::try_from(self.written - self.first).unwrap_or(usize::MAX);
+        for info in self.queue.iter().take(passed).filter_map(Part::info) {
+            self.records[info.shard as usize] -= u64::from(info.records);
+        }
+        self.written = self.first;
+        for part in &mut self.queue {
+            if part.state == State::Written {
+                part.state = State::Due;
+            }
+        }
+    }
+
+    /// The first part leaves.
+    pub(super) fn leave(&mut self) -> Option<Part> {
+        let part = self.queue.pop_front()?;
+        self.first += 1;
+        Some(part)
+    }
+
+    /// Takes the last part back if it is an end.
+    pub(super) fn withdraw_end(&mut self) {
+        let is_end =
+            |part: &Part| matches!(part.body, Body::Totals { kind, .. } if kind == Kind::End);
+        if self.queue.back().is_some_and(is_end) {
+            self.queue.pop_back();
+        }
+    }
+
+    /// Sequence of the first block that is here, or will come.
+    pub(super) fn first_sequence(&self) -> Option<u64> {
+        self.queue.front().map(Part::sequence)
+    }
+
+    /// Moves all to a new segment: the same records and numbers, in other places. Nothing is in flight.
+    pub(super) fn move_to(&mut self, segment: &mut Segment, table: &mut Vec<ChunkEntry>) {
+        self.take_back();
+        for part in &mut self.queue {
+            part.move_to(segment, table);
+        }
+    }
+
+    /// Since when the oldest write is in flight.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        let flying = self.queue.iter().filter(|part| part.state == State::InFlight);
+        flying.filter_map(Part::submitted).min()
+    }
+}
