@@ -14,7 +14,7 @@ use crate::{
     sync::{Arc, Mutex, PoisonError, lock},
     write::{
         Archiving, Archivist, Bell, Ending, Flusher, Gate, Local, Log, LogFiles, LogParts,
-        LogWriter, Pool, Sleep, Zone, new_session,
+        LogWriter, Pool, Sleep, Teller, Zone, new_session,
     },
 };
 
@@ -61,6 +61,7 @@ struct Handle {
     config: Config,
     flusher: Mutex<Flusher>,
     archivist: Arc<Archivist>,
+    teller: Teller,
     opened: Opened,
 }
 
@@ -76,7 +77,8 @@ impl Logger {
     /// [`ErrorKind::DirectIo`] or [`ErrorKind::Engine`] if that was required and is not to be had; those
     /// of the system.
     pub fn new(config: Config) -> Result<Logger, Error> {
-        let config = config.validate()?;
+        let mut config = config.validate()?;
+        let teller = Teller::stand_in(&mut config);
         if config.retention.directory_total.is_some() {
             let what = "Retention::directory_total is for a LoggerManager; a logger has max_total";
             return Err(Error::new(ErrorKind::InvalidConfig, what).at_path(config.path()));
@@ -88,7 +90,9 @@ impl Logger {
         let driver = Driver::new(config.engine, bell.alarm())?;
         let (files, mut segment, opened) = LogFiles::open(&config, driver, session)?;
         let start = || -> Result<(Arc<Log>, Flusher), Error> {
-            let pool = Arc::new(Pool::new(2 * config.num_shards, capacity, segment.align())?);
+            let align = segment.align();
+            let limit = config.rotation.block_limit(capacity, align);
+            let pool = Arc::new(Pool::limited(2 * config.num_shards, capacity, align, limit)?);
             let log = Arc::new(Log::new(LogParts {
                 pool: pool.clone(),
                 bell: bell.clone(),
@@ -116,7 +120,7 @@ impl Logger {
         let files = Box::new(files);
         flusher.adopt(LogWriter::new(log.clone(), segment, files, &config, zone, archiving));
         let flusher = Mutex::new(flusher);
-        let handle = Handle { log: log.clone(), config, flusher, archivist, opened };
+        let handle = Handle { log: log.clone(), config, flusher, archivist, teller, opened };
         Ok(Logger { log, handle: Arc::new(handle) })
     }
 
@@ -352,6 +356,7 @@ impl Handle {
         drop(flusher);
         // What it does not manage is done at the next opening.
         self.archivist.stop(Instant::now().checked_add(ARCHIVING));
+        self.teller.finish();
         Ok(())
     }
 
@@ -444,6 +449,9 @@ impl Drop for Handle {
         let over = !on_flusher && self.wait_while_it_moves(LAST_STALL);
         lock(&self.flusher).stop(over);
         self.archivist.stop(Some(Instant::now()));
+        if !on_flusher {
+            self.teller.finish();
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     sync::{Arc, Mutex, Ordering, PoisonError, lock},
     write::{
         Archivist, Bell, Ending, EventHandle, EventsFlusher, Gate, Local, Log, LogParts, NotOpened,
-        Opener, Pool, Shared, Shares, Sleep, Totals, new_session,
+        Opener, Pool, Shared, Shares, Sleep, Teller, Totals, new_session,
     },
 };
 
@@ -30,6 +30,7 @@ pub(super) struct Inner {
     opener: Mutex<Opening>,
     flusher: Mutex<EventsFlusher>,
     archivist: Arc<Archivist>,
+    teller: Teller,
 }
 
 struct Opening {
@@ -40,7 +41,8 @@ struct Opening {
 
 impl Inner {
     pub(super) fn new(config: Config) -> Result<Inner, Error> {
-        let config = config.validate()?;
+        let mut config = config.validate()?;
+        let teller = Teller::stand_in(&mut config);
         let descriptors = descriptor_limit().map_or(MOST_FILES, |limit| limit / 4);
         let max_open = config.event_files.unwrap_or(descriptors.clamp(1, MOST_FILES) as usize);
         let bell = Arc::new(Bell::new()?);
@@ -64,7 +66,7 @@ impl Inner {
         let shared = Arc::new(Shared::new(config, Arc::new(ingest), bell));
         let flusher = Mutex::new(EventsFlusher::start(shared.clone(), shares, max_open)?);
         let opener = Mutex::new(Opening { opener: Some(opener), is_over: false });
-        Ok(Inner { shared, opener, flusher, archivist })
+        Ok(Inner { shared, opener, flusher, archivist, teller })
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -249,9 +251,24 @@ impl Inner {
         self.ask(self.shared.ingest.gate(), deadline)
     }
 
+    pub(super) fn rotate(&self) -> Result<(), Error> {
+        self.not_forked()?;
+        self.not_on_the_flusher()?;
+        self.ask_by(self.shared.ingest.gate(), None, Gate::request_rotation)
+    }
+
     fn ask(&self, gate: &Gate, deadline: Option<Instant>) -> Result<(), Error> {
+        self.ask_by(gate, deadline, Gate::request)
+    }
+
+    fn ask_by(
+        &self,
+        gate: &Gate,
+        deadline: Option<Instant>,
+        request: impl Fn(&Gate) -> u64,
+    ) -> Result<(), Error> {
         inside(|| {
-            let ticket = gate.request();
+            let ticket = request(gate);
             self.shared.bell.ring(Sleep::Timed);
             gate.wait(ticket, deadline)
         })
@@ -298,6 +315,7 @@ impl Inner {
         drop(flusher);
         // What it does not manage is done at the next opening.
         self.archivist.stop(Instant::now().checked_add(ARCHIVING));
+        self.teller.finish();
         lock(&self.opener).opener = None;
         Ok(())
     }
@@ -401,5 +419,8 @@ impl Drop for Inner {
         }
         lock(&self.flusher).stop(over);
         self.archivist.stop(Some(Instant::now()));
+        if !on_flusher {
+            self.teller.finish();
+        }
     }
 }

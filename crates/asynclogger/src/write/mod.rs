@@ -16,7 +16,7 @@ pub(crate) use self::{
     events::{
         EventHandle, EventsFlusher, MAX_EVENT_NAME, NotOpened, Opener, Shared, Shares, Totals,
     },
-    flush::{Archiving, Flusher, LogWriter},
+    flush::{Archiving, Flusher, LogWriter, Teller},
     segments::{LogFiles, Zone, new_session},
     swap::{Bell, Local, Log, LogParts, Pool, Sleep},
 };

@@ -4,6 +4,7 @@ mod flusher;
 mod log_writer;
 mod outbox;
 mod pass;
+mod teller;
 
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -13,5 +14,6 @@ mod schedule_tests;
 pub(crate) use self::{
     flusher::Flusher,
     log_writer::{Archiving, LogWriter},
+    teller::Teller,
 };
 pub(in crate::write) use self::{outbox::backoff, pass::Pass};
