@@ -24,7 +24,7 @@ use crate::{
     Error, Overflow,
     sync::{Arc, Ordering},
     write::{
-        common::{BlockMemory, OwnThread, own_thread},
+        common::{BlockMemory, OwnThread, Request, own_thread},
         flush::Pass,
         swap::{BufferState, Local, Pool, Sleep},
     },
@@ -84,7 +84,7 @@ enum Round {
 struct After {
     /// The interval is over.
     interval: bool,
-    flush: Option<u64>,
+    flush: Option<Request>,
     sorted: Option<u64>,
     close: Vec<u32>,
 }

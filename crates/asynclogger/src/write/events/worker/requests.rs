@@ -34,10 +34,9 @@ impl Worker {
     }
 
     /// The last flush that was asked for, if it is not being worked on.
-    pub(super) fn flush_request(&self) -> Option<u64> {
-        let ticket = self.shared.ingest.gate().open_request()?.ticket;
-        let is_new = self.flushes.last().is_none_or(|flush| ticket > flush.ticket);
-        is_new.then_some(ticket)
+    pub(super) fn flush_request(&self) -> Option<Request> {
+        let worked_on = self.flushes.last().map_or(0, |flush| flush.ticket);
+        self.shared.ingest.gate().open_request_after(worked_on)
     }
 
     /// Seals all shared buffers for whoever asks, or at the end of the interval.
@@ -77,8 +76,8 @@ impl Worker {
         if interval {
             self.write_all_staged(now);
         }
-        if let Some(ticket) = flush {
-            self.begin_flush(ticket);
+        if let Some(request) = flush {
+            self.begin_flush(request);
         }
         if let Some(ticket) = sorted {
             self.sorter.count();
@@ -103,15 +102,18 @@ impl Worker {
         }
     }
 
-    /// Asks each event that owes something.
-    fn begin_flush(&mut self, ticket: u64) {
+    /// Asks each event that owes something; for a rotation each that has records in its file.
+    fn begin_flush(&mut self, request: Request) {
+        let Request { ticket, rotate } = request;
         let mut waits = Vec::new();
         for number in 0..self.sorter.numbers() {
             self.sorter.seal(number);
             let Some(staged) = self.sorter.get(number) else { continue };
-            if !staged.is_at_rest() || staged.writer.owes() {
+            let leaves = rotate && staged.writer.has_records();
+            if leaves || !staged.is_at_rest() || staged.writer.owes() {
                 let event = staged.event().clone();
-                let asked = event.log().gate().request();
+                let gate = event.log().gate();
+                let asked = if rotate { gate.request_rotation() } else { gate.request() };
                 waits.push((event, asked));
                 self.sorter.heat(number);
             }

@@ -97,7 +97,7 @@ impl Worker {
 
     /// Asks the events in trouble to try once more, if anybody waits. Those without are on their way.
     fn begin_attempt(&mut self) -> bool {
-        let flush = self.flush_request();
+        let flush = self.flush_request().map(|request| request.ticket);
         if flush.is_none() && !self.is_abandoned {
             return false;
         }
@@ -116,7 +116,7 @@ impl Worker {
     /// Answers flushes up to this one, behind those before; the pass goes on without them.
     fn fail_flush(&mut self, ticket: u64, error: Error) {
         if let Some((_, after)) = &mut self.pass {
-            after.flush = after.flush.filter(|of_pass| *of_pass > ticket);
+            after.flush = after.flush.filter(|of_pass| of_pass.ticket > ticket);
         }
         self.flushes.push(Flush::failed(ticket, error));
     }

@@ -23,6 +23,11 @@ impl LogWriter {
             || self.has_undeclared_drops()
     }
 
+    /// Whether the active segment has records.
+    pub(crate) fn has_records(&self) -> bool {
+        self.outbox.segment().has_records()
+    }
+
     /// Begins a pass at the next look, as if the interval were over.
     pub(crate) fn expire(&mut self, now: Instant) {
         self.deadline = Some(now);
