@@ -80,6 +80,8 @@ pub(crate) struct FileState {
     pub(crate) links: u64,
     /// 0, too, if it begins with a hole: somebody cut it, and what was written since then lies behind that.
     pub(crate) len: u64,
+    /// Its permissions.
+    pub(crate) mode: u32,
 }
 
 /// A file that takes whole blocks: operations are submitted, and come back completed, in any order.
@@ -138,4 +140,10 @@ pub(crate) trait BlockFile: Send {
     /// # Errors
     /// Those of the system.
     fn state(&self) -> io::Result<FileState>;
+
+    /// Gives the file these permissions.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn set_mode(&self, mode: u32) -> io::Result<()>;
 }

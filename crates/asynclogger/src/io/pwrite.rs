@@ -6,7 +6,9 @@ use std::{
 };
 
 use rustix::{
-    fs::{FallocateFlags, SeekFrom, Stat, fallocate, fstat, fstatvfs, ftruncate, seek},
+    fs::{
+        FallocateFlags, Mode, SeekFrom, Stat, fallocate, fchmod, fstat, fstatvfs, ftruncate, seek,
+    },
     io::{Errno, ReadWriteFlags, pwritev2},
 };
 
@@ -136,10 +138,19 @@ fn begins_with_a_hole(file: &File) -> bool {
     }
 }
 
+/// Gives a file these permissions.
+///
+/// # Errors
+/// Those of the system.
+pub(super) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    Ok(fchmod(file, Mode::from_raw_mode(mode & 0o777))?)
+}
+
 #[allow(clippy::unnecessary_cast, reason = "the count of links has fewer bits on other machines")]
 pub(super) fn state_of(stat: &Stat) -> FileState {
     let len = u64::try_from(stat.st_size).unwrap_or_default();
-    FileState { identity: (stat.st_dev, stat.st_ino), links: stat.st_nlink as u64, len }
+    let mode = stat.st_mode & 0o777;
+    FileState { identity: (stat.st_dev, stat.st_ino), links: stat.st_nlink as u64, len, mode }
 }
 
 #[cfg(test)]

@@ -115,6 +115,16 @@ impl Segment {
         self.file.state().ok()
     }
 
+    /// Gives the file the permissions that `old`'s has by now.
+    pub(super) fn take_mode_of(&self, old: &Segment) {
+        if let (Some(old), Some(own)) = (old.state(), self.state())
+            && old.mode != own.mode
+        {
+            // Somebody else's file system, or file: the records matter more.
+            let _ = self.file.set_mode(old.mode);
+        }
+    }
+
     /// It holds records of earlier sessions, since then.
     pub(super) fn set_filled_since(&mut self, time: i64) {
         self.filled_since = Some(time);
