@@ -26,6 +26,7 @@ mod rotation;
 mod seed_readers;
 mod stress;
 mod support;
+mod surroundings;
 
 #[global_allocator]
 static ALLOCATOR: support::CountingAllocator = support::CountingAllocator;

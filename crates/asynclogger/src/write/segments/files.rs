@@ -116,6 +116,8 @@ struct Beginning {
     first_sequence: u64,
     offset: u64,
     create: bool,
+    /// The permissions of a file that is made; `None`: those that the config says.
+    mode: Option<u32>,
     alignment: Alignment,
 }
 
@@ -195,13 +197,15 @@ impl LogFiles {
                     first_sequence: 0,
                     offset: size,
                     create: false,
+                    mode: None,
                     alignment: Alignment::File(align),
                 };
                 match files.begin(&files.home, files.home.name.file(), beginning)? {
                     Ok(mut segment) => {
-                        let capacity = files.config.shard_capacity();
+                        let (config, rotation) = (&files.config, &files.config.rotation);
+                        let longest = rotation.block_limit(config.shard_capacity(), align);
                         // Sessions without records must not make it longer than it may be.
-                        if files.config.rotation.is_used_up(size, capacity, align) {
+                        if rotation.is_used_up(size, longest, align) {
                             segment.set_filled_since(started);
                         }
                         if let Some(since) = filled_since {
@@ -268,7 +272,8 @@ impl LogFiles {
         beginning: Beginning,
     ) -> Result<Result<Segment, usize>, Error> {
         let Place { directory, .. } = place;
-        let Beginning { lineage, previous, first_sequence, offset, create, alignment } = beginning;
+        let Beginning { lineage, previous, first_sequence, offset, create, mode, alignment } =
+            beginning;
         let mut prefix = Prefix {
             align: 0,
             offset,
@@ -281,6 +286,7 @@ impl LogFiles {
             directory,
             name: file_name,
             create,
+            mode: mode.or(self.config.mode),
             durability: self.config.durability,
             direct: self.config.direct_io,
             driver: &self.driver,
@@ -349,6 +355,7 @@ impl NextSegment for LogFiles {
     ) -> Result<Option<Over>, Error> {
         let previous = old.lineage().segment;
         next.begin_with(previous, first_sequence, &self.full_name)?;
+        next.take_mode_of(old);
         let Place { directory, name, .. } = self.place();
         fault::kill_point("promote");
         let at_path = directory.identity_of(name.file())?;
@@ -444,6 +451,7 @@ impl Beginning {
             first_sequence,
             offset: 0,
             create,
+            mode: old.state().map(|state| state.mode),
             alignment: Alignment::Buffers(old.align()),
         }
     }
@@ -457,6 +465,7 @@ impl Beginning {
             None => (Lineage { log_id: LogId(random()?), segment: 1 }, 0),
         };
         let alignment = Alignment::Device;
-        Ok(Beginning { lineage, previous, first_sequence: 0, offset: 0, create, alignment })
+        let (first_sequence, offset, mode) = (0, 0, None);
+        Ok(Beginning { lineage, previous, first_sequence, offset, create, mode, alignment })
     }
 }

@@ -70,6 +70,18 @@ impl Pool {
         Pool::with(count, capacity, align, None)
     }
 
+    /// The same; beyond `limit` bytes of header and records a buffer takes one record only, if that is longer.
+    pub(crate) fn limited(
+        count: usize,
+        capacity: usize,
+        align: usize,
+        limit: usize,
+    ) -> Result<Pool, Error> {
+        // Each buffer has its memory, so there is always some for a long record.
+        let (beyond, keep) = (usize::MAX / 2, usize::MAX);
+        Pool::with(count, capacity, align, Some(Elastic { limit, beyond, keep }))
+    }
+
     /// The same, with memory only for what is in the buffers.
     pub(crate) fn elastic(
         count: usize,
@@ -96,7 +108,8 @@ impl Pool {
         let stride = head_room + data_len + block::tail_len(data_len, align);
         let bytes = stride.checked_mul(count).ok_or_else(too_many)?;
         // Huge pages would cost an elastic buffer 2 MiB for its first byte.
-        let part = if elastic.is_some() { align } else { stride };
+        let gives_back = elastic.is_some_and(|elastic| elastic.keep < usize::MAX);
+        let part = if gives_back { align } else { stride };
         let region = Region::anonymous(bytes, align, part)?;
         let whole = Elastic { limit: capacity, beyond: 0, keep: usize::MAX };
         let Elastic { limit, beyond, keep } = elastic.unwrap_or(whole);
