@@ -68,7 +68,9 @@ mod tests {
         let config = Config::new("a.log").rotation(rotation).retention(retention);
         let text = in_options(&config.validate().expect_err("refused").to_string());
         assert!(text.contains("--max-total is") && text.contains("(--rotate-size)"), "{text}");
-        let text = in_options(&Config::new("a").num_shards(9999).validate().expect_err("refused").to_string());
+        let text = in_options(
+            &Config::new("a").num_shards(9999).validate().expect_err("refused").to_string(),
+        );
         assert!(text.contains("--buffer-size / --shards is"), "{text}");
         for text in [text, in_options("Retention::keep is 0"), in_options("num_shards is 99999")] {
             assert!(text.contains("--") && !text.contains("::") && !text.contains('_'), "{text}");

@@ -66,7 +66,9 @@ impl Input {
                 Ready::End => {
                     let rest = match lines.unfinished() {
                         0 => String::new(),
-                        bytes => format!("; the last record is a line without an end, {bytes} bytes"),
+                        bytes => {
+                            format!("; the last record is a line without an end, {bytes} bytes")
+                        }
                     };
                     lines.finish(each);
                     say(format_args!("stopped by a signal before the end of the input{rest}"));

@@ -181,7 +181,8 @@ mod tests {
         for keeps in ["", "--rotate-size 1G --rotate-every 1s --compress zstd --when-full wait"] {
             assert!(!parse(keeps).deletes(), "{keeps}");
         }
-        for deletes in ["--keep 1", "--keep-for 1s", "--max-total 1G", "--when-full delete-oldest"] {
+        for deletes in ["--keep 1", "--keep-for 1s", "--max-total 1G", "--when-full delete-oldest"]
+        {
             assert!(parse(deletes).deletes(), "{deletes}");
         }
     }

@@ -90,7 +90,10 @@ mod tests {
 
     #[test]
     fn modes_are_octal() {
-        assert_eq!((parse_mode("600"), parse_mode("0"), parse_mode("0777")), (Ok(0o600), Ok(0), Ok(0o777)));
+        assert_eq!(
+            (parse_mode("600"), parse_mode("0"), parse_mode("0777")),
+            (Ok(0o600), Ok(0), Ok(0o777))
+        );
         for bad in ["", "+600", "-1", "0o600", "8", "1000", "4755", "rw", "77777777777777777777"] {
             assert!(parse_mode(bad).is_err(), "{bad:?}");
         }

@@ -11,9 +11,7 @@ use std::{
 use asynclogger::{Error, ErrorKind, EventLogger, LoggerManager, Opened, Overflow};
 use memchr::memchr;
 
-use super::{
-    Patience, Service, done, how_written, no_signals, record_of, show_records, unstored,
-};
+use super::{Patience, Service, done, how_written, no_signals, record_of, show_records, unstored};
 use crate::{
     args::WriteArgs,
     errors,
