@@ -4,7 +4,7 @@ use super::{
     CHUNK, Dropped, Kind, MAX_CAPACITY, Prefix, RECORD_HEADER, SECTOR, SHARD_HEADER,
     bytes::{Put, Take},
     checksum::crc32c,
-    metadata::{self, PREFIX_LEN},
+    frame::{self, PREFIX_LEN},
     record::Records,
     round_up,
     totals::{decode_drops, encode_drops},
@@ -111,7 +111,7 @@ impl BlockInfo {
         buffer: &mut [u8],
     ) {
         debug_assert!(matches!(kind, Kind::Head | Kind::Tail));
-        metadata::encode(buffer, kind, prefix, |put: &mut Put<'_>| {
+        frame::encode(buffer, kind, prefix, |put: &mut Put<'_>| {
             put.u64(self.sequence);
             put.u64(self.generation);
             put.u64(self.first_record);

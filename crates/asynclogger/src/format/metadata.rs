@@ -1,180 +1,38 @@
-//! The common frame of all metadata blocks: prefix, magic, checksum.
+//! A metadata block as a value: what stands in its frame, by its kind.
 
-use super::{
-    BlockInfo, LogId, SECTOR, Start, Totals, VERSION,
-    bytes::{Put, Take},
-    checksum::{crc32c, crc32c_append},
-    is_valid_align,
-};
+use super::{BlockInfo, Kind, Prefix, Start, Totals, bytes::Take, frame};
 
-/// Size of the common prefix; the body follows.
-pub(crate) const PREFIX_LEN: usize = 80;
-/// No metadata block is longer.
-pub(crate) const MAX_METADATA: usize = 1 << 24;
-/// Where the magic stands; it and what is before it is enough for [`peek`].
-const MAGIC_AT: usize = 16;
-/// The bytes [`peek`] needs.
-pub(crate) const PEEK_LEN: usize = MAGIC_AT + 8;
-const CRC_AT: usize = 12;
-
-/// What a metadata block is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Start,
-    Head,
-    Tail,
-    Note,
-    End,
-}
-
-impl Kind {
-    const ALL: [Kind; 5] = [Kind::Start, Kind::Head, Kind::Tail, Kind::Note, Kind::End];
-
-    const fn magic(self) -> [u8; 8] {
-        match self {
-            Kind::Start => *b"ALOGSTRT",
-            Kind::Head => *b"ALOGHEAD",
-            Kind::Tail => *b"ALOGTAIL",
-            Kind::Note => *b"ALOGNOTE",
-            Kind::End => *b"ALOGENDS",
-        }
-    }
-
-    fn from_magic(magic: [u8; 8]) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| kind.magic() == magic)
-    }
-}
-
-/// What every metadata block says of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Prefix {
-    /// `A` of the file.
-    pub(crate) align: u32,
-    /// Offset of the metadata block in its file.
-    pub(crate) offset: u64,
-    pub(crate) log_id: LogId,
-    pub(crate) segment: u64,
-    pub(crate) session: u64,
-    /// Nanoseconds since the epoch.
-    pub(crate) time: i64,
-}
+pub(crate) use super::frame::{Invalid, MAX_METADATA, PEEK_LEN, has_magic, peek};
 
 /// A decoded metadata block, its checksum verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Metadata<'a> {
     Start(Start<'a>),
-    Head(BlockInfo, ChunkTable<'a>),
-    Tail(BlockInfo, ChunkTable<'a>),
+    Head(BlockInfo, super::block::ChunkTable<'a>),
+    Tail(BlockInfo, super::block::ChunkTable<'a>),
     Note(Totals),
     End(Totals),
 }
 
-pub(crate) use super::block::ChunkTable;
-
-/// Why bytes are no metadata block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Invalid {
-    /// They do not look like one at all.
-    NotMetadata,
-    /// Written by a later version; nothing more is known of it.
-    Version(u32),
-    /// The checksum, or a field under it, is wrong.
-    Damaged,
-}
-
-/// Writes a metadata block over all of `buffer`; `body` gets what follows the prefix, filled by it from
-/// the front, and the rest is zeroed.
-pub(super) fn encode(
-    buffer: &mut [u8],
-    kind: Kind,
-    prefix: &Prefix,
-    body: impl FnOnce(&mut Put<'_>),
-) {
-    debug_assert!(buffer.len() >= PREFIX_LEN && buffer.len() <= MAX_METADATA);
-    debug_assert!(buffer.len().is_multiple_of(SECTOR));
-    let size = buffer.len() as u32;
-    let mut put = Put(buffer);
-    put.u32(size);
-    put.u32(size - 8);
-    put.u32(0);
-    put.u32(0); // the checksum's place
-    put.bytes(&kind.magic());
-    put.u32(VERSION);
-    put.u32(prefix.align);
-    put.u64(prefix.offset);
-    put.bytes(&prefix.log_id.0);
-    put.u64(prefix.segment);
-    put.u64(prefix.session);
-    put.i64(prefix.time);
-    body(&mut put);
-    put.finish();
-    let crc = checksum(buffer).unwrap_or(0);
-    if let Some(place) = buffer.get_mut(CRC_AT..MAGIC_AT) {
-        place.copy_from_slice(&crc.to_le_bytes());
-    }
-}
-
-fn checksum(block: &[u8]) -> Option<u32> {
-    Some(crc32c_append(crc32c(block.get(..CRC_AT)?), block.get(MAGIC_AT..)?))
-}
-
-/// If `bytes` begin like a metadata block, its size and kind. Nothing is verified but magic and size.
-pub(crate) fn peek(bytes: &[u8]) -> Option<(usize, Kind)> {
-    let mut take = Take(bytes);
-    let (size, valid, zero) = (take.u32()?, take.u32()?, take.u32()?);
-    take.u32()?;
-    let kind = Kind::from_magic(take.array()?)?;
-    let size_fits = size as usize <= MAX_METADATA && (size as usize).is_multiple_of(SECTOR);
-    (size_fits && size > 8 && valid == size - 8 && zero == 0).then_some((size as usize, kind))
-}
-
-/// Whether `bytes` carry one of our magics at its place, whatever else they are: a damaged metadata
-/// block is still a sign of whose file this is.
-pub(crate) fn has_magic(bytes: &[u8]) -> bool {
-    let magic = bytes.get(MAGIC_AT..PEEK_LEN).and_then(|magic| magic.try_into().ok());
-    magic.and_then(Kind::from_magic).is_some()
-}
-
 /// Decodes the metadata block at the front of `bytes`, which may be longer than it.
 pub(crate) fn decode(bytes: &[u8]) -> Result<(Prefix, Metadata<'_>), Invalid> {
-    let (size, kind) = peek(bytes).ok_or(Invalid::NotMetadata)?;
-    let block = bytes.get(..size).ok_or(Invalid::NotMetadata)?;
-    let stored = block.get(CRC_AT..MAGIC_AT).and_then(|crc| crc.try_into().ok());
-    if stored.map(u32::from_le_bytes) != checksum(block) {
-        return Err(Invalid::Damaged);
-    }
-    let mut take = Take(block.get(PEEK_LEN..).ok_or(Invalid::Damaged)?);
-    let version = take.u32().ok_or(Invalid::Damaged)?;
-    if version == 0 || version > VERSION {
-        return Err(Invalid::Version(version));
-    }
-    decode_body(kind, size, take).ok_or(Invalid::Damaged)
+    let (prefix, kind, size, body) = frame::open(bytes)?;
+    let metadata = decode_body(kind, size, prefix.align as usize, body).ok_or(Invalid::Damaged)?;
+    Ok((prefix, metadata))
 }
 
-fn decode_body(kind: Kind, size: usize, mut take: Take<'_>) -> Option<(Prefix, Metadata<'_>)> {
-    let prefix = Prefix {
-        align: take.u32()?,
-        offset: take.u64()?,
-        log_id: LogId(take.array()?),
-        segment: take.u64()?,
-        session: take.u64()?,
-        time: take.i64()?,
-    };
-    if !is_valid_align(prefix.align as usize) {
-        return None;
-    }
-    let metadata = match kind {
+fn decode_body(kind: Kind, size: usize, align: usize, take: Take<'_>) -> Option<Metadata<'_>> {
+    Some(match kind {
         Kind::Start => Metadata::Start(Start::decode(take)?),
         Kind::Head => {
-            let (info, table) = BlockInfo::decode(take, prefix.align as usize)?;
+            let (info, table) = BlockInfo::decode(take, align)?;
             (info.head_len as usize == size).then_some(Metadata::Head(info, table))?
         }
         Kind::Tail => {
-            let (info, table) = BlockInfo::decode(take, prefix.align as usize)?;
+            let (info, table) = BlockInfo::decode(take, align)?;
             (info.tail_len as usize == size).then_some(Metadata::Tail(info, table))?
         }
         Kind::Note => Metadata::Note(Totals::decode(take)?),
         Kind::End => Metadata::End(Totals::decode(take)?),
-    };
-    Some((prefix, metadata))
+    })
 }

@@ -6,6 +6,7 @@
 pub(crate) mod block;
 mod bytes;
 pub(crate) mod checksum;
+pub(crate) mod frame;
 pub(crate) mod metadata;
 pub(crate) mod record;
 #[cfg(feature = "zstd")]
@@ -15,7 +16,8 @@ pub(crate) mod totals;
 
 pub(crate) use self::{
     block::{BlockInfo, ChunkEntry},
-    metadata::{Kind, Metadata, Prefix},
+    frame::{Kind, Prefix},
+    metadata::Metadata,
     start::Start,
     totals::Totals,
 };

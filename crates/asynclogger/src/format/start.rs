@@ -3,7 +3,7 @@
 use super::{
     Kind, Prefix,
     bytes::{Put, Take},
-    metadata::{self, PREFIX_LEN},
+    frame::{self, PREFIX_LEN},
 };
 
 /// The body of a start block.
@@ -27,7 +27,7 @@ impl<'a> Start<'a> {
     pub(crate) fn encode(&self, prefix: &Prefix, buffer: &mut [u8]) {
         let fits = self.name.len().min(Start::max_name(buffer.len()));
         let name = self.name.get(..fits).unwrap_or_default();
-        metadata::encode(buffer, Kind::Start, prefix, |put: &mut Put<'_>| {
+        frame::encode(buffer, Kind::Start, prefix, |put: &mut Put<'_>| {
             put.u64(self.previous);
             put.u64(self.first_sequence);
             put.u32(name.len() as u32);

@@ -3,7 +3,7 @@
 use super::{
     DROP_REASONS, Dropped, Kind, Prefix,
     bytes::{Put, Take},
-    metadata,
+    frame,
 };
 
 /// The body of a note or an end.
@@ -33,7 +33,7 @@ impl Totals {
     /// Writes a note or an end over all of `buffer`.
     pub(crate) fn encode(&self, kind: Kind, prefix: &Prefix, buffer: &mut [u8]) {
         debug_assert!(matches!(kind, Kind::Note | Kind::End));
-        metadata::encode(buffer, kind, prefix, |put: &mut Put<'_>| {
+        frame::encode(buffer, kind, prefix, |put: &mut Put<'_>| {
             put.u64(self.next_sequence);
             put.u64(self.records);
             put.u64(self.payload);

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Error,
-    format::{BlockInfo, ChunkEntry, MIN_ALIGN, metadata},
+    format::{BlockInfo, ChunkEntry, Kind, MIN_ALIGN, metadata},
 };
 
 /// Who follows a file waits at a hole until so much is behind it: writes in flight finish in any order, but
@@ -201,7 +201,7 @@ impl Native {
         // A start, note or end of the right size that is damaged inside.
         source.fill(from, MIN_ALIGN, &mut self.search.buffer)?;
         let is_metadata = metadata::peek(&self.search.buffer).is_some_and(|(size, kind)| {
-            size as u64 == len && !matches!(kind, metadata::Kind::Head | metadata::Kind::Tail)
+            size as u64 == len && !matches!(kind, Kind::Head | Kind::Tail)
         });
         let kind = if is_metadata { DamageKind::Metadata } else { DamageKind::TornTail };
         let first = self.note_region(skipped, from, source.len(), kind);

@@ -26,7 +26,7 @@ fn sweep(directory: &Path) -> Told {
 
 /// Runs the test again, as a child that does the work, and is killed at its n-th step.
 fn run_killed(directory: &Path, n: u64) -> ExitStatus {
-    let test = "write::archivist::tests::killed::nothing_is_lost_at_any_step";
+    let test = "write::archive::archivist::tests::killed::nothing_is_lost_at_any_step";
     let mut child = Command::new(env::current_exe().expect("this binary"));
     child.args([test, "--exact", "--test-threads=1"]);
     child.env("ARCHIVIST_DIRECTORY", directory).env("ASYNCLOGGER_KILL_AT", n.to_string());
