@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::io::Errno;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
 
 use crate::{
     lines::{Line, Lines},
@@ -65,12 +68,16 @@ impl Input {
                 }
                 Ready::End => {
                     let rest = match lines.unfinished() {
-                        0 => String::new(),
+                        0 => "".into(),
+                        // Its rest is in the pipe.
+                        bytes if self.is_ready() => {
+                            format!("; {bytes} bytes of an unfinished line were not logged")
+                        }
                         bytes => {
-                            format!("; the last record is a line without an end, {bytes} bytes")
+                            lines.finish(each);
+                            format!("; the last record is an unfinished line of {bytes} bytes")
                         }
                     };
-                    lines.finish(each);
                     say(format_args!("stopped by a signal before the end of the input{rest}"));
                     return Ok(());
                 }
@@ -91,6 +98,15 @@ impl Input {
                 }
             }
         }
+    }
+}
+
+impl Input {
+    /// Whether there is something to read now.
+    fn is_ready(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut [PollFd::new(&self.stdin, PollFlags::IN)], Some(&now))
+            .is_ok_and(|ready| ready > 0)
     }
 }
 

@@ -34,7 +34,8 @@ impl Progress {
     /// From now on whoever says something does not wait until it is printed; the line is not disturbed by that.
     pub(crate) fn never_wait(&self) {
         let bar = self.bar.clone();
-        talk::begin(move |print| bar.suspend(print));
+        // A bar that nobody sees has a lock all the same, and that would be held while a line is printed.
+        talk::begin(move |print| if bar.is_hidden() { print() } else { bar.suspend(print) });
     }
 
     /// Shows the counters that `stats` takes until the returned value is dropped.
@@ -84,7 +85,7 @@ impl Drop for Watching {
         if let Some((stop, thread)) = self.worker.take() {
             drop(stop);
             let _ = thread.join();
+            self.bar.finish_and_clear();
         }
-        self.bar.finish_and_clear();
     }
 }

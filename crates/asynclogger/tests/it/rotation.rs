@@ -197,6 +197,7 @@ impl Told {
 
     /// It was told once that the file was moved, and of nothing else.
     fn assert_moved(&self, path: &Path) {
+        wait_until("the callback", || !self.errors.lock().expect("unpoisoned").is_empty());
         let errors = self.errors.lock().expect("unpoisoned");
         let [error] = &errors[..] else { panic!("{errors:?}") };
         let last = self.logger.last_error().expect("an error");
