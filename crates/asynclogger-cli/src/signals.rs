@@ -113,6 +113,11 @@ impl Signals {
         self.wait_until(None::<UnixStream>, Instant::now().checked_add(time)).map(drop)
     }
 
+    /// Whether the end was asked for.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.end.get().is_some()
+    }
+
     /// Whether the reading is to end now.
     pub(crate) fn is_over(&self) -> bool {
         self.end.get().is_some_and(|end| Instant::now() >= end)

@@ -24,7 +24,7 @@ use asynclogger::{
 
 use crate::{
     matrix::{Finally, log_as},
-    support::{Found, Numbered, assert_balanced, open},
+    support::{Found, Numbered, assert_balanced, open, wait_until},
 };
 
 const THREADS: u32 = 4;

@@ -40,10 +40,11 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("changed");
 }
 
+/// The errors that a callback was given.
+type Told = Arc<Mutex<Vec<Error>>>;
+
 /// A callback that says that it was called, and then waits for the end of the receiver's other side.
-fn stuck(
-    hold: Receiver<()>,
-) -> (impl Fn(&Error) + Send + Sync + 'static, Receiver<()>, Arc<Mutex<Vec<Error>>>) {
+fn stuck(hold: Receiver<()>) -> (impl Fn(&Error) + Send + Sync + 'static, Receiver<()>, Told) {
     let (entered, enters) = mpsc::channel();
     let hold = Mutex::new(hold);
     let told = Arc::new(Mutex::new(Vec::new()));

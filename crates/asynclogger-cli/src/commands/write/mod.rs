@@ -22,8 +22,10 @@ use crate::{
     units::{show_count, show_mb, show_number_of, show_seconds},
 };
 
-/// How often a log is looked for that another process writes. Its lock cannot be waited for with a limit.
-const LOOK_EVERY: Duration = Duration::from_millis(25);
+/// How often a log is looked for that another process writes: its lock cannot be waited for with a limit.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The same for one that was asked to end: of several that wait it comes first, or its input would be lost.
+const HURRY: Duration = Duration::from_millis(2);
 
 pub(crate) fn run(args: WriteArgs) -> Result<Answer, Failure> {
     // One of both is there, says the parser.
@@ -123,7 +125,8 @@ impl Patience {
                         && !signals.is_over() =>
                 {
                     // If it cannot wait for signals it cannot wait at all.
-                    if signals.pause(LOOK_EVERY).is_err() {
+                    let time = if signals.is_ending() { HURRY } else { LOOK_EVERY };
+                    if signals.pause(time).is_err() {
                         return Err(error);
                     }
                 }

@@ -9,7 +9,7 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
@@ -24,9 +24,21 @@ use crate::support::Place;
 const MODULES: &str = "/usr/lib/apache2/modules";
 const PROGRAMS: [&str; 2] = ["/usr/sbin/apache2", "/usr/sbin/httpd"];
 
-/// More than what the sockets hold: the last byte is sent when the client has read nearly all.
+/// More than what the sockets hold: the request is over when the client has read nearly all.
 const SLOW_BYTES: usize = 24 << 20;
 const RESTARTS: u64 = 4;
+
+/// For so long a download goes on after a restart.
+const HOLD: Duration = Duration::from_millis(300);
+
+/// Ends the clients, also if the test fails.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 struct Httpd {
     child: Child,
@@ -71,24 +83,26 @@ impl Httpd {
         wait_until("httpd answers", || {
             let said = fs::read_to_string(place.file("stderr")).unwrap_or_default();
             assert!(said.is_empty() || said.starts_with("AH00558"), "{said}");
-            httpd.get("page?ready", Duration::ZERO).is_ok()
+            httpd.get("page?ready", || ()).is_ok()
         });
         httpd
     }
 
-    /// Fetches a page, with a pause behind each piece; it is in the log if this is no error.
-    fn get(&self, page: &str, pause: Duration) -> io::Result<()> {
+    /// Fetches a page, with a pause behind the first piece; it is in the log if this is no error.
+    fn get(&self, page: &str, pause: impl FnOnce()) -> io::Result<()> {
         let mut stream = TcpStream::connect(self.address)?;
         write!(stream, "GET /{page} HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
         let mut piece = vec![0; 1 << 20];
-        let mut begin = Vec::new();
+        let (mut begin, mut pause) = (Vec::new(), Some(pause));
         loop {
             let len = stream.read(&mut piece)?;
             if len == 0 {
                 break;
             }
             begin.extend_from_slice(&piece[..len.min(64_usize.saturating_sub(begin.len()))]);
-            thread::sleep(pause);
+            if let Some(pause) = pause.take() {
+                pause();
+            }
         }
         let is_answered = begin.starts_with(b"HTTP/1.1 200");
         is_answered.then_some(()).ok_or_else(|| io::Error::other("no answer"))
@@ -119,14 +133,16 @@ fn graceful_restarts_of_httpd_lose_no_line() {
     let httpd = Httpd::start(&place, program, &log);
     // What was answered, by how often: each line has to be in the log.
     let answered = Mutex::new(BTreeMap::<String, usize>::new());
-    let (is_over, slow_ones) = (AtomicBool::new(false), AtomicU64::new(0));
-    let fetch = |page: String, pause: Duration| {
+    let (is_over, restarts) = (AtomicBool::new(false), AtomicU64::new(0));
+    let fetch = |page: String, pause: &dyn Fn()| {
         if httpd.get(&page, pause).is_ok() {
             let line = page.replacen('?', "??", 1);
             *answered.lock().expect("unpoisoned").entry(format!("/{line}")).or_default() += 1;
         }
     };
+    let count = || answered.lock().expect("unpoisoned").len();
     thread::scope(|scope| {
+        let _end = End(&is_over);
         for client in 0..3 {
             let (fetch, is_over) = (&fetch, &is_over);
             scope.spawn(move || {
@@ -134,33 +150,42 @@ fn graceful_restarts_of_httpd_lose_no_line() {
                     if is_over.load(Ordering::Relaxed) {
                         break;
                     }
-                    fetch(format!("page?{client}-{number}"), Duration::ZERO);
+                    fetch(format!("page?{client}-{number}"), &|| ());
                 }
             });
         }
+        // Each of these begins before its restart, and is over after it.
+        let begun = AtomicU64::new(0);
+        let (fetch, restarts, begun, is_over) = (&fetch, &restarts, Arc::new(begun), &is_over);
+        let mut slow = Vec::new();
         for client in 0..RESTARTS {
-            let (fetch, slow_ones) = (&fetch, &slow_ones);
-            scope.spawn(move || {
-                fetch(format!("slow?{client}"), Duration::from_millis(20));
-                slow_ones.fetch_add(1, Ordering::Relaxed);
-            });
+            let begins = begun.clone();
+            slow.push(scope.spawn(move || {
+                let pause = || {
+                    begins.fetch_add(1, Ordering::Relaxed);
+                    wait_until("a restart", || {
+                        restarts.load(Ordering::Relaxed) > client || is_over.load(Ordering::Relaxed)
+                    });
+                    // The next logger is there by now, and waits.
+                    thread::sleep(HOLD);
+                };
+                fetch(format!("slow?{client}"), &pause);
+            }));
         }
-        for restart in 0..RESTARTS {
-            let count = || answered.lock().expect("unpoisoned").len();
+        wait_until("downloads", || begun.load(Ordering::Relaxed) == RESTARTS);
+        for _ in 0..RESTARTS {
             let before = count();
             wait_until("requests", || count() >= before + 200);
-            if restart < 2 {
-                let over = slow_ones.load(Ordering::Relaxed);
-                assert!(over < RESTARTS, "all downloads ended before there was a restart");
-            }
             httpd.restart();
+            restarts.fetch_add(1, Ordering::Relaxed);
         }
-        wait_until("the downloads", || slow_ones.load(Ordering::Relaxed) == RESTARTS);
-        is_over.store(true, Ordering::Relaxed);
+        wait_until("the downloads", || slow.iter().all(|thread| thread.is_finished()));
     });
     drop(httpd);
-    // The last logger has ended when its log can be had.
-    place.run("write --wait-lock 60s access.log", "").ends_with(0);
+    // One logger for each start, and each has ended well when it has said what it did.
+    let said = || fs::read_to_string(place.file("error.log")).expect("text");
+    let summaries = || said().matches("records, ").count() as u64;
+    wait_until("the loggers", || summaries() > RESTARTS);
     let mut logged = BTreeMap::<String, usize>::new();
     for line in place.run("cat --all access.log", "").ends_with(0).text().lines() {
         *logged.entry(line.to_owned()).or_default() += 1;
@@ -171,7 +196,7 @@ fn graceful_restarts_of_httpd_lose_no_line() {
     assert!(missing.is_empty(), "{} of {}: {missing:?}", missing.len(), answered.len());
     assert_eq!(answered.keys().filter(|line| line.starts_with("/slow")).count() as u64, RESTARTS);
     // No complaint of httpd's about its logger, and none of the logger's.
-    let said = fs::read_to_string(place.file("error.log")).expect("text");
+    let said = said();
     assert!(said.matches("SIGUSR1").count() > 0, "{said}");
     for line in said.lines() {
         let is_summary = line.contains("records, ") && line.contains("dropped 0 ");
