@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| asynclogger::read::fuzzing::check_block(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| asynclogger::fuzzing::check_block(bytes));

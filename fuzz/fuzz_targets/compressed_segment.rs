@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| asynclogger::read::fuzzing::compressed_segment(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| asynclogger::fuzzing::compressed_segment(bytes));

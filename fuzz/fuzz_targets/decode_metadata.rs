@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| asynclogger::read::fuzzing::decode_metadata(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| asynclogger::fuzzing::decode_metadata(bytes));

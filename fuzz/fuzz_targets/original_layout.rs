@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| asynclogger::read::fuzzing::original_layout(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| asynclogger::fuzzing::original_layout(bytes));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| asynclogger::read::fuzzing::verify_segment(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| asynclogger::fuzzing::verify_segment(bytes));

@@ -1,6 +1,9 @@
 //! What can be typed. What it means is decided by the commands.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use asynclogger::{Config, DirectIo, Durability, Engine, Overflow};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -238,10 +241,10 @@ pub(crate) struct CatArgs {
     pub(crate) print: PrintArgs,
     /// Leave out blocks that were sealed before this time
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    pub(crate) since: Option<i64>,
+    pub(crate) since: Option<SystemTime>,
     /// Leave out blocks that were sealed at this time or later
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    pub(crate) until: Option<i64>,
+    pub(crate) until: Option<SystemTime>,
     /// How the files of the original logger are laid out; files of this one say it themselves
     #[arg(long, value_enum, default_value_t = LayoutArg::Auto)]
     pub(crate) layout: LayoutArg,

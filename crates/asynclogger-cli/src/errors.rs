@@ -37,7 +37,7 @@ pub(crate) fn in_options(text: &str) -> String {
 pub(crate) fn reporter() -> impl Fn(&Error) + Send + Sync + 'static {
     let said = Mutex::new(Vec::new());
     move |error| {
-        let text = error.to_string();
+        let text = format!("{error:#}");
         let Ok(mut said) = said.lock() else { return };
         if is_new(&mut said, &text, Instant::now()) {
             say(text);

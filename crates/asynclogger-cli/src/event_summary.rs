@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use asynclogger::{
@@ -12,8 +13,8 @@ use asynclogger::{
 use serde::{Serialize, Serializer};
 
 use crate::{
+    figures::{DroppedJson, LossJson, add_dropped},
     log_summary::{count_missing, time_json, times_of},
-    report::{DroppedJson, LossJson, add_dropped},
 };
 
 /// The keys are a promise to scripts.
@@ -37,9 +38,9 @@ pub(crate) struct EventSummary {
     pub(crate) lost: LossJson,
     pub(crate) damage: u64,
     #[serde(serialize_with = "time_json")]
-    pub(crate) first_time: Option<i64>,
+    pub(crate) first_time: Option<SystemTime>,
     #[serde(serialize_with = "time_json")]
-    pub(crate) last_time: Option<i64>,
+    pub(crate) last_time: Option<SystemTime>,
     pub(crate) whole: bool,
 }
 

@@ -1,5 +1,7 @@
 //! A log in one line: all its segments together.
 
+use std::time::SystemTime;
+
 use asynclogger::read::LogReport;
 use serde::{Serialize, Serializer};
 
@@ -17,14 +19,16 @@ pub(crate) struct LogSummary {
     pub(crate) payload_bytes: u64,
     file_bytes: u64,
     pub(crate) stored_bytes: u64,
-    /// Nanoseconds since 1970.
     #[serde(serialize_with = "time_json")]
-    pub(crate) first_time: Option<i64>,
+    pub(crate) first_time: Option<SystemTime>,
     #[serde(serialize_with = "time_json")]
-    pub(crate) last_time: Option<i64>,
+    pub(crate) last_time: Option<SystemTime>,
 }
 
-pub(crate) fn time_json<S: Serializer>(time: &Option<i64>, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn time_json<S: Serializer>(
+    time: &Option<SystemTime>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
     time.map(|time| show_time(time, 9)).serialize(to)
 }
 
@@ -48,7 +52,7 @@ impl From<&LogReport> for LogSummary {
 }
 
 /// Of its first and last blocks.
-pub(crate) fn times_of(log: &LogReport) -> (Option<i64>, Option<i64>) {
+pub(crate) fn times_of(log: &LogReport) -> (Option<SystemTime>, Option<SystemTime>) {
     let segments = || log.segments.iter();
     let first = segments().filter_map(|report| report.first_time).min();
     (first, segments().filter_map(|report| report.last_time).max())

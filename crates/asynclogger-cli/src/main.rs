@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod errors;
 mod event_summary;
+mod figures;
 mod input;
 mod lines;
 mod log_summary;

@@ -49,8 +49,10 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         match error.kind() {
-            ErrorKind::InvalidConfig => Failure::Usage(in_options(&error.to_string())),
-            _ => Failure::Io(error.to_string()),
+            ErrorKind::InvalidConfig | ErrorKind::MissingFeature => {
+                Failure::Usage(in_options(&format!("{error:#}")))
+            }
+            _ => Failure::Io(format!("{error:#}")),
         }
     }
 }

@@ -61,7 +61,7 @@ impl Printer {
         for printed in 0..most {
             if self.format == Format::Json {
                 // Only after the record is read can the reader say which segment it is from.
-                let record = input.next_record()?.map(|record| record.to_owned());
+                let record = input.next_record()?.map(Record::into_owned);
                 let Some(record) = record else { return Ok(printed) };
                 let (segment, event) = input.segment();
                 self.print(&Shown {

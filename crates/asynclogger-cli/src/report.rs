@@ -1,18 +1,16 @@
 //! The report on one file, and the totals over many, for people and for programs.
 
-use std::{
-    fmt,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
 use asynclogger::{
     Dropped,
-    read::{Damage, Format, LogReport, Loss, Report},
+    read::{Damage, Format, LogReport, Report},
 };
 use serde::Serialize;
 
 use crate::{
     event_summary::{EventSummary, Events},
+    figures::{DroppedJson, LossJson, add_dropped},
     log_summary::{LogSummary, count_missing},
     output::say,
     units::{show_count, show_mb, show_number_of},
@@ -40,72 +38,12 @@ pub(crate) struct FileJson {
 }
 
 #[derive(Serialize)]
-pub(crate) struct DroppedJson {
-    full: u64,
-    busy: u64,
-    too_large: u64,
-    empty: u64,
-    closed: u64,
-}
-
-/// `max` is null where nothing tells.
-#[derive(Clone, Copy, Serialize)]
-pub(crate) struct LossJson {
-    min: u64,
-    max: Option<u64>,
-}
-
-impl Default for LossJson {
-    fn default() -> LossJson {
-        LossJson { min: 0, max: Some(0) }
-    }
-}
-
-impl LossJson {
-    pub(crate) fn add(&mut self, lost: LossJson) {
-        self.min = self.min.saturating_add(lost.min);
-        self.max = match (self.max, lost.max) {
-            (Some(so_far), Some(more)) => Some(so_far.saturating_add(more)),
-            _ => None,
-        };
-    }
-
-    pub(crate) fn is_none(&self) -> bool {
-        self.max == Some(0)
-    }
-}
-
-impl fmt::Display for LossJson {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let min = show_count(self.min);
-        match self.max {
-            Some(max) if max == self.min => f.write_str(&min),
-            Some(max) => write!(f, "{min} to {}", show_count(max)),
-            None => write!(f, "at least {min}"),
-        }
-    }
-}
-
-#[derive(Serialize)]
 struct DamageJson {
     offset: u64,
     len: u64,
     kind: String,
     lost_min: u64,
     lost_max: Option<u64>,
-}
-
-impl From<Dropped> for DroppedJson {
-    fn from(dropped: Dropped) -> DroppedJson {
-        let Dropped { full, busy, too_large, empty, closed, .. } = dropped;
-        DroppedJson { full, busy, too_large, empty, closed }
-    }
-}
-
-impl From<Loss> for LossJson {
-    fn from(lost: Loss) -> LossJson {
-        LossJson { min: lost.at_least, max: lost.at_most }
-    }
 }
 
 impl From<&Damage> for DamageJson {
@@ -123,8 +61,8 @@ impl From<&Damage> for DamageJson {
 impl From<&Report> for FileJson {
     fn from(report: &Report) -> FileJson {
         let (format, version, layout) = match report.format {
-            Format::Native { version } => ("native", Some(version), None),
-            Format::Original { layout } => ("original", None, Some(layout.to_string())),
+            Format::Native { version, .. } => ("native", Some(version), None),
+            Format::Original { layout, .. } => ("original", None, Some(layout.to_string())),
             _ => ("unknown", None, None),
         };
         FileJson {
@@ -178,8 +116,8 @@ pub(crate) fn write_text(out: &mut impl Write, report: &Report) -> io::Result<()
 
 fn show_format(report: &Report) -> String {
     let mut text = match report.format {
-        Format::Native { version } => format!("asynclogger, version {version}"),
-        Format::Original { layout } => format!("the original's, by the {layout} layout"),
+        Format::Native { version, .. } => format!("asynclogger, version {version}"),
+        Format::Original { layout, .. } => format!("the original's, by the {layout} layout"),
         _ => "unknown".into(),
     };
     if let Some(id) = report.log_id {
@@ -372,13 +310,4 @@ impl Totals {
         };
         serde_json::to_writer(out, &object)
     }
-}
-
-/// Adds up reason by reason.
-pub(crate) fn add_dropped(sum: &mut Dropped, more: Dropped) {
-    sum.full += more.full;
-    sum.busy += more.busy;
-    sum.too_large += more.too_large;
-    sum.empty += more.empty;
-    sum.closed += more.closed;
 }

@@ -4,11 +4,14 @@ use std::{
     borrow::Cow,
     fmt::Write as _,
     io::{self, Write},
+    time::SystemTime,
 };
 
 use asynclogger::Position;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
+
+use crate::units::nanoseconds;
 
 /// A record and where it is.
 #[derive(Clone, Copy)]
@@ -18,8 +21,7 @@ pub(crate) struct Shown<'a> {
     pub(crate) segment: u64,
     /// The name of its log or event; empty: not known, or not asked for.
     pub(crate) event: &'a [u8],
-    /// Nanoseconds since 1970.
-    pub(crate) time: i64,
+    pub(crate) time: Option<SystemTime>,
 }
 
 /// The bytes such that they cannot command a terminal: control characters but newline and tab, and what is no
@@ -67,7 +69,8 @@ pub(crate) fn json(out: &mut impl Write, record: &Shown<'_>) -> Result<(), serde
         segment: record.segment,
         shard: record.position.shard(),
         number: record.position.number(),
-        time: record.time,
+        // Files of the original have no times, and scripts have always had this key.
+        time: record.time.map_or(0, nanoseconds),
         len: record.bytes.len(),
         data,
         data_b64: if data.is_none() { Some(STANDARD.encode(record.bytes)) } else { None },

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use asynclogger::{ErrorKind, read::LogDir};
+use asynclogger::{
+    ErrorKind,
+    read::{LogDir, ReadOptions},
+};
 
 use crate::{
     args::InputArgs,
@@ -26,16 +29,17 @@ pub(crate) struct Told {
 }
 
 /// Does `each` with everything that is meant. What cannot be read is said, and does not keep the others from
-/// being read; only our own output failing does.
+/// being read; only our own output failing does. Logs are opened with `options`.
 pub(crate) fn for_each_source(
     input: &InputArgs,
+    options: ReadOptions,
     mut each: impl FnMut(Source) -> Result<Answer, Problem>,
 ) -> Result<Told, Failure> {
     let mut told = Told { answer: Answer::Fine, unread: 0 };
     let event = input.event.as_deref();
     input.paths.iter().try_for_each(|path| check_event_of(path, event))?;
     for path in &input.paths {
-        let sources = match find(path, input.all, event) {
+        let sources = match find(path, input, options) {
             Ok(sources) => sources,
             Err(problem) => {
                 told.unread(problem.say()?);
@@ -84,8 +88,9 @@ pub(crate) fn there_is_none(path: &Path, event: Option<&str>) -> String {
 pub(crate) fn logs_of(
     directory: &Path,
     event: Option<&str>,
+    options: ReadOptions,
 ) -> Result<Vec<LogDir>, asynclogger::Error> {
-    let mut logs = LogDir::scan(directory)?;
+    let mut logs = options.scan(directory)?;
     if let Some(event) = event {
         let name = event.as_bytes();
         logs.retain(|log| log.segments().iter().any(|segment| segment.name == name));
@@ -94,12 +99,12 @@ pub(crate) fn logs_of(
     Ok(logs)
 }
 
-fn find(path: &Path, all: bool, event: Option<&str>) -> Result<Vec<Source>, Problem> {
+fn find(path: &Path, input: &InputArgs, options: ReadOptions) -> Result<Vec<Source>, Problem> {
     if path.is_dir() {
-        let logs = logs_of(path, event)?;
+        let logs = logs_of(path, input.event.as_deref(), options)?;
         Ok(logs.into_iter().map(|log| Source::Log(Box::new(log))).collect())
-    } else if all {
-        Ok(vec![Source::Log(Box::new(LogDir::open(path)?))])
+    } else if input.all {
+        Ok(vec![Source::Log(Box::new(options.open_log(path)?))])
     } else {
         Ok(vec![Source::File(path.to_path_buf())])
     }
@@ -119,7 +124,7 @@ impl Problem {
         match self {
             Problem::Output(failure) => Err(failure),
             Problem::Source(error) => {
-                say(&error);
+                say(format_args!("{error:#}"));
                 Ok(match error.kind() {
                     // The system gave us the bytes; the bytes are the bad news.
                     ErrorKind::NotALog | ErrorKind::UnsupportedVersion => Answer::No,

@@ -1,6 +1,6 @@
 //! Sizes and durations as people type them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
@@ -45,8 +45,8 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Parses `2026-07-01T10:00:00Z`, or `2h` for so long ago; in nanoseconds since 1970.
-pub(crate) fn parse_time(text: &str) -> Result<i64, String> {
+/// Parses `2026-07-01T10:00:00Z`, or `2h` for so long ago.
+pub(crate) fn parse_time(text: &str) -> Result<SystemTime, String> {
     let time: Timestamp = match parse_duration(text) {
         Ok(ago) => Timestamp::now()
             .checked_sub(ago)
@@ -55,7 +55,10 @@ pub(crate) fn parse_time(text: &str) -> Result<i64, String> {
             "a time is RFC 3339, 2026-07-01T10:00:00Z, or a duration: so long ago".to_owned()
         })?,
     };
-    i64::try_from(time.as_nanosecond()).map_err(|_| "no log has such a time".into())
+    match i64::try_from(time.as_nanosecond()) {
+        Ok(_) => Ok(time.into()),
+        Err(_) => Err("no log has such a time".into()),
+    }
 }
 
 /// Parses `--seconds 2.5`.
@@ -85,12 +88,22 @@ pub(crate) fn show_seconds(duration: Duration) -> String {
     }
 }
 
-/// RFC 3339, UTC. A damaged file can hold any number, but jiff holds every `i64` of nanoseconds.
-pub(crate) fn show_time(nanoseconds: i64, decimals: usize) -> String {
-    match Timestamp::from_nanosecond(i128::from(nanoseconds)) {
+/// RFC 3339, UTC. A damaged file can hold any time of 64 bits of nanoseconds, and jiff shows each of them.
+pub(crate) fn show_time(time: SystemTime, decimals: usize) -> String {
+    match Timestamp::try_from(time) {
         Ok(time) => format!("{time:.decimals$}"),
-        Err(_) => nanoseconds.to_string(),
+        Err(_) => format!("{time:?}"),
     }
+}
+
+/// Nanoseconds since 1970, which every time of a file can be.
+pub(crate) fn nanoseconds(time: SystemTime) -> i64 {
+    let signed = |distance: Duration| i128::try_from(distance.as_nanos()).unwrap_or(i128::MAX);
+    let distance = match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => signed(after),
+        Err(before) => -signed(before.duration()),
+    };
+    distance.clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
 
 /// `12.3 MB` (10^6) for people.
@@ -153,9 +166,11 @@ mod tests {
 
     #[test]
     fn times() {
-        assert_eq!(parse_time("1970-01-01T00:00:01.5Z"), Ok(1_500_000_000));
-        assert_eq!(parse_time("2026-07-01T10:00:00+02:00"), Ok(1_782_892_800_000_000_000));
-        let hour = parse_time("1h").unwrap() / 1_000_000_000;
+        let parse = |text| parse_time(text).map(nanoseconds);
+        assert_eq!(parse("1970-01-01T00:00:01.5Z"), Ok(1_500_000_000));
+        assert_eq!(parse("1969-12-31T23:59:58.5Z"), Ok(-1_500_000_000));
+        assert_eq!(parse("2026-07-01T10:00:00+02:00"), Ok(1_782_892_800_000_000_000));
+        let hour = parse("1h").unwrap() / 1_000_000_000;
         let now = Timestamp::now().as_second();
         assert!((now - 3660..=now - 3599).contains(&hour), "{hour}");
         for bad in ["", "now", "2026-07-01", "10", "-1h", "9999999d", "-001000-01-01T00:00:00Z"] {
@@ -169,6 +184,20 @@ mod tests {
         for bad in ["", "0", "-1", "1s", "inf", "NaN"] {
             assert!(parse_seconds(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn every_time_that_a_file_can_have_is_shown() {
+        let shown = |nanoseconds: i64| {
+            let distance = Duration::from_nanos(nanoseconds.unsigned_abs());
+            let time = if nanoseconds < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance };
+            assert_eq!(super::nanoseconds(time), nanoseconds);
+            show_time(time, 9)
+        };
+        assert_eq!(shown(0), "1970-01-01T00:00:00.000000000Z");
+        assert_eq!(shown(-1), "1969-12-31T23:59:59.999999999Z");
+        assert_eq!(shown(i64::MIN), "1677-09-21T00:12:43.145224192Z");
+        assert_eq!(shown(i64::MAX), "2262-04-11T23:47:16.854775807Z");
     }
 
     #[test]

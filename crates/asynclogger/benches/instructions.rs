@@ -4,7 +4,7 @@
 
 use std::{hint::black_box, path::Path};
 
-use asynclogger::{Config, EventLogger, Logger, LoggerManager, Reader};
+use asynclogger::{Config, EventLogger, Logger, LoggerManager, read::Reader};
 
 /// In one buffer, so that no swap is among them.
 const RECORDS: u64 = 20_000;
@@ -17,6 +17,27 @@ const EVENTS: usize = 1_000;
 fn log_records(logger: &Logger, record: &[u8]) {
     for _ in 0..RECORDS {
         logger.log_bytes(black_box(record));
+    }
+}
+
+#[inline(never)]
+fn log_by_writer(logger: &Logger, record: &[u8]) {
+    for _ in 0..RECORDS {
+        let _ = logger.try_log_with(record.len(), |writer| {
+            writer.write(black_box(record));
+        });
+    }
+}
+
+/// What it would cost to hand out bytes that hold nothing of others.
+#[inline(never)]
+fn log_by_cleaned_bytes(logger: &Logger, record: &[u8]) {
+    for _ in 0..RECORDS {
+        let _ = logger.try_log_with(record.len(), |writer| {
+            if let Some(bytes) = writer.zeroed(record.len()) {
+                bytes.copy_from_slice(black_box(record));
+            }
+        });
     }
 }
 
@@ -60,6 +81,18 @@ fn plain(directory: &Path) {
     assert!(reader.next_record().expect("read").is_none());
 }
 
+fn encoded(directory: &Path) {
+    let logger = Logger::new(Config::new(directory.join("encoded.log"))).expect("a logger");
+    let record = [7; 256];
+    logger.log_bytes(&record);
+    log_by_writer(&logger, &record);
+    logger.flush().expect("flush");
+    logger.log_bytes(&record);
+    log_by_cleaned_bytes(&logger, &record);
+    let stats = logger.close().expect("close");
+    assert_eq!((stats.accepted, stats.dropped_logs), (2 + 2 * RECORDS, 0));
+}
+
 fn of_events(directory: &Path) {
     let config = Config::new(directory.join("events/base.log"));
     let manager = LoggerManager::new(config).expect("a manager");
@@ -87,6 +120,7 @@ fn main() {
     let directory = Path::new("target/instructions");
     let _ = std::fs::remove_dir_all(directory);
     plain(directory);
+    encoded(directory);
     of_events(directory);
     let _ = std::fs::remove_dir_all(directory);
 }

@@ -15,7 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynclogger::{Config, Durability, Engine, Logger, LoggerManager, Overflow, Stats, verify};
+use asynclogger::{
+    Config, Durability, Engine, Logger, LoggerManager, Overflow, Stats, read::verify,
+};
 
 const RECORD: usize = 256;
 /// Events in the order in which a thread logs to them, again and again: drawn before, so that no call pays

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynclogger::{Config, LogDir, Logger};
+use asynclogger::{Config, Logger, read::LogDir};
 
 const RUNS: usize = 11;
 /// What a directory of 10,000 segments may take, in the middle of the runs.

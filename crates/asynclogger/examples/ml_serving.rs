@@ -23,7 +23,8 @@ use std::{
 };
 
 use asynclogger::{
-    Boundary, Config, Error, EventLogger, LogDir, LoggerManager, ManagerStats, Retention, Rotation,
+    Boundary, Config, Error, EventLogger, LoggerManager, ManagerStats, Retention, Rotation,
+    read::LogDir,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
         Ok(stats) if stats.total.dropped_logs == 0 => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{error:#}");
             ExitCode::from(3)
         }
     }
@@ -62,7 +63,7 @@ pub(crate) fn run(
     requests: u64,
     out: &mut dyn Write,
 ) -> Result<ManagerStats, Error> {
-    let manager = LoggerManager::new(config(directory))?;
+    let manager = LoggerManager::in_dir(directory, config())?;
     serve(&manager, requests)?;
 
     // Of each event while it is open; of all together at any time.
@@ -102,15 +103,15 @@ pub(crate) fn run(
 }
 
 /// The settings hold for each event by itself; the memory, twice 32 MiB, is that of all together.
-fn config(directory: &Path) -> Config {
-    Config::new(directory.join("base.log"))
+fn config() -> Config {
+    Config::default()
         // No request waits for a log: what does not fit is dropped and counted (`Overflow::Drop`, the default).
         .buffer_size(32 << 20)
         // A new file at every full hour, and before one is too large to be shipped in one piece.
         .rotation(Rotation::new().max_size(16 << 20).every(Boundary::Hourly))
         // For a day, but no more than 10 GiB of each event. `on_archived` is the place to upload a file.
         .retention(Retention::new().max_age(DAY).max_total(10 << 30))
-        .on_error(|error| eprintln!("{error}"))
+        .on_error(|error| eprintln!("{error:#}"))
 }
 
 fn serve(manager: &LoggerManager, requests: u64) -> Result<(), Error> {

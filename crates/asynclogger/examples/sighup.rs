@@ -32,7 +32,7 @@ pub(crate) fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let mut signals = Signals::new([SIGHUP])?;
     let config = Config::new(path)
         .flush_interval(Duration::from_millis(100))
-        .on_error(|error| eprintln!("{error}"));
+        .on_error(|error| eprintln!("{error:#}"));
     let logger = Logger::new(config)?;
 
     let handle = signals.handle();
@@ -42,7 +42,7 @@ pub(crate) fn run(path: &Path) -> Result<(), Box<dyn Error>> {
             for _ in signals.forever() {
                 // The old file is complete when this returns.
                 if let Err(error) = logger.reopen() {
-                    eprintln!("cannot reopen the log: {error}");
+                    eprintln!("cannot reopen the log: {error:#}");
                 }
             }
         }

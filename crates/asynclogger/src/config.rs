@@ -1,14 +1,12 @@
 //! Every setting of a logger: units, defaults, limits; validated once.
 
 mod archived;
+mod callback;
 mod retention;
 mod rotation;
 
 use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -17,7 +15,7 @@ use crate::{
     format::{MAX_CAPACITY, RECORD_HEADER, SHARD_HEADER},
 };
 
-pub(crate) use self::archived::ArchivedCallback;
+pub(crate) use self::callback::Callback;
 pub use self::{
     archived::{Archived, Compression},
     retention::{Retention, WhenFull},
@@ -34,9 +32,17 @@ pub enum Overflow {
     /// The record is dropped and counted; the call never waits. The default.
     #[default]
     Drop,
-    /// The call waits, asleep, until a buffer is free. Nothing is dropped.
+    /// The call waits, asleep, until a buffer is free. Nothing is dropped, except where a call that waits could
+    /// wait for itself. These calls never wait, and drop and count as under `Drop`:
+    ///
+    /// * calls within an encoder (`try_log_with`) of any logger or event: its thread holds a shard;
+    /// * calls in a signal handler that interrupted a call of this library on the same thread;
+    /// * calls on a thread of the library, as in [`Config::on_error`] and [`Config::on_archived`].
+    ///
+    /// Calls in a thread-local's destructor wait as others do.
     Block,
-    /// The call waits at most this long, then the record is dropped and counted.
+    /// The call waits at most this long, then the record is dropped and counted. What `Block` says of calls that
+    /// never wait holds here, too.
     BlockFor(Duration),
 }
 
@@ -60,7 +66,7 @@ pub enum Durability {
 pub enum DirectIo {
     /// Opening fails where the file system does not do direct I/O.
     Required,
-    /// Direct where the file system does it, buffered elsewhere; [`Stats::direct`](crate::Stats::direct)
+    /// Direct where the file system does it, buffered elsewhere; [`Stats::io_mode`](crate::Stats::io_mode)
     /// says which. The default.
     #[default]
     Preferred,
@@ -77,23 +83,22 @@ pub enum Engine {
     #[default]
     Auto,
     /// io_uring, several blocks at a time; opening fails where it is refused. If it breaks later,
-    /// `pwritev2` goes on.
+    /// `pwritev2` goes on. Needs the feature `io-uring`.
+    #[cfg_attr(docsrs, doc(cfg(feature = "io-uring")))]
     Uring,
     /// `pwritev2`, one block at a time.
     Pwrite,
 }
 
-/// Is told of errors that no caller is there to receive.
-pub(crate) type ErrorCallback = Arc<dyn Fn(&Error) + Send + Sync>;
-
 /// Tells the user's callback, whose panics are its own.
-pub(crate) fn tell(callback: Option<&ErrorCallback>, error: &Error) {
+pub(crate) fn tell(callback: Option<&Callback<Error>>, error: &Error) {
     if let Some(callback) = callback {
-        let _ = catch_unwind(AssertUnwindSafe(|| callback(error)));
+        let _ = callback.call(error);
     }
 }
 
-/// The settings of a [`Logger`](crate::Logger).
+/// The settings of a [`Logger`](crate::Logger), or of a [`LoggerManager`](crate::LoggerManager) and each of its
+/// events. A setting that is for the other one of the two is refused.
 ///
 /// ```
 /// use asynclogger::{Config, Overflow};
@@ -105,7 +110,8 @@ pub(crate) fn tell(callback: Option<&ErrorCallback>, error: &Error) {
 ///     .flush_interval(Duration::from_secs(1))
 ///     .overflow(Overflow::Block);
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
+#[must_use]
 pub struct Config {
     pub(crate) path: PathBuf,
     pub(crate) buffer_size: usize,
@@ -119,14 +125,42 @@ pub struct Config {
     pub(crate) prefault: bool,
     pub(crate) failover_dir: Option<PathBuf>,
     pub(crate) mode: Option<u32>,
-    pub(crate) on_error: Option<ErrorCallback>,
+    pub(crate) on_error: Option<Callback<Error>>,
     pub(crate) rotation: Rotation,
     pub(crate) retention: Retention,
     pub(crate) compression: Compression,
     pub(crate) compression_rate: u64,
-    pub(crate) on_archived: Option<ArchivedCallback>,
+    pub(crate) on_archived: Option<Callback<Archived>>,
     pub(crate) event_quota: Option<usize>,
     pub(crate) event_files: Option<usize>,
+}
+
+/// The defaults, without a path: for [`LoggerManager::in_dir`](crate::LoggerManager::in_dir).
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            path: PathBuf::new(),
+            buffer_size: 0,
+            num_shards: 0,
+            flush_interval: Duration::ZERO,
+            flush_timeout: Duration::ZERO,
+            overflow: Overflow::default(),
+            durability: Durability::default(),
+            direct_io: DirectIo::default(),
+            engine: Engine::default(),
+            prefault: false,
+            failover_dir: None,
+            mode: None,
+            on_error: None,
+            rotation: Rotation::default(),
+            retention: Retention::default(),
+            compression: Compression::default(),
+            compression_rate: Config::DEFAULT_COMPRESSION_RATE,
+            on_archived: None,
+            event_quota: None,
+            event_files: None,
+        }
+    }
 }
 
 impl Config {
@@ -148,53 +182,39 @@ impl Config {
     pub const MAX_SHARDS: usize = 1 << 14;
 
     /// The settings for a log at `path`, which is always the active file; all others at their defaults.
+    #[doc(alias = "DefaultConfig")]
+    #[doc(alias = "LogFilePath")]
     pub fn new(path: impl Into<PathBuf>) -> Config {
-        Config {
-            path: path.into(),
-            buffer_size: 0,
-            num_shards: 0,
-            flush_interval: Duration::ZERO,
-            flush_timeout: Duration::ZERO,
-            overflow: Overflow::default(),
-            durability: Durability::default(),
-            direct_io: DirectIo::default(),
-            engine: Engine::default(),
-            prefault: false,
-            failover_dir: None,
-            mode: None,
-            on_error: None,
-            rotation: Rotation::default(),
-            retention: Retention::default(),
-            compression: Compression::default(),
-            compression_rate: 0,
-            on_archived: None,
-            event_quota: None,
-            event_files: None,
-        }
+        Config { path: path.into(), ..Config::default() }
     }
 
     /// Bytes of the shards' buffers together; as much again stands ready for swaps, so the memory is
-    /// twice this. 0: the default, 64 MiB.
+    /// twice this. 0 means the default, 64 MiB.
+    #[doc(alias = "BufferSize")]
     pub fn buffer_size(mut self, bytes: usize) -> Config {
         self.buffer_size = bytes;
         self
     }
 
     /// Count of shards: with at most as many logging threads no thread ever waits for another, and each
-    /// thread's records stay in its order. 0: the default, 8.
+    /// thread's records stay in its order. 0 means the default, 8.
+    #[doc(alias = "NumShards")]
     pub fn num_shards(mut self, shards: usize) -> Config {
         self.num_shards = shards;
         self
     }
 
-    /// The longest that a record stays in a buffer that does not fill. 0: the default, 10 s.
+    /// The longest that a record stays in a buffer that does not fill. 0 means the default, 10 s; more than a
+    /// year means a year.
+    #[doc(alias = "FlushInterval")]
     pub fn flush_interval(mut self, interval: Duration) -> Config {
         self.flush_interval = interval;
         self
     }
 
     /// How long `close` waits for a thread that was stopped inside a log call, and for a device that
-    /// fails. 0: the default, 10 ms.
+    /// fails. 0 means the default, 10 ms; more than a year means a year.
+    #[doc(alias = "FlushTimeout")]
     pub fn flush_timeout(mut self, timeout: Duration) -> Config {
         self.flush_timeout = timeout;
         self
@@ -225,7 +245,8 @@ impl Config {
     }
 
     /// Makes all buffers resident when the logger is made, instead of the next ones shortly before they
-    /// are needed. Default: false.
+    /// are needed. A [`LoggerManager`](crate::LoggerManager), whose memory goes where the records are, refuses
+    /// this. Default: false.
     pub fn prefault(mut self, prefault: bool) -> Config {
         self.prefault = prefault;
         self
@@ -253,7 +274,7 @@ impl Config {
     /// told as one of [`ErrorKind::Untold`]. `close` waits for it, for a second at most. It may log, never waiting;
     /// `flush` and `close` are errors there.
     pub fn on_error(mut self, callback: impl Fn(&Error) + Send + Sync + 'static) -> Config {
-        self.on_error = Some(Arc::new(callback));
+        self.on_error = Some(Callback::new(callback));
         self
     }
 
@@ -276,7 +297,7 @@ impl Config {
     }
 
     /// The most bytes of segments that are compressed in a second, so that reading and compressing them is
-    /// not felt. 0: the default, 64 MiB.
+    /// not felt; at least 1. Default: 64 MiB.
     pub fn compression_rate(mut self, bytes_per_second: u64) -> Config {
         self.compression_rate = bytes_per_second;
         self
@@ -286,20 +307,21 @@ impl Config {
     /// is to be. Not on the thread that writes: it may take its time, and upload the file. It may log,
     /// never waiting.
     pub fn on_archived(mut self, callback: impl Fn(&Archived) + Send + Sync + 'static) -> Config {
-        self.on_archived = Some(Arc::new(callback));
+        self.on_archived = Some(Callback::new(callback));
         self
     }
 
-    /// Of a [`LoggerManager`](crate::LoggerManager): the most memory, in bytes, that the records of one event
-    /// may take which are on their way to its file. What comes beyond that, while its device is behind, is
-    /// dropped and counted for this event ([`Overflow::Drop`]), or waits. At least one of the longest records.
-    /// Default: seven twelfths of [`buffer_size`](Config::buffer_size), a third of what there is for all events.
+    /// Of a [`LoggerManager`](crate::LoggerManager), and refused by a [`Logger`](crate::Logger): the most memory,
+    /// in bytes, that the records of one event may take which are on their way to its file. What comes beyond
+    /// that, while its device is behind, is dropped and counted for this event ([`Overflow::Drop`]), or waits.
+    /// More than nothing; there is always room for one of the longest records. Default: seven twelfths of [`buffer_size`](Config::buffer_size), a third of what there is for all events.
     pub fn event_quota(mut self, bytes: usize) -> Config {
         self.event_quota = Some(bytes);
         self
     }
 
-    /// Of a [`LoggerManager`](crate::LoggerManager): of so many events the files are open at a time; those that
+    /// Of a [`LoggerManager`](crate::LoggerManager), and refused by a [`Logger`](crate::Logger): of so many events
+    /// the files are open at a time; those that
     /// were not written to for the longest time are closed first, and continued when there is something to
     /// write. At least 1. Default: a quarter of the descriptors that the process may have (`RLIMIT_NOFILE`), at
     /// most 1024.
@@ -308,15 +330,24 @@ impl Config {
         self
     }
 
-    /// The path of the active file.
+    /// The path of the active file; empty if none was given.
+    #[doc(alias = "LogFilePath")]
+    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Replaces zeros by defaults and checks every limit.
+    /// Checks the path and every limit that can be known without opening anything, and returns the settings as
+    /// they will be in effect: zeros that mean a default replaced by it, times beyond a year by a year.
+    ///
+    /// [`Logger::new`](crate::Logger::new) and the constructors of
+    /// [`LoggerManager`](crate::LoggerManager) do this first: there is no need to call it, unless to refuse settings
+    /// before anything is opened. Validating twice changes nothing. Whether a setting is for a logger or a manager,
+    /// and what only the system can tell (its time zone, its engines, direct I/O), is not checked here.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidConfig`], with the setting and its limit.
+    /// [`ErrorKind::InvalidConfig`], with the setting and its limit; [`ErrorKind::MissingFeature`] for a setting
+    /// that this build cannot follow.
     pub fn validate(mut self) -> Result<Config, Error> {
         fn or_default<T: PartialEq + Default>(value: &mut T, default: T) {
             if *value == T::default() {
@@ -327,8 +358,6 @@ impl Config {
         or_default(&mut self.num_shards, Config::DEFAULT_NUM_SHARDS);
         or_default(&mut self.flush_interval, Config::DEFAULT_FLUSH_INTERVAL);
         or_default(&mut self.flush_timeout, Config::DEFAULT_FLUSH_TIMEOUT);
-        or_default(&mut self.compression_rate, Config::DEFAULT_COMPRESSION_RATE);
-
         self.flush_interval = self.flush_interval.min(YEAR);
         self.flush_timeout = self.flush_timeout.min(YEAR);
 
@@ -370,6 +399,15 @@ impl Config {
             let what = "it has at most 0o777, and the owner's 0o600";
             return invalid(format!("the mode is {mode:#o}; {what}"));
         }
+        for (setting, is_zero) in [
+            ("compression_rate", self.compression_rate == 0),
+            ("event_quota", self.event_quota == Some(0)),
+            ("event_files", self.event_files == Some(0)),
+        ] {
+            if is_zero {
+                return invalid(format!("{setting} is 0"));
+            }
+        }
         self.rotation.validate()?;
         self.retention.validate()?;
         self.compression.validate()?;
@@ -387,6 +425,40 @@ impl Config {
         Ok(self)
     }
 
+    /// These settings for a manager of `directory`: of the path only the directory counts there.
+    pub(crate) fn in_dir(mut self, directory: &Path) -> Result<Config, Error> {
+        if !self.path.as_os_str().is_empty() {
+            let what =
+                "a directory is given, and a path in the Config, too (Config::default has none)";
+            return Err(Error::new(ErrorKind::InvalidConfig, what).at_path(&self.path));
+        }
+        self.path = directory.join("base.log");
+        Ok(self)
+    }
+
+    /// [`validate`](Config::validate), for a logger: the settings of managers are refused.
+    pub(crate) fn for_logger(self) -> Result<Config, Error> {
+        let managers = [
+            ("Retention::directory_total", self.retention.directory_total.is_some()),
+            ("Config::event_quota", self.event_quota.is_some()),
+            ("Config::event_files", self.event_files.is_some()),
+        ];
+        if let Some((setting, _)) = managers.iter().find(|(_, is_set)| *is_set) {
+            let what = format!("{setting} is for a LoggerManager, and this is a Logger");
+            return Err(Error::new(ErrorKind::InvalidConfig, what).at_path(&self.path));
+        }
+        self.validate()
+    }
+
+    /// [`validate`](Config::validate), for a manager: the settings of loggers are refused.
+    pub(crate) fn for_manager(self) -> Result<Config, Error> {
+        if self.prefault {
+            let what = "Config::prefault is for a Logger, and this is a LoggerManager";
+            return Err(Error::new(ErrorKind::InvalidConfig, what).at_path(&self.path));
+        }
+        self.validate()
+    }
+
     /// Bytes of one shard's buffer, its 8-byte header included.
     pub(crate) fn shard_capacity(&self) -> usize {
         self.buffer_size / self.num_shards.max(1)
@@ -394,37 +466,11 @@ impl Config {
 
     /// The longest record, in bytes, that a logger with these settings takes: the shard's size less its
     /// header and the record's length prefix.
+    #[must_use]
     pub fn max_record(&self) -> usize {
         let or = |value, default| if value == 0 { default } else { value };
         let size = or(self.buffer_size, Config::DEFAULT_BUFFER_SIZE);
         let shard = size / or(self.num_shards, Config::DEFAULT_NUM_SHARDS);
         shard.saturating_sub(SHARD_HEADER + RECORD_HEADER)
-    }
-}
-
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("path", &self.path)
-            .field("buffer_size", &self.buffer_size)
-            .field("num_shards", &self.num_shards)
-            .field("flush_interval", &self.flush_interval)
-            .field("flush_timeout", &self.flush_timeout)
-            .field("overflow", &self.overflow)
-            .field("durability", &self.durability)
-            .field("direct_io", &self.direct_io)
-            .field("engine", &self.engine)
-            .field("prefault", &self.prefault)
-            .field("failover_dir", &self.failover_dir)
-            .field("mode", &self.mode)
-            .field("on_error", &self.on_error.is_some())
-            .field("rotation", &self.rotation)
-            .field("retention", &self.retention)
-            .field("compression", &self.compression)
-            .field("compression_rate", &self.compression_rate)
-            .field("on_archived", &self.on_archived.is_some())
-            .field("event_quota", &self.event_quota)
-            .field("event_files", &self.event_files)
-            .finish()
     }
 }

@@ -5,7 +5,7 @@
 //! # fn main() -> Result<(), asynclogger::Error> {
 //! # let directory = tempfile::tempdir().unwrap();
 //! # let path = directory.path().join("requests.log");
-//! use asynclogger::{Config, Logger, Reader};
+//! use asynclogger::{Config, Logger, read::Reader};
 //!
 //! let logger = Logger::new(Config::new(&path))?;
 //! logger.log_bytes(b"\x0a\x03abc");
@@ -29,14 +29,19 @@
 //!
 //! Writing needs Linux; reading does not.
 //!
-//! Features, none of them on by default: `local-time` ([`Rotation::local_time`]) and `zstd`
-//! ([`Compression::Zstd`]).
+//! Features: `io-uring` (on by default; without it, and where the system refuses it, blocks are written by
+//! `pwritev2`), `local-time` ([`Rotation::local_time`]) and `zstd` ([`Compression::Zstd`], and reading what it
+//! made; brings a C library).
 #![deny(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 mod config;
 mod error;
 mod format;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(target_os = "linux")]
 mod io;
 #[cfg(target_os = "linux")]
@@ -46,6 +51,7 @@ mod manager;
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "mapped memory")]
 mod mem;
+mod probe;
 pub mod read;
 mod stats;
 #[cfg(target_os = "linux")]
@@ -60,15 +66,15 @@ pub use crate::{
     },
     error::{Error, ErrorKind, LogError},
     format::LogId,
-    read::{LogDir, LogReport, ReadOptions, Reader, Record, Report, verify},
     stats::{
         Dropped, EngineKind, ErrorCounts, FlushMetrics, Health, IoMode, ManagerStats, Opened,
         Position, ShardStats, Stats,
     },
 };
 #[cfg(target_os = "linux")]
+#[cfg_attr(docsrs, doc(cfg(target_os = "linux")))]
 pub use crate::{
-    logger::Logger,
+    logger::{Logger, RecordWriter},
     manager::{EventLogger, LoggerManager},
 };
 

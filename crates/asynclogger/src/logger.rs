@@ -11,12 +11,14 @@ use crate::{
     Config, Durability, Error, ErrorKind, FlushMetrics, Health, LogError, Opened, Position,
     ShardStats, Stats,
     io::Driver,
-    sync::{Arc, Mutex, PoisonError, lock},
+    sync::{Arc, Mutex, lock},
     write::{
-        Archiving, Archivist, Bell, Ending, Flusher, Gate, Local, Log, LogFiles, LogParts,
-        LogWriter, Pool, Sleep, Teller, Zone, new_session,
+        Archiving, Archivist, Bell, Ending, Flusher, Gate, Ingest, IngestParts, Intake, Local,
+        LogFiles, LogWriter, Pool, Session, Shards, Sleep, Teller, Zone, new_session,
     },
 };
+
+pub use crate::write::RecordWriter;
 
 /// `close` gives up waiting for a device that neither works nor fails after this (or the flush timeout,
 /// if that is longer).
@@ -50,14 +52,18 @@ const ARCHIVING: Duration = Duration::from_secs(30);
 /// A process that ends without `close` or drop (`exit`, `abort`, a signal) loses what is in the buffers:
 /// at most what was logged since the last flush.
 #[derive(Clone)]
+#[must_use]
 pub struct Logger {
-    log: Arc<Log>,
+    /// All that the hot path needs. Given up before the handle: when that is dropped for the last time, there are
+    /// no callers any more.
+    ingest: Arc<Ingest>,
     handle: Arc<Handle>,
 }
 
 /// What the clones share and the hot path does not need.
 struct Handle {
-    log: Arc<Log>,
+    shards: Arc<Shards>,
+    session: Arc<Session>,
     config: Config,
     flusher: Mutex<Flusher>,
     archivist: Arc<Archivist>,
@@ -68,63 +74,60 @@ struct Handle {
 impl Logger {
     /// Opens the log at the config's path, making directories that are missing.
     ///
-    /// A log that was closed cleanly is continued. Any other non-empty file is renamed, never changed;
-    /// [`opened`](Logger::opened) says so.
+    /// A log that was closed cleanly is continued. Any other non-empty file, another log's too, is renamed,
+    /// never changed; [`opened`](Logger::opened) says so.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`]; [`ErrorKind::InUse`] if another logger, here or in another process,
     /// writes this log; [`ErrorKind::NotAFile`] if the path is a directory, a link or a device;
     /// [`ErrorKind::DirectIo`] or [`ErrorKind::Engine`] if that was required and is not to be had; those
     /// of the system.
+    #[doc(alias = "New")]
     pub fn new(config: Config) -> Result<Logger, Error> {
-        let mut config = config.validate()?;
+        let mut config = config.for_logger()?;
         let teller = Teller::stand_in(&mut config);
-        if config.retention.directory_total.is_some() {
-            let what = "Retention::directory_total is for a LoggerManager; a logger has max_total";
-            return Err(Error::new(ErrorKind::InvalidConfig, what).at_path(config.path()));
-        }
-        let session = new_session()?;
+        let id = new_session()?;
         let zone = Zone::of(&config.rotation)?;
         let capacity = config.shard_capacity();
         let bell = Arc::new(Bell::new()?);
         let driver = Driver::new(config.engine, bell.alarm())?;
-        let (files, mut segment, opened) = LogFiles::open(&config, driver, session)?;
-        let start = || -> Result<(Arc<Log>, Flusher), Error> {
+        let (files, mut segment, opened) = LogFiles::open(&config, driver, id)?;
+        let ingest = || {
             let align = segment.align();
             let limit = config.rotation.block_limit(capacity, align);
-            let pool = Arc::new(Pool::limited(2 * config.num_shards, capacity, align, limit)?);
-            let log = Arc::new(Log::new(LogParts {
-                pool: pool.clone(),
+            Ingest::new(IngestParts {
+                pool: Pool::limited(2 * config.num_shards, capacity, align, limit)?,
                 bell: bell.clone(),
-                index: 0,
                 num_shards: config.num_shards,
                 max_record: config.max_record(),
                 overflow: config.overflow,
                 shares_barriers: config.durability == Durability::OnFlush,
-                session,
-            })?);
-            Ok((log, Flusher::start(pool, bell, config.prefault)?))
+                session: id,
+            })
         };
-        let (log, flusher) = match start() {
-            Ok(started) => started,
+        let ingest = match ingest() {
+            Ok(ingest) => Arc::new(ingest),
             Err(error) => {
                 // The session is over before it began, and its file is clean.
                 let _ = segment.end_unused();
                 return Err(error);
             }
         };
+        let shards = ingest.shards().clone();
+        let session = Arc::new(Session::new(id, Intake::Shards(shards.clone()), bell));
         let archivist = Arc::new(Archivist::new());
         let settings = files.archive_settings();
         archivist.sweep(settings.clone(), segment.lineage());
         let archiving = Some(Archiving { archivist: archivist.clone(), settings });
         let files = Box::new(files);
-        flusher.adopt(LogWriter::new(log.clone(), segment, files, &config, zone, archiving));
-        let flusher = Mutex::new(flusher);
-        let handle = Handle { log: log.clone(), config, flusher, archivist, teller, opened };
-        Ok(Logger { log, handle: Arc::new(handle) })
+        let writer = LogWriter::new(session.clone(), segment, files, &config, zone, archiving);
+        let flusher = Mutex::new(Flusher::start(shards.clone(), writer, config.prefault)?);
+        let handle = Handle { shards, session, config, flusher, archivist, teller, opened };
+        Ok(Logger { ingest, handle: Arc::new(handle) })
     }
 
     /// Logs a string. See [`log_bytes`](Logger::log_bytes).
+    #[doc(alias = "Log")]
     #[inline]
     pub fn log(&self, record: &str) {
         self.log_bytes(record.as_bytes());
@@ -133,6 +136,7 @@ impl Logger {
     /// Logs a record. What cannot be accepted is dropped and counted, by the overflow policy; the call
     /// itself does one atomic read-modify-write and a copy, and no allocation, system call or clock,
     /// except at the end of a buffer.
+    #[doc(alias = "LogBytes")]
     #[inline]
     pub fn log_bytes(&self, record: &[u8]) {
         // Refusals are counted.
@@ -145,7 +149,7 @@ impl Logger {
     /// The record was refused, and counted under this reason.
     #[inline]
     pub fn try_log_bytes(&self, record: &[u8]) -> Result<Position, LogError> {
-        self.log.append(record.len(), |room| room.copy_from_slice(record))
+        self.ingest.append(record.len(), |room| room.copy_from_slice(record))
     }
 
     /// Logs the pieces as one record.
@@ -154,7 +158,7 @@ impl Logger {
     /// The record was refused, and counted under this reason.
     pub fn try_log_vectored(&self, pieces: &[IoSlice<'_>]) -> Result<Position, LogError> {
         let len = pieces.iter().fold(0_usize, |sum, piece| sum.saturating_add(piece.len()));
-        self.log.append(len, |mut room| {
+        self.ingest.append(len, |mut room| {
             for piece in pieces {
                 let (place, rest) = room.split_at_mut(piece.len());
                 place.copy_from_slice(piece);
@@ -163,18 +167,34 @@ impl Logger {
         })
     }
 
-    /// Logs a record of `len` bytes that `encode` writes in place. It gets bytes of earlier records, and
-    /// has to overwrite all of them. It holds the shard, so it should be short; a call of this logger
-    /// within it never waits. If it panics nothing is logged.
+    /// Logs a record of at most `max_len` bytes that `encode` writes in place, through a [`RecordWriter`]: the
+    /// record is as long as what was written. Give a bound that is near, since a buffer with less room than that
+    /// is sealed first.
+    ///
+    /// `encode` holds a shard, so it should be short. If it panics nothing is logged. Log calls within it, of this
+    /// logger or any other, never wait for a buffer, whatever the overflow policy: they drop and count instead.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let logger = asynclogger::Logger::new(asynclogger::Config::new(directory.path().join("app.log"))).unwrap();
+    /// use std::io::Write;
+    ///
+    /// let user = 4711;
+    /// logger.try_log_with(64, |record| {
+    ///     let _ = write!(record, "user {user} was here");
+    /// })?;
+    /// # Ok::<(), asynclogger::LogError>(())
+    /// ```
     ///
     /// # Errors
-    /// The record was refused, and counted under this reason; `encode` was not called.
+    /// The record was refused, and counted under this reason. [`LogError::Empty`] if `encode` wrote nothing, and
+    /// [`LogError::TooLarge`] if it wrote more than `max_len`; otherwise it was not called.
     pub fn try_log_with(
         &self,
-        len: usize,
-        encode: impl FnOnce(&mut [u8]),
+        max_len: usize,
+        encode: impl FnOnce(&mut RecordWriter<'_>),
     ) -> Result<Position, LogError> {
-        self.log.append(len, encode)
+        self.ingest.append_with([], max_len, encode)
     }
 
     /// Returns when every record accepted before this call is durable, at every durability level.
@@ -182,7 +202,7 @@ impl Logger {
     ///
     /// # Errors
     /// The first error of an attempt that covers this call; the records stay in memory and are tried
-    /// again. [`ErrorKind::Forked`]; [`ErrorKind::Closed`] if a `close` did not succeed before.
+    /// again. [`ErrorKind::Forked`].
     pub fn flush(&self) -> Result<(), Error> {
         self.handle.flush(None)
     }
@@ -203,36 +223,31 @@ impl Logger {
     ///
     /// # Errors
     /// Not everything could be written yet: nothing is lost by that, and `close` can be called again.
+    #[doc(alias = "Close")]
     pub fn close(&self) -> Result<Stats, Error> {
         self.handle.close()?;
         Ok(self.stats())
     }
 
     /// The counters, now.
+    #[doc(alias = "GetStatsSnapshot")]
+    #[must_use]
     pub fn stats(&self) -> Stats {
         self.handle.stats()
     }
 
     /// How long flushes took.
+    #[doc(alias = "GetFlushMetrics")]
+    #[must_use]
     pub fn flush_metrics(&self) -> FlushMetrics {
-        self.log.flush_metrics(self.log.pool().sealed_count())
+        self.handle.session.flush_metrics(self.handle.shards.pool().sealed_count())
     }
 
     /// Each shard, now.
+    #[doc(alias = "GetShardStats")]
+    #[must_use]
     pub fn shard_stats(&self) -> Vec<ShardStats> {
-        let capacity = self.log.pool().capacity();
-        let shards = self.log.shards().iter().enumerate();
-        let stats = shards.map(|(shard_id, shard)| {
-            let bytes_used = self.log.bytes_used(shard_id);
-            ShardStats {
-                shard_id,
-                write_count: shard.accepted(),
-                bytes_used,
-                capacity,
-                utilization_pct: 100.0 * bytes_used as f64 / capacity as f64,
-            }
-        });
-        stats.collect()
+        self.handle.shards.stats()
     }
 
     /// Goes on in a new file: the active one is ended and gets its archived name, with everything in it that
@@ -261,8 +276,9 @@ impl Logger {
     ///
     /// With [`Durability::None`](crate::Durability::None) no record is said to be durable any more after
     /// a barrier failed.
+    #[must_use]
     pub fn is_durable(&self, position: &Position) -> bool {
-        self.log.is_durable(position)
+        self.handle.session.is_durable(position)
     }
 
     /// Waits until a record is durable, at most for `timeout`. If it is not on its way yet, this asks for
@@ -275,7 +291,7 @@ impl Logger {
         if self.is_durable(position) {
             return Ok(());
         }
-        if !self.log.is_ours(position) {
+        if !self.handle.session.is_ours(position) {
             let what = "this position is of another logger, or of another session";
             return Err(Error::new(ErrorKind::NotFound, what).at_path(self.path()));
         }
@@ -283,26 +299,34 @@ impl Logger {
     }
 
     /// How the logger is. Never waits, and can be asked from anywhere.
+    #[must_use]
     pub fn health(&self) -> Health {
-        self.log.health()
+        self.handle.session.health()
     }
 
-    /// The last error of writing, if there ever was one.
+    /// The last error of writing, if there ever was one; [`ErrorKind::Forked`] in a forked child.
+    #[must_use]
     pub fn last_error(&self) -> Option<Error> {
-        self.log.last_error()
+        if self.handle.shards.is_forked() {
+            return Some(self.handle.forked());
+        }
+        self.handle.session.last_error()
     }
 
     /// What was found at the path when the log was opened.
+    #[must_use]
     pub fn opened(&self) -> &Opened {
         &self.handle.opened
     }
 
     /// The longest record that is accepted, in bytes.
+    #[must_use]
     pub fn max_record(&self) -> usize {
-        self.log.max_record()
+        self.ingest.max_record()
     }
 
     /// The path of the active file.
+    #[must_use]
     pub fn path(&self) -> &Path {
         self.handle.config.path()
     }
@@ -318,39 +342,40 @@ impl Handle {
         deadline: Option<Instant>,
         request: impl Fn(&Gate) -> u64,
     ) -> Result<(), Error> {
-        if self.log.is_forked() {
+        if self.shards.is_forked() {
             return Err(self.forked());
         }
-        self.not_on_the_flusher()?;
-        let ticket = request(self.log.gate());
-        self.log.bell().ring(Sleep::Timed);
-        self.log.gate().wait(ticket, deadline)
+        self.may_wait()?;
+        let ticket = request(self.session.gate());
+        self.session.bell().ring(Sleep::Timed);
+        self.session.gate().wait(ticket, deadline)
     }
 
     fn close(&self) -> Result<(), Error> {
-        if self.log.is_forked() {
+        if self.shards.is_forked() {
             return Err(self.forked());
         }
-        self.not_on_the_flusher()?;
+        self.may_wait()?;
+        self.close_now()
+    }
+
+    fn close_now(&self) -> Result<(), Error> {
         // One closer at a time; a second one finds the work done.
         let mut flusher = lock(&self.flusher);
-        if self.log.gate().ending() == Ending::Closed {
+        if self.session.gate().ending() == Ending::Closed {
             return Ok(());
         }
         let stuck = Local::with(|local| {
             // A signal handler that logs here must not lock what we hold.
             let _inside = local.enter();
-            let stuck = self.log.close_shards(Instant::now() + self.config.flush_timeout);
-            self.log.bell().ring(Sleep::Timed);
-            self.log.pool().wake_writers(self.log.index());
-            stuck
+            self.shards.close(Instant::now() + self.config.flush_timeout)
         });
         if stuck > 0 {
             let what = format!("{stuck} shards are claimed by threads that do not go on");
-            return Err(self.not_closed(ErrorKind::Timeout, what));
+            return Err(self.not_closed(ErrorKind::Timeout, &what));
         }
-        self.log.gate().set_ending(Ending::Closing);
-        self.log.bell().ring(Sleep::Timed);
+        self.session.gate().set_ending(Ending::Closing);
+        self.session.bell().ring(Sleep::Timed);
         self.wait_until_closed()?;
         flusher.stop(true);
         drop(flusher);
@@ -362,9 +387,9 @@ impl Handle {
 
     /// Waits until the log is closed, or nothing has moved for `stall`; whether it is closed.
     fn wait_while_it_moves(&self, stall: Duration) -> bool {
-        let mut moved = (Instant::now(), self.log.bytes_written());
-        while !self.log.gate().wait_closed(Instant::now() + stall / 10) {
-            let bytes = self.log.bytes_written();
+        let mut moved = (Instant::now(), self.session.bytes_written());
+        while !self.session.gate().wait_closed(Instant::now() + stall / 10) {
+            let bytes = self.session.bytes_written();
             if bytes != moved.1 {
                 moved = (Instant::now(), bytes);
             } else if moved.0.elapsed() >= stall {
@@ -375,33 +400,31 @@ impl Handle {
     }
 
     fn wait_until_closed(&self) -> Result<(), Error> {
-        let (timeout, gate) = (self.config.flush_timeout, self.log.gate());
-        let errors_before = self.log.errors();
+        let (timeout, gate) = (self.config.flush_timeout, self.session.gate());
+        let errors_before = self.session.errors();
         let begun = Instant::now();
-        let mut moved = (begun, self.log.bytes_written());
+        let mut moved = (begun, self.session.bytes_written());
         while !gate.wait_closed(Instant::now() + timeout) {
-            let bytes = self.log.bytes_written();
+            let bytes = self.session.bytes_written();
             if bytes != moved.1 {
                 moved = (Instant::now(), bytes);
             }
-            let failing = self.log.errors() > errors_before;
+            let failing = self.session.errors() > errors_before;
             if failing && moved.0.elapsed() >= timeout {
-                let what = match self.log.last_error() {
-                    Some(error) => error.to_string(),
-                    None => "writing fails".into(),
-                };
-                return Err(self.not_closed(ErrorKind::Io, what));
+                let error = self.not_closed(ErrorKind::Io, "writing fails");
+                return Err(match self.session.last_error() {
+                    Some(last) => error.caused_by(last),
+                    None => error,
+                });
             }
             if moved.0.elapsed() >= timeout.max(STALL) {
-                return Err(
-                    self.not_closed(ErrorKind::Timeout, "the device does not answer".into())
-                );
+                return Err(self.not_closed(ErrorKind::Timeout, "the device does not answer"));
             }
         }
         Ok(())
     }
 
-    fn not_closed(&self, kind: ErrorKind, why: String) -> Error {
+    fn not_closed(&self, kind: ErrorKind, why: &str) -> Error {
         let stats = self.stats();
         let what = format!(
             "not closed yet, {} of {} accepted records pending: {why}",
@@ -410,13 +433,16 @@ impl Handle {
         Error::new(kind, what).at_path(self.config.path())
     }
 
-    /// An error callback cannot wait for the thread that it runs on.
-    fn not_on_the_flusher(&self) -> Result<(), Error> {
-        if !Local::with(Local::is_flusher) {
-            return Ok(());
-        }
-        let what = "on the logger's own thread this would wait for itself";
-        Err(Error::new(ErrorKind::Timeout, what).at_path(self.config.path()))
+    /// An error callback cannot wait for the thread that it runs on, nor an encoder for the claim that it is under.
+    fn may_wait(&self) -> Result<(), Error> {
+        let (on_flusher, holds_claim) =
+            Local::with(|local| (local.is_flusher(), local.holds_claim()));
+        let what = match (on_flusher, holds_claim) {
+            (false, false) => return Ok(()),
+            (true, _) => "on the logger's own thread this would wait for itself",
+            (false, true) => "within a log call this would wait for that call",
+        };
+        Err(Error::new(ErrorKind::WouldDeadlock, what).at_path(self.config.path()))
     }
 
     fn forked(&self) -> Error {
@@ -425,26 +451,23 @@ impl Handle {
     }
 
     fn stats(&self) -> Stats {
-        self.log.stats()
+        self.session.stats()
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if self.log.is_forked() {
-            // The thread is the parent's alone. The buffers are not mapped here, and something else may
-            // be by now, so they must not be unmapped.
-            self.flusher.get_mut().unwrap_or_else(PoisonError::into_inner).forget();
-            std::mem::forget((self.log.clone(), self.archivist.clone()));
+        if self.shards.is_forked() {
+            // There is nothing to close. Each part knows by itself that it is the parent's.
             return;
         }
         let on_flusher = Local::with(Local::is_flusher);
-        if !on_flusher && self.close().is_ok() {
+        if !on_flusher && self.close_now().is_ok() {
             return;
         }
-        self.log.close_shards(Instant::now());
-        self.log.gate().set_ending(Ending::Abandoned);
-        self.log.bell().ring(Sleep::Timed);
+        self.shards.close(Instant::now());
+        self.session.gate().set_ending(Ending::Abandoned);
+        self.session.bell().ring(Sleep::Timed);
         // A thread that a dead device holds is left to itself.
         let over = !on_flusher && self.wait_while_it_moves(LAST_STALL);
         lock(&self.flusher).stop(over);
@@ -482,8 +505,7 @@ mod tests {
     /// Claims the shard that this thread's records go to, as a thread that is then stopped.
     fn stop_inside_a_claim(logger: &Logger) {
         logger.log("before the stop");
-        let stopped = logger.log.shards()[0].claim(logger.log.pool());
-        std::mem::forget(stopped.expect("nobody else is at it"));
+        logger.handle.shards.claim_for_ever(0);
     }
 
     #[test]
@@ -505,7 +527,7 @@ mod tests {
         assert!(error.to_string().contains("1 of 2 accepted records pending"), "{error}");
         assert_eq!(logger.try_log_bytes(b"late"), Err(LogError::Closed));
         // The thread goes on after all.
-        logger.log.shards()[0].release_forgotten();
+        logger.handle.shards.release_forgotten(0);
         assert_eq!(logger.close().expect("close").written, 2);
         assert_eq!(count(&path, b"before the stop"), 1);
     }

@@ -9,9 +9,9 @@ pub use crate::format::Dropped;
 #[non_exhaustive]
 pub enum IoMode {
     /// Past the page cache.
-    #[default]
     Direct,
-    /// Through the page cache.
+    /// Through the page cache. The default, which promises less.
+    #[default]
     Buffered,
 }
 
@@ -51,16 +51,23 @@ impl fmt::Display for EngineKind {
 #[non_exhaustive]
 pub struct Stats {
     /// Records offered.
+    #[doc(alias = "TotalLogs")]
     pub total_logs: u64,
     /// Records refused, for any reason.
+    #[doc(alias = "DroppedLogs")]
     pub dropped_logs: u64,
     /// Bytes written to the file: records, heads, tails, padding.
+    #[doc(alias = "BytesWritten")]
     pub bytes_written: u64,
-    /// Blocks written.
+    /// Blocks written, each one buffer of one shard. (Calls of `flush` are not counted: many of them share blocks,
+    /// and most blocks are written without one.)
+    #[doc(alias = "Flushes")]
     pub flushes: u64,
     /// Failed attempts to write, to sync, or to open a segment.
+    #[doc(alias = "FlushErrors")]
     pub flush_errors: u64,
     /// Buffers sealed, each by a swap.
+    #[doc(alias = "SetSwaps")]
     pub set_swaps: u64,
     /// Records that are part of a buffer or of the file.
     pub accepted: u64,
@@ -77,7 +84,7 @@ pub struct Stats {
     /// Bytes of the written records themselves.
     pub payload_bytes: u64,
     /// Whether direct I/O is in effect.
-    pub direct: IoMode,
+    pub io_mode: IoMode,
     /// The engine in effect.
     pub engine: EngineKind,
     /// `flush_errors` by what they mean, and panics that were caught.
@@ -128,7 +135,8 @@ pub enum Health {
     /// All is as it was meant to be.
     #[default]
     Ok,
-    /// It works, otherwise than it was meant to: in the other directory, through the page cache or by
+    /// It works, otherwise than it was meant to: in a segment that it could not leave for the next one, with a lock
+    /// that was removed and that another writer has by now, in the other directory, through the page cache or by
     /// `pwritev2` since something was refused while running, with records in doubt after a failed barrier
     /// ([`Durability::None`](crate::Durability::None)), or after a panic that was caught.
     Degraded,
@@ -136,6 +144,9 @@ pub enum Health {
     Failing,
     /// The device has not answered for two seconds.
     Hung,
+    /// This process is a forked child of the one that made the logger: every record is refused, and counted as closed.
+    /// [`last_error`](crate::Logger::last_error) says so, too.
+    Forked,
 }
 
 /// How long flushes took. A flush is the way of one block from its seal being noticed to its buffer being
@@ -188,6 +199,7 @@ pub enum Opened {
     /// A log that was closed cleanly: it is continued.
     Continued,
     /// Something else: it was renamed, untouched, and a new file begun.
+    #[non_exhaustive]
     SetAside {
         /// Where it is now.
         to: PathBuf,
@@ -207,16 +219,19 @@ pub struct Position {
 
 impl Position {
     /// The run of the logger that wrote the record; random.
+    #[must_use]
     pub fn session(&self) -> u64 {
         self.session
     }
 
     /// The shard it went through.
+    #[must_use]
     pub fn shard(&self) -> u32 {
         self.shard
     }
 
     /// Its number in that shard and session, from 0.
+    #[must_use]
     pub fn number(&self) -> u64 {
         self.number
     }

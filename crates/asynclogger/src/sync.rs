@@ -9,7 +9,8 @@ mod model;
 
 // Reference counts are not part of the protocol; loom's have no `Weak`. A static outlives a model.
 pub(crate) use std::sync::{
-    Arc, Mutex as GlobalMutex, OnceLock, PoisonError, Weak, atomic::compiler_fence,
+    Arc, Mutex as GlobalMutex, MutexGuard as GlobalMutexGuard, OnceLock, PoisonError, Weak,
+    atomic::{AtomicPtr as GlobalAtomicPtr, AtomicU64 as GlobalAtomicU64, compiler_fence},
 };
 use std::time::Instant;
 

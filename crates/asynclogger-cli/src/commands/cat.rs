@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use asynclogger::read::{Layout, LogDir, ReadOptions, Report};
+use asynclogger::read::{Layout, ReadOptions, Report};
 
 use crate::{
     args::{CatArgs, LayoutArg},
@@ -24,16 +24,7 @@ pub(crate) fn run(args: CatArgs) -> Result<Answer, Failure> {
     options = args.until.map_or(options, |time| options.until(time));
     let open =
         |path: &Path| -> Result<Input, Problem> { Ok(Input::File(Box::new(options.open(path)?))) };
-    let choose = |mut log: LogDir| {
-        if let Some(time) = args.since {
-            log = log.since(time);
-        }
-        if let Some(time) = args.until {
-            log = log.until(time);
-        }
-        Input::Log(Box::new(log))
-    };
-    let told = for_each_source(&args.input, |source| match source {
+    let told = for_each_source(&args.input, options, |source| match source {
         Source::File(path) => print(&mut printer, open(&path)?),
         // A layout is how one file is to be read: what a log knows beyond its files does not count then.
         Source::Log(log) if layout != Layout::Auto => {
@@ -41,7 +32,7 @@ pub(crate) fn run(args: CatArgs) -> Result<Answer, Failure> {
                 Ok(answer.and(print(&mut printer, open(&segment.path)?)?))
             })
         }
-        Source::Log(log) => print(&mut printer, choose(*log)),
+        Source::Log(log) => print(&mut printer, Input::Log(log)),
     })?;
     Ok(told.answer)
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use asynclogger::read::{Report, verify};
+use asynclogger::read::{ReadOptions, Report, verify};
 use serde::Serialize;
 
 use crate::{
@@ -21,7 +21,7 @@ pub(crate) fn run(args: StatArgs) -> Result<Answer, Failure> {
     let mut totals = Totals::default();
     // Those that were named, and those that are of a log.
     let (mut files, mut of_logs) = (Vec::new(), Vec::new());
-    let told = for_each_source(&args.input, |source| {
+    let told = for_each_source(&args.input, ReadOptions::new(), |source| {
         match source {
             Source::File(path) => {
                 let report = verify(&path)?;

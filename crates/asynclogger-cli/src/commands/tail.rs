@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use asynclogger::read::LogDir;
+use asynclogger::read::{LogDir, ReadOptions};
 
 use crate::{
     args::TailArgs,
@@ -20,7 +20,8 @@ const AT_ONCE: u64 = 10_000;
 
 pub(crate) fn run(args: TailArgs) -> Result<Answer, Failure> {
     let mut printer = Printer::open(args.print)?;
-    let told = match open(&args.path, args.event.as_deref())? {
+    let options = ReadOptions::new().follow(args.follow);
+    let told = match open(&args.path, args.event.as_deref(), options)? {
         Ok(log) if args.follow => follow(&mut printer, log, args.records),
         Ok(log) => print_last(&mut printer, log, args.records),
         Err(problem) => Err(problem),
@@ -29,12 +30,16 @@ pub(crate) fn run(args: TailArgs) -> Result<Answer, Failure> {
 }
 
 /// The log that is meant, without the segments after the one that was named.
-fn open(path: &Path, event: Option<&str>) -> Result<Result<LogDir, Problem>, Failure> {
+fn open(
+    path: &Path,
+    event: Option<&str>,
+    options: ReadOptions,
+) -> Result<Result<LogDir, Problem>, Failure> {
     check_event_of(path, event)?;
     if !path.is_dir() {
-        return Ok(LogDir::open(path).map(|log| up_to(log, path)).map_err(Problem::from));
+        return Ok(options.open_log(path).map(|log| up_to(log, path)).map_err(Problem::from));
     }
-    let logs = match logs_of(path, event) {
+    let logs = match logs_of(path, event, options) {
         Ok(logs) => logs,
         Err(error) => return Ok(Err(error.into())),
     };
@@ -81,10 +86,9 @@ fn print_last(printer: &mut Printer, mut log: LogDir, records: u64) -> Result<An
     Ok(Answer::fine_if(is_whole && report.lost.is_none()))
 }
 
-fn follow(printer: &mut Printer, log: LogDir, records: u64) -> Result<Answer, Problem> {
+fn follow(printer: &mut Printer, mut log: LogDir, records: u64) -> Result<Answer, Problem> {
     let stop = StopSignal::install()
         .map_err(|error| Problem::Output(Failure::io("cannot catch signals", error)))?;
-    let mut log = log.follow(true);
     log.seek_last(records)?;
     let mut input = Input::Log(Box::new(log));
     let mut told = 0;

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use asynclogger::read::{Report, verify};
+use asynclogger::read::{ReadOptions, Report, verify};
 
 use crate::{
     args::VerifyArgs,
@@ -24,7 +24,7 @@ pub(crate) fn run(args: VerifyArgs) -> Result<Answer, Failure> {
         }
         Ok(out.flush()?)
     };
-    let told = for_each_source(&args.input, |source| {
+    let told = for_each_source(&args.input, ReadOptions::new(), |source| {
         match source {
             Source::File(path) => {
                 let report = verify(&path)?;

@@ -85,7 +85,20 @@ fn files_of_the_original_are_read() {
     for args in ways {
         assert_eq!(place.run(args, "").ends_with(0).text(), "one\ntwo\nthree\nfour\n", "{args}");
     }
+    // Such files have no times, and scripts count on the key.
+    let records = place.run("cat --format json seed.log", "").ends_with(0).json();
+    assert!(records.iter().all(|record| record["time"] == 0), "{records:?}");
     let json = place.run("verify --json seed.log", "").ends_with(0).json();
     assert_eq!(json[0]["format"], "original");
     assert_eq!(json[0]["records"], 4);
+}
+
+#[test]
+fn the_cause_of_an_error_is_said_once() {
+    let place = Place::new();
+    for command in ["cat nowhere.log", "stat nowhere.log", "tail nowhere.log", "verify nowhere.log"]
+    {
+        let run = place.run(command, "").ends_with(3);
+        assert_eq!(run.stderr.matches("No such file").count(), 1, "{command}: {}", run.stderr);
+    }
 }

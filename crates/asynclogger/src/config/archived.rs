@@ -1,6 +1,6 @@
 //! What becomes of a segment that is over, and what is told of it.
 
-use std::{ops::RangeInclusive, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{ops::RangeInclusive, path::PathBuf, time::SystemTime};
 
 use crate::{Error, ErrorKind, LogId};
 
@@ -15,7 +15,9 @@ pub enum Compression {
     #[default]
     Off,
     /// With Zstandard, after the rotation and not on the thread that writes; the file gets `.zst` behind
-    /// its name. Needs the feature `zstd`.
+    /// its name. Needs the feature `zstd`. Made by [`Compression::zstd`].
+    #[cfg_attr(docsrs, doc(cfg(feature = "zstd")))]
+    #[non_exhaustive]
     Zstd {
         /// From 1, the fastest, to 22, the smallest; 3 is Zstandard's own default.
         level: i32,
@@ -23,18 +25,26 @@ pub enum Compression {
 }
 
 impl Compression {
+    /// [`Compression::Zstd`] at a level from 1, the fastest, to 22, the smallest.
+    #[must_use]
+    #[cfg_attr(docsrs, doc(cfg(feature = "zstd")))]
+    pub const fn zstd(level: i32) -> Compression {
+        Compression::Zstd { level }
+    }
+
     /// Checks the limits.
     pub(crate) fn validate(self) -> Result<(), Error> {
         let Compression::Zstd { level } = self else {
             return Ok(());
         };
-        let invalid = |what: String| Err(Error::new(ErrorKind::InvalidConfig, what));
-        if cfg!(not(feature = "zstd")) {
-            return invalid("Compression::Zstd needs the feature `zstd`".into());
-        }
         if !ZSTD_LEVELS.contains(&level) {
             let (least, most) = (ZSTD_LEVELS.start(), ZSTD_LEVELS.end());
-            return invalid(format!("the level of Zstd is {level}; levels are {least} to {most}"));
+            let what = format!("the level of Zstd is {level}; levels are {least} to {most}");
+            return Err(Error::new(ErrorKind::InvalidConfig, what));
+        }
+        if cfg!(not(feature = "zstd")) {
+            let what = "Compression::Zstd needs the feature `zstd`";
+            return Err(Error::new(ErrorKind::MissingFeature, what));
         }
         Ok(())
     }
@@ -67,9 +77,6 @@ pub struct Archived {
     pub compressed: bool,
 }
 
-/// Is told of every archived segment.
-pub(crate) type ArchivedCallback = Arc<dyn Fn(&Archived) + Send + Sync>;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +102,7 @@ mod tests {
     fn what_is_not_built_in_is_refused_by_its_name() {
         let config = Config::new("a.log").compression(Compression::Zstd { level: 3 });
         let error = config.validate().expect_err("not built in");
+        assert_eq!(error.kind(), ErrorKind::MissingFeature);
         assert!(error.to_string().contains("feature `zstd`"), "{error}");
     }
 }

@@ -20,8 +20,8 @@ pub enum WhenFull {
 /// Which archived segments of a log are deleted, always the oldest first. Of several limits each counts.
 /// By default there is none, and all are kept.
 ///
-/// Only files whose start carries this log's id are ever deleted, whatever their names are; never the
-/// active one, and never the newest archived one. "Oldest" is by the numbers of the segments, not by
+/// Only files whose start carries this log's id and full name, and that no logger writes, are ever deleted,
+/// whatever their names are; never the active one, and never the newest archived one. "Oldest" is by the numbers of the segments, not by
 /// names or times.
 ///
 /// ```
@@ -34,6 +34,7 @@ pub enum WhenFull {
 /// # config.validate().unwrap();
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
 pub struct Retention {
     pub(crate) keep: Option<usize>,
     pub(crate) max_age: Option<Duration>,
@@ -60,8 +61,8 @@ impl Retention {
         self
     }
 
-    /// The most bytes of all archived segments together, as they are on the disk; more than nothing. The
-    /// newest one is kept even where it alone is longer.
+    /// The most bytes of all archived segments together, as they are on the disk, with space that was taken
+    /// ahead and not given back; more than nothing. The newest one is kept even where it alone is longer.
     pub fn max_total(mut self, bytes: u64) -> Retention {
         self.max_total = Some(bytes);
         self
@@ -116,7 +117,7 @@ mod tests {
         let second = Duration::from_secs(1);
         let full = Retention::new().keep(1).max_age(second).max_total(1);
         let full = full.when_full(WhenFull::DeleteOldest);
-        Config::new("a.log").retention(full).validate().expect("valid");
+        assert!(Config::new("a.log").retention(full).validate().is_ok());
         for (retention, word) in [
             (Retention::new().keep(0), "keep"),
             (Retention::new().max_age(Duration::ZERO), "max_age"),
@@ -140,7 +141,7 @@ mod tests {
         assert!(error.to_string().contains("directory_total"), "{error}");
         if cfg!(feature = "zstd") {
             let compressed = config.compression(Compression::Zstd { level: 3 });
-            compressed.validate().expect("compressed files are shorter");
+            assert!(compressed.validate().is_ok(), "compressed files are shorter");
         }
     }
 }

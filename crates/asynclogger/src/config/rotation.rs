@@ -47,6 +47,7 @@ impl Boundary {
 /// # config.validate().unwrap();
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
 pub struct Rotation {
     pub(crate) max_size: Option<u64>,
     pub(crate) max_age: Option<Duration>,
@@ -86,6 +87,7 @@ impl Rotation {
 
     /// Whether boundaries are those of the system's time zone, as it is when the logger is made, and not
     /// of UTC. Needs the feature `local-time`. Names of files are in UTC in any case. Default: false.
+    #[cfg_attr(docsrs, doc(cfg(feature = "local-time")))]
     pub fn local_time(mut self, local: bool) -> Rotation {
         self.local_time = local;
         self
@@ -113,7 +115,8 @@ impl Rotation {
             }
         }
         if self.local_time && cfg!(not(feature = "local-time")) {
-            return invalid("Rotation::local_time needs the feature `local-time`".into());
+            let what = "Rotation::local_time needs the feature `local-time`";
+            return Err(Error::new(ErrorKind::MissingFeature, what));
         }
         Ok(())
     }
@@ -180,7 +183,7 @@ mod tests {
 
     #[track_caller]
     fn taken(rotation: Rotation) {
-        Config::new("a.log").rotation(rotation).validate().expect("valid");
+        assert!(Config::new("a.log").rotation(rotation.clone()).validate().is_ok(), "{rotation:?}");
     }
 
     #[test]
@@ -201,7 +204,8 @@ mod tests {
         assert!(!is_used_up(0, 1, 2 * MIN_ALIGN));
         assert!(!Rotation::new().is_used_up(u64::MAX, capacity, MIN_ALIGN));
         let small = Config::new("a.log").buffer_size(64 << 10).num_shards(1);
-        small.rotation(Rotation::new().max_size(1 << 20)).validate().expect("a small shard");
+        let small = small.rotation(Rotation::new().max_size(1 << 20)).validate();
+        assert!(small.is_ok(), "{small:?}");
     }
 
     #[test]
@@ -244,7 +248,9 @@ mod tests {
         if cfg!(feature = "local-time") {
             taken(local);
         } else {
-            refused(local, "`local-time`");
+            let error = Config::new("a.log").rotation(local).validate().expect_err("not built in");
+            assert_eq!(error.kind(), ErrorKind::MissingFeature);
+            assert!(error.to_string().contains("`local-time`"), "{error}");
         }
     }
 }

@@ -83,6 +83,18 @@ pub(crate) const fn tail_len(data_len: usize, align: usize) -> usize {
 }
 
 impl BlockInfo {
+    /// Whether a table fits these fields: each chunk's first record lies in the chunk, and the counts add up.
+    /// Otherwise a checksum was right over nonsense.
+    pub(crate) fn fits(&self, table: &[ChunkEntry]) -> bool {
+        let records: u64 = table.iter().map(|entry| u64::from(entry.records)).sum();
+        let firsts_fit = table.iter().enumerate().all(|(index, entry)| {
+            let first = entry.first as usize;
+            let in_chunk = first / CHUNK == index && first >= SHARD_HEADER;
+            if entry.records == 0 { first == 0 } else { in_chunk }
+        });
+        records == u64::from(self.records) && firsts_fit
+    }
+
     /// Sets the four lengths from `valid`.
     pub(crate) fn set_lengths(&mut self, valid: u32, align: usize) {
         let data = data_len(valid as usize);

@@ -59,6 +59,19 @@ pub(crate) struct Prefix {
     pub(crate) time: i64,
 }
 
+/// Which log a segment belongs to, and its place in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lineage {
+    pub(crate) log_id: LogId,
+    pub(crate) segment: u64,
+}
+
+impl Prefix {
+    pub(crate) fn lineage(&self) -> Lineage {
+        Lineage { log_id: self.log_id, segment: self.segment }
+    }
+}
+
 /// Why bytes are no metadata block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Invalid {

@@ -12,11 +12,12 @@ pub(crate) mod record;
 #[cfg(feature = "zstd")]
 pub(crate) mod seekable;
 pub(crate) mod start;
+pub(crate) mod time;
 pub(crate) mod totals;
 
 pub(crate) use self::{
     block::{BlockInfo, ChunkEntry},
-    frame::{Kind, Prefix},
+    frame::{Kind, Lineage, Prefix},
     metadata::Metadata,
     start::Start,
     totals::Totals,
@@ -48,6 +49,7 @@ pub struct LogId(pub(crate) [u8; 16]);
 
 impl LogId {
     /// The id as its 16 bytes.
+    #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -86,6 +88,7 @@ pub struct Dropped {
 
 impl Dropped {
     /// All reasons together.
+    #[must_use]
     pub fn total(&self) -> u64 {
         self.to_array().iter().fold(0, |sum, n| sum.saturating_add(*n))
     }

@@ -41,7 +41,7 @@ const MAX_BLOCK: u32 = 128 << 10;
 
 /// One frame, as the table has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct FrameEntry {
     /// Its bytes in the compressed file.
     pub(crate) stored: u32,
     /// Its bytes in the segment.
@@ -50,7 +50,7 @@ pub(crate) struct Entry {
 
 /// The skippable frame with the table of these frames; `None`: there are too many.
 #[cfg_attr(not(any(test, target_os = "linux")), expect(dead_code, reason = "only Linux writes"))]
-pub(crate) fn encode_table(entries: &[Entry]) -> Option<Vec<u8>> {
+pub(crate) fn encode_table(entries: &[FrameEntry]) -> Option<Vec<u8>> {
     if entries.len() > MAX_FRAMES {
         return None;
     }
@@ -94,7 +94,7 @@ impl Footer {
 
     /// The entries of the table `bytes`, the whole skippable frame of a file in which `before` bytes come
     /// before it. `None` if they cannot be those of its frames: the table is damaged, or not ours.
-    pub(crate) fn entries(&self, bytes: &[u8], before: u64) -> Option<Vec<Entry>> {
+    pub(crate) fn entries(&self, bytes: &[u8], before: u64) -> Option<Vec<FrameEntry>> {
         let mut take = Take(bytes);
         let (magic, body) = (take.u32()?, take.u32()?);
         if magic != TABLE_MAGIC || body as usize != self.table_len() - TABLE_HEADER {
@@ -105,7 +105,7 @@ impl Footer {
         let mut found = Vec::with_capacity(self.frames);
         for entry in entries {
             let mut take = Take(entry);
-            let entry = Entry { stored: take.u32()?, content: take.u32()? };
+            let entry = FrameEntry { stored: take.u32()?, content: take.u32()? };
             let fits = entry.content as usize <= MAX_CONTENT && entry.stored > 0;
             sum += u64::from(entry.stored);
             if !fits || sum > before {
@@ -184,8 +184,8 @@ mod tests {
     #[test]
     fn a_table_comes_back() {
         for frames in [0, 1, 3, 700] {
-            let entries: Vec<Entry> =
-                (0..frames).map(|n| Entry { stored: n + 1, content: 2 * n }).collect();
+            let entries: Vec<FrameEntry> =
+                (0..frames).map(|n| FrameEntry { stored: n + 1, content: 2 * n }).collect();
             let before = entries.iter().map(|entry| u64::from(entry.stored)).sum();
             let bytes = encode_table(&entries).expect("not too many");
             let footer = Footer::decode(bytes.last_chunk().expect("a footer")).expect("valid");
@@ -201,7 +201,7 @@ mod tests {
     /// The bytes of docs/format.md.
     #[test]
     fn the_table_has_the_bytes_of_the_specification() {
-        let entry = Entry { stored: 0x1234, content: 0x20_0000 };
+        let entry = FrameEntry { stored: 0x1234, content: 0x20_0000 };
         let bytes = encode_table(&[entry]).expect("not too many");
         assert_eq!(bytes[..8], [0x5e, 0x2a, 0x4d, 0x18, 17, 0, 0, 0]);
         assert_eq!(bytes[8..16], [0x34, 0x12, 0, 0, 0, 0, 0x20, 0]);
@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn a_flipped_bit_is_seen_or_changes_the_content_alone() {
-        let entries = [Entry { stored: 100, content: 4096 }, Entry { stored: 7, content: 33 }];
+        let entries =
+            [FrameEntry { stored: 100, content: 4096 }, FrameEntry { stored: 7, content: 33 }];
         let bytes = encode_table(&entries).expect("not too many");
         for bit in 0..bytes.len() * 8 {
             let mut bad = bytes.clone();

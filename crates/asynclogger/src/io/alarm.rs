@@ -10,11 +10,17 @@ use rustix::{
     io::{read, write},
 };
 
-use crate::Error;
+use super::descriptor::above_standard;
+use crate::{Error, mem::Process};
 
 /// One sleeper, any number of ringers. A ring before the sleep ends it at once.
+///
+/// A forked child shares the counter with its parent: it neither rings nor takes a ring away.
 #[derive(Debug)]
-pub(crate) struct Alarm(OwnedFd);
+pub(crate) struct Alarm {
+    counter: OwnedFd,
+    maker: Process,
+}
 
 #[cfg_attr(loom, allow(dead_code, reason = "models have one of their own"))]
 impl Alarm {
@@ -22,20 +28,28 @@ impl Alarm {
     /// If the system has no descriptor for us.
     pub(crate) fn new() -> Result<Alarm, Error> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        let fd = eventfd(0, flags).map_err(|errno| Error::io("cannot make an eventfd", errno))?;
-        Ok(Alarm(fd))
+        let counter = eventfd(0, flags)
+            .and_then(above_standard)
+            .map_err(|errno| Error::io("cannot make an eventfd", errno))?;
+        Ok(Alarm { counter, maker: Process::current() })
     }
 
     /// Ends the sleep. A system call that a signal handler may make.
     pub(crate) fn ring(&self) {
+        if !self.maker.is_current() {
+            return;
+        }
         #[expect(clippy::host_endian_bytes, reason = "the kernel adds a number")]
         let one = 1_u64.to_ne_bytes();
         // The only failure is a counter that is full: then it rings already.
-        let _ = write(&self.0, &one);
+        let _ = write(&self.counter, &one);
     }
 
     /// Sleeps until it rings or `deadline`; may return early.
     pub(crate) fn sleep(&self, deadline: Option<Instant>) {
+        if !self.maker.is_current() {
+            return;
+        }
         let timeout = deadline.map(|deadline| {
             let left = deadline.saturating_duration_since(Instant::now());
             Timespec {
@@ -43,17 +57,17 @@ impl Alarm {
                 tv_nsec: i64::from(left.subsec_nanos()),
             }
         });
-        let rang = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], timeout.as_ref());
+        let rang = poll(&mut [PollFd::new(&self.counter, PollFlags::IN)], timeout.as_ref());
         if rang.is_ok_and(|count| count > 0) {
             // Before the sleeper looks for what it was rung for: what comes after that rings again.
-            let _ = read(&self.0, &mut [0; 8]);
+            let _ = read(&self.counter, &mut [0; 8]);
         }
     }
 }
 
 impl AsFd for Alarm {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.counter.as_fd()
     }
 }
 

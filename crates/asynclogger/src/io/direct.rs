@@ -53,6 +53,9 @@ pub(crate) struct OpenRequest<'a> {
     pub(crate) alignment: Alignment,
     /// Where the probe goes.
     pub(crate) offset: u64,
+    /// Of a file that is there: which one it is (device and inode), and how long, by the look that decided to write to
+    /// it. Another file, or one that has grown since, is not written to.
+    pub(crate) expected: Option<((u64, u64), u64)>,
 }
 
 /// Opens a file for blocks; never through a link, never truncating. `probe`, one block's worth of bytes
@@ -76,6 +79,14 @@ pub(crate) fn open_file(
     if let Some(mode) = request.mode.filter(|_| request.create) {
         // A file system without modes has no reason to complain about.
         let _ = pwrite::set_mode(&file, mode);
+    }
+    if let Some(expected) = request.expected {
+        let state =
+            pwrite::state(&file).map_err(|error| Error::io("cannot stat", error).at_path(&path))?;
+        if (state.identity, state.len) != expected {
+            let what = "the file was replaced or written to while the log was opened";
+            return Err(Error::new(ErrorKind::Moved, what).at_path(&path));
+        }
     }
     let opened = prepare(request, &path, &file, probe);
     if request.create && !matches!(opened, Ok(Ok(_))) {

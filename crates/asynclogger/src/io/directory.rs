@@ -10,21 +10,36 @@ use std::{
 use rustix::{
     fs::{
         AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat, fstat, linkat, openat,
-        renameat_with, statat, unlinkat,
+        renameat, renameat_with, statat, unlinkat,
     },
     io::Errno,
 };
 
-use super::{FileState, pwrite};
-use crate::Error;
+use super::{FileState, descriptor::above_standard, pwrite};
+use crate::{
+    Error,
+    sync::{Arc, Mutex, lock},
+};
 
 const NO_LINKS: AtFlags = AtFlags::SYMLINK_NOFOLLOW;
 
-/// An open directory.
+/// What is no regular file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Irregular {
+    Directory,
+    Link,
+    /// A device, a pipe, a socket.
+    Other,
+}
+
+/// An open directory. Everything in it is reached by this descriptor, wherever the directory is moved.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    file: File,
+    /// Another one once the directory was deleted, and made again.
+    file: Mutex<Arc<File>>,
     path: PathBuf,
+    /// The same from the root on: the process may change its working directory.
+    absolute: PathBuf,
 }
 
 impl Directory {
@@ -35,12 +50,29 @@ impl Directory {
     pub(crate) fn open_or_create(path: &Path) -> Result<Directory, Error> {
         // An empty path is how `Path::parent` spells the working directory.
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        std::fs::create_dir_all(path)
-            .map_err(|error| Error::io("cannot make the directory", error).at_path(path))?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let opened = openat(CWD, path, flags, Mode::empty())
-            .map_err(|errno| Error::io("cannot open the directory", errno).at_path(path))?;
-        Ok(Directory { file: File::from(opened), path: path.to_path_buf() })
+        let file = Mutex::new(Arc::new(make_and_open(path)?));
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        Ok(Directory { file, path: path.to_path_buf(), absolute })
+    }
+
+    /// The descriptor.
+    fn handle(&self) -> Arc<File> {
+        lock(&self.file).clone()
+    }
+
+    /// If the directory was deleted: opens what is at its path now, making it if nothing is; whether it did.
+    ///
+    /// # Errors
+    /// Those of the system, with the path.
+    pub(crate) fn find_again(&self) -> Result<bool, Error> {
+        let mut file = lock(&self.file);
+        let stat = fstat(&**file)
+            .map_err(|errno| Error::io("cannot stat the directory", errno).at_path(&self.path))?;
+        if stat.st_nlink > 0 {
+            return Ok(false);
+        }
+        *file = Arc::new(make_and_open(&self.absolute)?);
+        Ok(true)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -49,13 +81,14 @@ impl Directory {
 
     /// Which directory this is, by whatever path it was reached.
     pub(crate) fn identity(&self) -> Result<(u64, u64), Error> {
-        let stat = fstat(&self.file)
+        let stat = fstat(&*self.handle())
             .map_err(|errno| Error::io("cannot stat the directory", errno).at_path(&self.path))?;
         Ok((stat.st_dev, stat.st_ino))
     }
 
     pub(super) fn open_at(&self, name: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, Error> {
-        openat(&self.file, name, flags, mode)
+        openat(&*self.handle(), name, flags, mode)
+            .and_then(above_standard)
             .map_err(|errno| Error::io("cannot open", errno).at_path(&self.path.join(name)))
     }
 
@@ -66,7 +99,10 @@ impl Directory {
     pub(crate) fn names(&self, wanted: impl Fn(&OsStr) -> bool) -> Result<Vec<OsString>, Error> {
         let failed = |errno| Error::io("cannot list the directory", errno).at_path(&self.path);
         let mut names = Vec::new();
-        for entry in Dir::read_from(&self.file).map_err(failed)? {
+        // Its own descriptor: it has a place, which is read from the beginning.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = openat(&*self.handle(), ".", flags, Mode::empty()).and_then(above_standard);
+        for entry in opened.and_then(Dir::new).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             // Some file systems do not say here what it is.
             let may_be_file =
@@ -84,8 +120,27 @@ impl Directory {
     /// # Errors
     /// Those of the system, with the path.
     pub(crate) fn look_at(&self, name: &OsStr) -> Result<Option<FileState>, Error> {
-        match statat(&self.file, name, NO_LINKS) {
+        match statat(&*self.handle(), name, NO_LINKS) {
             Ok(stat) => Ok(regular(&stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => {
+                Err(Error::io("cannot look at the file", errno).at_path(&self.path.join(name)))
+            }
+        }
+    }
+
+    /// What has a name that no regular file has; `None`: nothing has, or a regular file by now.
+    ///
+    /// # Errors
+    /// Those of the system, with the path.
+    pub(crate) fn irregular(&self, name: &OsStr) -> Result<Option<Irregular>, Error> {
+        match statat(&*self.handle(), name, NO_LINKS) {
+            Ok(stat) => Ok(match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile => None,
+                FileType::Directory => Some(Irregular::Directory),
+                FileType::Symlink => Some(Irregular::Link),
+                _ => Some(Irregular::Other),
+            }),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => {
                 Err(Error::io("cannot look at the file", errno).at_path(&self.path.join(name)))
@@ -103,7 +158,8 @@ impl Directory {
         }
         // Should it be a pipe by now, opening it must not wait.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = match openat(&self.file, name, flags, Mode::empty()) {
+        let opened = openat(&*self.handle(), name, flags, Mode::empty()).and_then(above_standard);
+        let file = match opened {
             Ok(file) => File::from(file),
             Err(Errno::NOENT | Errno::LOOP) => return Ok(None),
             Err(errno) => {
@@ -138,11 +194,25 @@ impl Directory {
         if self.look_at(name)?.is_none_or(|state| state.identity != identity) {
             return Ok(false);
         }
-        match unlinkat(&self.file, name, AtFlags::empty()) {
+        match unlinkat(&*self.handle(), name, AtFlags::empty()) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(Error::io("cannot delete", errno).at_path(&self.path.join(name))),
         }
+    }
+
+    /// Gives back the space that was taken ahead behind the end of the file of this name, if it still is the one
+    /// with this identity. No byte of it changes.
+    ///
+    /// # Errors
+    /// Those of the system, with the path.
+    pub(crate) fn trim_if(&self, name: &OsStr, identity: (u64, u64)) -> Result<(), Error> {
+        let failed =
+            |error| Error::io("cannot give its space back", error).at_path(&self.path.join(name));
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = File::from(self.open_at(Path::new(name), flags, Mode::empty())?);
+        let state = pwrite::state(&file).map_err(failed)?;
+        if state.identity == identity { pwrite::trim(&file).map_err(failed) } else { Ok(()) }
     }
 
     /// Renames within the directory; `Ok(false)` if `to` exists. Nothing is ever overwritten.
@@ -150,11 +220,13 @@ impl Directory {
     /// # Errors
     /// Those of the system, with the path.
     pub(crate) fn rename_to_new(&self, from: &OsStr, to: &OsStr) -> Result<bool, Error> {
-        let result = match renameat_with(&self.file, from, &self.file, to, RenameFlags::NOREPLACE) {
-            // File systems without the flag: a link fails where the name is taken, just as well.
-            Err(Errno::INVAL) => self.link_and_unlink(from, to),
-            result => result,
-        };
+        let result =
+            match renameat_with(&*self.handle(), from, &*self.handle(), to, RenameFlags::NOREPLACE)
+            {
+                // File systems without the flag: a link fails where the name is taken, just as well.
+                Err(Errno::INVAL) => self.link_and_unlink(from, to),
+                result => result,
+            };
         match result {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
@@ -163,9 +235,50 @@ impl Directory {
         }
     }
 
+    /// Gives a file a second name; `Ok(Some(false))` if `to` exists, `Ok(None)` if this cannot be done here: the
+    /// file system has no links, or does not let us make one to this file.
+    ///
+    /// # Errors
+    /// Those of the system, with the path.
+    pub(crate) fn link_to_new(&self, from: &OsStr, to: &OsStr) -> Result<Option<bool>, Error> {
+        match linkat(&*self.handle(), from, &*self.handle(), to, AtFlags::empty()) {
+            Ok(()) => Ok(Some(true)),
+            Err(Errno::EXIST) => Ok(Some(false)),
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => Ok(None),
+            Err(errno) => Err(Error::io(format!("cannot link to {}", to.display()), errno)
+                .at_path(&self.path.join(from))),
+        }
+    }
+
+    /// Exchanges what two names name, in one step; whether the file system can do that.
+    ///
+    /// # Errors
+    /// Those of the system, with the path.
+    pub(crate) fn exchange(&self, one: &OsStr, other: &OsStr) -> Result<bool, Error> {
+        match renameat_with(&*self.handle(), one, &*self.handle(), other, RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(true),
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(false),
+            Err(errno) => {
+                let what = format!("cannot exchange with {}", other.display());
+                Err(Error::io(what, errno).at_path(&self.path.join(one)))
+            }
+        }
+    }
+
+    /// Renames within the directory, over what `to` names: only for what has another name or is ours to remove.
+    ///
+    /// # Errors
+    /// Those of the system, with the path.
+    pub(crate) fn rename_over(&self, from: &OsStr, to: &OsStr) -> Result<(), Error> {
+        renameat(&*self.handle(), from, &*self.handle(), to).map_err(|errno| {
+            Error::io(format!("cannot rename to {}", to.display()), errno)
+                .at_path(&self.path.join(from))
+        })
+    }
+
     fn link_and_unlink(&self, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
-        linkat(&self.file, from, &self.file, to, AtFlags::empty())?;
-        unlinkat(&self.file, from, AtFlags::empty())
+        linkat(&*self.handle(), from, &*self.handle(), to, AtFlags::empty())?;
+        unlinkat(&*self.handle(), from, AtFlags::empty())
     }
 
     /// Which file has a name; `None`: none has. Of a link, the link.
@@ -173,7 +286,7 @@ impl Directory {
     /// # Errors
     /// Those of the system, with the path.
     pub(crate) fn identity_of(&self, name: &OsStr) -> Result<Option<(u64, u64)>, Error> {
-        match statat(&self.file, name, NO_LINKS) {
+        match statat(&*self.handle(), name, NO_LINKS) {
             Ok(stat) => Ok(Some((stat.st_dev, stat.st_ino))),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(Error::io("cannot stat", errno).at_path(&self.path.join(name))),
@@ -182,12 +295,12 @@ impl Directory {
 
     /// Removes a name if it is still that of `file`, which is provably ours to remove.
     pub(crate) fn remove(&self, name: &OsStr, file: &File) {
-        let (Ok(ours), Ok(named)) = (fstat(file), statat(&self.file, name, NO_LINKS)) else {
+        let (Ok(ours), Ok(named)) = (fstat(file), statat(&*self.handle(), name, NO_LINKS)) else {
             return;
         };
         if (ours.st_dev, ours.st_ino) == (named.st_dev, named.st_ino) {
             // It stays where it is if that fails: empty, and no harm to anybody.
-            let _ = unlinkat(&self.file, name, AtFlags::empty());
+            let _ = unlinkat(&*self.handle(), name, AtFlags::empty());
         }
     }
 
@@ -196,10 +309,20 @@ impl Directory {
     /// # Errors
     /// Those of the system, with the path.
     pub(crate) fn sync(&self) -> Result<(), Error> {
-        self.file
+        self.handle()
             .sync_all()
             .map_err(|error| Error::io("cannot sync the directory", error).at_path(&self.path))
     }
+}
+
+fn make_and_open(path: &Path) -> Result<File, Error> {
+    std::fs::create_dir_all(path)
+        .map_err(|error| Error::io("cannot make the directory", error).at_path(path))?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = openat(CWD, path, flags, Mode::empty())
+        .and_then(above_standard)
+        .map_err(|errno| Error::io("cannot open the directory", errno).at_path(path))?;
+    Ok(File::from(opened))
 }
 
 fn regular(stat: &Stat) -> Option<FileState> {

@@ -12,16 +12,16 @@ use super::{
     pwrite::{self, Form},
     uring::RingFile,
 };
-use crate::{EngineKind, IoMode};
+use crate::{EngineKind, IoMode, sync::Arc};
 
 /// Operations in a row that the ring may refuse before it is given up.
 const STRIKES: u32 = 3;
 
 /// A file and how it is written.
 pub(super) struct DiskFile {
-    /// Before the file, which has to outlive it.
     ring: Option<RingFile>,
-    file: File,
+    /// The ring keeps it open, too, as long as it has operations on it.
+    file: Arc<File>,
     form: Form,
     mode: IoMode,
     /// Whether new operations go to the ring.
@@ -33,6 +33,7 @@ pub(super) struct DiskFile {
 
 impl DiskFile {
     pub(super) fn new(file: File, form: Form, mode: IoMode, driver: &Driver) -> DiskFile {
+        let file = Arc::new(file);
         let ring = driver.ring().map(|ring| RingFile::new(ring, &file, form));
         let rides = ring.is_some();
         DiskFile { ring, file, form, mode, rides, strikes: 0, done: VecDeque::new() }
@@ -110,7 +111,7 @@ impl BlockFile for DiskFile {
         if self.mode != IoMode::Direct {
             return Err(Errno::INVAL.into());
         }
-        set_direct(&self.file, false)?;
+        set_direct(&*self.file, false)?;
         self.mode = IoMode::Buffered;
         Ok(())
     }

@@ -6,6 +6,7 @@ mod alarm;
 mod background;
 mod cause;
 mod closed_file;
+mod descriptor;
 mod direct;
 mod directory;
 mod disk_file;
@@ -41,10 +42,10 @@ pub(crate) use self::{
     direct::{
         Alignment, OpenRequest, OpenedFile, ReopenForm, alignment_in, open_file, reopen_file,
     },
-    directory::Directory,
+    directory::{Directory, Irregular},
     driver::Driver,
     limits::descriptor_limit,
-    lock::{EventsLock, WriterLock, lock_name},
+    lock::{EventsLock, WriterLock, is_written, lock_name},
     random::random,
     signals::with_signals_blocked,
 };
@@ -72,7 +73,7 @@ pub(crate) struct Completion {
 }
 
 /// Which file it is, and what is left of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct FileState {
     /// Device and inode.
     pub(crate) identity: (u64, u64),
@@ -80,8 +81,17 @@ pub(crate) struct FileState {
     pub(crate) links: u64,
     /// 0, too, if it begins with a hole: somebody cut it, and what was written since then lies behind that.
     pub(crate) len: u64,
+    /// Bytes that it takes on the disk, with what was taken ahead behind its end.
+    pub(crate) on_disk: u64,
     /// Its permissions.
     pub(crate) mode: u32,
+}
+
+impl FileState {
+    /// Whether it is the same file, of the same length. What it takes on the disk may change by itself.
+    pub(crate) fn is_same(&self, other: &FileState) -> bool {
+        (self.identity, self.links, self.len) == (other.identity, other.links, other.len)
+    }
 }
 
 /// A file that takes whole blocks: operations are submitted, and come back completed, in any order.

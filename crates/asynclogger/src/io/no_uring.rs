@@ -19,7 +19,7 @@ impl Ring {
 pub(super) struct RingFile(Arc<Ring>);
 
 impl RingFile {
-    pub(super) fn new(ring: Arc<Ring>, _file: &File, _form: Form) -> RingFile {
+    pub(super) fn new(ring: Arc<Ring>, _file: &Arc<File>, _form: Form) -> RingFile {
         RingFile(ring)
     }
 

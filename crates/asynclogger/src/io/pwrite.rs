@@ -12,7 +12,7 @@ use rustix::{
     io::{Errno, ReadWriteFlags, pwritev2},
 };
 
-use super::{FileState, Operation};
+use super::{FileState, Operation, signals::without_limit_signal};
 use crate::mem::StableBytes;
 
 /// Pieces that one call takes (`IOV_MAX`).
@@ -45,7 +45,9 @@ pub(super) fn perform(file: &File, form: Form, operation: &Operation) -> io::Res
 /// Those of the system; then any part of it may have been written.
 pub(super) fn write_all(file: &File, form: Form, bytes: &[u8], offset: u64) -> io::Result<()> {
     debug_assert!(bytes.as_ptr().addr().is_multiple_of(form.align));
-    write(file, form, bytes.len(), offset, |done| vec![IoSlice::new(&bytes[done..])])
+    without_limit_signal(|| {
+        write(file, form, bytes.len(), offset, |done| vec![IoSlice::new(&bytes[done..])])
+    })
 }
 
 /// The same, of bytes in pieces.
@@ -97,12 +99,14 @@ pub(super) fn go_on(align: usize, len: usize, done: usize, written: usize) -> io
 
 /// Takes space without making the file longer.
 pub(super) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
-    loop {
-        match fallocate(file, FallocateFlags::KEEP_SIZE, offset, len) {
-            Err(Errno::INTR) => {}
-            result => return Ok(result?),
+    without_limit_signal(|| {
+        loop {
+            match fallocate(file, FallocateFlags::KEEP_SIZE, offset, len) {
+                Err(Errno::INTR) => {}
+                result => return Ok(result?),
+            }
         }
-    }
+    })
 }
 
 /// Gives back what was reserved behind the end: truncating to the length that it has changes no byte.
@@ -110,8 +114,9 @@ pub(super) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
 /// # Errors
 /// Those of the system.
 pub(super) fn trim(file: &File) -> io::Result<()> {
-    let len = state(file)?.len;
-    Ok(ftruncate(file, len)?)
+    // By the system's length: of a file that begins with a hole, `state` tells another.
+    let len = u64::try_from(fstat(file)?.st_size).unwrap_or_default();
+    without_limit_signal(|| Ok(ftruncate(file, len)?))
 }
 
 /// Bytes that are free where the file is.
@@ -146,16 +151,30 @@ pub(super) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     Ok(fchmod(file, Mode::from_raw_mode(mode & 0o777))?)
 }
 
-#[allow(clippy::unnecessary_cast, reason = "the count of links has fewer bits on other machines")]
+#[allow(clippy::unnecessary_cast, reason = "some counts have fewer bits on other machines")]
 pub(super) fn state_of(stat: &Stat) -> FileState {
     let len = u64::try_from(stat.st_size).unwrap_or_default();
-    let mode = stat.st_mode & 0o777;
-    FileState { identity: (stat.st_dev, stat.st_ino), links: stat.st_nlink as u64, len, mode }
+    // The unit of the count is 512 bytes, whatever the file system's. One that does not count has no blocks.
+    let blocks = u64::try_from(stat.st_blocks).unwrap_or_default();
+    let on_disk = if blocks == 0 { len } else { blocks * 512 };
+    let (identity, links) = ((stat.st_dev, stat.st_ino), stat.st_nlink as u64);
+    FileState { identity, links, len, on_disk, mode: stat.st_mode & 0o777 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Somebody cut the file, and what was written since lies behind a hole.
+    #[test]
+    fn giving_space_back_cuts_no_byte() {
+        let file = tempfile::tempfile().expect("a file");
+        let written = std::os::unix::fs::FileExt::write_all_at(&file, b"records", 1 << 20);
+        written.expect("written");
+        reserve(&file, (1 << 20) + 4096, 8 << 20).expect("taken");
+        trim(&file).expect("given back");
+        assert_eq!(file.metadata().expect("a length").len(), (1 << 20) + 7);
+    }
 
     #[test]
     fn a_short_write_repeats_its_last_unit_and_never_stands_still() {

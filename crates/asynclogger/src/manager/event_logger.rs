@@ -2,11 +2,15 @@
 
 use std::{fmt, io::IoSlice};
 
-use crate::{LogError, Opened, write::EventHandle};
+use crate::{
+    LogError, Opened,
+    write::{EventHandle, RecordWriter},
+};
 
 /// Logs the records of one event: its name was looked up once. Clones are handles to the same event; they
 /// may outlive the manager, and what they log then is refused and counted.
 #[derive(Clone)]
+#[must_use]
 pub struct EventLogger {
     handle: EventHandle,
 }
@@ -17,6 +21,7 @@ impl EventLogger {
     }
 
     /// Logs a string. See [`log_bytes`](EventLogger::log_bytes).
+    #[doc(alias = "Log")]
     #[inline]
     pub fn log(&self, record: &str) {
         self.log_bytes(record.as_bytes());
@@ -24,6 +29,7 @@ impl EventLogger {
 
     /// Logs a record. What cannot be accepted is dropped and counted, by the overflow policy; the call costs
     /// what [`Logger::log_bytes`](crate::Logger::log_bytes) costs, and four bytes more.
+    #[doc(alias = "LogBytes")]
     #[inline]
     pub fn log_bytes(&self, record: &[u8]) {
         // Refusals are counted.
@@ -56,27 +62,35 @@ impl EventLogger {
         })
     }
 
-    /// Logs a record of `len` bytes that `encode` writes in place, as
+    /// Logs a record of at most `max_len` bytes that `encode` writes in place, as
     /// [`Logger::try_log_with`](crate::Logger::try_log_with) does.
     ///
     /// # Errors
-    /// As [`try_log_bytes`](EventLogger::try_log_bytes); `encode` was not called.
-    pub fn try_log_with(&self, len: usize, encode: impl FnOnce(&mut [u8])) -> Result<(), LogError> {
-        self.handle.append(len, encode)
+    /// As [`try_log_bytes`](EventLogger::try_log_bytes); `encode` was called if it wrote nothing, or more than
+    /// `max_len`.
+    pub fn try_log_with(
+        &self,
+        max_len: usize,
+        encode: impl FnOnce(&mut RecordWriter<'_>),
+    ) -> Result<(), LogError> {
+        self.handle.append_with(max_len, encode)
     }
 
     /// The name of the event, as it was given.
+    #[must_use]
     pub fn name(&self) -> &str {
         self.handle.event().name()
     }
 
     /// What was found where the event's file is, when it was opened.
+    #[must_use]
     pub fn opened(&self) -> &Opened {
         self.handle.event().opened()
     }
 
     /// Whether the event is open: not closed by
     /// [`close_event_logger`](crate::LoggerManager::close_event_logger).
+    #[must_use]
     pub fn is_open(&self) -> bool {
         self.handle.event().is_open()
     }

@@ -8,10 +8,10 @@ use std::{
 use crate::{
     Config, Error, ErrorKind, FlushMetrics, Health, ManagerStats, Stats,
     io::{Driver, descriptor_limit},
-    sync::{Arc, Mutex, Ordering, PoisonError, lock},
+    sync::{Arc, Mutex, Ordering, lock},
     write::{
-        Archivist, Bell, Ending, EventHandle, EventsFlusher, Gate, Local, Log, LogParts, NotOpened,
-        Opener, Pool, Shared, Shares, Sleep, Teller, Totals, new_session,
+        Archivist, Bell, Ending, EventHandle, EventsFlusher, Gate, Ingest, IngestParts, Local,
+        NotOpened, Opener, Pool, Shared, Shares, Sleep, Teller, Totals, new_session,
     },
 };
 
@@ -41,7 +41,7 @@ struct Opening {
 
 impl Inner {
     pub(super) fn new(config: Config) -> Result<Inner, Error> {
-        let mut config = config.validate()?;
+        let mut config = config.for_manager()?;
         let teller = Teller::stand_in(&mut config);
         let descriptors = descriptor_limit().map_or(MOST_FILES, |limit| limit / 4);
         let max_open = config.event_files.unwrap_or(descriptors.clamp(1, MOST_FILES) as usize);
@@ -53,17 +53,16 @@ impl Inner {
         // Nothing of these buffers is written as it is, so any alignment does.
         let align = crate::format::MIN_ALIGN;
         let pool = Pool::elastic(shares.buffers, shares.capacity, align, shares.elastic)?;
-        let ingest = Log::new(LogParts {
-            pool: Arc::new(pool),
-            bell: bell.clone(),
-            index: 0,
+        let ingest = Ingest::new(IngestParts {
+            pool,
+            bell,
             num_shards: config.num_shards,
             max_record: shares.max_record(),
             overflow: config.overflow,
             shares_barriers: false,
             session: new_session()?,
         })?;
-        let shared = Arc::new(Shared::new(config, Arc::new(ingest), bell));
+        let shared = Arc::new(Shared::new(config, Arc::new(ingest)));
         let flusher = Mutex::new(EventsFlusher::start(shared.clone(), shares, max_open)?);
         let opener = Mutex::new(Opening { opener: Some(opener), is_over: false });
         Ok(Inner { shared, opener, flusher, archivist, teller })
@@ -114,7 +113,11 @@ impl Inner {
             if inside.is_nested() {
                 return None;
             }
-            let is_over = self.shared.ingest.gate().ending() != Ending::Open;
+            if self.shared.shards.is_forked() {
+                // Before any lock, which a thread of the parent's may have held.
+                return Some(Err(ErrorKind::Closed));
+            }
+            let is_over = self.shared.gate.ending() != Ending::Open;
             if is_over || self.shared.is_closing(name) {
                 return Some(Err(ErrorKind::Closed));
             }
@@ -131,7 +134,7 @@ impl Inner {
     /// Opens an event, unless somebody else just did.
     fn open(&self, name: &str) -> Result<EventHandle, NotOpened> {
         let refused = |error| NotOpened { error, is_new: false };
-        if self.shared.ingest.is_forked() {
+        if self.shared.shards.is_forked() {
             return Err(refused(self.forked()));
         }
         inside(|| {
@@ -157,7 +160,8 @@ impl Inner {
         if let Some(handle) = self.shared.with(name, EventHandle::clone) {
             return Ok(handle);
         }
-        self.not_on_the_flusher()?;
+        self.not_forked()?;
+        self.may_wait()?;
         let deadline = Instant::now().checked_add(self.config().flush_timeout.max(STALL));
         loop {
             if !inside(|| self.shared.wait_closed(name, deadline)) {
@@ -193,10 +197,10 @@ impl Inner {
 
     pub(super) fn close_event(&self, name: &str) -> Result<Stats, Error> {
         self.not_forked()?;
-        self.not_on_the_flusher()?;
+        self.may_wait()?;
         let begun = inside(|| self.shared.begin_close(name));
         let event = begun.ok_or_else(|| self.no_event(name))?;
-        let log = event.log();
+        let log = event.session();
         let moved = || (log.bytes_written(), log.errors());
         self.wait_while_it_moves(moved, |deadline| {
             inside(|| self.shared.wait_closed(name, deadline))
@@ -234,27 +238,29 @@ impl Inner {
     }
 
     fn not_closed(&self, kind: ErrorKind, stats: &Stats, last: Option<Error>) -> Error {
-        let why = match last {
-            Some(error) if kind == ErrorKind::Io => error.to_string(),
-            _ => "the device does not answer".into(),
-        };
+        let last = last.filter(|_| kind == ErrorKind::Io);
+        let why = if last.is_some() { "writing fails" } else { "the device does not answer" };
         let (pending, accepted) = (stats.pending, stats.accepted);
         let what =
             format!("not closed yet, {pending} of {accepted} accepted records pending: {why}");
-        Error::new(kind, what).at_path(self.directory())
+        let error = Error::new(kind, what).at_path(self.directory());
+        match last {
+            Some(last) => error.caused_by(last),
+            None => error,
+        }
     }
 
     pub(super) fn flush(&self, timeout: Option<Duration>) -> Result<(), Error> {
         self.not_forked()?;
-        self.not_on_the_flusher()?;
+        self.may_wait()?;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        self.ask(self.shared.ingest.gate(), deadline)
+        self.ask(&self.shared.gate, deadline)
     }
 
     pub(super) fn rotate(&self) -> Result<(), Error> {
         self.not_forked()?;
-        self.not_on_the_flusher()?;
-        self.ask_by(self.shared.ingest.gate(), None, Gate::request_rotation)
+        self.may_wait()?;
+        self.ask_by(&self.shared.gate, None, Gate::request_rotation)
     }
 
     fn ask(&self, gate: &Gate, deadline: Option<Instant>) -> Result<(), Error> {
@@ -276,22 +282,20 @@ impl Inner {
 
     pub(super) fn close(&self) -> Result<(), Error> {
         self.not_forked()?;
-        self.not_on_the_flusher()?;
+        self.may_wait()?;
         inside(|| self.close_now())
     }
 
     fn close_now(&self) -> Result<(), Error> {
         // One closer at a time; a second one finds the work done.
         let mut flusher = lock(&self.flusher);
-        let (ingest, gate) = (&self.shared.ingest, self.shared.ingest.gate());
+        let gate = &self.shared.gate;
         if gate.ending() == Ending::Closed {
             return Ok(());
         }
         // Who opens an event now is done before, or refused.
         lock(&self.opener).is_over = true;
-        let stuck = ingest.close_shards(Instant::now() + self.config().flush_timeout);
-        self.shared.bell.ring(Sleep::Timed);
-        ingest.pool().wake_writers(ingest.index());
+        let stuck = self.shared.shards.close(Instant::now() + self.config().flush_timeout);
         if stuck > 0 {
             let what = format!("{stuck} shards are claimed by threads that do not go on");
             return Err(Error::new(ErrorKind::Timeout, what).at_path(self.directory()));
@@ -306,7 +310,7 @@ impl Inner {
             |deadline: Option<Instant>| gate.wait_closed(deadline.unwrap_or_else(Instant::now));
         self.wait_while_it_moves(moved, closed).map_err(|kind| {
             let failing = self.shared.all().into_iter().find_map(|handle| {
-                let log = handle.event().log();
+                let log = handle.event().session();
                 (log.health() >= Health::Failing).then(|| log.last_error()).flatten()
             });
             self.not_closed(kind, &self.totals().stats, failing)
@@ -339,15 +343,15 @@ impl Inner {
     }
 
     pub(super) fn health(&self) -> Health {
-        self.totals().health
+        if self.shared.shards.is_forked() { Health::Forked } else { self.totals().health }
     }
 
     pub(super) fn event_stats(&self, name: &str) -> Result<Stats, Error> {
-        if self.not_forked().is_ok() && self.not_on_the_flusher().is_ok() {
+        if self.not_forked().is_ok() && self.may_wait().is_ok() {
             // If that takes too long, what is known is told.
             let _ = self.ask(&self.shared.sorted, Instant::now().checked_add(SORTING));
         }
-        self.of_event(name, |handle| handle.event().log().stats())
+        self.of_event(name, |handle| handle.event().session().stats())
     }
 
     pub(super) fn of_event<T>(
@@ -359,16 +363,20 @@ impl Inner {
         told.ok_or_else(|| self.no_event(name))
     }
 
-    fn not_on_the_flusher(&self) -> Result<(), Error> {
-        if !Local::with(Local::is_flusher) {
-            return Ok(());
-        }
-        let what = "on the manager's own thread this would wait for itself";
-        Err(Error::new(ErrorKind::Timeout, what).at_path(self.directory()))
+    /// As of a logger: neither for this thread, nor for the log call that it is in.
+    fn may_wait(&self) -> Result<(), Error> {
+        let (on_flusher, holds_claim) =
+            Local::with(|local| (local.is_flusher(), local.holds_claim()));
+        let what = match (on_flusher, holds_claim) {
+            (false, false) => return Ok(()),
+            (true, _) => "on the manager's own thread this would wait for itself",
+            (false, true) => "within a log call this would wait for that call",
+        };
+        Err(Error::new(ErrorKind::WouldDeadlock, what).at_path(self.directory()))
     }
 
     fn not_forked(&self) -> Result<(), Error> {
-        if self.shared.ingest.is_forked() { Err(self.forked()) } else { Ok(()) }
+        if self.shared.shards.is_forked() { Err(self.forked()) } else { Ok(()) }
     }
 
     fn forked(&self) -> Error {
@@ -393,23 +401,21 @@ fn inside<T>(call: impl FnOnce() -> T) -> T {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if self.shared.ingest.is_forked() {
-            // As of a logger: neither its thread nor its memory is ours.
-            self.flusher.get_mut().unwrap_or_else(PoisonError::into_inner).forget();
-            std::mem::forget((self.shared.clone(), self.archivist.clone()));
+        if self.shared.shards.is_forked() {
+            // There is nothing to close. Each part knows by itself that it is the parent's.
             return;
         }
         let on_flusher = Local::with(Local::is_flusher);
-        if !on_flusher && self.close().is_ok() {
+        if !on_flusher && inside(|| self.close_now()).is_ok() {
             return;
         }
-        self.shared.ingest.close_shards(Instant::now());
-        self.shared.ingest.gate().set_ending(Ending::Abandoned);
+        self.shared.shards.close(Instant::now());
+        self.shared.gate.set_ending(Ending::Abandoned);
         self.shared.bell.ring(Sleep::Timed);
         let written = || self.totals().stats.bytes_written;
         let mut moved = (Instant::now(), written());
         let mut over = !on_flusher;
-        while over && !self.shared.ingest.gate().wait_closed(Instant::now() + LAST_STALL / 10) {
+        while over && !self.shared.gate.wait_closed(Instant::now() + LAST_STALL / 10) {
             let bytes = written();
             if bytes != moved.1 {
                 moved = (Instant::now(), bytes);

@@ -13,8 +13,7 @@ use crate::{
 
 /// Logs each event to a file of its own, all with one thread and one memory.
 ///
-/// The files are in the directory of the config's path, and are called like their events, with `.log`
-/// behind; the file name of that path is not used. Events are opened on first use. A handle to an event
+/// The files are in one directory, and are called like their events, with `.log` behind. Events are opened on first use. A handle to an event
 /// ([`event`](LoggerManager::event)) saves looking up its name for each record.
 ///
 /// What cannot stand in a file name becomes `_` (`/ \ : * ? " < > |`, blanks, control characters, a dot or
@@ -28,10 +27,10 @@ use crate::{
 /// ```
 /// # fn main() -> Result<(), asynclogger::Error> {
 /// # let directory = tempfile::tempdir().unwrap();
-/// # let path = directory.path().join("base.log");
+/// # let directory = directory.path();
 /// use asynclogger::{Config, LoggerManager};
 ///
-/// let manager = LoggerManager::new(Config::new(path))?;
+/// let manager = LoggerManager::in_dir(directory, Config::default())?;
 /// manager.log_with_event("login", "user123");
 /// let payment = manager.event("payment")?;
 /// payment.log_bytes(b"\x0a\x03abc");
@@ -44,6 +43,7 @@ use crate::{
 /// Clones are handles to the same manager. [`close`](LoggerManager::close) it to learn what became of the
 /// records; dropping the last clone closes it, too, but has nobody to tell.
 #[derive(Clone)]
+#[must_use]
 pub struct LoggerManager {
     inner: Arc<Inner>,
 }
@@ -52,12 +52,27 @@ impl LoggerManager {
     /// The longest name of an event, in bytes: that much fits into the start of every file.
     pub const MAX_EVENT_NAME: usize = MAX_EVENT_NAME;
 
-    /// Takes the directory of the config's path, making it if it is missing. No event is opened yet.
+    /// Takes a directory, making it if it is missing. No event is opened yet. The settings are those of each event,
+    /// and have no path: [`Config::default`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig), also for settings with a path;
+    /// [`ErrorKind::MissingFeature`](crate::ErrorKind::MissingFeature);
+    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another manager has the directory, here or in another
+    /// process; [`ErrorKind::Engine`](crate::ErrorKind::Engine); those of the system.
+    pub fn in_dir(directory: impl AsRef<Path>, config: Config) -> Result<LoggerManager, Error> {
+        LoggerManager::new(config.in_dir(directory.as_ref())?)
+    }
+
+    /// As [`in_dir`](LoggerManager::in_dir), in the directory of the config's path: `base.log` in it and any other
+    /// file name are the same.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig);
+    /// [`ErrorKind::MissingFeature`](crate::ErrorKind::MissingFeature);
     /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another manager has the directory, here or in another
     /// process; [`ErrorKind::Engine`](crate::ErrorKind::Engine); those of the system.
+    #[doc(alias = "NewLoggerManager")]
     pub fn new(config: Config) -> Result<LoggerManager, Error> {
         Ok(LoggerManager { inner: Arc::new(Inner::new(config)?) })
     }
@@ -74,6 +89,7 @@ impl LoggerManager {
     }
 
     /// Logs a string. See [`log_bytes_with_event`](LoggerManager::log_bytes_with_event).
+    #[doc(alias = "LogWithEvent")]
     #[inline]
     pub fn log_with_event(&self, name: &str, record: &str) {
         self.log_bytes_with_event(name, record.as_bytes());
@@ -82,6 +98,7 @@ impl LoggerManager {
     /// Logs a record of an event, which is opened if it is not. What cannot be accepted is dropped and
     /// counted, by the overflow policy; records of an event that cannot be opened are counted in
     /// [`ManagerStats::unopened`], and those of one that is being closed as closed.
+    #[doc(alias = "LogBytesWithEvent")]
     #[inline]
     pub fn log_bytes_with_event(&self, name: &str, record: &[u8]) {
         self.inner.log(name, record);
@@ -91,6 +108,7 @@ impl LoggerManager {
     ///
     /// # Errors
     /// As [`event`](LoggerManager::event).
+    #[doc(alias = "InitializeEventLogger")]
     pub fn initialize_event_logger(&self, name: &str) -> Result<(), Error> {
         self.inner.event(name).map(|_| ())
     }
@@ -101,16 +119,21 @@ impl LoggerManager {
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such event; as of
     /// [`Logger::close`](crate::Logger::close): nothing is lost by that, and this can be called again.
+    #[doc(alias = "CloseEventLogger")]
     pub fn close_event_logger(&self, name: &str) -> Result<Stats, Error> {
         self.inner.close_event(name)
     }
 
     /// Whether an event is open.
+    #[doc(alias = "HasEventLogger")]
+    #[must_use]
     pub fn has_event_logger(&self, name: &str) -> bool {
         self.inner.has(name)
     }
 
     /// The names of all open events, sorted.
+    #[doc(alias = "ListEventLoggers")]
+    #[must_use]
     pub fn list_event_loggers(&self) -> Vec<String> {
         self.inner.names()
     }
@@ -119,8 +142,7 @@ impl LoggerManager {
     ///
     /// # Errors
     /// The first error of an attempt that covers this call, of any event; the records stay in memory and are
-    /// tried again. [`ErrorKind::Forked`](crate::ErrorKind::Forked);
-    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) if a `close` did not succeed before.
+    /// tried again. [`ErrorKind::Forked`](crate::ErrorKind::Forked).
     pub fn flush(&self) -> Result<(), Error> {
         self.inner.flush(None)
     }
@@ -147,12 +169,15 @@ impl LoggerManager {
     ///
     /// # Errors
     /// As of [`Logger::close`](crate::Logger::close): nothing is lost by that, and it can be called again.
+    #[doc(alias = "Close")]
     pub fn close(&self) -> Result<ManagerStats, Error> {
         self.inner.close()?;
         Ok(self.stats())
     }
 
     /// The counters of all events together, now. Never waits for a device.
+    #[doc(alias = "GetStatsSnapshot")]
+    #[must_use]
     pub fn stats(&self) -> ManagerStats {
         self.inner.stats()
     }
@@ -162,11 +187,14 @@ impl LoggerManager {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such event.
+    #[doc(alias = "GetEventStats")]
     pub fn event_stats(&self, name: &str) -> Result<Stats, Error> {
         self.inner.event_stats(name)
     }
 
     /// How long flushes took, of all events together: sums, the longest, and means weighed by their number.
+    #[doc(alias = "GetAggregatedFlushMetrics")]
+    #[must_use]
     pub fn aggregated_flush_metrics(&self) -> FlushMetrics {
         self.inner.flush_metrics()
     }
@@ -180,6 +208,7 @@ impl LoggerManager {
     }
 
     /// How the worst of all events is.
+    #[must_use]
     pub fn health(&self) -> Health {
         self.inner.health()
     }
@@ -189,15 +218,17 @@ impl LoggerManager {
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such event.
     pub fn event_health(&self, name: &str) -> Result<Health, Error> {
-        self.inner.of_event(name, |handle| handle.event().log().health())
+        self.inner.of_event(name, |handle| handle.event().session().health())
     }
 
     /// The longest record that is accepted, in bytes: at all times, for every event.
+    #[must_use]
     pub fn max_record(&self) -> usize {
         self.inner.config().max_record()
     }
 
     /// The directory of the files.
+    #[must_use]
     pub fn directory(&self) -> &Path {
         self.inner.directory()
     }

@@ -6,15 +6,14 @@ use std::{
     ptr::NonNull,
 };
 
-use super::Region;
+use super::{Process, Region, prefetch::prefetch};
 use crate::{
     Error,
     sync::{Arc, AtomicUsize, Mutex, Ordering, lock},
 };
 
+/// Of what is prefetched: records do not begin at one.
 const LINE: usize = 64;
-/// Longer writes need no help: the hardware sees a stream.
-const PREFETCH_LINES: usize = 8;
 
 /// Memory in pieces. Those that were given back last are taken first: what was never needed is never
 /// resident.
@@ -24,6 +23,7 @@ pub(crate) struct Arena {
     free: Mutex<Vec<u32>>,
     /// Length of `free`, for whoever only wants to know how much there is.
     left: AtomicUsize,
+    maker: Process,
 }
 
 impl Arena {
@@ -37,7 +37,7 @@ impl Arena {
         let region = Region::anonymous(count as usize * piece, piece, bytes)?;
         let free = Mutex::new((0..count).rev().collect());
         let left = AtomicUsize::new(count as usize);
-        Ok(Arc::new(Arena { region, piece, free, left }))
+        Ok(Arc::new(Arena { region, piece, free, left, maker: Process::current() }))
     }
 
     /// Bytes of each piece.
@@ -56,9 +56,8 @@ impl Arena {
         let number = free.pop()?;
         self.left.store(free.len(), Ordering::Relaxed);
         drop(free);
-        // SAFETY: numbers are below the count that the region has room for.
-        let start = unsafe { self.region.as_ptr().add(number as usize * self.piece) };
-        Some(Piece { start: NonNull::new(start)?, len: self.piece, number, arena: self.clone() })
+        let start = self.region.at(number as usize * self.piece);
+        Some(Piece { start, len: self.piece, number, arena: self.clone() })
     }
 }
 
@@ -80,17 +79,7 @@ impl Piece {
     /// Fetches the lines from `at` on that `len` bytes are about to be written to.
     #[inline]
     pub(crate) fn prefetch(&self, at: usize, len: usize) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-            let start = self.start.as_ptr().wrapping_add(at);
-            for line in 0..(len / LINE + 2).min(PREFETCH_LINES) {
-                // SAFETY: a prefetch has no effect on memory, whatever the address.
-                unsafe { _mm_prefetch::<_MM_HINT_ET0>(start.wrapping_add(line * LINE).cast()) };
-            }
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (at, len, LINE, PREFETCH_LINES);
+        prefetch(self.start.as_ptr().wrapping_add(at), len + LINE);
     }
 }
 
@@ -114,6 +103,10 @@ impl DerefMut for Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
+        // A forked child must not lock what another thread of its parent may have held.
+        if !self.arena.maker.is_current() {
+            return;
+        }
         let mut free = lock(&self.arena.free);
         free.push(self.number);
         self.arena.left.store(free.len(), Ordering::Relaxed);

@@ -1,10 +1,11 @@
 //! A slice whose bytes a forked child finds to be zero (`MADV_WIPEONFORK`): how a child learns that it
 //! is one without asking on every call.
 
-use std::{ops::Deref, ptr::NonNull};
+use std::{marker::PhantomData, ops::Deref};
 
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+use rustix::io::Errno;
 
+use super::mapping::Mapping;
 use crate::{
     Error,
     sync::{AtomicU64, Ordering},
@@ -22,16 +23,12 @@ const ALIVE: u64 = 1;
 /// A fixed slice of `T`, its own mapping, zero in a forked child.
 #[derive(Debug)]
 pub(crate) struct ForkCleared<T: ZeroValid> {
-    mapping: NonNull<u8>,
-    mapping_len: usize,
+    mapping: Mapping,
     len: usize,
-    _items: std::marker::PhantomData<T>,
+    /// As if it had the items. It gives out `&T` only, and drops none: that `T` is `Sync`, by the bound of
+    /// [`ZeroValid`], is all that makes it `Send` and `Sync`.
+    _items: PhantomData<fn() -> T>,
 }
-
-// SAFETY: it owns its `T`s, which are `Sync` by the bound of `ZeroValid`, and gives out `&T` only.
-unsafe impl<T: ZeroValid> Send for ForkCleared<T> {}
-// SAFETY: as above.
-unsafe impl<T: ZeroValid> Sync for ForkCleared<T> {}
 
 impl<T: ZeroValid> ForkCleared<T> {
     /// Room for the mark in front, as wide as the strictest alignment among the `T`s.
@@ -41,18 +38,16 @@ impl<T: ZeroValid> ForkCleared<T> {
     };
 
     /// Maps a slice of `len` items made by `item`.
+    ///
+    /// # Errors
+    /// Those of the system; if that many cannot be.
     pub(crate) fn new(len: usize, item: impl Fn(usize) -> T) -> Result<ForkCleared<T>, Error> {
-        let mapping_len = len * size_of::<T>() + Self::FRONT;
-        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
-        let failed = |errno: rustix::io::Errno| Error::io("cannot map the shards", errno);
-        // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no other memory.
-        let start = unsafe { mmap_anonymous(std::ptr::null_mut(), mapping_len, protection, flags) }
-            .map_err(failed)?;
-        let mapping = NonNull::new(start.cast()).ok_or_else(|| failed(rustix::io::Errno::NOMEM))?;
-        let slice =
-            ForkCleared::<T> { mapping, mapping_len, len, _items: std::marker::PhantomData };
-        // SAFETY: our own mapping; the advice takes effect in children only.
-        unsafe { madvise(start, mapping_len, Advice::LinuxWipeOnFork) }.map_err(failed)?;
+        let failed = |errno: Errno| Error::io("cannot map the shards", errno);
+        let bytes =
+            len.checked_mul(size_of::<T>()).and_then(|items| items.checked_add(Self::FRONT));
+        let mapping =
+            Mapping::new(bytes.ok_or_else(|| failed(Errno::NOMEM))?, true).map_err(failed)?;
+        let slice = ForkCleared::<T> { mapping, len, _items: PhantomData };
         for index in 0..len {
             // SAFETY: within the mapping, aligned (`FRONT` and the size of `T` are multiples of its
             // alignment, the mapping is a page's), and not shared yet.
@@ -70,12 +65,13 @@ impl<T: ZeroValid> ForkCleared<T> {
 
     fn mark(&self) -> &AtomicU64 {
         // SAFETY: the first eight bytes of the mapping are only ever used as this atomic.
-        unsafe { self.mapping.cast().as_ref() }
+        unsafe { self.mapping.start().cast().as_ref() }
     }
 
+    #[inline]
     fn items(&self) -> *mut T {
         // SAFETY: `FRONT` is within the mapping.
-        unsafe { self.mapping.add(Self::FRONT).as_ptr().cast() }
+        unsafe { self.mapping.start().add(Self::FRONT).as_ptr().cast() }
     }
 }
 
@@ -90,10 +86,26 @@ impl<T: ZeroValid> Deref for ForkCleared<T> {
     }
 }
 
-impl<T: ZeroValid> Drop for ForkCleared<T> {
-    fn drop(&mut self) {
-        // SAFETY: we mapped exactly this range; all borrows of the items ended with us. The items need
-        // no drop (checked in `FRONT`).
-        let _ = unsafe { munmap(self.mapping.as_ptr().cast(), self.mapping_len) };
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    // SAFETY: zero is a number.
+    unsafe impl ZeroValid for u64 {}
+
+    #[test]
+    fn items_are_where_they_were_put() {
+        let slice = ForkCleared::new(1000, |index| index as u64 * 3).expect("mapped");
+        assert!(slice.iter().enumerate().all(|(index, item)| *item == index as u64 * 3));
+        assert_eq!((slice.len(), slice.is_forked()), (1000, false));
+        assert!(ForkCleared::new(0, |index| index as u64).expect("mapped").is_empty());
+    }
+
+    /// A length that wraps around would map a few bytes for many items.
+    #[test]
+    fn absurd_lengths_are_errors() {
+        for len in [usize::MAX, usize::MAX / 8, usize::MAX / 8 - 7] {
+            assert!(ForkCleared::new(len, |_| -> u64 { panic!("there is no room") }).is_err());
+        }
     }
 }

@@ -6,17 +6,27 @@ mod aligned;
 mod arena;
 #[cfg_attr(loom, path = "fork_cleared_model.rs")]
 mod fork_cleared;
+#[cfg(all(test, not(any(loom, miri))))]
+mod forked;
 mod joined;
+#[cfg_attr(miri, path = "mapping_model.rs")]
+mod mapping;
 mod pieced;
+mod prefetch;
+mod process;
 mod region;
 mod stable;
 
+#[cfg(all(test, not(any(loom, miri))))]
+pub(crate) use self::forked::in_forked_child;
 pub(crate) use self::{
     aligned::AlignedBytes,
     arena::{Arena, Piece},
     fork_cleared::{ForkCleared, ZeroValid},
     joined::Joined,
     pieced::{PiecedBytes, Run},
+    prefetch::prefetch,
+    process::{OfProcess, PerProcess, Process},
     region::Region,
     stable::StableBytes,
 };

@@ -1,29 +1,28 @@
 //! One private anonymous mapping, aligned, not resident until it is touched or populated.
 
-use std::{ffi::c_void, io, ops::Range, ptr::NonNull};
+use std::{io, ops::Range, ptr::NonNull};
 
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
-
+use super::mapping::{Mapping, PAGE};
 use crate::{Error, error::ErrorKind};
 
 /// Pages of this size are used for regions whose parts are at least as long.
 const HUGE_PAGE: usize = 2 << 20;
-const PAGE: usize = 4096;
 
-/// An aligned mapping; unmapped on drop. A forked child does not have it at all: a write in flight by
-/// direct I/O and a page copied by a fork do not go together.
+/// An aligned mapping. In a forked child it is zero: memory of the child's own, to which nothing of the parent's
+/// was copied.
 #[derive(Debug)]
 pub(crate) struct Region {
+    mapping: Mapping,
+    /// Where the region begins in the mapping: `skip` bytes from its start.
     start: NonNull<u8>,
+    skip: usize,
     len: usize,
-    mapping: NonNull<c_void>,
-    mapping_len: usize,
 }
 
-// SAFETY: a `Region` is an address range that it alone unmaps; what is done with the bytes is the
-// business of whoever uses the raw pointer.
+// SAFETY: the mapping may be sent, and the pointer is one into it: an address, which changes nothing by itself.
 unsafe impl Send for Region {}
-// SAFETY: as above; its own methods take `&self` and only advise the kernel.
+// SAFETY: the mapping may be shared. What `&self` allows without a promise of the caller's changes no byte; what
+// is done through the pointer is the promise of whoever does it.
 unsafe impl Sync for Region {}
 
 impl Region {
@@ -38,29 +37,33 @@ impl Region {
         let absurd = || {
             Error::new(ErrorKind::InvalidConfig, format!("{len} bytes of buffers cannot be mapped"))
         };
-        let mapping_len = len.checked_add(align).ok_or_else(absurd)?;
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
-        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
-        // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no other memory.
-        let mapping =
-            unsafe { mmap_anonymous(std::ptr::null_mut(), mapping_len, protection, flags) }
-                .map_err(|errno| Error::io(format!("cannot map {len} bytes of buffers"), errno))?;
-        let mapping = NonNull::new(mapping).ok_or_else(absurd)?;
-        let skip = mapping.as_ptr().cast::<u8>().align_offset(align);
-        // SAFETY: `skip < align`, and the mapping is `len + align` bytes long.
-        let start = unsafe { mapping.cast::<u8>().add(skip) };
-        let region = Region { start, len, mapping, mapping_len };
-        // Both are improvements, not needs: an old kernel may refuse them.
-        let _ = region.advise(0..len, Advice::LinuxDontFork);
+        // Whole pages, and room to begin at a multiple of the alignment.
+        let whole = len.checked_next_multiple_of(PAGE).ok_or_else(absurd)?;
+        let mapping_len = whole.checked_add(align).ok_or_else(absurd)?;
+        let mapping = Mapping::new(mapping_len, false)
+            .map_err(|errno| Error::io(format!("cannot map {len} bytes of buffers"), errno))?;
+        let skip = mapping.start().as_ptr().align_offset(align);
+        assert!(skip.checked_add(whole).is_some_and(|end| end <= mapping.len()));
         if part >= HUGE_PAGE {
-            let _ = region.advise(0..len, Advice::LinuxHugepage);
+            mapping.ask_for_huge_pages(skip..skip + whole);
         }
-        Ok(region)
+        // SAFETY: within the mapping, as was just made sure.
+        let start = unsafe { mapping.start().add(skip) };
+        Ok(Region { mapping, start, skip, len })
     }
 
     /// The first byte.
+    #[inline]
     pub(crate) fn as_ptr(&self) -> *mut u8 {
         self.start.as_ptr()
+    }
+
+    /// The place of a byte, which is one of the region's.
+    #[inline]
+    pub(crate) fn at(&self, offset: usize) -> NonNull<u8> {
+        assert!(offset <= self.len);
+        // SAFETY: the offset is within the region, which is within the mapping.
+        unsafe { self.start.add(offset) }
     }
 
     /// Makes `range` resident. Changes no byte, so it may be in use; widened to whole pages.
@@ -68,7 +71,12 @@ impl Region {
     /// # Errors
     /// `EINVAL` before Linux 5.14; `ENOMEM` and the like.
     pub(crate) fn populate(&self, range: Range<usize>) -> io::Result<()> {
-        self.advise(range, Advice::LinuxPopulateWrite)
+        let start = range.start & !(PAGE - 1);
+        let end = range.end.min(self.len).next_multiple_of(PAGE);
+        if start >= end {
+            return Ok(());
+        }
+        self.mapping.populate(self.skip + start..self.skip + end)
     }
 
     /// Gives the whole pages within `range` back: they are zero, and not resident, when they are touched next.
@@ -80,36 +88,13 @@ impl Region {
         let start = range.start.next_multiple_of(PAGE);
         let end = range.end.min(self.len) & !(PAGE - 1);
         if start < end {
-            // SAFETY: within our mapping; what becomes of the bytes is the caller's promise.
-            let _ = unsafe {
-                let start_at = self.start.as_ptr().add(start).cast();
-                madvise(start_at, end - start, Advice::LinuxDontNeed)
-            };
+            // SAFETY: what becomes of the bytes is the caller's promise.
+            unsafe { self.mapping.discard(self.skip + start..self.skip + end) };
         }
-    }
-
-    fn advise(&self, range: Range<usize>, advice: Advice) -> io::Result<()> {
-        let start = range.start & !(PAGE - 1);
-        let end = range.end.next_multiple_of(PAGE).min(self.len.next_multiple_of(PAGE));
-        if start >= end {
-            return Ok(());
-        }
-        // SAFETY: the range is within our mapping (which has `align >= PAGE` spare bytes at its end),
-        // and none of the advices used here (DONTFORK, HUGEPAGE, POPULATE_WRITE) changes a byte.
-        unsafe { madvise(self.start.as_ptr().add(start).cast(), end - start, advice)? };
-        Ok(())
     }
 }
 
-impl Drop for Region {
-    fn drop(&mut self) {
-        // SAFETY: we mapped exactly this range, and whoever held a pointer into it has given up its
-        // reference to us. Failure would mean that it is not mapped: nothing to do about.
-        let _ = unsafe { munmap(self.mapping.as_ptr(), self.mapping_len) };
-    }
-}
-
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod tests {
     use super::*;
 
@@ -163,5 +148,32 @@ mod tests {
     fn absurd_lengths_are_errors() {
         assert!(Region::anonymous(usize::MAX - 10, 4096, 4096).is_err());
         assert!(Region::anonymous(1 << 60, 4096, 4096).is_err());
+    }
+
+    /// Slices stay valid across a fork, with nothing of the parent's in them; the child's drop takes away the
+    /// child's own range, and nothing that it has mapped since.
+    #[cfg(not(loom))]
+    #[test]
+    fn a_forked_child_has_zeroes_of_its_own() {
+        for part in [4096, HUGE_PAGE] {
+            let len = 4 * HUGE_PAGE;
+            let mut region = Some(Region::anonymous(len, 4096, part).expect("map"));
+            let start = region.as_ref().map(Region::as_ptr).expect("a region");
+            // SAFETY: within the region, and nobody else uses it.
+            unsafe { start.write_bytes(7, len) };
+            // SAFETY: as above.
+            let slice = unsafe { std::slice::from_raw_parts_mut(start, len) };
+            crate::mem::in_forked_child(|| {
+                let is_zero = slice.iter().all(|byte| *byte == 0);
+                slice.fill(9);
+                let more: Vec<_> = (1..20_u8).map(|byte| vec![byte; HUGE_PAGE]).collect();
+                drop(region.take());
+                let again: Vec<_> = (20..40_u8).map(|byte| vec![byte; HUGE_PAGE]).collect();
+                let mut all = more.iter().chain(&again).zip(1..);
+                let is_kept = |(bytes, byte): (&Vec<u8>, u8)| bytes.iter().all(|b| *b == byte);
+                is_zero && all.all(is_kept)
+            });
+            assert!(slice.iter().all(|byte| *byte == 7));
+        }
     }
 }

@@ -1,80 +1,69 @@
 //! One block in memory: which of its chunks are good, which records they hold, how these are numbered.
 
-use std::ops::Range;
+use std::{ops::Range, time::SystemTime};
 
 use crate::format::{BlockInfo, CHUNK, ChunkEntry, RECORD_HEADER, SHARD_HEADER, record::Records};
 
 /// What is known of the block that is loaded.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct BlockMeta {
+pub(crate) struct BlockMeta {
     /// Where it begins: its head, or the shard header in a file of the original.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
     /// Where its data part begins.
-    pub(super) data_offset: u64,
-    pub(super) len: u64,
-    pub(super) segment: u64,
-    pub(super) session: u64,
-    pub(super) sequence: u64,
-    pub(super) generation: u64,
-    pub(super) time: i64,
-    pub(super) shard: u32,
+    pub(crate) data_offset: u64,
+    pub(crate) len: u64,
+    pub(crate) segment: u64,
+    pub(crate) session: u64,
+    pub(crate) sequence: u64,
+    pub(crate) generation: u64,
+    /// When it was sealed; files of the original do not say.
+    pub(crate) time: Option<SystemTime>,
+    pub(crate) shard: u32,
 }
 
 /// Records back to back, all of them under good checksums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(crate) struct Run {
     /// Offset of the first one's length, from the shard header.
-    pub(super) start: usize,
+    pub(crate) start: usize,
     /// Where the last one ends.
-    pub(super) end: usize,
+    pub(crate) end: usize,
     /// Number of the first one.
-    pub(super) number: u64,
+    pub(crate) number: u64,
 }
 
 /// Consecutive chunks that cost records, or could not be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BadStretch {
+pub(crate) struct BadStretch {
     /// The first of the chunks.
-    pub(super) first: usize,
+    pub(crate) first: usize,
     /// How many.
-    pub(super) count: usize,
+    pub(crate) count: usize,
     /// The records that start in them, and the one before that reaches into them.
-    pub(super) lost: u64,
+    pub(crate) lost: u64,
     /// The file ends within them.
-    pub(super) torn: bool,
+    pub(crate) torn: bool,
 }
 
 /// What the checksums and the table say of a data part.
 #[derive(Debug, Default)]
-pub(super) struct Checked {
-    pub(super) runs: Vec<Run>,
-    pub(super) bad: Vec<BadStretch>,
-    pub(super) records: u64,
+pub(crate) struct Checked {
+    pub(crate) runs: Vec<Run>,
+    pub(crate) bad: Vec<BadStretch>,
+    pub(crate) records: u64,
     /// Bytes of the records of `runs`.
-    pub(super) payload: u64,
+    pub(crate) payload: u64,
 }
 
 impl Checked {
-    pub(super) fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         self.bad.iter().map(|bad| bad.lost).sum()
     }
 }
 
-/// Whether the table fits the fields beside it: each chunk's first record lies in the chunk, and the counts
-/// add up. Otherwise a checksum was right over nonsense.
-pub(super) fn is_consistent(info: &BlockInfo, table: &[ChunkEntry]) -> bool {
-    let records: u64 = table.iter().map(|entry| u64::from(entry.records)).sum();
-    let firsts_fit = table.iter().enumerate().all(|(index, entry)| {
-        let first = entry.first as usize;
-        let in_chunk = first / CHUNK == index && first >= SHARD_HEADER;
-        if entry.records == 0 { first == 0 } else { in_chunk }
-    });
-    records == u64::from(info.records) && firsts_fit
-}
-
 /// Takes the records from the good chunks. `data` is what there is of the data part, at most as long as
 /// `info` says; `good` says which of its chunks to trust.
-pub(super) fn check(data: &[u8], info: &BlockInfo, table: &[ChunkEntry], good: &[bool]) -> Checked {
+pub(crate) fn check(data: &[u8], info: &BlockInfo, table: &[ChunkEntry], good: &[bool]) -> Checked {
     let mut checked = Checked::default();
     let records_end = (SHARD_HEADER + info.valid as usize).min(data.len());
     let mut number = info.first_record;
@@ -162,7 +151,7 @@ fn walk(data: &[u8], first_chunk: usize, entries: &[ChunkEntry]) -> Walked {
 
 /// Takes out of `runs` the records that lie in `delivered` chunks only: those were handed out before the
 /// block was complete.
-pub(super) fn without_delivered(data: &[u8], runs: &[Run], delivered: &[bool]) -> Vec<Run> {
+pub(crate) fn without_delivered(data: &[u8], runs: &[Run], delivered: &[bool]) -> Vec<Run> {
     without(data, runs, |_, record| {
         let touched = delivered.get(record.start / CHUNK..=(record.end - 1) / CHUNK);
         touched.is_some_and(|touched| !touched.is_empty() && touched.iter().all(|chunk| *chunk))
@@ -170,7 +159,7 @@ pub(super) fn without_delivered(data: &[u8], runs: &[Run], delivered: &[bool]) -
 }
 
 /// Takes out the records with these numbers; counts those that are left, and their bytes.
-pub(super) fn without_numbers(
+pub(crate) fn without_numbers(
     data: &[u8],
     runs: &[Run],
     numbers: &[Range<u64>],
@@ -188,7 +177,7 @@ pub(super) fn without_numbers(
 }
 
 /// The numbers of the records in `runs`.
-pub(super) fn numbers(data: &[u8], runs: &[Run]) -> Vec<Range<u64>> {
+pub(crate) fn numbers(data: &[u8], runs: &[Run]) -> Vec<Range<u64>> {
     let count = |run: &Run| {
         let records = Records::new(data.get(..run.end).unwrap_or_default(), run.start);
         records.count() as u64
@@ -238,7 +227,7 @@ mod tests {
         info.set_lengths(valid as u32, 4096);
         let mut table = Vec::new();
         info.records = build_table(&data, info.valid, &mut table);
-        assert!(is_consistent(&info, &table));
+        assert!(info.fits(&table));
         (data, info, table)
     }
 
@@ -299,7 +288,7 @@ mod tests {
         let wrong = |change: fn(&mut [ChunkEntry])| {
             let mut table = table.clone();
             change(&mut table);
-            !is_consistent(&info, &table)
+            !info.fits(&table)
         };
         assert!(wrong(|table| table[0].records += 1));
         assert!(wrong(|table| table[0].first = 0));

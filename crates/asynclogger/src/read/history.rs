@@ -19,7 +19,7 @@ use crate::{
 
 /// The accounts of all sessions over the segments read so far.
 #[derive(Clone, Debug, Default)]
-pub(super) struct History {
+pub(crate) struct History {
     sessions: Vec<Session>,
     by_id: HashMap<u64, usize>,
     open: Vec<Range>,
@@ -204,7 +204,7 @@ impl History {
     }
 
     /// The sessions, with their losses.
-    pub(super) fn sessions(&self) -> Vec<SessionReport> {
+    pub(crate) fn sessions(&self) -> Vec<SessionReport> {
         let session_of = |session: &Session| {
             let id = session.report.session;
             let open = self.open.iter().filter(|range| range.session == Some(id));
@@ -218,7 +218,7 @@ impl History {
     }
 
     /// All losses.
-    pub(super) fn lost(&self) -> Loss {
+    pub(crate) fn lost(&self) -> Loss {
         let lost = self.sessions.iter().map(|session| session.lost().0);
         let more = self.sessions.iter().map(|session| Some(session.lost().1));
         let open = self.open.iter().map(|range| range.more);

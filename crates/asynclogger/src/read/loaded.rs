@@ -1,13 +1,12 @@
 //! The block that is loaded, and the way through its records.
 
-use super::{
-    block::{BlockMeta, Run},
-    place::Part,
-    source::Source,
-};
+use super::block::{BlockMeta, Run};
 use crate::{
     Error,
-    format::{BlockInfo, CHUNK, ChunkEntry, RECORD_HEADER, checksum::crc32c},
+    format::{
+        BlockInfo, CHUNK, ChunkEntry, RECORD_HEADER, checksum::crc32c, time::from_nanoseconds,
+    },
+    probe::{Part, Source},
 };
 
 /// How much is read and then summed while it is in the cache.
@@ -73,7 +72,7 @@ impl Loaded {
             session: part.prefix.session,
             sequence: info.sequence,
             generation: info.generation,
-            time: part.prefix.time,
+            time: Some(from_nanoseconds(part.prefix.time)),
             shard: info.shard,
         };
         self.runs = runs;

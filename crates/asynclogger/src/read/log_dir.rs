@@ -9,15 +9,14 @@ use super::{
     history::History,
     listed::Listed,
     log_report::LogReport,
+    options::ReadOptions,
     reader::Reader,
     records::Record,
-    report::{Layout, Report},
-    resync::Search,
+    report::Report,
     segments::{self, Segment},
     selection::Selection,
-    source::Source,
 };
-use crate::{Error, ErrorKind, LogId};
+use crate::{Error, ErrorKind, LogId, probe::Source};
 
 /// A new gap is looked at so often before it is believed: a file that is renamed or compressed while the
 /// directory is read may be seen under neither name.
@@ -26,8 +25,10 @@ const LOOKS: usize = 3;
 /// All segments of one log, in the order of their numbers.
 ///
 /// What belongs together is told by the log id in the files, not by their names. Opening reads the start of
-/// each file and nothing more.
+/// each file and nothing more. [`ReadOptions::open_log`] and [`ReadOptions::scan`] open logs to follow them, or
+/// to read a part of them.
 #[derive(Debug)]
+#[must_use]
 pub struct LogDir {
     dir: PathBuf,
     log_id: Option<LogId>,
@@ -38,11 +39,30 @@ pub struct LogDir {
     /// The segments that were read to their end.
     finished: Vec<Report>,
     history: History,
-    follow: bool,
-    selection: Selection,
+    options: ReadOptions,
     /// So many records of the next segment are left out.
     to_pass: u64,
     listed: Option<Listed>,
+}
+
+impl ReadOptions {
+    /// Opens the log that the file at `path` is a segment of; see [`LogDir::open`].
+    ///
+    /// # Errors
+    ///
+    /// As [`LogDir::open`].
+    pub fn open_log(self, path: impl AsRef<Path>) -> Result<LogDir, Error> {
+        LogDir::open_with(path.as_ref(), self)
+    }
+
+    /// Opens all logs of a directory; see [`LogDir::scan`].
+    ///
+    /// # Errors
+    ///
+    /// As [`LogDir::scan`].
+    pub fn scan(self, dir: impl AsRef<Path>) -> Result<Vec<LogDir>, Error> {
+        LogDir::scan_with(dir.as_ref(), self)
+    }
 }
 
 impl LogDir {
@@ -53,13 +73,16 @@ impl LogDir {
     ///
     /// `NotAFile`, `NotALog`, `UnsupportedVersion` or `Io`.
     pub fn open(path: impl AsRef<Path>) -> Result<LogDir, Error> {
-        let path = path.as_ref();
+        LogDir::open_with(path.as_ref(), ReadOptions::new())
+    }
+
+    pub(super) fn open_with(path: &Path, options: ReadOptions) -> Result<LogDir, Error> {
         let dir = match path.parent() {
             Some(dir) if !dir.as_os_str().is_empty() => dir,
             _ => Path::new("."),
         };
         let Some((log_id, own)) = segments::identify_path(path)? else {
-            return Ok(LogDir::new(dir, None, vec![segments::single(path)?]));
+            return Ok(LogDir::new(dir, None, vec![segments::single(path)?], options));
         };
         let mut listing = segments::list(dir)?;
         let mut found = listing.logs.remove(&log_id).unwrap_or_default();
@@ -68,7 +91,7 @@ impl LogDir {
             found.push(own);
             found.sort_by_key(|segment| segment.id);
         }
-        Ok(LogDir::new(dir, Some(log_id), found))
+        Ok(LogDir::new(dir, Some(log_id), found, options))
     }
 
     /// All logs of a directory, each with its segments; files of the original, and empty ones, are logs of
@@ -78,14 +101,17 @@ impl LogDir {
     ///
     /// `Io`, if the directory or a file cannot be read.
     pub fn scan(dir: impl AsRef<Path>) -> Result<Vec<LogDir>, Error> {
-        let dir = dir.as_ref();
+        LogDir::scan_with(dir.as_ref(), ReadOptions::new())
+    }
+
+    pub(super) fn scan_with(dir: &Path, options: ReadOptions) -> Result<Vec<LogDir>, Error> {
         let listing = segments::list(dir)?;
         let ours = listing.logs.into_iter();
         let mut logs: Vec<LogDir> =
-            ours.map(|(log_id, found)| LogDir::new(dir, Some(log_id), found)).collect();
+            ours.map(|(log_id, found)| LogDir::new(dir, Some(log_id), found, options)).collect();
         for path in listing.others {
             match segments::single(&path) {
-                Ok(segment) => logs.push(LogDir::new(dir, None, vec![segment])),
+                Ok(segment) => logs.push(LogDir::new(dir, None, vec![segment], options)),
                 Err(error) if error.kind() == ErrorKind::Io => return Err(error),
                 Err(_) => {}
             }
@@ -93,7 +119,12 @@ impl LogDir {
         Ok(logs)
     }
 
-    fn new(dir: &Path, log_id: Option<LogId>, segments: Vec<Segment>) -> LogDir {
+    fn new(
+        dir: &Path,
+        log_id: Option<LogId>,
+        segments: Vec<Segment>,
+        options: ReadOptions,
+    ) -> LogDir {
         LogDir {
             dir: dir.to_path_buf(),
             log_id,
@@ -102,24 +133,26 @@ impl LogDir {
             reader: None,
             finished: Vec::new(),
             history: History::default(),
-            follow: false,
-            selection: Selection::default(),
+            options,
             to_pass: 0,
             listed: None,
         }
     }
 
     /// The id that the segments share; `None` for a file of the original and an empty file.
+    #[must_use]
     pub fn log_id(&self) -> Option<LogId> {
         self.log_id
     }
 
     /// The segments, in order.
+    #[must_use]
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
     /// The numbers of segments that are not there, though one before and one after them is.
+    #[must_use]
     pub fn missing(&self) -> Vec<RangeInclusive<u64>> {
         let pairs = self.segments.iter().zip(self.segments.iter().skip(1));
         let missing = pairs.filter_map(|(before, after)| {
@@ -132,34 +165,6 @@ impl LogDir {
             (first <= last).then_some(first..=last)
         });
         missing.collect()
-    }
-
-    /// Follows the log while it is written: see [`ReadOptions::follow`](super::ReadOptions::follow). To go
-    /// on after a rotation, call [`refresh`](LogDir::refresh) when there is no further record.
-    #[must_use]
-    pub fn follow(mut self, follow: bool) -> LogDir {
-        self.follow = follow;
-        if let Some(reader) = &mut self.reader {
-            reader.set_follow(follow);
-        }
-        self
-    }
-
-    /// Asks for the blocks only that were sealed at this time or later, in nanoseconds since
-    /// 1970-01-01T00:00:00Z: see [`ReadOptions::since`](super::ReadOptions::since). Segments at the
-    /// beginning whose end says that all of them is older are not read at all.
-    #[must_use]
-    pub fn since(mut self, time: i64) -> LogDir {
-        self.selection.since = Some(time);
-        self
-    }
-
-    /// Asks for the blocks only that were sealed before this time. The reading ends at the first segment
-    /// that was begun at this time or later.
-    #[must_use]
-    pub fn until(mut self, time: i64) -> LogDir {
-        self.selection.until = Some(time);
-        self
     }
 
     /// Forgets about the segments that are not to be `keep`-ed, as if they were not there. To be called
@@ -190,7 +195,7 @@ impl LogDir {
     /// The records of a segment, by the heads of its blocks.
     fn count_records(&mut self, index: usize) -> Result<u64, Error> {
         let Some(source) = self.open_segment(index)? else { return Ok(0) };
-        let mut reader = Reader::new(source, Layout::Auto)?;
+        let mut reader = Reader::new(source, self.options.layout)?;
         reader.set_selection(Selection::NOTHING);
         let report = reader.read_to_end()?;
         Ok(report.skipped_records.saturating_add(report.records))
@@ -208,7 +213,7 @@ impl LogDir {
             if has_record {
                 break;
             }
-            if self.follow && self.next < self.segments.len() {
+            if self.options.follow && self.next < self.segments.len() {
                 // Nothing is written to this segment any more.
                 if let Some(reader) = &mut self.reader {
                     reader.set_follow(false);
@@ -225,6 +230,7 @@ impl LogDir {
     }
 
     /// The reader of the segment at hand.
+    #[must_use]
     pub fn reader(&self) -> Option<&Reader> {
         self.reader.as_ref()
     }
@@ -301,7 +307,8 @@ impl LogDir {
     ///
     /// As [`Reader::open`] and [`Reader::next_record`]. Damage and missing segments are no errors.
     pub fn verify(&self) -> Result<LogReport, Error> {
-        let mut log = LogDir::new(&self.dir, self.log_id, self.segments.clone());
+        let options = ReadOptions::new().layout(self.options.layout);
+        let mut log = LogDir::new(&self.dir, self.log_id, self.segments.clone(), options);
         while log.open_next()? {
             if let Some(reader) = &mut log.reader {
                 reader.read_to_end()?;
@@ -314,25 +321,25 @@ impl LogDir {
     fn open_next(&mut self) -> Result<bool, Error> {
         let source = loop {
             let Some(mut source) = self.open_segment(self.next)? else { return Ok(false) };
-            if self.selection.is_all() {
+            if self.options.selection.is_all() {
                 break source;
             }
-            let Some(span) = segments::span(&mut source, &mut Search::default())? else {
+            let Some(span) = segments::span(&mut source)? else {
                 break source;
             };
-            if self.selection.is_before(&span) {
+            if self.options.selection.is_before(&span) {
                 // Those behind it are later. To read one of them without this one would leave a gap.
                 self.next = self.segments.len();
                 return Ok(false);
             }
             // Once something is read, every segment is: only at the beginning is nothing missed.
-            if self.reader.is_some() || !self.selection.is_after(&span) {
+            if self.reader.is_some() || !self.options.selection.is_after(&span) {
                 break source;
             }
             self.next += 1;
         };
         // Nothing is given up before the next file is open: after an error the call can be repeated.
-        let mut reader = Reader::new(source, Layout::Auto)?;
+        let mut reader = Reader::with(source, &self.options)?;
         reader.pass(self.to_pass)?;
         self.to_pass = 0;
         if let Some(last) = self.reader.take() {
@@ -340,8 +347,6 @@ impl LogDir {
             self.history = last.into_history().unwrap_or_default();
         }
         reader.set_history(std::mem::take(&mut self.history));
-        reader.set_follow(self.follow);
-        reader.set_selection(self.selection);
         self.reader = Some(reader);
         self.next += 1;
         Ok(true)

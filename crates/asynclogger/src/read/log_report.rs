@@ -4,12 +4,14 @@ use std::ops::RangeInclusive;
 
 use super::{
     history::History,
+    ledger::sum_known,
     report::{Loss, Report, SessionReport},
 };
 use crate::{Dropped, LogId};
 
 /// What reading a whole log found.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
 #[non_exhaustive]
 pub struct LogReport {
     /// The log; `None` for a file of the original and an empty file.
@@ -27,7 +29,8 @@ pub struct LogReport {
     pub records: u64,
     /// Their bytes.
     pub payload_bytes: u64,
-    /// Records that were not asked for, each counted once; see [`LogDir::since`](super::LogDir::since).
+    /// Records that were not asked for, each counted once; see
+    /// [`ReadOptions::since`](super::ReadOptions::since).
     pub skipped_records: u64,
     /// Bytes of all files, as [`Report::file_bytes`].
     pub file_bytes: u64,
@@ -61,7 +64,10 @@ impl LogReport {
             }
             None => (
                 Vec::new(),
-                segments.first().map_or(Loss::exact(0), |report| report.lost),
+                Loss {
+                    at_least: sum(|report| report.lost.at_least),
+                    at_most: sum_known(segments.iter().map(|report| report.lost.at_most)),
+                },
                 sum(|report| report.blocks),
                 sum(|report| report.records),
                 sum(|report| report.payload_bytes),
@@ -89,6 +95,7 @@ impl LogReport {
     }
 
     /// All drops that the sessions declare.
+    #[must_use]
     pub fn dropped(&self) -> Dropped {
         self.sessions
             .iter()

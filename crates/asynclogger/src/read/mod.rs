@@ -11,7 +11,7 @@
 //! ```
 //! # fn main() -> Result<(), asynclogger::Error> {
 //! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v1.log");
-//! let mut reader = asynclogger::Reader::open(path)?;
+//! let mut reader = asynclogger::read::Reader::open(path)?;
 //! while let Some(record) = reader.next_record()? {
 //!     println!("{:?}: {} bytes", record.position(), record.bytes().len());
 //! }
@@ -22,11 +22,6 @@
 #![deny(clippy::indexing_slicing)]
 
 mod block;
-#[cfg(feature = "zstd")]
-mod compressed;
-#[cfg(any(test, fuzzing))]
-#[doc(hidden)]
-pub mod fuzzing;
 mod history;
 mod ledger;
 mod listed;
@@ -35,26 +30,35 @@ mod log_dir;
 mod log_report;
 mod missing;
 mod native;
+mod options;
 mod original;
 mod partial;
-mod place;
 mod reader;
 mod records;
 mod report;
 mod resync;
 mod segments;
 mod selection;
-mod source;
 mod verdict;
 
 pub use self::{
     log_dir::LogDir,
     log_report::LogReport,
-    reader::{ReadOptions, Reader, verify},
-    records::{Block, BlockRecords, IntoRecords, OwnedRecord, Record},
+    options::ReadOptions,
+    reader::{IntoRecords, Reader, verify},
+    records::{Block, BlockRecords, OwnedRecord, Record},
     report::{Damage, DamageKind, Declared, Ending, Format, Layout, Loss, Report, SessionReport},
     segments::Segment,
 };
+
+/// The parts below the interface, for the bodies of the fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod parts {
+    pub(crate) use super::{
+        block::{Checked, check, without_delivered},
+        history::History,
+    };
+}
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -6,16 +6,15 @@ use super::{
     ledger::Ledger,
     loaded::Loaded,
     partial::Copy,
-    place::{Body, Ids, Part, Place, later_version, look},
     report::{Damage, DamageKind, Ending, Loss, Report},
     resync::{Found, Search, Skipped},
     selection::Selection,
-    source::Source,
     verdict::{kind_at, stretch_at, verdict_of},
 };
 use crate::{
     Error,
-    format::{BlockInfo, ChunkEntry, Kind, MIN_ALIGN, metadata},
+    format::{BlockInfo, ChunkEntry, Kind, MIN_ALIGN, metadata, time::from_nanoseconds},
+    probe::{Body, Ids, Part, Place, Source, later_version, look},
 };
 
 /// Who follows a file waits at a hole until so much is behind it: writes in flight finish in any order, but
@@ -426,7 +425,7 @@ impl Native {
         let lost = checked.lost();
         let session = part.prefix.session;
         let State { report, ledger, history, .. } = &mut self.state;
-        report.add_block(records, payload, part.prefix.time);
+        report.add_block(records, payload, from_nanoseconds(part.prefix.time));
         ledger.found(report, session, records, payload, lost);
         let delivered = self.delivered.take().filter(|(at, _)| *at == begin);
         loaded.set(part, info, begin, data_at, checked.runs);

@@ -6,11 +6,11 @@ use super::{
     loaded::Loaded,
     native::Step,
     report::{Damage, DamageKind, Ending, Layout, Loss, Report},
-    source::Source,
 };
 use crate::{
     Error,
     format::{RECORD_HEADER, SECTOR, SHARD_HEADER, record::Records},
+    probe::Source,
 };
 
 /// How much of a file is looked at in one piece when zeros are looked for.

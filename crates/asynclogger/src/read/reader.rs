@@ -3,90 +3,37 @@
 use std::path::Path;
 
 #[cfg(feature = "zstd")]
-use super::{
-    compressed::Finding,
-    report::{Damage, Ending, Loss},
-};
+use super::report::{Damage, Ending, Loss};
 use super::{
     history::History,
     loaded::{Cursor, Loaded},
     native::{Native, Step},
+    options::ReadOptions,
     original::{self, Original},
-    place::{Place, later_version, look},
-    records::{Block, IntoRecords, Record},
+    records::{Block, OwnedRecord, Record},
     report::{DamageKind, Format, Layout, Report},
     resync::Search,
     selection::Selection,
-    source::Source,
 };
+#[cfg(feature = "zstd")]
+use crate::probe::Finding;
 use crate::{
     Error, ErrorKind,
     format::{VERSION, metadata},
+    probe::{Place, Source, later_version, look},
 };
 
 /// A file that shows no sign of ours in so many bytes may be one of the original.
 const SIGN_WITHIN: u64 = 1 << 20;
 
-/// How a file is to be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReadOptions {
-    layout: Layout,
-    follow: bool,
-    selection: Selection,
-}
-
 impl ReadOptions {
-    /// The defaults: everything is found out from the file.
-    pub fn new() -> ReadOptions {
-        ReadOptions::default()
-    }
-
-    /// Reads the file by this rule of the original's files, whatever it is: without checksums, numbers and
-    /// exact losses. `Layout::Auto`, the default, does that only with files of the original.
-    #[must_use]
-    pub fn layout(mut self, layout: Layout) -> ReadOptions {
-        self.layout = layout;
-        self
-    }
-
-    /// Whether the file is followed while it is written; off by default. A logger has several writes in
-    /// flight, which may finish in any order, so that for a moment there is a hole before the last block.
-    /// Who follows gets `None` at a hole near the end and finds it filled at a later call; a hole that stays
-    /// is passed over once 256 MiB, an end or a start of a session are behind it.
-    #[must_use]
-    pub fn follow(mut self, follow: bool) -> ReadOptions {
-        self.follow = follow;
-        self
-    }
-
-    /// Asks for the blocks only that were sealed at this time or later, in nanoseconds since
-    /// 1970-01-01T00:00:00Z. Records have no time of their own: a block holds what was logged before it was
-    /// sealed, for the flush interval of its logger or less. Other blocks are passed over by their heads,
-    /// unread and unchecked, and counted in [`Report::skipped_blocks`]. Files of the original have no times:
-    /// all of them is read.
-    #[must_use]
-    pub fn since(mut self, time: i64) -> ReadOptions {
-        self.selection.since = Some(time);
-        self
-    }
-
-    /// Asks for the blocks only that were sealed before this time; see [`since`](ReadOptions::since).
-    #[must_use]
-    pub fn until(mut self, time: i64) -> ReadOptions {
-        self.selection.until = Some(time);
-        self
-    }
-
     /// Opens `path` for reading.
     ///
     /// # Errors
     ///
     /// `NotAFile`, `NotALog`, `UnsupportedVersion`, `MissingFeature` or `Io`. An empty file is an empty log.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Reader, Error> {
-        let mut reader = Reader::new(Source::open(path.as_ref())?, self.layout)?;
-        reader.set_follow(self.follow);
-        reader.set_selection(self.selection);
-        Ok(reader)
+        Reader::with(Source::open(path.as_ref())?, &self)
     }
 }
 
@@ -95,8 +42,9 @@ impl ReadOptions {
 /// The file may be read while it is written. After the end (`None`) a later call looks whether the file has
 /// grown, and goes on if so.
 #[derive(Debug)]
+#[must_use]
 pub struct Reader {
-    pub(super) source: Source,
+    pub(crate) source: Source,
     walk: Walk,
     loaded: Loaded,
     cursor: Cursor,
@@ -129,7 +77,14 @@ impl Reader {
         Reader::new(Source::from_bytes(bytes), Layout::Auto)
     }
 
-    pub(super) fn new(mut source: Source, layout: Layout) -> Result<Reader, Error> {
+    pub(super) fn with(source: Source, options: &ReadOptions) -> Result<Reader, Error> {
+        let mut reader = Reader::new(source, options.layout)?;
+        reader.set_follow(options.follow);
+        reader.set_selection(options.selection);
+        Ok(reader)
+    }
+
+    pub(crate) fn new(mut source: Source, layout: Layout) -> Result<Reader, Error> {
         let layout = match layout {
             Layout::Auto => recognise(&mut source)?,
             forced => Some(forced),
@@ -190,11 +145,6 @@ impl Reader {
         Ok(Some(Block::new(&self.loaded)))
     }
 
-    /// All records from here on, each with its own memory.
-    pub fn into_records(self) -> IntoRecords {
-        IntoRecords { reader: self }
-    }
-
     /// What was found so far; of the whole file once the end was met. A block counts as soon as the first
     /// of its records was delivered.
     pub fn report(&self) -> &Report {
@@ -215,7 +165,7 @@ impl Reader {
     }
 
     /// See [`ReadOptions::follow`].
-    pub(super) fn set_follow(&mut self, follow: bool) {
+    pub(crate) fn set_follow(&mut self, follow: bool) {
         let follow = follow && !self.source.is_compressed();
         if let Walk::Native(native) = &mut self.walk {
             // What was waited for is looked at once more.
@@ -250,14 +200,14 @@ impl Reader {
     }
 
     /// Goes on with the accounts of the segments before.
-    pub(super) fn set_history(&mut self, history: History) {
+    pub(crate) fn set_history(&mut self, history: History) {
         if let Walk::Native(native) = &mut self.walk {
             native.state.history = Some(history);
         }
     }
 
     /// Ends the reading of a segment; the accounts of its log go on.
-    pub(super) fn into_history(self) -> Option<History> {
+    pub(crate) fn into_history(self) -> Option<History> {
         match self.walk {
             Walk::Original(_) => None,
             Walk::Native(native) => {
@@ -374,6 +324,38 @@ impl Reader {
             Walk::Original(original) => original.grow(len),
         }
         Ok(true)
+    }
+}
+
+/// The records from here on, each with its own memory.
+impl IntoIterator for Reader {
+    type Item = Result<OwnedRecord, Error>;
+    type IntoIter = IntoRecords;
+
+    fn into_iter(self) -> IntoRecords {
+        IntoRecords { reader: self }
+    }
+}
+
+/// The records of a file from here on, each with its own memory: the iterator of a [`Reader`].
+#[derive(Debug)]
+pub struct IntoRecords {
+    reader: Reader,
+}
+
+impl IntoRecords {
+    /// The reader again, with its report.
+    pub fn into_reader(self) -> Reader {
+        self.reader
+    }
+}
+
+impl Iterator for IntoRecords {
+    type Item = Result<OwnedRecord, Error>;
+
+    fn next(&mut self) -> Option<Result<OwnedRecord, Error>> {
+        let next = self.reader.next_record();
+        next.map(|record| record.map(Record::into_owned)).transpose()
     }
 }
 

@@ -1,49 +1,53 @@
 //! What a reader hands out: records and blocks.
 
-use std::fmt;
+use std::{fmt, time::SystemTime};
 
 use super::{
     block::{BlockMeta, Run},
     loaded::{Cursor, Loaded, Located},
-    reader::Reader,
 };
-use crate::{Error, Position, format::RECORD_HEADER};
+use crate::{Position, format::RECORD_HEADER};
 
 /// A record, in the memory of its block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
     bytes: &'a [u8],
     position: Position,
-    time: i64,
+    time: Option<SystemTime>,
     offset: u64,
 }
 
 impl<'a> Record<'a> {
     /// The bytes that were logged.
+    #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
     /// Its place in the log. Files of the original have none: there it is session 0, shard 0, and the
     /// number of the record in its file.
+    #[must_use]
     pub fn position(&self) -> Position {
         self.position
     }
 
-    /// When its block was sealed, in nanoseconds since 1970-01-01T00:00:00Z: the record was logged before.
-    /// 0 in files of the original.
-    pub fn time(&self) -> i64 {
+    /// When its block was sealed: the record was logged before. `None` in files of the original, which have
+    /// no times.
+    #[must_use]
+    pub fn time(&self) -> Option<SystemTime> {
         self.time
     }
 
     /// Where its length stands in the file, in bytes; its own bytes follow four bytes later.
+    #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// A copy that lives on its own.
-    pub fn to_owned(&self) -> OwnedRecord {
-        let Record { bytes, position, time, offset } = *self;
+    /// A copy with its own memory.
+    #[must_use]
+    pub fn into_owned(self) -> OwnedRecord {
+        let Record { bytes, position, time, offset } = self;
         OwnedRecord { bytes: bytes.to_vec(), position, time, offset }
     }
 
@@ -55,6 +59,12 @@ impl<'a> Record<'a> {
             Position { session: meta.session, shard: meta.shard, number: located.number };
         let offset = meta.data_offset + located.at as u64;
         Some(Record { bytes, position, time: meta.time, offset })
+    }
+}
+
+impl From<Record<'_>> for OwnedRecord {
+    fn from(record: Record<'_>) -> OwnedRecord {
+        record.into_owned()
     }
 }
 
@@ -78,7 +88,7 @@ pub struct OwnedRecord {
     /// See [`Record::position`].
     pub position: Position,
     /// See [`Record::time`].
-    pub time: i64,
+    pub time: Option<SystemTime>,
     /// See [`Record::offset`].
     pub offset: u64,
 }
@@ -95,47 +105,56 @@ impl<'a> Block<'a> {
     }
 
     /// Its records, without those that are damaged.
+    #[must_use]
     pub fn records(&self) -> BlockRecords<'a> {
         let Loaded { meta, data, runs } = self.loaded;
         BlockRecords { meta, data, runs, cursor: Cursor::default() }
     }
 
     /// How many records it has, without those that are damaged.
+    #[must_use]
     pub fn record_count(&self) -> u64 {
         self.records().count() as u64
     }
 
     /// Number of the block in its session: 0, 1, 2 ... over all segments, in the order of writing.
+    #[must_use]
     pub fn sequence(&self) -> u64 {
         self.loaded.meta.sequence
     }
 
     /// The shard it was a buffer of.
+    #[must_use]
     pub fn shard(&self) -> u32 {
         self.loaded.meta.shard
     }
 
     /// How many buffers the shard had sealed before.
+    #[must_use]
     pub fn generation(&self) -> u64 {
         self.loaded.meta.generation
     }
 
-    /// When it was sealed, in nanoseconds since 1970-01-01T00:00:00Z.
-    pub fn time(&self) -> i64 {
+    /// When it was sealed. `None` in files of the original, which have no times.
+    #[must_use]
+    pub fn time(&self) -> Option<SystemTime> {
         self.loaded.meta.time
     }
 
     /// The run of the logger that wrote it.
+    #[must_use]
     pub fn session(&self) -> u64 {
         self.loaded.meta.session
     }
 
     /// Number of the segment it is in; 0 in files of the original.
+    #[must_use]
     pub fn segment(&self) -> u64 {
         self.loaded.meta.segment
     }
 
     /// Where it begins in the file, in bytes.
+    #[must_use]
     pub fn offset(&self) -> u64 {
         self.loaded.meta.offset
     }
@@ -145,6 +164,7 @@ impl<'a> Block<'a> {
         clippy::len_without_is_empty,
         reason = "the length of a part of a file, not of a list"
     )]
+    #[must_use]
     pub fn len(&self) -> u64 {
         self.loaded.meta.len
     }
@@ -172,27 +192,5 @@ impl<'a> Iterator for BlockRecords<'a> {
                 return None;
             }
         }
-    }
-}
-
-/// All records of a file, each with its own memory; made by [`Reader::into_records`].
-#[derive(Debug)]
-pub struct IntoRecords {
-    pub(super) reader: Reader,
-}
-
-impl IntoRecords {
-    /// The reader again, with its report.
-    pub fn into_reader(self) -> Reader {
-        self.reader
-    }
-}
-
-impl Iterator for IntoRecords {
-    type Item = Result<OwnedRecord, Error>;
-
-    fn next(&mut self) -> Option<Result<OwnedRecord, Error>> {
-        let next = self.reader.next_record();
-        next.map(|record| record.map(|record| record.to_owned())).transpose()
     }
 }

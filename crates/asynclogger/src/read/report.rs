@@ -1,9 +1,8 @@
 //! What reading found: counts, damage, losses.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, time::SystemTime};
 
-use super::source::Source;
-use crate::{Dropped, LogId};
+use crate::{Dropped, LogId, probe::Source};
 
 /// Damage beyond this many entries is only counted, so that a report stays small whatever the file is.
 pub(super) const MAX_DAMAGE: usize = 1000;
@@ -36,11 +35,13 @@ impl fmt::Display for Layout {
 #[non_exhaustive]
 pub enum Format {
     /// A log of this project.
+    #[non_exhaustive]
     Native {
         /// Version of the format.
         version: u32,
     },
     /// A file of the original, or a file that was read by its rules because the caller said so.
+    #[non_exhaustive]
     Original {
         /// The rule it was read by; never [`Layout::Auto`].
         layout: Layout,
@@ -82,6 +83,7 @@ pub struct Loss {
 
 impl Loss {
     /// Exactly `records`.
+    #[must_use]
     pub const fn exact(records: u64) -> Loss {
         Loss { at_least: records, at_most: Some(records) }
     }
@@ -92,16 +94,19 @@ impl Loss {
     }
 
     /// Whether it is known that nothing is gone.
+    #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Loss::exact(0)
     }
 
     /// Whether the number is known.
+    #[must_use]
     pub fn is_exact(&self) -> bool {
         self.at_most == Some(self.at_least)
     }
 
     /// Whether `records` can be the number.
+    #[must_use]
     pub fn admits(&self, records: u64) -> bool {
         self.at_least <= records && self.at_most.is_none_or(|most| records <= most)
     }
@@ -231,6 +236,7 @@ pub struct SessionReport {
 
 /// What reading one file found.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
 #[non_exhaustive]
 pub struct Report {
     /// The file; empty for memory.
@@ -261,10 +267,10 @@ pub struct Report {
     pub file_bytes: u64,
     /// Bytes that the file has on the medium: fewer than `file_bytes` if it is compressed.
     pub stored_bytes: u64,
-    /// Least time of sealing of its blocks, in nanoseconds since 1970-01-01T00:00:00Z; `None` without any.
-    pub first_time: Option<i64>,
-    /// Greatest time of sealing.
-    pub last_time: Option<i64>,
+    /// Least time of sealing of its blocks; `None` without any, and in files of the original.
+    pub first_time: Option<SystemTime>,
+    /// Greatest time of sealing; `None` as `first_time`.
+    pub last_time: Option<SystemTime>,
     /// How it ends; of a file not read to its end: `Open`.
     pub ending: Ending,
     /// What is wrong with it, in the order of finding; at most 1000 entries.
@@ -303,16 +309,19 @@ impl Report {
 
     /// Whether nothing is damaged and nothing lost. A file without an end can be whole; see
     /// [`ending`](Report::ending).
+    #[must_use]
     pub fn is_whole(&self) -> bool {
         self.damage.is_empty() && self.damage_left_out == 0 && self.lost.is_none()
     }
 
     /// Bytes of the file that are no bytes of records: lengths, metadata, padding, damage.
+    #[must_use]
     pub fn overhead_bytes(&self) -> u64 {
         self.file_bytes.saturating_sub(self.payload_bytes)
     }
 
     /// All drops that the sessions declare.
+    #[must_use]
     pub fn dropped(&self) -> Dropped {
         self.sessions
             .iter()
@@ -330,7 +339,7 @@ impl Report {
         }
     }
 
-    pub(super) fn add_block(&mut self, records: u64, payload: u64, time: i64) {
+    pub(super) fn add_block(&mut self, records: u64, payload: u64, time: SystemTime) {
         self.blocks += 1;
         self.records = self.records.saturating_add(records);
         self.payload_bytes = self.payload_bytes.saturating_add(payload);

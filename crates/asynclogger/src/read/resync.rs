@@ -1,16 +1,13 @@
 //! The search for the next valid thing after damage: sector by sector.
 
-use super::{
-    place::{Ids, Part, Place, look},
-    report::DamageKind,
-    source::Source,
-};
+use super::report::DamageKind;
 use crate::{
     Error,
     format::{
         SECTOR,
         metadata::{self, MAX_METADATA, PEEK_LEN},
     },
+    probe::{Ids, Part, Place, Source, look},
 };
 
 /// How much of the file is looked at in one piece.

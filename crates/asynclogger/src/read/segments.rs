@@ -6,15 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    place::{Body, Part, Place, look},
-    reader::Reader,
-    report::DamageKind,
-    resync::Search,
-    selection::Span,
-    source::{Source, is_compressed_name},
+use super::{reader::Reader, report::DamageKind, resync::Search, selection::Span};
+use crate::{
+    Error, ErrorKind, LogId,
+    probe::{Body, Origin, Part, Place, Source, is_compressed_name, look},
 };
-use crate::{Error, ErrorKind, LogId};
 
 /// A file whose start is damaged is searched so far for another sign of its log.
 const SIGN_WITHIN: u64 = 1 << 20;
@@ -87,26 +83,13 @@ fn segment_of(source: &Source, part: Part) -> (LogId, Segment) {
 }
 
 /// When the blocks of a segment were sealed, by its start and its end; `None`: its start does not tell.
-pub(super) fn span(source: &mut Source, search: &mut Search) -> Result<Option<Span>, Error> {
-    let Place::Valid(start) = look(source, 0, &mut search.buffer)? else { return Ok(None) };
-    if !start.belongs(None) || !matches!(start.body, Body::Start { .. }) {
-        return Ok(None);
-    }
+pub(super) fn span(source: &mut Source) -> Result<Option<Span>, Error> {
+    let Ok(start) = Origin::read(source)? else { return Ok(None) };
     let mut span = Span { first: start.prefix.time, last: None };
-    let Some(end_at) = source.len().checked_sub(u64::from(start.prefix.align)) else {
-        return Ok(Some(span));
-    };
-    let end = match look(source, end_at, &mut search.buffer)? {
-        // Of several sessions the last end knows its own alone.
-        Place::Valid(end)
-            if end.belongs(Some(&start.ids())) && end.prefix.session == start.prefix.session =>
-        {
-            end
-        }
-        _ => return Ok(Some(span)),
-    };
-    if let Body::Totals { totals, is_end: true } = end.body {
-        span.last = Some(end.prefix.time.max(totals.last_time));
+    // Of several sessions the last end knows its own alone.
+    let end = start.end(source)?.filter(|(end, _)| end.session == start.prefix.session);
+    if let Some((end, totals)) = end {
+        span.last = Some(end.time.max(totals.last_time));
         if totals.first_time != 0 {
             span.first = span.first.min(totals.first_time);
         }

@@ -1,13 +1,14 @@
 //! Which blocks are asked for.
 
-/// A range of times of sealing, in nanoseconds since 1970. Blocks outside of it are passed over by their
+/// A range of times of sealing, in nanoseconds since 1970: of any times, also of those that no file can have.
+/// Blocks outside of it are passed over by their
 /// heads: neither read nor checked further, and not lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Selection {
     /// From this time on.
-    pub(super) since: Option<i64>,
+    pub(super) since: Option<i128>,
     /// Before this time.
-    pub(super) until: Option<i64>,
+    pub(super) until: Option<i128>,
 }
 
 /// When the blocks of a segment were sealed, as far as it tells without being read.
@@ -21,7 +22,7 @@ pub(super) struct Span {
 
 impl Selection {
     /// No block at all.
-    pub(super) const NOTHING: Selection = Selection { since: None, until: Some(i64::MIN) };
+    pub(super) const NOTHING: Selection = Selection { since: None, until: Some(i128::MIN) };
 
     pub(super) fn is_all(&self) -> bool {
         *self == Selection::default()
@@ -29,16 +30,17 @@ impl Selection {
 
     /// Whether a block that was sealed at `time` is asked for.
     pub(super) fn admits(&self, time: i64) -> bool {
+        let time = i128::from(time);
         self.since.is_none_or(|since| since <= time) && self.until.is_none_or(|until| time < until)
     }
 
     /// Whether every block of a segment is too early.
     pub(super) fn is_after(&self, span: &Span) -> bool {
-        self.since.zip(span.last).is_some_and(|(since, last)| last < since)
+        self.since.zip(span.last).is_some_and(|(since, last)| i128::from(last) < since)
     }
 
     /// Whether every block of a segment is too late.
     pub(super) fn is_before(&self, span: &Span) -> bool {
-        self.until.is_some_and(|until| until <= span.first)
+        self.until.is_some_and(|until| until <= i128::from(span.first))
     }
 }

@@ -1,13 +1,8 @@
 //! What damage is called, and where it lies.
 
-use super::{
-    block::BadStretch,
-    ledger::Ledger,
-    place::{Body, Ids, Part},
-    report::DamageKind,
-    resync::Skipped,
-};
+use super::{block::BadStretch, ledger::Ledger, report::DamageKind, resync::Skipped};
 use crate::format::{BlockInfo, CHUNK};
+use crate::probe::{Body, Ids, Part};
 
 /// What a valid part is that does not belong where it stands; `from` is where the reading has got to.
 pub(super) fn verdict_of(part: &Part, from: u64, ids: Option<&Ids>, ledger: &Ledger) -> DamageKind {

@@ -10,13 +10,14 @@ mod swap;
 
 #[cfg(all(test, feature = "zstd"))]
 pub(crate) use self::archive::compress;
+pub use self::swap::RecordWriter;
 pub(crate) use self::{
     archive::Archivist,
-    common::{Ending, Gate},
+    common::{Ending, Gate, Local},
     events::{
         EventHandle, EventsFlusher, MAX_EVENT_NAME, NotOpened, Opener, Shared, Shares, Totals,
     },
-    flush::{Archiving, Flusher, LogWriter, Teller},
+    flush::{Archiving, Flusher, Intake, LogWriter, Session, Teller},
     segments::{LogFiles, Zone, new_session},
-    swap::{Bell, Local, Log, LogParts, Pool, Sleep},
+    swap::{Bell, Ingest, IngestParts, Pool, Shards, Sleep},
 };

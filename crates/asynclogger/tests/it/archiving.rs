@@ -9,7 +9,7 @@ use std::{
 };
 
 use asynclogger::{
-    Archived, Compression, Config, LogDir, Logger, Overflow, Retention, Rotation, WhenFull,
+    Archived, Compression, Config, Logger, Overflow, Retention, Rotation, WhenFull, read::LogDir,
 };
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 };
 
 const COMPRESSED: Compression =
-    if cfg!(feature = "zstd") { Compression::Zstd { level: 3 } } else { Compression::Off };
+    if cfg!(feature = "zstd") { Compression::zstd(3) } else { Compression::Off };
 
 /// Records of a log, counted by its own reader, which has to find nothing wrong.
 fn count(path: &Path) -> u64 {

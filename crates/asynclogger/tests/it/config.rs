@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use asynclogger::{Config, ErrorKind, Logger};
+use asynclogger::{Config, ErrorKind, IoMode, Logger, Retention, Stats};
 
 use crate::support::{directory, log_path, open};
 
@@ -60,4 +60,37 @@ fn shards_need_not_divide_the_buffer_size() {
     assert_eq!(logger.max_record(), longest.len());
     assert!(logger.try_log_bytes(&longest).is_ok());
     assert_eq!(logger.close().expect("close").accepted, 1);
+}
+
+/// What only a manager does is no setting of a logger: it would be ignored, and nobody would know.
+#[test]
+fn a_logger_refuses_what_only_a_manager_does() {
+    let directory = directory();
+    let config = || Config::new(log_path(&directory));
+    for (config, word) in [
+        (config().event_quota(1 << 20), "event_quota"),
+        (config().event_files(1), "event_files"),
+        (config().retention(Retention::new().directory_total(1 << 30)), "directory_total"),
+        (config().compression_rate(0), "compression_rate"),
+        (Config::default(), "path"),
+    ] {
+        let error = Logger::new(config).expect_err(word);
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{word}");
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).expect("the directory").count(), 0);
+}
+
+#[test]
+fn a_config_that_was_validated_stays_as_it_is() {
+    let config = Config::new("/logs/app.log").flush_interval(Duration::MAX);
+    let once = config.validate().expect("valid");
+    let twice = once.clone().validate().expect("valid");
+    assert_eq!(format!("{once:?}"), format!("{twice:?}"));
+    assert!(format!("{once:?}").contains(&format!("buffer_size: {}", 64 << 20)), "{once:?}");
+}
+
+#[test]
+fn stats_that_nobody_filled_promise_nothing() {
+    assert_eq!(Stats::default().io_mode, IoMode::Buffered);
 }

@@ -12,8 +12,8 @@ use std::{
 };
 
 use asynclogger::{
-    Config, Durability, Engine, ErrorCounts, ErrorKind, Health, LogDir, Logger, Overflow, Position,
-    Rotation,
+    Config, Durability, Engine, ErrorCounts, ErrorKind, Health, Logger, Overflow, Position,
+    Rotation, read::LogDir,
 };
 
 use crate::{

@@ -11,7 +11,7 @@ use crate::{
 
 fn set_aside(logger: &Logger) -> (std::path::PathBuf, String) {
     match logger.opened() {
-        Opened::SetAside { to, reason } => (to.clone(), reason.clone()),
+        Opened::SetAside { to, reason, .. } => (to.clone(), reason.clone()),
         other => panic!("{other:?}"),
     }
 }
@@ -188,7 +188,7 @@ fn durability_and_direct_io_in_every_combination() {
             let stats = logger.stats();
             assert_eq!((stats.written, stats.durable), (1, 1));
             if direct == DirectIo::Off {
-                assert_eq!(stats.direct, IoMode::Buffered);
+                assert_eq!(stats.io_mode, IoMode::Buffered);
             }
             logger.log("two");
             assert_eq!(logger.close().expect("close").durable, 2);
@@ -208,7 +208,7 @@ fn direct_io_is_required_in_vain_on_tmpfs() {
     assert_eq!(error.kind(), ErrorKind::DirectIo);
     // The file that was made for the probe is empty or not there; either is continued.
     let logger = open(Config::new(&path));
-    assert_eq!(logger.stats().direct, IoMode::Buffered);
+    assert_eq!(logger.stats().io_mode, IoMode::Buffered);
     logger.log("in memory");
     logger.close().expect("close");
     assert_eq!(seed_readers::records(&path, Step::Valid), [b"in memory"]);

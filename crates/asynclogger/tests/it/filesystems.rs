@@ -7,7 +7,7 @@ use std::{
 };
 
 use asynclogger::{
-    Config, DirectIo, Durability, Engine, ErrorKind, IoMode, LogDir, Logger, Opened, Overflow,
+    Config, DirectIo, Durability, Engine, ErrorKind, IoMode, Logger, Opened, Overflow, read::LogDir,
 };
 
 use crate::{
@@ -111,7 +111,7 @@ fn every_mode(mounted: &Mounted, does_direct: bool) {
                     let logger = open(config.clone());
                     let expected = if number == 0 { Opened::Created } else { Opened::Continued };
                     assert_eq!(*logger.opened(), expected);
-                    assert_eq!(logger.stats().direct, mode, "{direct:?}");
+                    assert_eq!(logger.stats().io_mode, mode, "{direct:?}");
                     session(&logger, number);
                     if number == 0 {
                         // Nobody has read it yet.
@@ -209,13 +209,13 @@ fn a_log_from_smaller_sectors_is_set_aside() {
         let before = fs::read(&path).expect("the file");
 
         let logger = open(config(&path, Durability::Dsync, DirectIo::Preferred, *engine));
-        let Opened::SetAside { to, reason } = logger.opened().clone() else {
+        let Opened::SetAside { to, reason, .. } = logger.opened().clone() else {
             panic!("{:?}", logger.opened());
         };
         assert!(reason.contains("4096") && reason.contains("16384"), "{reason}");
         assert!(fs::read(&to).expect("the old file") == before, "it is untouched");
         session(&logger, 0);
-        assert_eq!((logger.stats().direct, file_align(&path)), (IoMode::Direct, 16384));
+        assert_eq!((logger.stats().io_mode, file_align(&path)), (IoMode::Direct, 16384));
         assert_holds_all(&to, THREADS, EACH);
         assert_holds_all(&path, THREADS, EACH);
         let log = LogDir::open(&path).expect("the log").verify().expect("a report");

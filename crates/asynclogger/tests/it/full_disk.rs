@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynclogger::{Config, Durability, Engine, Error, ErrorKind, Logger, Overflow, verify};
+use asynclogger::{Config, Durability, Engine, Error, ErrorKind, Logger, Overflow, read::verify};
 
 use crate::{
     matrix::{Finally, assert_holds_all, durabilities, engines, log_numbered},

@@ -11,7 +11,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use asynclogger::{Config, Durability, Engine, LogDir, Overflow, Rotation};
+use asynclogger::{Config, Durability, Engine, Overflow, Rotation, read::LogDir};
 
 use crate::{
     injected::can_inject,

@@ -166,7 +166,7 @@ fn logger_log_bytes() {
     assert_eq!(position.number(), 1);
     let pieces = [IoSlice::new(&all[..3]), IoSlice::new(&[]), IoSlice::new(&all[3..5])];
     logger.try_log_vectored(&pieces).expect("accepted");
-    logger.try_log_with(4, |room| room.copy_from_slice(&all[5..9])).expect("accepted");
+    logger.try_log_with(4, |record| assert!(record.write(&all[5..9]))).expect("accepted");
     assert_eq!(logger.try_log_vectored(&[]), Err(LogError::Empty));
     logger.close().expect("close");
     let expected = [&all[..], &all[..1], &all[..5], &all[5..9]];

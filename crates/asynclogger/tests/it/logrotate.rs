@@ -7,7 +7,7 @@ use std::{
     process::{Child, ChildStdin, Command, Stdio},
 };
 
-use asynclogger::{LogDir, read::Ending, verify};
+use asynclogger::read::{Ending, LogDir, verify};
 use tempfile::TempDir;
 
 use crate::{

@@ -3,12 +3,15 @@
 
 mod accounting;
 mod archiving;
+mod auto_traits;
 mod bad_input;
 mod config;
 mod durability;
+mod environment;
 mod failing_disk;
 mod files;
 mod filesystems;
+mod forked;
 mod format;
 mod frozen;
 mod full_disk;

@@ -2,7 +2,10 @@
 
 use std::{ops::Range, path::Path};
 
-use asynclogger::{Durability, Engine, LogDir, Logger, read::Ending, verify};
+use asynclogger::{
+    Durability, Engine, Logger,
+    read::{Ending, LogDir, verify},
+};
 
 use crate::support::{Found, Numbered};
 

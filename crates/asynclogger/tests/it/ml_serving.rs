@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use asynclogger::LogDir;
+use asynclogger::read::LogDir;
 
 use crate::support::directory;
 

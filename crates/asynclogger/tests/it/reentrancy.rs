@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use asynclogger::{Config, LogError, Logger, Overflow};
+use asynclogger::{Config, ErrorKind, LogError, Logger, Overflow};
 
 use crate::{
     seed_readers::{self, Step},
@@ -22,8 +22,8 @@ fn an_encoder_that_panics_logs_nothing_and_blocks_nobody() {
     let logger = open(Config::new(&path).num_shards(1).overflow(Overflow::Block));
     for round in 0..3 {
         let panicked = catch_unwind(AssertUnwindSafe(|| {
-            logger.try_log_with(10, |room| {
-                room[0] = 1;
+            logger.try_log_with(10, |record| {
+                record.write(b"in part");
                 panic!("the encoder's");
             })
         }));
@@ -38,15 +38,49 @@ fn an_encoder_that_panics_logs_nothing_and_blocks_nobody() {
     assert_eq!(seed_readers::records(&path, Step::Valid), [b"whole", b"whole"]);
 }
 
+/// The flusher waits for the claim that the encoder is under: what waits for the flusher would never return.
+#[test]
+fn an_encoder_that_would_wait_for_itself_gets_an_error_at_once() {
+    let directory = directory();
+    let path = log_path(&directory);
+    let logger = open(Config::new(&path).num_shards(1));
+    let other = open(Config::new(directory.path().join("other.log")));
+    let before = logger.try_log_bytes(b"before").expect("accepted");
+    logger
+        .try_log_with(6, |record| {
+            let long = std::time::Duration::from_secs(3600);
+            let refused = [
+                logger.flush(),
+                logger.flush_for(long),
+                logger.rotate(),
+                logger.reopen(),
+                logger.wait_durable(&before, long),
+                logger.close().map(|_| ()),
+                // It might wait, too: who knows what that one's flusher waits for.
+                other.flush(),
+            ];
+            for result in refused {
+                let error = result.expect_err("within an encoder");
+                assert_eq!(error.kind(), ErrorKind::WouldDeadlock, "{error}");
+            }
+            record.write(b"outer");
+        })
+        .expect("accepted");
+    other.flush().expect("outside");
+    logger.flush().expect("outside");
+    assert_eq!(logger.close().expect("close").durable, 2);
+    assert_eq!(seed_readers::records(&path, Step::Valid), [&b"before"[..], b"outer"]);
+}
+
 #[test]
 fn an_encoder_that_logs_never_waits() {
     let directory = directory();
     let path = log_path(&directory);
     let logger = open(Config::new(&path).num_shards(1).overflow(Overflow::Block));
-    let position = logger.try_log_with(5, |room| {
+    let position = logger.try_log_with(5, |record| {
         // The only shard is held by the outer call.
         assert_eq!(logger.try_log_bytes(b"inner"), Err(LogError::Busy));
-        room.copy_from_slice(b"outer");
+        record.write(b"outer");
     });
     assert!(position.is_ok());
     let stats = logger.close().expect("close");
@@ -56,9 +90,9 @@ fn an_encoder_that_logs_never_waits() {
     let path = directory.path().join("two.log");
     let logger = open(Config::new(&path).num_shards(2).overflow(Overflow::Block));
     logger
-        .try_log_with(5, |room| {
+        .try_log_with(5, |record| {
             logger.try_log_bytes(b"inner").expect("the other shard is free");
-            room.copy_from_slice(b"outer");
+            record.write(b"outer");
         })
         .expect("accepted");
     logger.close().expect("close");

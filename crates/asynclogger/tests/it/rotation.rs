@@ -1,6 +1,8 @@
 //! A log goes on in a new file: what a rotated log has to be like, and who logs meanwhile. The tests are in
 //! the modules.
 
+mod hostile;
+mod lookalike;
 mod moved;
 mod prepared;
 mod room;
@@ -19,7 +21,8 @@ use std::{
 };
 
 use asynclogger::{
-    Config, Error, ErrorKind, Health, LogDir, Logger, Overflow, Stats, read::Ending,
+    Config, Error, ErrorKind, Health, Logger, Overflow, Stats,
+    read::{Ending, LogDir},
 };
 
 use crate::{

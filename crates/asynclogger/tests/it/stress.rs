@@ -162,7 +162,8 @@ fn run(seed: u64) {
         found.assert_in_order();
     }
     // And by the library's own reader, from the file alone: whole, and the accounts agree.
-    let report = asynclogger::verify(&path).unwrap_or_else(|error| panic!("{plan:?}: {error}"));
+    let report =
+        asynclogger::read::verify(&path).unwrap_or_else(|error| panic!("{plan:?}: {error}"));
     assert!(report.is_whole(), "{plan:?}: {report:?}");
     let declared = report.sessions[0].declared.as_ref().expect("an end");
     assert_eq!((report.records, declared.records), (accepted, accepted), "{plan:?}");

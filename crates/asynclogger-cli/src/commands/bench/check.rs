@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use asynclogger::LogDir;
+use asynclogger::read::LogDir;
 
 use super::{load::Load, record::Record};
 use crate::{

@@ -8,7 +8,7 @@ mod report;
 
 use std::{fs, io::Write, path::Path, time::Instant};
 
-use asynclogger::{LogDir, Logger, Opened, Overflow};
+use asynclogger::{Logger, Opened, Overflow, read::LogDir};
 use rustix::time::{ClockId, clock_gettime};
 
 use self::{calibration::Calibration, check::Check, load::Load, record::Record, report::Report};

@@ -118,7 +118,7 @@ impl Report<'_> {
             policy: &self.policy,
             durability: self.durability,
             engine: self.stats.engine.to_string(),
-            direct: self.stats.direct == IoMode::Direct,
+            direct: self.stats.io_mode == IoMode::Direct,
             harness_cpu_seconds: self.harness_cpu_seconds(),
         };
         serde_json::to_writer(&mut *out, &json)?;
@@ -137,7 +137,7 @@ impl Report<'_> {
             self.policy,
             self.durability,
             stats.engine,
-            stats.direct
+            stats.io_mode
         )?;
         let accepted = self.load.accepted();
         writeln!(

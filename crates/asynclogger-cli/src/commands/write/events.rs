@@ -199,7 +199,7 @@ impl<'a> Sorter<'a> {
         };
         match self.patience.open(self.signals, || self.manager.event(text)) {
             Ok(event) => {
-                if let Opened::SetAside { to, reason } = event.opened() {
+                if let Opened::SetAside { to, reason, .. } = event.opened() {
                     let to = to.display();
                     let what = format!("event {text:?}: {reason}; its file was set aside as {to}");
                     self.set_aside.say(what);
@@ -214,7 +214,7 @@ impl<'a> Sorter<'a> {
             Err(error) => {
                 self.unopened += 1;
                 if self.refused_names.insert(name.into()) {
-                    let what = format!("event {text:?} cannot be opened: {error}");
+                    let what = format!("event {text:?} cannot be opened: {error:#}");
                     self.refused.say(what);
                 }
                 self.first_error.get_or_insert(error);

@@ -171,7 +171,7 @@ fn record_of(line: &[u8]) -> &[u8] {
 
 /// An old file under a new name must not surprise anybody.
 pub(crate) fn say_if_set_aside(logger: &Logger) {
-    if let Opened::SetAside { to, reason } = logger.opened() {
+    if let Opened::SetAside { to, reason, .. } = logger.opened() {
         let path = logger.path().display();
         say(format_args!("{path}: {reason}; the file was set aside as {}", to.display()));
     }
@@ -200,6 +200,6 @@ fn show_records(stats: &Stats, time: Duration) -> String {
 
 /// Where, and in which way.
 fn how_written(stats: &Stats, path: &Path, durability: &str) -> String {
-    let (engine, mode) = (stats.engine, stats.direct);
+    let (engine, mode) = (stats.engine, stats.io_mode);
     format!("{}: {engine}, {mode}, {durability}", path.display())
 }

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use super::super::{DamageKind, Reader, Report, history::History, source::Source};
+use super::super::{DamageKind, Reader, Report, history::History};
+use crate::probe::Source;
 use crate::{
     Dropped, LogId, Position,
     format::{

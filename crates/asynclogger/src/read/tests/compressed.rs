@@ -265,7 +265,7 @@ fn who_follows_does_not_wait_in_a_compressed_segment() -> Result<(), Error> {
     let mut bytes = log.bytes[..end].to_vec();
     bytes[log.parts[2].clone()].fill(0);
     fs::write(&path, compressed(&bytes, 1 << 16)).expect("written");
-    let mut opened = LogDir::open(&path)?.follow(true);
+    let mut opened = ReadOptions::new().follow(true).open_log(&path)?;
     let mut found = 0;
     while opened.next_record()?.is_some() {
         found += 1;

@@ -1,5 +1,6 @@
-use super::super::{DamageKind, Ending, Format, Layout, Reader, source::Source};
+use super::super::{DamageKind, Ending, Format, Layout, Reader};
 use crate::Error;
+use crate::probe::Source;
 
 /// A file of the original: shards of so many records, by one of the rules; `stale` fills what is between
 /// the valid bytes and the capacity.
@@ -30,6 +31,7 @@ fn read(bytes: Vec<u8>) -> Result<(Reader, Vec<Vec<u8>>), Error> {
     let mut records = Vec::new();
     while let Some(record) = reader.next_record()? {
         assert_eq!(record.position().number(), records.len() as u64);
+        assert_eq!(record.time(), None);
         records.push(record.bytes().to_vec());
     }
     Ok((reader, records))
@@ -160,6 +162,7 @@ fn a_growing_file_is_followed() -> Result<(), Error> {
             reader.source.append(piece);
             while let Some(record) = reader.next_record()? {
                 assert_eq!(record.position().number(), records.len() as u64);
+                assert_eq!(record.time(), None);
                 records.push(record.bytes().to_vec());
             }
         }

@@ -2,7 +2,10 @@ use super::{
     super::{DamageKind, Ending, Format, Layout, Loss, ReadOptions, Reader, verify},
     builder::*,
 };
-use crate::{Dropped, Error, ErrorKind, format::LogId};
+use crate::{
+    Dropped, Error, ErrorKind,
+    format::{LogId, time::from_nanoseconds},
+};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v1.log");
 
@@ -14,7 +17,7 @@ fn the_golden_file_is_read() -> Result<(), Error> {
     let position = record.position();
     assert_eq!(position.session(), 0x1122_3344_5566_7788);
     assert_eq!((position.shard(), position.number()), (2, 1000));
-    assert_eq!(record.time(), 1_700_000_000_000_000_001);
+    assert_eq!(record.time(), Some(from_nanoseconds(1_700_000_000_000_000_001)));
     let record = reader.next_record()?.expect("a record");
     assert_eq!((record.bytes(), record.position().number()), (&[0u8, 255, 0][..], 1001));
     assert!(reader.next_record()?.is_none() && reader.next_record()?.is_none());
@@ -27,7 +30,7 @@ fn the_golden_file_is_read() -> Result<(), Error> {
     assert_eq!((report.segment, report.previous_segment, &report.name[..]), (7, 6, &b"golden"[..]));
     assert_eq!((report.blocks, report.records, report.payload_bytes), (1, 2, 9));
     assert_eq!((report.file_bytes, report.overhead_bytes()), (0x5000, 0x5000 - 9));
-    assert_eq!(report.first_time, Some(1_700_000_000_000_000_001));
+    assert_eq!(report.first_time, Some(from_nanoseconds(1_700_000_000_000_000_001)));
     assert_eq!(report.ending, Ending::Clean);
     let [session] = &report.sessions[..] else { panic!("one session") };
     assert_eq!(session.session, 0x1122_3344_5566_7788);
@@ -97,7 +100,7 @@ fn records_blocks_and_owned_records_go_together() -> Result<(), Error> {
     assert_eq!(reader.next_record()?.expect("a record").bytes(), log.written[0].bytes);
     let block = reader.next_block()?.expect("a block");
     assert_eq!(block.records().count(), 3);
-    let rest: Result<Vec<_>, Error> = reader.into_records().collect();
+    let rest: Result<Vec<_>, Error> = reader.into_iter().collect();
     let rest = rest?;
     let expected = &log.written[8..];
     assert_eq!(rest.len(), expected.len());

@@ -1,7 +1,8 @@
 //! Segments in memory, read as `LogDir` reads those of a directory: for the tests of the write side.
 
-use super::super::{Layout, Reader, Report, history::History, report::Loss, source::Source};
+use super::super::{Layout, Reader, Report, history::History, report::Loss};
 use crate::Position;
+use crate::probe::Source;
 
 /// A record and where it was logged.
 type Logged = (Position, Vec<u8>);

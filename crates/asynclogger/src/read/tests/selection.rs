@@ -1,23 +1,28 @@
 //! Blocks by their times, and the last records of a log.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use super::{
-    super::{LogDir, Loss, OwnedRecord, ReadOptions, Reader},
+    super::{Layout, LogDir, Loss, OwnedRecord, ReadOptions, Reader, Record},
     builder::*,
 };
-use crate::Error;
+use crate::{Error, format::time::from_nanoseconds};
 
 fn all(mut next: impl FnMut() -> Result<Option<OwnedRecord>, Error>) -> Vec<OwnedRecord> {
     std::iter::from_fn(|| next().expect("read")).collect()
 }
 
 fn read_log(log: &mut LogDir) -> Vec<OwnedRecord> {
-    all(|| Ok(log.next_record()?.map(|record| record.to_owned())))
+    all(|| Ok(log.next_record()?.map(Record::into_owned)))
 }
 
 fn read_reader(reader: &mut Reader) -> Vec<OwnedRecord> {
-    all(|| Ok(reader.next_record()?.map(|record| record.to_owned())))
+    all(|| Ok(reader.next_record()?.map(Record::into_owned)))
 }
 
 /// Three segments of two sessions, the last one active; their names say nothing of the order.
@@ -32,10 +37,17 @@ fn log_in(dir: &Path) -> Builder {
     log
 }
 
-/// Every time that parts two blocks, and times before and after all.
-fn bounds(records: &[OwnedRecord]) -> Vec<i64> {
-    let mut times: Vec<i64> = records.iter().flat_map(|it| [it.time, it.time + 1]).collect();
-    times.extend([i64::MIN, i64::MAX]);
+fn time_of(record: &OwnedRecord) -> SystemTime {
+    record.time.expect("a record of ours")
+}
+
+/// Every time that parts two blocks, and times before and after all: two of them no file can have.
+fn bounds(records: &[OwnedRecord]) -> Vec<SystemTime> {
+    let after = |it: &OwnedRecord| time_of(it) + Duration::from_nanos(1);
+    let mut times: Vec<_> = records.iter().flat_map(|it| [time_of(it), after(it)]).collect();
+    let (first, last) = (from_nanoseconds(i64::MIN), from_nanoseconds(i64::MAX));
+    let second = Duration::from_secs(1);
+    times.extend([first - second, first, last, last + second]);
     times.sort_unstable();
     times.dedup();
     times
@@ -52,8 +64,8 @@ fn blocks_are_chosen_by_their_times() -> Result<(), Error> {
         for until in bounds(&whole) {
             let mut reader = ReadOptions::new().since(since).until(until).open(&path)?;
             let found = read_reader(&mut reader);
-            let expected = whole.iter().filter(|it| since <= it.time && it.time < until);
-            assert!(found.iter().eq(expected), "{since} to {until}");
+            let expected = whole.iter().filter(|it| since <= time_of(it) && time_of(it) < until);
+            assert!(found.iter().eq(expected), "{since:?} to {until:?}");
             let report = reader.report();
             assert!(report.is_whole(), "{report:#?}");
             let skipped = (whole.len() - found.len()) as u64;
@@ -75,7 +87,7 @@ fn of_blocks_that_are_not_asked_for_only_the_head_is_read() -> Result<(), Error>
     // All of the first block but its head.
     bad[first.start + 4096..first.end].fill(0xEE);
     fs::write(&path, &bad).expect("written");
-    let second = read_reader(&mut Reader::open(&path)?)[0].time;
+    let second = time_of(&read_reader(&mut Reader::open(&path)?)[0]);
     let mut reader = ReadOptions::new().since(second).open(&path)?;
     assert_eq!(read_reader(&mut reader).len(), whole.records.len() - 90);
     assert!(reader.report().is_whole(), "{:#?}", reader.report());
@@ -93,9 +105,9 @@ fn a_torn_block_that_is_not_asked_for_is_told_and_not_delivered() -> Result<(), 
     let log = large_sample();
     fs::write(&path, &log.bytes[..log.parts[3].end - 9000]).expect("written");
     let whole = read_reader(&mut Reader::open(&path)?);
-    let last = whole.last().expect("a record").time;
+    let last = time_of(whole.last().expect("a record"));
     let mut reader = ReadOptions::new().until(last).open(&path)?;
-    assert!(read_reader(&mut reader).iter().eq(whole.iter().filter(|it| it.time < last)));
+    assert!(read_reader(&mut reader).iter().eq(whole.iter().filter(|it| time_of(it) < last)));
     assert_eq!(reader.report().lost, Reader::open(&path)?.read_to_end()?.lost);
     Ok(())
 }
@@ -104,27 +116,60 @@ fn a_torn_block_that_is_not_asked_for_is_told_and_not_delivered() -> Result<(), 
 fn of_a_log_whole_segments_are_passed_over() -> Result<(), Error> {
     let dir = tempfile::tempdir().expect("a directory");
     log_in(dir.path());
-    let open = || LogDir::open(dir.path().join("b.log"));
-    let whole = read_log(&mut open()?);
+    let open = |options: ReadOptions| options.open_log(dir.path().join("b.log"));
+    let whole = read_log(&mut open(ReadOptions::new())?);
     assert_eq!(whole.len(), 19);
     let mut read_segments = BTreeMap::new();
     for since in bounds(&whole) {
         for until in bounds(&whole) {
-            let mut log = open()?.since(since).until(until);
+            let mut log = open(ReadOptions::new().since(since).until(until))?;
             let found = read_log(&mut log);
-            let expected = whole.iter().filter(|it| since <= it.time && it.time < until);
-            assert!(found.iter().eq(expected), "{since} to {until}");
+            let expected = whole.iter().filter(|it| since <= time_of(it) && time_of(it) < until);
+            assert!(found.iter().eq(expected), "{since:?} to {until:?}");
             let report = log.report();
-            assert!(report.is_whole(), "{since} to {until}: {report:#?}");
+            assert!(report.is_whole(), "{since:?} to {until:?}: {report:#?}");
             assert_eq!(report.records, found.len() as u64);
             *read_segments.entry(report.segments.len()).or_insert(0) += 1;
         }
     }
     // From none to all of them.
     assert_eq!(read_segments.into_keys().collect::<Vec<_>>(), [0, 1, 2, 3]);
-    let last = whole.last().expect("a record").time;
-    let mut log = open()?.since(last);
+    let last = time_of(whole.last().expect("a record"));
+    let mut log = open(ReadOptions::new().since(last))?;
     assert_eq!((read_log(&mut log).len(), log.report().segments.len()), (2, 1));
+    Ok(())
+}
+
+/// Of a log, too, the options are those of its reader: the caller's word decides how its files are read.
+#[test]
+fn a_log_is_read_by_the_layout_that_is_asked_for() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a directory");
+    log_in(dir.path());
+    let path = dir.path().join("b.log");
+    let whole = read_log(&mut LogDir::open(&path)?);
+    for layout in [Layout::Seed, Layout::Capacity] {
+        let options = ReadOptions::new().layout(layout);
+        let mut log = options.open_log(&path)?;
+        let found = read_log(&mut log);
+        assert!(found.iter().map(|it| &it.bytes).eq(whole.iter().map(|it| &it.bytes)), "{layout}");
+        assert!(found.iter().all(|it| it.time.is_none()));
+        let report = log.report();
+        assert_eq!((report.records, report.segments.len()), (19, 3));
+        assert_eq!(report, log.verify()?);
+        // What the files cost together, not the first one alone.
+        let each = report.segments.iter().map(|segment| segment.lost.at_most);
+        assert_eq!(report.lost.at_most, each.sum::<Option<u64>>());
+        log.seek_last(5)?;
+        assert!(
+            read_log(&mut log)
+                .iter()
+                .map(|it| &it.bytes)
+                .eq(whole[14..].iter().map(|it| &it.bytes))
+        );
+        let logs = options.scan(dir.path())?;
+        assert_eq!(logs.len(), 1);
+        assert!(logs.into_iter().all(|mut log| read_log(&mut log).len() == 19));
+    }
     Ok(())
 }
 
@@ -142,7 +187,8 @@ fn the_reading_ends_at_the_first_segment_that_is_too_late() -> Result<(), Error>
     log.abandon();
     log.block(0, &records(3, 2, 30));
     fs::write(dir.path().join("3.log"), &log.bytes).expect("written");
-    let mut opened = LogDir::open(dir.path().join("3.log"))?.until(begin);
+    let options = ReadOptions::new().until(from_nanoseconds(begin));
+    let mut opened = options.open_log(dir.path().join("3.log"))?;
     assert_eq!(read_log(&mut opened).len(), 4);
     assert!(opened.report().is_whole(), "{:#?}", opened.report());
     Ok(())
@@ -212,7 +258,7 @@ fn the_last_records_of_a_growing_file_go_on() -> Result<(), Error> {
     // Two blocks, and the beginning of a third, which is being written.
     let cut = log.parts[3].start + 4096 + 70_000;
     fs::write(&path, &log.bytes[..cut]).expect("written");
-    let mut opened = LogDir::open(&path)?.follow(true);
+    let mut opened = ReadOptions::new().follow(true).open_log(&path)?;
     opened.seek_last(40)?;
     let mut found = read_log(&mut opened);
     fs::write(&path, &log.bytes).expect("written");
@@ -229,7 +275,7 @@ fn an_empty_file_is_followed_over_its_rotation() -> Result<(), Error> {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("b.log");
     fs::write(&path, []).expect("written");
-    let mut opened = LogDir::open(&path)?.follow(true);
+    let mut opened = ReadOptions::new().follow(true).open_log(&path)?;
     opened.seek_last(10)?;
     assert!(read_log(&mut opened).is_empty());
     let mut log = Builder::new();

@@ -9,8 +9,10 @@ use zstd::{
     zstd_safe::CParameter::{ChecksumFlag, ContentSizeFlag},
 };
 
-use super::names::read_up_to;
-use crate::format::seekable::{Entry, MAX_CONTENT, encode_table};
+use crate::{
+    format::seekable::{FrameEntry, MAX_CONTENT, encode_table},
+    probe::read_full,
+};
 
 /// How a compression ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +54,7 @@ pub(crate) fn compress(
     let mut frame = Vec::with_capacity(compress_bound(frame_len));
     let (mut entries, mut read_bytes, mut stored_bytes) = (Vec::new(), 0, 0);
     loop {
-        let len = read_up_to(source, &mut content, read_bytes)?;
+        let len = read_full(source, read_bytes, &mut content)?;
         if len == 0 {
             break;
         }
@@ -62,7 +64,7 @@ pub(crate) fn compress(
         frame.clear();
         compressor.compress_to_buffer(content.get(..len).unwrap_or_default(), &mut frame)?;
         into.write_all_at(&frame, stored_bytes)?;
-        entries.push(Entry { stored: frame.len() as u32, content: len as u32 });
+        entries.push(FrameEntry { stored: frame.len() as u32, content: len as u32 });
         read_bytes += len as u64;
         stored_bytes += frame.len() as u64;
     }

@@ -3,13 +3,16 @@
 mod archivist;
 #[cfg(feature = "zstd")]
 pub(crate) mod compress;
-#[cfg(feature = "zstd")]
-mod inflate;
-pub(super) mod names;
+mod names;
+mod past;
+mod renaming;
 mod retention;
 
 pub(crate) use self::archivist::Archivist;
 pub(super) use self::{
     archivist::{ArchiveSettings, ArchivedSegment, WholeDirectory},
-    names::{Existing, LastName, Lineage, LogName},
+    names::LogName,
+    past::{full_name_of, last_segment, open_segment},
+    renaming::{LastName, archived_link, link_to_archived, rename_to_archived, set_aside},
 };
+pub(super) use crate::format::Lineage;

@@ -3,15 +3,13 @@
 //! From the oldest on, and never one behind another that stays: what is left of a log has no holes. The
 //! order is that of the segments' numbers; names and times may lie.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use super::names::Lineage;
-use crate::Retention;
+use crate::{Retention, format::Lineage};
 
 /// A file with an archived name, as its start, its end and the directory tell of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ArchivedFile {
-    pub(crate) path: PathBuf,
     pub(crate) lineage: Lineage,
     /// Bytes on the disk.
     pub(crate) bytes: u64,
@@ -70,10 +68,10 @@ pub(crate) struct OneOf {
 /// The segment that was over first goes first, but never one behind another of its log that stays; and
 /// never the one that was over last of all.
 pub(crate) fn select_of_all(logs: &[OneOf], max: u64, now: i64) -> Vec<(usize, Vec<usize>)> {
-    let mut order: Vec<(i64, usize, Segment)> = Vec::new();
+    let mut order: Vec<(i64, usize, Group)> = Vec::new();
     for (index, log) in logs.iter().enumerate() {
         let segments = deletable(&log.files, log.active);
-        let began = |segment: &Segment| segment.iter().map(|&file| log.files[file].started).max();
+        let began = |segment: &Group| segment.iter().map(|&file| log.files[file].started).max();
         let next = segments.iter().skip(1).map(|next| began(next).unwrap_or(log.began));
         let mut over = i64::MIN;
         for (segment, ended) in segments.iter().zip(next.chain([log.began])) {
@@ -85,7 +83,7 @@ pub(crate) fn select_of_all(logs: &[OneOf], max: u64, now: i64) -> Vec<(usize, V
     }
     // Stable: the segments of a log stay in their order.
     order.sort_by_key(|(over, index, _)| (*over, *index));
-    let bytes = |(_, log, segment): &(i64, usize, Segment)| {
+    let bytes = |(_, log, segment): &(i64, usize, Group)| {
         segment.iter().map(|&file| u128::from(logs[*log].files[file].bytes)).sum::<u128>()
     };
     let mut total: u128 = order.iter().map(bytes).sum();
@@ -102,11 +100,11 @@ pub(crate) fn select_of_all(logs: &[OneOf], max: u64, now: i64) -> Vec<(usize, V
     gone
 }
 
-/// Indices of the files with one number.
-type Segment = Vec<usize>;
+/// Indices of the files with one number: of one segment.
+type Group = Vec<usize>;
 
 /// All archived segments of the active one's log, by their numbers. The last one is the newest.
-fn deletable(files: &[ArchivedFile], active: Lineage) -> Vec<Segment> {
+fn deletable(files: &[ArchivedFile], active: Lineage) -> Vec<Group> {
     let ours = |file: &ArchivedFile| {
         file.lineage.log_id == active.log_id && file.lineage.segment < active.segment
     };
@@ -117,9 +115,9 @@ fn deletable(files: &[ArchivedFile], active: Lineage) -> Vec<Segment> {
 }
 
 /// How many segments have to go until the others together have at most `max` bytes.
-fn beyond(files: &[ArchivedFile], segments: &[Segment], max: u64) -> usize {
+fn beyond(files: &[ArchivedFile], segments: &[Group], max: u64) -> usize {
     let mut total = 0_u128;
-    let fits = |segment: &&Segment| {
+    let fits = |segment: &&Group| {
         total += segment.iter().map(|&file| u128::from(files[file].bytes)).sum::<u128>();
         total <= u128::from(max)
     };
@@ -132,8 +130,8 @@ fn beyond(files: &[ArchivedFile], segments: &[Segment], max: u64) -> usize {
 /// nothing: such a segment goes when one behind it does, since that one was written later.
 fn expired(
     files: &[ArchivedFile],
-    older: &[Segment],
-    newest: &Segment,
+    older: &[Group],
+    newest: &Group,
     max: Duration,
     now: i64,
 ) -> usize {
@@ -166,11 +164,10 @@ mod tests {
         Lineage { log_id: OURS, segment }
     }
 
-    /// Segment `n`, of `bytes`, written in the ten seconds before `n` x 100 s.
+    /// Group `n`, of `bytes`, written in the ten seconds before `n` x 100 s.
     fn file(segment: u64, bytes: u64) -> ArchivedFile {
         let ended = segment as i64 * 100 * SECOND;
         ArchivedFile {
-            path: PathBuf::from(format!("app_{segment}.log")),
             lineage: active(segment),
             bytes,
             started: ended - 10 * SECOND,
@@ -337,7 +334,7 @@ mod tests {
         let age = |files: &[ArchivedFile], now: i64| {
             select(files, &Retention::new().max_age(secs(50)), active(4), now * SECOND)
         };
-        // Segment 2 began at 190 s.
+        // Group 2 began at 190 s.
         assert_eq!(age(&files, 240), []);
         assert_eq!(age(&files, 241), [0]);
         files[1].last_time = None;
@@ -380,7 +377,6 @@ mod tests {
         let last_time = prop::option::weighted(0.8, 0..100_i64);
         (lineages(), 0..50_u64, 0..100_i64, last_time).prop_map(
             |(lineage, bytes, started, last_time)| ArchivedFile {
-                path: PathBuf::new(),
                 lineage,
                 bytes,
                 started: started * SECOND,

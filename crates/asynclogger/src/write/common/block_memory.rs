@@ -3,6 +3,7 @@
 use crate::{
     format::{BlockInfo, ChunkEntry},
     mem::StableBytes,
+    sync::Arc,
 };
 
 /// The memory of a block, the flusher's alone until it is given back. Its [`StableBytes`] are the block, once
@@ -24,6 +25,6 @@ pub(crate) trait BlockMemory: StableBytes {
     /// The block is so many bytes before the data part, and so many from where that begins.
     fn set_block(&mut self, head_len: usize, rest: usize);
 
-    /// Gives the memory back, once nobody else has it.
-    fn free(&mut self);
+    /// Gives the memory back, if nobody else has it.
+    fn free(self: Arc<Self>);
 }

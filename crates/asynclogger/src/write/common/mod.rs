@@ -1,15 +1,23 @@
 //! What the callers' side and the flusher's side both know.
 
 mod block_memory;
+mod clock;
+mod drops;
 pub(super) mod fault;
 mod gate;
+mod inside;
 pub(super) mod own_thread;
 mod progress;
 
-pub(crate) use self::gate::{Ending, Gate};
 pub(super) use self::{
     block_memory::BlockMemory,
+    clock::{backoff, wall_clock},
+    drops::{Drops, Reason},
     gate::Request,
     own_thread::{OwnThread, panicked},
-    progress::{Degraded, Progress},
+    progress::{Counter, Degraded, Progress},
+};
+pub(crate) use self::{
+    gate::{Ending, Gate},
+    inside::{Inside, Local},
 };

@@ -5,6 +5,7 @@ use std::any::Any;
 use crate::{
     Error, ErrorKind,
     io::with_signals_blocked,
+    mem::OfProcess,
     sync::thread::{self, JoinHandle},
 };
 
@@ -16,15 +17,17 @@ pub(in crate::write) fn start(
     name: &str,
     what: &'static str,
     run: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, Error> {
+) -> Result<OwnThread, Error> {
     let thread = thread::Builder::new().name(name.into());
     // A signal that came before the thread knew what it is would run its handler as any thread's.
-    with_signals_blocked(|| thread.spawn(run))
-        .map_err(|error| Error::io(format!("cannot start {what}"), error))
+    let started = with_signals_blocked(|| thread.spawn(run))
+        .map_err(|error| Error::io(format!("cannot start {what}"), error))?;
+    Ok(OwnThread(OfProcess::new(Some(started))))
 }
 
-/// A flusher's thread, as its handle sees it.
-pub(in crate::write) struct OwnThread(Option<JoinHandle<()>>);
+/// A thread of ours, as its handle sees it. A forked child does not have it: there is nothing to wait for, and
+/// nothing to let go.
+pub(in crate::write) struct OwnThread(OfProcess<Option<JoinHandle<()>>>);
 
 impl OwnThread {
     /// # Errors
@@ -32,22 +35,17 @@ impl OwnThread {
     pub(in crate::write) fn flusher(
         run: impl FnOnce() + Send + 'static,
     ) -> Result<OwnThread, Error> {
-        Ok(OwnThread(Some(start("asynclogger", "the flusher's thread", run)?)))
+        start("asynclogger", "the flusher's thread", run)
     }
 
     /// It was told to end. `wait`: until it has ended; never on the thread itself.
     pub(in crate::write) fn end(&mut self, wait: bool) {
-        if let Some(thread) = self.0.take()
+        if let Some(thread) = self.0.get_mut().and_then(Option::take)
             && wait
         {
             // Its panic would be a bug; there is nothing to hand it to.
             let _ = thread.join();
         }
-    }
-
-    /// Forgets the thread: this is a forked child, which does not have it.
-    pub(in crate::write) fn forget(&mut self) {
-        std::mem::forget(self.0.take());
     }
 }
 

@@ -20,6 +20,10 @@ pub(in crate::write) enum Degraded {
     Buffered,
     /// By `pwritev2`, since io_uring broke while running.
     Engine,
+    /// In its segment, though it should have gone on in the next one: that cannot take its place.
+    Stays,
+    /// The lock was lost, and cannot be taken again.
+    Unlocked,
     /// Some records are in doubt.
     Doubt,
     /// The flusher panicked once, and went on.
@@ -31,7 +35,7 @@ pub(in crate::write) enum Degraded {
 pub(in crate::write) struct Counter(AtomicU64);
 
 impl Counter {
-    pub(super) fn new() -> Counter {
+    pub(in crate::write) fn new() -> Counter {
         Counter(AtomicU64::new(0))
     }
 

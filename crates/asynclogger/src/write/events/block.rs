@@ -76,8 +76,10 @@ impl BlockMemory for EventBlock {
         }
     }
 
-    fn free(&mut self) {
-        let count = self.give_back();
-        self.of.event.release(count);
+    fn free(self: Arc<Self>) {
+        if let Some(mut block) = Arc::into_inner(self) {
+            let count = block.give_back();
+            block.of.event.release(count);
+        }
     }
 }

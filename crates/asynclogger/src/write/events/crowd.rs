@@ -73,24 +73,19 @@ impl Crowd {
 mod tests {
     use super::*;
     use crate::{
-        Opened, Overflow,
-        write::swap::{Bell, Log, LogParts, Pool},
+        Opened,
+        write::{
+            flush::{Counts, Intake, Session},
+            swap::Bell,
+        },
     };
 
     fn event(number: u32) -> Arc<Event> {
-        let log = Log::new(LogParts {
-            pool: Arc::new(Pool::new(1, 4096, 4096).expect("a pool")),
-            bell: Arc::new(Bell::new().expect("a bell")),
-            index: 0,
-            num_shards: 1,
-            max_record: 100,
-            overflow: Overflow::Drop,
-            shares_barriers: false,
-            session: 1,
-        });
-        let log = Arc::new(log.expect("a log"));
+        let counts = Arc::new(Counts::new());
+        let bell = Arc::new(Bell::new().expect("a bell"));
+        let session = Arc::new(Session::new(1, Intake::Gathered(counts.clone()), bell));
         let names = Arc::new(crate::write::events::names::Names::new());
-        Arc::new(Event::new("event", number, Opened::Created, log, names))
+        Arc::new(Event::new("event", number, 100, Opened::Created, session, counts, names))
     }
 
     #[test]

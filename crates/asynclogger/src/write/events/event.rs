@@ -8,7 +8,10 @@ use crate::{
     sync::{
         Arc, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until,
     },
-    write::swap::{Log, Reason},
+    write::{
+        common::Reason,
+        flush::{Counts, Session},
+    },
 };
 
 /// Why an event takes no records for now.
@@ -33,7 +36,8 @@ pub(crate) struct Event {
     max_record: usize,
     name: Box<str>,
     opened: Opened,
-    log: Arc<Log>,
+    session: Arc<Session>,
+    counts: Arc<Counts>,
     /// Pieces of memory that its records have.
     pieces: AtomicUsize,
     /// CLOSED, and for which [`Hold`]s it takes no records. Read without a lock, by signal handlers, too.
@@ -49,18 +53,20 @@ impl Event {
     pub(super) fn new(
         name: &str,
         number: u32,
+        max_record: usize,
         opened: Opened,
-        log: Arc<Log>,
+        session: Arc<Session>,
+        counts: Arc<Counts>,
         names: Arc<Names>,
     ) -> Event {
-        let max_record = log.max_record();
         Event {
             limit: AtomicUsize::new(max_record),
             number,
             max_record,
             name: name.into(),
             opened,
-            log,
+            session,
+            counts,
             pieces: AtomicUsize::new(0),
             standing: AtomicU32::new(0),
             changing: Mutex::default(),
@@ -156,9 +162,14 @@ impl Event {
         &self.opened
     }
 
-    /// Its log, which the flusher alone appends to.
-    pub(crate) fn log(&self) -> &Arc<Log> {
-        &self.log
+    /// The session of its log.
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// What is counted of its records.
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// Its records have so many pieces of memory. Relaxed: a count, no data.
@@ -178,15 +189,14 @@ impl Event {
 
     /// How long its flushes took.
     pub(crate) fn flush_metrics(&self) -> FlushMetrics {
-        let sealed = self.log.shards()[0].word().generation();
-        let waiting = sealed.saturating_sub(self.log.flushes());
+        let waiting = self.counts.sealed().saturating_sub(self.session.flushes());
         let flush_queue_depth = usize::try_from(waiting).unwrap_or(usize::MAX);
-        FlushMetrics { flush_queue_depth, ..self.log.flush_metrics(0) }
+        FlushMetrics { flush_queue_depth, ..self.session.flush_metrics(0) }
     }
 
     /// Counts a refused record as one of this event: its file will tell.
     pub(super) fn count_drop(&self, reason: Reason) {
-        self.log.shards()[0].count_drop(reason);
+        self.counts.drop_one(reason);
     }
 }
 

@@ -273,19 +273,18 @@ mod tests {
         write::{
             common::BlockMemory,
             events::names::Names,
-            swap::{Bell, Log, LogParts, Pool},
+            flush::{Counts, Intake, Session},
+            swap::{Bell, Ingest, IngestParts, Pool},
         },
     };
     use proptest::prelude::*;
 
     const CAPACITY: usize = 1 << 20;
 
-    fn log(align: usize) -> Log {
-        let pool = Arc::new(Pool::new(1, CAPACITY, align).expect("a pool"));
-        Log::new(LogParts {
-            pool,
+    fn log(align: usize) -> Ingest {
+        Ingest::new(IngestParts {
+            pool: Pool::new(1, CAPACITY, align).expect("a pool"),
             bell: Arc::new(Bell::new().expect("a bell")),
-            index: 0,
             num_shards: 1,
             max_record: CAPACITY - 12,
             overflow: Overflow::Drop,
@@ -293,6 +292,14 @@ mod tests {
             session: 1,
         })
         .expect("a log")
+    }
+
+    fn event() -> Arc<Event> {
+        let counts = Arc::new(Counts::new());
+        let bell = Arc::new(Bell::new().expect("a bell"));
+        let session = Arc::new(Session::new(1, Intake::Gathered(counts.clone()), bell));
+        let names = Arc::new(Names::new());
+        Arc::new(Event::new("event", 0, CAPACITY, Opened::Created, session, counts, names))
     }
 
     /// The block as it goes to the file.
@@ -322,13 +329,7 @@ mod tests {
     /// Gathers records as a logger would buffer them; both blocks.
     fn both(lens: &[usize], align: usize, piece_len: usize) -> (Vec<u8>, Vec<u8>, usize) {
         let log = log(align);
-        let event = Arc::new(Event::new(
-            "event",
-            0,
-            Opened::Created,
-            Arc::new(self::log(align)),
-            Arc::new(Names::new()),
-        ));
+        let event = event();
         let arena = Arena::new(2 * CAPACITY + 64 * piece_len, piece_len).expect("an arena");
         // What was in the memory before must not show.
         let mut all: Vec<_> = std::iter::from_fn(|| arena.take()).collect();
@@ -357,11 +358,11 @@ mod tests {
         assert!(gathered.is_empty() && gathered.pieces() == 0 && gathered.seal(&event).is_none());
         let gathered = encode(&mut block, align);
         let (before, held) = (arena.left(), event.pieces());
-        block.free();
+        Arc::new(block).free();
         assert_eq!((arena.left(), event.pieces()), (before + held, 0));
 
-        log.shards()[0].seal_idle(log.pool(), 0);
-        let mut buffer = log.pool().take_sealed(0).expect("sealed");
+        log.shards().seal_idle(0);
+        let mut buffer = log.shards().pool().sealed().take_next(|_, _| true).expect("sealed");
         (gathered, encode(&mut buffer, align), records as usize)
     }
 

@@ -9,13 +9,16 @@ use super::{
 use crate::{
     LogError, Overflow,
     sync::Arc,
-    write::swap::{Local, Log, Reason},
+    write::{
+        common::{Local, Reason},
+        swap::{Ingest, RecordWriter},
+    },
 };
 
 /// What it takes to log a record of an event.
 #[derive(Clone)]
 pub(crate) struct EventHandle {
-    ingest: Arc<Log>,
+    ingest: Arc<Ingest>,
     event: Arc<Event>,
     unplaced: Arc<Unplaced>,
     overflow: Overflow,
@@ -23,7 +26,7 @@ pub(crate) struct EventHandle {
 
 impl EventHandle {
     pub(super) fn new(
-        ingest: Arc<Log>,
+        ingest: Arc<Ingest>,
         event: Arc<Event>,
         unplaced: Arc<Unplaced>,
         overflow: Overflow,
@@ -43,13 +46,8 @@ impl EventHandle {
     pub(crate) fn append(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), LogError> {
         // One comparison for all: an empty record wraps around, a closed event takes no length.
         if len.wrapping_sub(1) >= self.event.limit() {
-            return self.append_later(len, fill);
+            self.wait_to_append(len)?;
         }
-        self.append_now(len, fill)
-    }
-
-    #[inline]
-    fn append_now(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), LogError> {
         let number = self.event.number();
         let appended = self.ingest.append(TAG + len, |room| {
             let (tag, bytes) = room.split_at_mut(TAG);
@@ -62,16 +60,32 @@ impl EventHandle {
         }
     }
 
-    /// Of no length that is taken now: perhaps later.
+    /// Appends a record of at most `max` bytes, which `encode` writes.
+    ///
+    /// # Errors
+    /// Refused, and counted; `encode` was called if it wrote too much, or nothing.
+    pub(crate) fn append_with(
+        &self,
+        max: usize,
+        encode: impl FnOnce(&mut RecordWriter<'_>),
+    ) -> Result<(), LogError> {
+        if max.wrapping_sub(1) >= self.event.limit() {
+            self.wait_to_append(max)?;
+        }
+        let appended = self.ingest.append_with(self.event.number().to_le_bytes(), max, encode);
+        appended.map(|_| ()).map_err(|error| self.refused(error))
+    }
+
+    /// Of no length that is taken now: perhaps later, and then this returns.
     #[cold]
-    fn append_later(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), LogError> {
+    fn wait_to_append(&self, len: usize) -> Result<(), LogError> {
         let max = self.event.max_record();
         let error = match len {
             _ if !self.event.is_open() => LogError::Closed,
             0 => LogError::Empty,
             len if len > max => LogError::TooLarge { len, max },
             _ if !self.wait_while_held() => LogError::Full,
-            _ if self.event.is_open() => return self.append_now(len, fill),
+            _ if self.event.is_open() => return Ok(()),
             _ => LogError::Closed,
         };
         Err(self.refused(error))

@@ -15,14 +15,13 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    Config, DirectIo, Error, Opened, Overflow,
+    Config, DirectIo, Error, Opened,
     io::{Directory, Driver, EventsLock, alignment_in},
     sync::{Arc, Ordering},
     write::{
         archive::{Archivist, WholeDirectory},
-        flush::{Archiving, LogWriter},
+        flush::{Archiving, Counts, Intake, LogWriter, Session},
         segments::{EventOpening, LogFiles, Zone, new_session},
-        swap::{Log, LogParts},
     },
 };
 
@@ -139,10 +138,11 @@ impl Opener {
         name: &EventName,
         number: u32,
     ) -> Result<NewEvent, Error> {
+        self.directory.find_again()?;
         let Chosen { base, has_past } = self.places.choose(name)?;
         let mut config = shared.config.clone();
         config.path = self.directory.path().join(format!("{base}.log"));
-        let session = new_session()?;
+        let id = new_session()?;
         let opening = EventOpening {
             directory: self.directory.clone(),
             lock: &self.lock,
@@ -151,53 +151,28 @@ impl Opener {
             whole: self.whole.clone(),
         };
         let (files, mut segment, opened) =
-            LogFiles::open_event(opening, &config, self.driver.clone(), session)?;
-        match self.make_log(shared, &config, number, session) {
-            Ok(log) => {
-                let event =
-                    Event::new(name.full(), number, opened, log.clone(), shared.names.clone());
-                let event = Arc::new(event);
-                let settings = files.archive_settings();
-                self.archivist.opened(&settings, segment.lineage());
-                if has_past || *event.opened() != Opened::Created {
-                    self.archivist.sweep(settings.clone(), segment.lineage());
-                }
-                if shared.open_files.load(Ordering::Relaxed) >= self.max_open {
-                    segment.suspend();
-                } else {
-                    shared.open_files.fetch_add(1, Ordering::Relaxed);
-                }
-                let archiving = Some(Archiving { archivist: self.archivist.clone(), settings });
-                let files = Box::new(files);
-                let zone = self.zone.clone();
-                let writer = LogWriter::new(log, segment, files, &config, zone, archiving);
-                Ok(NewEvent { event, writer })
-            }
-            Err(error) => {
-                // The session is over before it began, and its file is clean.
-                let _ = segment.end_unused();
-                Err(error)
-            }
+            LogFiles::open_event(opening, &config, self.driver.clone(), id)?;
+        let counts = Arc::new(Counts::new());
+        let session = Session::new(id, Intake::Gathered(counts.clone()), shared.bell.clone());
+        let session = Arc::new(session);
+        let max_record = config.max_record();
+        let names = shared.names.clone();
+        let event =
+            Event::new(name.full(), number, max_record, opened, session.clone(), counts, names);
+        let settings = files.archive_settings();
+        self.archivist.opened(&settings, segment.lineage());
+        if has_past || *event.opened() != Opened::Created {
+            self.archivist.sweep(settings.clone(), segment.lineage());
         }
-    }
-
-    fn make_log(
-        &self,
-        shared: &Shared,
-        config: &Config,
-        number: u32,
-        session: u64,
-    ) -> Result<Arc<Log>, Error> {
-        Ok(Arc::new(Log::new(LogParts {
-            // Of which it never takes a buffer: its records are gathered.
-            pool: shared.ingest.pool().clone(),
-            bell: shared.bell.clone(),
-            index: number,
-            num_shards: 1,
-            max_record: config.max_record(),
-            overflow: Overflow::Drop,
-            shares_barriers: false,
-            session,
-        })?))
+        if shared.open_files.load(Ordering::Relaxed) >= self.max_open {
+            segment.suspend();
+        } else {
+            shared.open_files.fetch_add(1, Ordering::Relaxed);
+        }
+        let archiving = Some(Archiving { archivist: self.archivist.clone(), settings });
+        let files = Box::new(files);
+        let zone = self.zone.clone();
+        let writer = LogWriter::new(session, segment, files, &config, zone, archiving);
+        Ok(NewEvent { event: Arc::new(event), writer })
     }
 }

@@ -2,12 +2,16 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs,
     path::Path,
 };
 
 use super::name::{EventName, archived_base, fnv1a, folded};
-use crate::{Error, ErrorKind, io::Directory, sync::Arc, write::archive::names};
+use crate::{
+    Error, ErrorKind,
+    io::Directory,
+    sync::Arc,
+    write::archive::{LogName, full_name_of},
+};
 
 /// A name for a file, without `.log`.
 pub(super) struct Chosen {
@@ -31,11 +35,8 @@ impl Places {
     /// # Errors
     /// Those of the system.
     pub(super) fn read(directory: Arc<Directory>) -> Result<Places, Error> {
-        let failed =
-            |error| Error::io("cannot read the directory", error).at_path(directory.path());
         let (mut taken, mut past) = (HashMap::new(), HashSet::new());
-        for entry in fs::read_dir(directory.path()).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
+        for name in directory.names(|_| true)? {
             let Some(name) = name.to_str() else { continue };
             let plain = name.strip_suffix(".zst").unwrap_or(name);
             let Some(base) = plain.strip_suffix(".log").filter(|base| !base.starts_with('.'))
@@ -83,11 +84,7 @@ impl Places {
 
     /// Whose the file of this name is, by its start, or by that of the last archived segment.
     fn owner(&self, base: &str) -> Option<Vec<u8>> {
-        let path = self.directory.path().join(format!("{base}.log"));
-        let named = names::name_in(&path);
-        if named.is_some() || !self.past.contains(&fnv1a(base.as_bytes())) {
-            return named;
-        }
-        names::last_archived_name(&self.directory, Path::new(&path))
+        let name = LogName::of(Path::new(&format!("{base}.log"))).ok()?;
+        full_name_of(&self.directory, &name, self.past.contains(&fnv1a(base.as_bytes())))
     }
 }

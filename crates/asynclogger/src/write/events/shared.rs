@@ -16,7 +16,7 @@ use crate::{
     write::{
         common::Gate,
         flush::LogWriter,
-        swap::{Bell, Log, Shard, Sleep},
+        swap::{Bell, Ingest, Shards, Sleep},
     },
 };
 
@@ -25,9 +25,13 @@ const LONG: usize = 8 << 10;
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
-    /// The shared buffers, as a log whose gate is that of the manager.
-    pub(crate) ingest: Arc<Log>,
+    /// What callers use of the shared buffers.
+    pub(crate) ingest: Arc<Ingest>,
+    /// What the flusher does.
+    pub(crate) shards: Arc<Shards>,
     pub(crate) bell: Arc<Bell>,
+    /// Who wants all that was logged to be durable, or the end.
+    pub(crate) gate: Gate,
     /// Who wants all that was logged to be sorted.
     pub(crate) sorted: Gate,
     pub(crate) unplaced: Arc<Unplaced>,
@@ -79,11 +83,14 @@ pub(crate) struct Totals {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, ingest: Arc<Log>, bell: Arc<Bell>) -> Shared {
+    pub(crate) fn new(config: Config, ingest: Arc<Ingest>) -> Shared {
+        let shards = ingest.shards().clone();
         Shared {
             config,
+            bell: shards.bell().clone(),
+            shards,
             ingest,
-            bell,
+            gate: Gate::new(),
             sorted: Gate::new(),
             unplaced: Arc::new(Unplaced::default()),
             table: Table::new(),
@@ -106,15 +113,15 @@ impl Shared {
             // It may take memory that is there for one such record at a time, and must not take it in vain.
             return false;
         }
-        let appended = self.ingest.append_if(TAG + len, |room| {
+        let appended = self.ingest.append_some(TAG + len, |room| {
             let found = self.names.find(name);
             let Some((number, _)) = found.filter(|(_, limit)| len.wrapping_sub(1) < *limit) else {
-                return false;
+                return 0;
             };
             let (tag, bytes) = room.split_at_mut(TAG);
             tag.copy_from_slice(&number.to_le_bytes());
             bytes.copy_from_slice(record);
-            true
+            TAG + len
         });
         match appended {
             Ok(Some(_)) => true,
@@ -178,7 +185,7 @@ impl Shared {
         // First: the flusher finds the event when it finds a record of it.
         lock(&self.orders).new.push((event, writer));
         self.order();
-        lock(&self.state).io = handle.event().log().io();
+        lock(&self.state).io = handle.event().session().io();
         // In this order, which is that of forgetting it: a name that is in the table is not about to be put
         // among the numbers.
         self.names.insert(&name, number, limit);
@@ -265,7 +272,7 @@ impl Shared {
         let State { retired, resting, free, past, .. } = &mut *state;
         free.append(resting);
         // Their names are gone: a call by name that begins now does not find them, and none that did is left.
-        if retired.is_empty() || !self.ingest.shards().iter().all(Shard::is_unclaimed) {
+        if retired.is_empty() || !self.shards.are_unclaimed() {
             return;
         }
         retired.retain_mut(|event| {
@@ -284,7 +291,10 @@ impl Shared {
     pub(crate) fn totals(&self) -> Totals {
         // In this order: then neither what was written nor what was refused later is more than what was
         // accepted.
-        let state = lock(&self.state);
+        let held = (!self.shards.is_forked()).then(|| lock(&self.state));
+        // A forked child must not lock what a thread of its parent may have held.
+        let of_child = State::default();
+        let state = held.as_deref().unwrap_or(&of_child);
         let unplaced = &self.unplaced;
         let sorted_out = unplaced.sorted_out();
         let Past { mut stats, mut metrics } = state.past.clone();
@@ -292,33 +302,33 @@ impl Shared {
         let open = self.table.all();
         let open_events = open.iter().map(|handle| handle.event());
         for event in open_events.chain(state.closing.values()) {
-            health = health.max(event.log().health());
+            health = health.max(event.session().health());
             add(&mut stats, &mut metrics, event);
         }
         for event in &state.retired {
             add(&mut stats, &mut metrics, event);
         }
-        (stats.direct, stats.engine) =
-            open.first().map_or(state.io, |handle| handle.event().log().io());
-        drop(state);
+        (stats.io_mode, stats.engine) =
+            open.first().map_or(state.io, |handle| handle.event().session().io());
+        drop(held);
         stats.dropped.closed += unplaced.closed();
         stats.dropped_logs = stats.dropped.total();
         // Those that are not sorted yet, too.
-        stats.accepted = self.ingest.accepted() - sorted_out;
+        stats.accepted = self.shards.accepted().saturating_sub(sorted_out);
         stats.pending = stats.accepted.saturating_sub(stats.written + stats.lost);
         stats.total_logs = stats.accepted + stats.dropped_logs;
         let flushes = u32::try_from(metrics.total_flushes).unwrap_or(u32::MAX);
         metrics.avg_flush_duration =
             metrics.total_flush_duration.checked_div(flushes).unwrap_or_default();
-        metrics.flush_queue_depth += self.ingest.pool().sealed_count();
-        metrics.blocked_swaps = self.ingest.blocked_swaps();
+        metrics.flush_queue_depth += self.shards.pool().sealed_count();
+        metrics.blocked_swaps = self.shards.blocked_swaps();
         Totals { stats, metrics, health, events: open.len() }
     }
 }
 
 /// Adds what an event has done.
 fn add(stats: &mut Stats, metrics: &mut FlushMetrics, event: &Event) {
-    event.log().add_to(stats);
+    event.session().add_to(stats);
     let of_log = event.flush_metrics();
     let flushes = metrics.total_flushes + of_log.total_flushes;
     let weighed = metrics.avg_write_duration.as_secs_f64() * metrics.total_flushes as f64

@@ -24,7 +24,6 @@ const AHEAD: usize = 12;
 /// A shared buffer whose records are being sorted.
 pub(super) struct Hand {
     pub(super) buffer: SealedBuffer,
-    pub(super) shard: u32,
     /// Where the next record begins, counted from the header.
     pub(super) at: usize,
 }
@@ -242,7 +241,7 @@ impl Sorter {
             return self.place_unknown(number, record);
         };
         let event = staged.event();
-        if !event.log().shards()[0].word().is_open() {
+        if staged.is_ending() {
             // Its last records are on their way.
             return self.closed();
         }

@@ -10,9 +10,8 @@ use crate::{
     Error,
     sync::Arc,
     write::{
-        common::{BlockMemory, Ending},
+        common::{BlockMemory, Ending, Reason},
         flush::LogWriter,
-        swap::Reason,
     },
 };
 
@@ -26,6 +25,7 @@ pub(super) struct Staged {
     sealed: VecDeque<(u64, EventBlock)>,
     /// Records that are gathered and that the log has counted.
     counted: u32,
+    is_ending: bool,
     /// Whether the worker looks after it in each round.
     pub(super) is_hot: bool,
     /// When it was looked after last, in rounds.
@@ -41,6 +41,7 @@ impl Staged {
             writer,
             sealed: VecDeque::new(),
             counted: 0,
+            is_ending: false,
             is_hot: false,
             last_round: 0,
             retry_at: None,
@@ -54,7 +55,7 @@ impl Staged {
     /// Has the log count what is gathered as accepted.
     pub(super) fn count(&mut self, gathered: &Gathered) {
         let new = gathered.records() - self.counted;
-        self.event.log().shards()[0].count_accepted(u64::from(new));
+        self.event.counts().accept(u64::from(new));
         self.counted = gathered.records();
     }
 
@@ -64,7 +65,7 @@ impl Staged {
         self.counted = 0;
         memory.sealed(gathered.pieces());
         if let Some(block) = gathered.seal(&self.event) {
-            let generation = self.event.log().shards()[0].pass_generation();
+            let generation = self.event.counts().seal();
             self.sealed.push_back((generation, block));
         }
     }
@@ -72,9 +73,13 @@ impl Staged {
     /// Takes no more records, and ends the file once all are written.
     pub(super) fn end(&mut self, ending: Ending) {
         self.event.close();
-        let log = self.event.log();
-        log.close_shards(Instant::now());
-        log.gate().set_ending(ending);
+        self.is_ending = true;
+        self.event.session().gate().set_ending(ending);
+    }
+
+    /// Whether it takes no more records, not even those that were logged before.
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending
     }
 
     /// Whether its file is closed, and there is nothing to open it for.

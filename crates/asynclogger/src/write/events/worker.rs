@@ -24,9 +24,9 @@ use crate::{
     Error, Overflow,
     sync::{Arc, Ordering},
     write::{
-        common::{BlockMemory, OwnThread, Request, own_thread},
-        flush::Pass,
-        swap::{BufferState, Local, Pool, Sleep},
+        common::{Local, OwnThread, Request, own_thread},
+        flush::Sealing,
+        swap::{Pool, Sleep},
     },
 };
 
@@ -65,11 +65,6 @@ impl EventsFlusher {
         self.shared.bell.ring(Sleep::Timed);
         self.thread.end(wait);
     }
-
-    /// Forgets the thread: this is a forked child, which does not have it.
-    pub(crate) fn forget(&mut self) {
-        self.thread.forget();
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +95,7 @@ struct Worker {
     stuck: Stuck,
     /// Events to be closed, for the next pass.
     closes: Vec<u32>,
-    pass: Option<(Pass, After)>,
+    pass: Option<(Sealing, After)>,
     /// When what is in memory has been there for an interval.
     deadline: Option<Instant>,
     flushes: Vec<Flush>,
@@ -116,11 +111,11 @@ struct Worker {
 
 impl Worker {
     fn new(shared: Arc<Shared>, memory: Memory, max_open: usize) -> Worker {
-        let ingest = &shared.ingest;
+        let shards = &shared.shards;
         Worker {
-            pool: ingest.pool().clone(),
+            pool: shards.pool().clone(),
             sorter: Sorter::new(shared.clone(), memory),
-            generations: vec![0; ingest.shards().len()],
+            generations: vec![0; shards.len()],
             hand: None,
             crowd: Crowd::new(shared.config.overflow == Overflow::Drop),
             stuck: Stuck::default(),
@@ -149,7 +144,7 @@ impl Worker {
                     Err(panic) => {
                         self.panicked(&*panic);
                         let until = Instant::now().checked_add(PAUSE);
-                        self.shared.bell.sleep(until, || false);
+                        self.shared.bell.sleep(Sleep::Timed, until, || false);
                     }
                 }
             }
@@ -228,9 +223,9 @@ impl Worker {
                 break;
             }
             self.stuck.is_over();
-            if let Some(Hand { mut buffer, shard, .. }) = self.hand.take() {
-                self.generations[shard as usize] += 1;
-                buffer.free();
+            if let Some(Hand { buffer, .. }) = self.hand.take() {
+                self.generations[buffer.shard() as usize] += 1;
+                buffer.give_back();
             }
         }
         self.crowd.ease(|| self.pool.free_count(), self.pool.len());
@@ -238,16 +233,14 @@ impl Worker {
     }
 
     fn next_sealed(&self) -> Option<Hand> {
-        (0..self.pool.len() as u32).find_map(|index| {
-            let BufferState::Sealed { shard, generation } = self.pool.state(index) else {
-                return None;
-            };
-            if self.generations[shard as usize] != generation {
-                return None;
-            }
-            let buffer = self.pool.take_sealed(index)?;
-            Some(Hand { buffer, shard, at: crate::write::swap::HEADER })
-        })
+        let is_next = |shard, generation| self.is_next(shard, generation);
+        let buffer = self.pool.sealed().take_next(is_next)?;
+        Some(Hand { buffer, at: crate::write::swap::HEADER })
+    }
+
+    /// Whether a shared buffer is the one to sort next.
+    fn is_next(&self, shard: u32, generation: u64) -> bool {
+        self.generations[shard as usize] == generation
     }
 
     /// Looks after the events that have something to do; whether anything was done.
@@ -367,8 +360,7 @@ impl Worker {
     }
 
     fn holds_something(&self) -> bool {
-        let is_active = |index: u32| matches!(self.pool.state(index), BufferState::Active { .. });
-        self.sorter.memory.has_gathered() || (0..self.pool.len() as u32).any(is_active)
+        self.sorter.memory.has_gathered() || self.pool.has_active()
     }
 
     fn sleep(&mut self) {
@@ -385,18 +377,15 @@ impl Worker {
         let deadline = self.deadline.filter(|_| self.pass.is_none());
         let all = [look.map(|look| now + look), wake, deadline, self.gives_up_at()];
         let wake_at = all.into_iter().flatten().chain(hot).min();
-        self.shared.bell.sleep(wake_at, || self.has_news());
+        let sleep = Sleep::of(self.deadline.is_some());
+        self.shared.bell.sleep(sleep, wake_at, || self.has_news());
     }
 
     /// Looked at between the announcement of a sleep and the sleep.
     fn has_news(&self) -> bool {
-        let sealed = (0..self.pool.len() as u32).any(|index| match self.pool.state(index) {
-            BufferState::Sealed { shard, generation } => {
-                self.hand.is_none() && self.generations[shard as usize] == generation
-            }
-            BufferState::Active { .. } => self.deadline.is_none(),
-            _ => false,
-        });
+        let is_next = |shard, generation| self.is_next(shard, generation);
+        let sealed = (self.hand.is_none() && self.pool.has_sealed(is_next))
+            || (self.deadline.is_none() && self.pool.has_active());
         let mut hot = self.sorter.hot.iter().filter_map(|number| self.sorter.get(*number));
         let of_events = hot.any(Staged::has_news);
         sealed

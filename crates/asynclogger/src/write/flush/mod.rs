@@ -1,9 +1,13 @@
 //! The flusher: one thread, one log; sealed buffers become blocks of the active segment.
 
 mod flusher;
+mod intake;
+mod interval;
 mod log_writer;
 mod outbox;
 mod pass;
+mod sealing;
+mod session;
 mod teller;
 
 #[cfg(all(test, loom))]
@@ -13,7 +17,9 @@ mod schedule_tests;
 
 pub(crate) use self::{
     flusher::Flusher,
+    intake::Intake,
     log_writer::{Archiving, LogWriter},
+    session::Session,
     teller::Teller,
 };
-pub(in crate::write) use self::{outbox::backoff, pass::Pass};
+pub(in crate::write) use self::{intake::Counts, sealing::Sealing};

@@ -1,73 +1,59 @@
 //! What is on its way to the medium: parts in the order of the file, from the moment they have a place in
 //! it until they are as safe as the durability level asks for.
-//!
-//! Several writes are in flight, and complete in any order; parts leave in theirs. A part that failed is
-//! written again, same place, same bytes, or all that are here move to another segment. After a failed
-//! barrier that is all of them: the kernel forgets an error once it has told it.
 
-mod barrier;
-mod moving;
+mod gauge;
 mod parts;
 mod reaction;
+mod safety;
 mod trouble;
 
-pub(in crate::write) use self::reaction::backoff;
-
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use self::{
-    parts::{Part, Parts},
+    gauge::Gauge,
+    parts::{OnItsWay, Parts},
     reaction::{Failed, Reaction, Situation},
+    safety::Safety,
     trouble::Trouble,
 };
 use crate::{
-    Durability, EngineKind, Error, IoMode,
+    Durability, Error,
     format::{BlockInfo, ChunkEntry, Kind, Totals},
-    io::{Cause, Completion},
+    io::{Cause, Completion, Operation},
     mem::AlignedBytes,
     sync::Arc,
     write::{
+        archive::ArchivedSegment,
         common::{BlockMemory, Degraded, Progress, fault},
-        segments::{Active, NextSegment, Over, Segment},
+        segments::{Active, Changed},
     },
 };
-
-/// How often the way back from the other directory is tried.
-const HOME_EVERY: Duration = Duration::from_secs(5);
 
 /// Tags of operations that are no part's write.
 const BARRIER: u64 = u64::MAX;
 const RESERVE: u64 = u64::MAX - 1;
 
-/// A barrier in flight, and what it covers.
-struct Barrier {
-    /// All parts before this one.
-    before: u64,
-    /// Records in them, by shard.
-    records: Vec<u64>,
-    submitted: Instant,
+/// What the owner of an outbox has to know and to pass on.
+pub(super) enum Happened {
+    Failed(Error),
+    /// The log goes on in another segment.
+    SegmentBegun,
+    SegmentOver(ArchivedSegment),
 }
 
-/// Records that left before a barrier that failed, and whose buffers are in use again
-/// ([`Durability::None`]): no later barrier can vouch for them.
-struct Doubt {
-    records: u64,
-    error: Error,
-}
-
-/// Who is told of what happens.
-pub(super) struct Told<'a> {
+/// What an outbox works with in one round.
+pub(super) struct Round<'a> {
+    pub(super) active: &'a mut Active,
     pub(super) progress: &'a Progress,
-    pub(super) errors: &'a mut Vec<Error>,
-    /// Segments that are over.
-    pub(super) over: &'a mut Vec<Over>,
+    pub(super) happened: &'a mut Vec<Happened>,
+    pub(super) now: Instant,
 }
 
-impl Told<'_> {
-    /// Keeps an error for whoever asked; what it means.
-    fn error(&mut self, error: Error) -> Cause {
+impl Round<'_> {
+    /// Keeps an error for the owner; what it means.
+    fn failed(&mut self, error: Error) -> Cause {
         let cause = cause_of(&error);
-        self.errors.push(error);
+        self.happened.push(Happened::Failed(error));
         cause
     }
 }
@@ -76,60 +62,40 @@ pub(super) fn cause_of(error: &Error) -> Cause {
     error.io_error().map_or(Cause::Other, Cause::of)
 }
 
+/// Space that is being taken ahead.
+#[derive(Default)]
+struct SpaceOrder {
+    is_in_flight: bool,
+    /// It failed, and may have taken a part, which is given back once nothing is in flight.
+    is_to_undo: bool,
+}
+
+/// What is on its way to the medium.
+///
+/// A record must not be lost to an error of the disk, so a part keeps its memory until it is as safe as the
+/// durability level asks for, and what failed is done again: the same bytes to the same place, or all that are here
+/// in another file. After a failed barrier that is all of them, since the kernel reports an error once and forgets
+/// it. Several writes are in flight and complete in any order; parts leave in theirs, so that what is durable is
+/// always a beginning of the log.
 pub(super) struct Outbox {
-    active: Active,
-    durability: Durability,
     parts: Parts,
-    /// Sequence that the next block will have.
-    next_sequence: u64,
-    /// Where in the file the parts end that are written.
-    written_end: u64,
-    /// All parts before this one are durable, unless they are in doubt.
-    durable: u64,
-    /// Up to which part a barrier is wanted.
-    wanted: u64,
-    barrier: Option<Barrier>,
-    /// Space is being taken ahead.
-    reserving: bool,
-    /// That failed. It may have taken a part, which is to be given back once nothing is in flight.
-    trims: bool,
+    safety: Safety,
     trouble: Trouble,
-    doubt: Option<Doubt>,
-    /// When the way back to the log's own directory is tried, if it is in the other.
-    home_at: Option<Instant>,
+    space: SpaceOrder,
+    gauge: Gauge,
     table: Vec<ChunkEntry>,
-    told: Option<Manner>,
 }
 
 impl Outbox {
-    pub(super) fn new(
-        segment: Segment,
-        files: Box<dyn NextSegment>,
-        durability: Durability,
-        shards: usize,
-        chunks: usize,
-    ) -> Outbox {
+    pub(super) fn new(durability: Durability, shards: usize, chunks: usize) -> Outbox {
         Outbox {
-            active: Active::new(segment, files),
-            durability,
             parts: Parts::new(shards),
-            next_sequence: 0,
-            written_end: 0,
-            durable: 0,
-            wanted: 0,
-            barrier: None,
-            reserving: false,
-            trims: false,
+            safety: Safety::new(durability),
             trouble: Trouble::default(),
-            doubt: None,
-            home_at: None,
+            space: SpaceOrder::default(),
+            gauge: Gauge::default(),
             table: Vec::with_capacity(chunks),
-            told: None,
         }
-    }
-
-    pub(super) fn segment(&self) -> &Segment {
-        self.active.segment()
     }
 
     /// Number that the next part will have.
@@ -139,7 +105,7 @@ impl Outbox {
 
     /// All parts before this one are durable, or in doubt.
     pub(super) fn durable(&self) -> u64 {
-        self.durable
+        self.safety.durable()
     }
 
     /// All parts before this one are written.
@@ -147,119 +113,159 @@ impl Outbox {
         self.parts.written()
     }
 
+    /// Where in the active file the parts end that are written.
+    pub(super) fn written_end(&self) -> u64 {
+        self.parts.written_end()
+    }
+
+    /// Sequence that the next block will have.
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.parts.next_sequence()
+    }
+
     /// Why not all that was accepted is durable, if so.
     pub(super) fn doubt(&self) -> Option<&Error> {
-        self.doubt.as_ref().map(|doubt| &doubt.error)
+        self.safety.doubt()
     }
 
     /// Whether a part that is put in now can be written at once.
     pub(super) fn has_room(&self) -> bool {
-        !self.trouble.is_there() && !self.active.is_turning() && self.parts.has_room()
+        !self.trouble.is_there() && self.parts.has_room()
     }
 
     /// Whether something failed and was not made good yet.
     pub(super) fn is_troubled(&self) -> bool {
-        self.trouble.is_there() || self.active.turn_at().is_some()
+        self.trouble.is_there()
     }
 
     /// Whether nothing is in flight.
     pub(super) fn is_quiet(&self) -> bool {
-        self.parts.is_quiet() && self.barrier.is_none() && !self.reserving
+        self.parts.is_quiet() && self.safety.waits_since().is_none() && !self.space.is_in_flight
+    }
+
+    /// Whether nothing is here, and nothing is to come.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.is_drained() && !self.space.is_to_undo && !self.trouble.is_there()
+    }
+
+    /// Whether all that was put in is as safe as it has to be, and durable.
+    pub(super) fn is_drained(&self) -> bool {
+        self.parts.is_empty() && self.is_quiet() && self.safety.durable() >= self.next()
     }
 
     /// Completes a block in its memory, for its place in the file. It can be done again.
-    pub(super) fn encode(&mut self, memory: &mut dyn BlockMemory, info: &mut BlockInfo, time: i64) {
-        self.active.segment().encode_block(memory, info, time, &mut self.table);
+    pub(super) fn encode(
+        &mut self,
+        active: &Active,
+        memory: &mut dyn BlockMemory,
+        info: &mut BlockInfo,
+        time: i64,
+    ) {
+        active.segment().layout().encode_block(memory, info, time, &mut self.table);
     }
 
     /// Takes over a block that was just encoded.
     pub(super) fn push_block(
         &mut self,
+        active: &mut Active,
         memory: Arc<dyn BlockMemory>,
         info: BlockInfo,
         time: i64,
         taken: Instant,
     ) {
-        let segment = self.active.segment_mut();
-        let offset = segment.offset();
-        segment.place_block(&info, time);
-        self.next_sequence = info.sequence + 1;
-        self.parts.push(Part::block(memory, info, time, taken, offset));
+        let layout = active.segment_mut().layout_mut();
+        let offset = layout.offset();
+        layout.place_block(&info, time);
+        self.parts.push(OnItsWay::block(memory, info, time, taken, offset));
     }
 
     /// Puts in a note or an end.
     ///
     /// # Errors
     /// If there is no memory for it.
-    pub(super) fn push_totals(&mut self, kind: Kind, totals: Totals) -> Result<(), Error> {
-        let segment = self.active.segment_mut();
-        let mut bytes = AlignedBytes::new(segment.align(), segment.align())?;
-        segment.encode_totals(kind, totals, &mut bytes);
-        let offset = segment.offset();
-        segment.place_totals();
-        self.parts.push(Part::totals(bytes, kind, totals, offset));
+    pub(super) fn push_totals(
+        &mut self,
+        active: &mut Active,
+        kind: Kind,
+        totals: Totals,
+    ) -> Result<(), Error> {
+        let layout = active.segment_mut().layout_mut();
+        let mut bytes = AlignedBytes::new(layout.align(), layout.align())?;
+        layout.encode_totals(kind, totals, &mut bytes);
+        let offset = layout.offset();
+        layout.place_totals();
+        self.parts.push(OnItsWay::totals(bytes, kind, totals, offset));
         Ok(())
+    }
+
+    /// Wants all parts before this one to be durable, by a barrier if that is what it takes.
+    pub(super) fn want_durable(&mut self, before: u64) {
+        self.safety.want(before);
+    }
+
+    /// Whether parts wait for nothing but a barrier, with none on its way.
+    pub(super) fn awaits_barrier(&self) -> bool {
+        self.safety.awaits_barrier(self.written())
     }
 
     /// Makes the next attempt now, whatever the backoff says.
     pub(super) fn hurry(&mut self, now: Instant) {
         self.trouble.hurry(now);
-        self.active.hurry();
     }
 
-    /// When something is to be done though nothing completes.
-    pub(super) fn wake_at(&self) -> Option<Instant> {
-        if self.trouble.is_there() {
-            return self.trouble.next_try().filter(|_| self.is_quiet());
-        }
-        self.active.turn_at().into_iter().chain(self.home_at).min()
+    /// Leaves this segment as it is, with all that is not as safe as it has to be.
+    pub(super) fn abandon_segment(&mut self, now: Instant) {
+        self.trouble.abandon_file(now);
     }
 
-    /// Gives back what was taken ahead, space and the next file: nothing more comes.
-    pub(super) fn tidy_up(&mut self) {
-        self.active.discard_prepared();
-        self.active.segment_mut().trim();
+    /// When the next attempt is made though nothing completes.
+    pub(super) fn next_try(&self) -> Option<Instant> {
+        self.trouble.next_try().filter(|_| self.is_quiet())
     }
 
     /// Takes over what has completed, and begins what can be begun; whether anything was done.
-    pub(super) fn advance(&mut self, now: Instant, mut told: Told<'_>) -> bool {
-        let told = &mut told;
-        let mut busy = false;
-        while let Some(Completion { tag, result }) = self.active.segment_mut().reap() {
-            busy = true;
-            match tag {
-                BARRIER => self.barrier_over(result, now, told),
-                RESERVE => {
-                    self.reserving = false;
-                    // Space that is not there ahead is not there yet: the writes will tell.
-                    if result.is_err() {
-                        self.active.segment_mut().stop_reserving();
-                        self.trims = true;
-                    }
-                }
-                number => self.write_over(number, result, now, told),
-            }
+    pub(super) fn advance(&mut self, round: &mut Round<'_>) -> bool {
+        let mut busy = self.take_completions(round);
+        if self.space.is_to_undo && self.is_quiet() {
+            self.space.is_to_undo = false;
+            round.active.segment_mut().trim();
         }
-        if self.trims && self.is_quiet() {
-            self.trims = false;
-            self.active.segment_mut().trim();
-        }
-        busy |= self.settle(told.progress);
-        busy |= self.take_turn(now, told);
-        busy |= self.try_again(now, told);
-        busy |= self.submit_due(told.progress);
-        busy |= self.submit_barrier(told.progress);
-        self.tell(told.progress);
+        busy |= self.settle(round);
+        busy |= self.take_turn(round);
+        busy |= self.try_again(round);
+        busy |= self.submit_due(round);
+        busy |= self.submit_barrier(round);
+        let oldest = self.parts.oldest().into_iter().chain(self.safety.waits_since()).min();
+        self.gauge.show(
+            oldest,
+            self.trouble.is_there(),
+            round.active.segment().file(),
+            round.progress,
+        );
         busy
     }
 
-    fn write_over(
-        &mut self,
-        number: u64,
-        result: std::io::Result<()>,
-        now: Instant,
-        told: &mut Told<'_>,
-    ) {
+    fn take_completions(&mut self, round: &mut Round<'_>) -> bool {
+        let mut busy = false;
+        while let Some(Completion { tag, result }) = round.active.segment_mut().file_mut().reap() {
+            busy = true;
+            match tag {
+                BARRIER => self.barrier_over(result, round),
+                RESERVE => {
+                    self.space.is_in_flight = false;
+                    // Space that is not there ahead is not there yet: the writes will tell.
+                    if result.is_err() {
+                        round.active.segment_mut().stop_reserving();
+                        self.space.is_to_undo = true;
+                    }
+                }
+                number => self.write_over(number, result, round),
+            }
+        }
+        busy
+    }
+
+    fn write_over(&mut self, number: u64, result: std::io::Result<()>, round: &mut Round<'_>) {
         let Some(part) = self.parts.land(number, result.is_ok()) else {
             return;
         };
@@ -267,26 +273,52 @@ impl Outbox {
         match result {
             Ok(()) => {
                 if let Some(submitted) = part.submitted() {
-                    told.progress.add_write(now.saturating_duration_since(submitted));
+                    round.progress.add_write(round.now.saturating_duration_since(submitted));
                 }
                 self.trouble.tried_well();
             }
             Err(error) => {
                 let error = Error::io("cannot write", error);
-                let cause = told.error(error.at_path(self.segment().path()).at_offset(offset));
-                self.failed(Failed::Write, cause, now);
+                let path = round.active.segment().path();
+                let cause = round.failed(error.at_path(path).at_offset(offset));
+                self.failed(Failed::Write, cause, round);
+            }
+        }
+    }
+
+    fn barrier_over(&mut self, result: std::io::Result<()>, round: &mut Round<'_>) {
+        let Some((before, records)) = self.safety.end_barrier() else {
+            return;
+        };
+        match result {
+            Ok(()) => {
+                self.trouble.synced();
+                round.active.segment_mut().prove();
+                self.safety.reached(before, &records, round.progress);
+                while self.parts.first() < before {
+                    self.leave(round.progress);
+                }
+            }
+            Err(error) => {
+                let path = round.active.segment().path();
+                let error = Error::io("cannot sync", error).at_path(path);
+                // What is still here is written again; of what is not, nobody can vouch.
+                self.parts.take_back();
+                self.safety.begin_to_doubt(&self.parts, round.progress, error.clone());
+                let cause = round.failed(error);
+                self.failed(Failed::Barrier, cause, round);
             }
         }
     }
 
     /// Keeps what failed; what is done about it is done when nothing is in flight any more.
     #[cold]
-    fn failed(&mut self, failed: Failed, cause: Cause, now: Instant) {
-        // With nothing to move, another segment is no help.
-        let movable = !self.parts.is_empty();
-        let proven = movable && self.segment().is_proven();
-        let elsewhere = movable && self.active.has_elsewhere();
-        self.trouble.failed(failed, now, |failures| Situation {
+    fn failed(&mut self, failed: Failed, cause: Cause, round: &Round<'_>) {
+        // With nothing to move another segment is no help, unless this one is no place for what comes.
+        let movable = !self.parts.is_empty() || failed == Failed::Open;
+        let proven = movable && round.active.segment().is_proven();
+        let elsewhere = movable && round.active.has_elsewhere();
+        self.trouble.failed(failed, round.now, |failures| Situation {
             failed,
             cause,
             failures,
@@ -296,31 +328,31 @@ impl Outbox {
     }
 
     /// Makes the next attempt, once it is time and nothing is in flight.
-    fn try_again(&mut self, now: Instant, told: &mut Told<'_>) -> bool {
+    fn try_again(&mut self, round: &mut Round<'_>) -> bool {
         if !self.is_quiet() {
             return false;
         }
-        let Some(reaction) = self.trouble.begin_attempt(now) else {
+        let Some(reaction) = self.trouble.begin_attempt(round.now) else {
             return false;
         };
         match reaction {
             Reaction::Again => {}
             Reaction::Buffered => {
-                if self.active.segment_mut().leave_direct() {
-                    told.progress.degrade(Degraded::Buffered);
+                if round.active.segment_mut().file_mut().leave_direct().is_ok() {
+                    round.progress.degrade(Degraded::Buffered);
                 }
             }
             Reaction::NextSegment | Reaction::Elsewhere => {
                 let elsewhere = reaction == Reaction::Elsewhere;
-                if let Err(error) = self.relocate(elsewhere, told) {
-                    let cause = told.error(error);
-                    self.failed(Failed::Open, cause, now);
-                    self.trouble.could_not_move(reaction, now);
+                if let Err(error) = self.relocate(elsewhere, round) {
+                    let cause = round.failed(error);
+                    self.failed(Failed::Open, cause, round);
+                    self.trouble.could_not_move(reaction, round.now);
                     return true;
                 }
+                self.trouble.moved();
                 if elsewhere {
-                    self.home_at = now.checked_add(HOME_EVERY);
-                    told.progress.degrade(Degraded::Away);
+                    round.progress.degrade(Degraded::Away);
                 }
             }
         }
@@ -332,9 +364,9 @@ impl Outbox {
     }
 
     /// Submits what is due, in the order of the file; while there is trouble, one to try.
-    fn submit_due(&mut self, progress: &Progress) -> bool {
+    fn submit_due(&mut self, round: &mut Round<'_>) -> bool {
         let mut busy = false;
-        while let Some(number) = self.parts.next_due().filter(|_| !self.trims) {
+        while let Some(number) = self.parts.next_due().filter(|_| !self.space.is_to_undo) {
             if self.trouble.holds() || (self.trouble.is_there() && !self.is_quiet()) {
                 break;
             }
@@ -343,35 +375,40 @@ impl Outbox {
             let Some(operation) = self.parts.launch(number, now) else {
                 break;
             };
-            // An engine that waits for the device is in there meanwhile.
-            self.begin_wait(progress, now);
-            self.active.segment_mut().submit(number, operation);
+            self.gauge.begin_wait(now, round.progress);
+            round.active.segment_mut().file_mut().submit(number, operation);
             busy = true;
         }
         if busy
-            && !self.reserving
+            && !self.space.is_in_flight
             && !self.trouble.is_there()
-            && let Some(operation) = self.active.segment_mut().due_reservation()
+            && let Some(operation) = round.active.segment_mut().due_reservation()
         {
-            self.reserving = true;
-            self.active.segment_mut().submit(RESERVE, operation);
+            self.space.is_in_flight = true;
+            round.active.segment_mut().file_mut().submit(RESERVE, operation);
         }
         busy
     }
 
-    fn begin_wait(&mut self, progress: &Progress, now: Instant) {
-        if self.told.is_none_or(|told| told.oldest.is_none()) {
-            progress.set_wait(Some(now));
-            self.told = None;
+    /// Submits a barrier if one is wanted and all that it is to cover is written.
+    fn submit_barrier(&mut self, round: &mut Round<'_>) -> bool {
+        if !self.safety.is_barrier_due(self.written()) || self.trouble.holds() {
+            return false;
         }
+        fault::step("barrier");
+        let submitted = Instant::now();
+        self.safety.begin_barrier(&self.parts, submitted);
+        self.gauge.begin_wait(submitted, round.progress);
+        round.active.segment_mut().file_mut().submit(BARRIER, Operation::Barrier);
+        true
     }
 
     /// Counts what is written in order, and lets go what needs no barrier.
-    fn settle(&mut self, progress: &Progress) -> bool {
+    fn settle(&mut self, round: &mut Round<'_>) -> bool {
+        let progress = round.progress;
         let mut busy = false;
         while let Some((part, is_new)) = self.parts.pass_written() {
             busy = true;
-            self.written_end = part.offset() + part.len();
             if is_new {
                 progress.bytes.add(part.len());
                 if let Some(info) = part.info() {
@@ -380,16 +417,13 @@ impl Outbox {
                 }
             }
         }
-        if self.durability == Durability::OnFlush {
+        if self.safety.keeps_parts() {
             return busy;
         }
-        if self.durability == Durability::Dsync && self.durable < self.written() {
-            self.durable = self.written();
-            self.tell_durable(progress, self.parts.records());
-        }
+        self.safety.follow_writes(&self.parts, progress);
         while self.parts.first() < self.written() {
             fault::step("leave");
-            self.active.segment_mut().prove();
+            round.active.segment_mut().prove();
             self.leave(progress);
         }
         busy
@@ -397,35 +431,53 @@ impl Outbox {
 
     /// The first part is as safe as it has to be: its buffer is free.
     fn leave(&mut self, progress: &Progress) {
-        if let Some(taken) = self.parts.leave().and_then(Part::free) {
+        if let Some(taken) = self.parts.leave().and_then(OnItsWay::free) {
             progress.add_flush(taken.elapsed());
         }
     }
 
-    /// Tells how it goes, for whoever asks, when that has changed.
-    fn tell(&mut self, progress: &Progress) {
-        let barrier = self.barrier.as_ref().map(|barrier| barrier.submitted);
-        let now = Manner {
-            oldest: self.parts.oldest().into_iter().chain(barrier).min(),
-            is_troubled: self.is_troubled(),
-            mode: self.segment().mode(),
-            engine: self.segment().engine(),
+    /// Goes on in the next segment, once the end of this one is durable.
+    fn take_turn(&mut self, round: &mut Round<'_>) -> bool {
+        if !self.is_drained() || !round.active.is_turning() {
+            return false;
+        }
+        let Some(changed) = round.active.take_turn() else {
+            return false;
         };
-        if self.told != Some(now) {
-            self.told = Some(now);
-            progress.set_wait(now.oldest);
-            progress.set_trouble(now.is_troubled);
-            progress.set_io(now.mode, now.engine);
+        self.changed(changed, round);
+        true
+    }
+
+    /// The log goes on in another segment.
+    fn changed(&mut self, changed: Changed, round: &mut Round<'_>) {
+        let Changed { mut old, over, home, remark } = changed;
+        old.trim();
+        self.parts.begin_file();
+        round.happened.push(Happened::SegmentBegun);
+        round.happened.extend(remark.map(Happened::Failed));
+        round.happened.extend(over.map(Happened::SegmentOver));
+        if home {
+            round.progress.restore(Degraded::Away);
+        }
+        // No later barrier covers what has left into the old file.
+        if self.safety.durable() < self.parts.first()
+            && let Err(error) = old.sync_now()
+        {
+            round.failed(error.clone());
+            self.safety.begin_to_doubt(&self.parts, round.progress, error);
         }
     }
-}
 
-/// How it goes.
-#[derive(Clone, Copy, PartialEq)]
-struct Manner {
-    /// Since when the oldest operation is in flight.
-    oldest: Option<Instant>,
-    is_troubled: bool,
-    mode: IoMode,
-    engine: EngineKind,
+    /// Moves all that is here to a new segment: same records, same numbers, other places.
+    fn relocate(&mut self, elsewhere: bool, round: &mut Round<'_>) -> Result<(), Error> {
+        if round.active.is_turning() {
+            // The end of this segment is of no use any more.
+            self.parts.withdraw_end();
+        }
+        let first_sequence = self.parts.first_sequence();
+        let changed = round.active.leave(first_sequence, elsewhere, round.now)?;
+        self.parts.move_to(round.active.segment_mut(), &mut self.table);
+        self.changed(changed, round);
+        Ok(())
+    }
 }

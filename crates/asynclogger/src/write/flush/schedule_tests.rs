@@ -14,8 +14,10 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    flusher::{Orders, Round, Worker},
+    flusher::{Round, Worker},
+    intake::Intake,
     log_writer::LogWriter,
+    session::Session as LogSession,
 };
 use crate::{
     Config, Durability, Error, ErrorKind, LogError, Overflow, Rotation,
@@ -26,12 +28,12 @@ use crate::{
     },
     mem::AlignedBytes,
     read::tests::read_segments,
-    sync::{Arc, Ordering, lock},
+    sync::{Arc, AtomicBool},
     write::{
         archive::Lineage,
-        common::{Ending, fault},
-        segments::{NextSegment, Over, Segment, Standing, Zone},
-        swap::{Bell, Local, Log, LogParts, Pool},
+        common::{Ending, Local, fault},
+        segments::{NextSegment, Promoted, Segment, Standing, Zone},
+        swap::{Bell, Ingest, IngestParts, Pool},
     },
 };
 
@@ -73,14 +75,18 @@ impl NextSegment for FaultFiles {
 
     fn promote(
         &mut self,
-        old: &Segment,
+        old: &mut Segment,
         next: &mut Segment,
         first_sequence: u64,
-    ) -> Result<Option<Over>, Error> {
+    ) -> Result<Promoted, Error> {
         next.begin_with(old.lineage().segment, first_sequence, b"schedule")?;
         // A rename that may fail.
         self.disk.rename().map_err(|error| Error::io("cannot rename", error))?;
-        Ok(None)
+        Ok(Promoted::default())
+    }
+
+    fn has_prepared(&self, _: &Segment) -> bool {
+        true
     }
 
     fn has_elsewhere(&self) -> bool {
@@ -95,7 +101,7 @@ impl NextSegment for FaultFiles {
         unreachable!("it is never away")
     }
 
-    fn discard(&mut self) {
+    fn discard(&mut self, _: Segment) {
         self.disk.remove_last();
     }
 
@@ -160,7 +166,7 @@ type At = (u64, u32, u64);
 type Records = BTreeMap<At, Vec<u8>>;
 
 /// What the files say: read by the library's own reader, from bytes alone.
-fn read(images: Vec<Vec<u8>>) -> (Records, Vec<crate::Report>, crate::read::Loss) {
+fn read(images: Vec<Vec<u8>>) -> (Records, Vec<crate::read::Report>, crate::read::Loss) {
     let (records, reports, lost) = read_segments(images);
     let mut found = Records::new();
     for (at, bytes) in records {
@@ -172,7 +178,8 @@ fn read(images: Vec<Vec<u8>>) -> (Records, Vec<crate::Report>, crate::read::Loss
 
 /// One session of a logger, stepped by hand.
 struct Session {
-    log: Arc<Log>,
+    ingest: Ingest,
+    log: Arc<LogSession>,
     worker: Worker,
     stopped: [bool; SHARDS],
     /// Flushes that were asked for: ticket, and what had been accepted by then.
@@ -205,21 +212,19 @@ impl World {
         (session, segment): (u64, u64),
     ) -> Session {
         let align = disk.lock().align;
-        let pool = Arc::new(Pool::new(2 * SHARDS, CAPACITY, align).expect("pool"));
         let bell = Arc::new(Bell::new().expect("bell"));
-        let log = Arc::new(
-            Log::new(LogParts {
-                pool: pool.clone(),
-                bell: bell.clone(),
-                index: 0,
-                num_shards: SHARDS,
-                max_record: MAX_RECORD,
-                overflow: Overflow::Drop,
-                shares_barriers: false,
-                session,
-            })
-            .expect("log"),
-        );
+        let ingest = Ingest::new(IngestParts {
+            pool: Pool::new(2 * SHARDS, CAPACITY, align).expect("pool"),
+            bell: bell.clone(),
+            num_shards: SHARDS,
+            max_record: MAX_RECORD,
+            overflow: Overflow::Drop,
+            shares_barriers: false,
+            session,
+        });
+        let ingest = ingest.expect("log");
+        let shards = ingest.shards().clone();
+        let log = Arc::new(LogSession::new(session, Intake::Shards(shards.clone()), bell));
         let (file, end) = match disk.last() {
             Some(last) => last,
             None => (disk.create().expect("a disk that is well"), 0),
@@ -230,13 +235,13 @@ impl World {
         let config = Config::new("").flush_interval(interval).durability(durability);
         let config = if rotates { config.rotation(rotation) } else { config };
         let zone = Zone::of(&config.rotation).expect("UTC");
-        let orders = Arc::new(Orders::default());
         let files = Box::new(FaultFiles { disk: disk.clone(), session });
-        lock(&orders.new).push(LogWriter::new(log.clone(), segment, files, &config, zone, None));
-        orders.stop.store(true, Ordering::Relaxed);
+        let writer = LogWriter::new(log.clone(), segment, files, &config, zone, None);
+        let stop = Arc::new(AtomicBool::new(true));
         Session {
+            ingest,
             log,
-            worker: Worker::new(pool, bell, orders, false),
+            worker: Worker::new(shards, writer, stop, false),
             stopped: [false; SHARDS],
             flushes: Vec::new(),
             offered: 0,
@@ -302,7 +307,7 @@ impl World {
     }
 
     fn log(&mut self, home: usize, len: usize) {
-        let (log, number) = (&self.now.log, self.now.offered);
+        let (log, number) = (&self.now.ingest, self.now.offered);
         Local::with(|local| local.set_home(log.id(), home as u32));
         let mut record: Vec<u8> = number.to_le_bytes().to_vec();
         record.resize(len, number as u8);
@@ -320,7 +325,7 @@ impl World {
                     LogError::Empty => assert_eq!(len, 0),
                     LogError::TooLarge { .. } => assert!(len > MAX_RECORD),
                     LogError::Busy => assert!(self.now.stopped.iter().all(|stopped| *stopped)),
-                    LogError::Full => assert!(!log.pool().has_free()),
+                    LogError::Full => assert_eq!(log.shards().pool().free_count(), 0),
                     LogError::Closed => panic!("it is open"),
                 }
             }
@@ -330,10 +335,9 @@ impl World {
     fn stop_or_go_on(&mut self, shard: usize) {
         let stopped = &mut self.now.stopped[shard];
         if *stopped {
-            self.now.log.shards()[shard].release_forgotten();
+            self.now.ingest.shards().release_forgotten(shard);
         } else {
-            let claim = self.now.log.shards()[shard].claim(self.now.log.pool());
-            std::mem::forget(claim.expect("nobody else is at it"));
+            self.now.ingest.shards().claim_for_ever(shard);
         }
         *stopped = !*stopped;
     }
@@ -363,7 +367,7 @@ impl World {
                 self.stop_or_go_on(shard);
             }
         }
-        assert_eq!(self.now.log.close_shards(Instant::now()), 0);
+        assert_eq!(self.now.ingest.shards().close(Instant::now()), 0);
         self.now.log.gate().set_ending(Ending::Closing);
         // Each failing operation uses one of the disk's bad answers; who asks for a flush overrides the
         // backoff.

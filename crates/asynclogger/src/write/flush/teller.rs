@@ -4,15 +4,14 @@
 
 use std::{
     collections::VecDeque,
-    panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
 
 use crate::{
     Config, Error, ErrorKind,
-    config::ErrorCallback,
+    config::Callback,
     sync::{Arc, Condvar, Mutex, is_over, lock, wait_until},
-    write::{common::own_thread, swap::Local},
+    write::common::{Local, own_thread},
 };
 
 /// The errors that wait for the callback.
@@ -26,7 +25,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub(crate) struct Teller(Option<Arc<Inner>>);
 
 struct Inner {
-    callback: ErrorCallback,
+    callback: Callback<Error>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -47,7 +46,7 @@ impl Teller {
             Arc::new(Inner { callback, state: Mutex::default(), changed: Condvar::new() })
         });
         if let Some(inner) = inner.clone() {
-            config.on_error = Some(Arc::new(move |error| inner.take(error)));
+            config.on_error = Some(Callback::new(move |error| inner.take(error)));
         }
         Teller(inner)
     }
@@ -88,8 +87,7 @@ impl Inner {
             local.become_flusher();
             let _inside = local.enter();
             while let Some(error) = self.next() {
-                // Its panics are its own.
-                let _ = catch_unwind(AssertUnwindSafe(|| (self.callback)(&error)));
+                let _ = self.callback.call(&error);
             }
         });
     }

@@ -1,70 +1,65 @@
 //! The active segment, the one that is prepared to follow it, and how one takes the place of the other.
 
-use std::{
-    ffi::OsString,
-    time::{Duration, Instant},
+use std::time::{Duration, Instant};
+
+use super::{
+    next_segment::{NextSegment, Promoted},
+    segment::Segment,
+    standing::Standing,
 };
+use crate::{Error, write::archive::ArchivedSegment};
 
-use super::{files::NextSegment, segment::Segment};
-use crate::{
-    Error,
-    sync::Arc,
-    write::{
-        archive::{ArchiveSettings, Lineage},
-        flush::backoff,
-    },
-};
+/// How often the way back from the other directory is tried.
+const HOME_EVERY: Duration = Duration::from_secs(5);
 
-/// The first wait before a change that failed is tried again.
-const BACKOFF_TURN: Duration = Duration::from_millis(50);
+/// Between flushes, how often the active file is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often the lock is looked after, while there is something to write.
+const LOCK_EVERY: Duration = Duration::from_secs(1);
 
-/// A segment that is over: complete, durable, and under its archived name.
-pub(crate) struct Over {
-    pub(crate) settings: Arc<ArchiveSettings>,
-    /// Its name in the directory of the settings.
-    pub(crate) file: OsString,
-    pub(crate) lineage: Lineage,
+/// How far a log is on its way from one segment to the next.
+enum Turn {
+    /// All of the active segment becomes durable; then the names are changed. If that fails, the log stays.
+    Draining,
+    /// The next segment has its place. The active one gets its end, and is left once that is durable.
+    Ending { next: Box<Segment>, over: Option<ArchivedSegment>, home: bool },
 }
 
-/// What has become of the active file, as its directory sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// It is where it was.
-    Here,
-    /// Its path names something else, or nothing: it has another name.
-    Renamed,
-    /// It has no name any more.
-    Deleted,
-    /// It is shorter than what was written.
-    Truncated,
+/// The log goes on in another segment.
+pub(in crate::write) struct Changed {
+    /// The one that it left.
+    pub(in crate::write) old: Segment,
+    /// That one, if it is known under which name.
+    pub(in crate::write) over: Option<ArchivedSegment>,
+    /// Back in the log's own directory.
+    pub(in crate::write) home: bool,
+    /// What went wrong with the names, and changes nothing.
+    pub(in crate::write) remark: Option<Error>,
 }
 
-/// Where a log goes on after a segment's end.
-enum Next {
-    /// In the file that is prepared, or in a new one.
-    Here,
-    /// In the log's own directory again.
-    Home(Box<Segment>),
-}
-
-/// A change of segments that waits for the end of the old one to be durable.
-struct Turn {
-    next: Next,
-    /// After a failure, when it is tried again.
-    at: Option<Instant>,
-    failures: u32,
-}
-
+/// The segment that is written, and its successor.
+///
+/// A log must be able to go on at once when its segment is over, so the next file is made before it is needed. And a
+/// change that cannot be made must not have cost anything: so the active segment gets its end only when the next one
+/// has the log's path already, and until then the log can stay where it is. Whoever has parts on their way tells this
+/// object when they are durable; it knows nothing of them.
 pub(in crate::write) struct Active {
     segment: Segment,
     files: Box<dyn NextSegment>,
     prepared: Option<Segment>,
     turn: Option<Turn>,
+    /// When the way back to the log's own directory is tried, if the log is in the other one.
+    home_at: Option<Instant>,
+    /// When the active file was looked for last.
+    looked: Instant,
+    /// When the lock was looked after last.
+    locked: Instant,
 }
 
 impl Active {
     pub(in crate::write) fn new(segment: Segment, files: Box<dyn NextSegment>) -> Active {
-        Active { segment, files, prepared: None, turn: None }
+        let (prepared, turn, home_at, now) = (None, None, None, Instant::now());
+        Active { segment, files, prepared, turn, home_at, looked: now, locked: now }
     }
 
     pub(in crate::write) fn segment(&self) -> &Segment {
@@ -89,9 +84,10 @@ impl Active {
     /// # Errors
     /// Those of the system.
     pub(in crate::write) fn prepare(&mut self) -> Result<(), Error> {
-        if self.prepared.is_none() {
-            self.prepared = Some(self.files.prepare(&self.segment)?);
-        }
+        self.prepared = match self.take_prepared() {
+            None => Some(self.files.prepare(&self.segment)?),
+            prepared => prepared,
+        };
         if let Some(next) = &mut self.prepared
             && next.lacks_space_after(&self.segment)
         {
@@ -100,67 +96,83 @@ impl Active {
         Ok(())
     }
 
-    /// Whether a change waits for the end of this segment.
+    /// Whether the log is on its way to the next segment: nothing more is put into this one.
     pub(in crate::write) fn is_turning(&self) -> bool {
         self.turn.is_some()
     }
 
-    /// When the change, which failed, is to be tried again.
-    pub(in crate::write) fn turn_at(&self) -> Option<Instant> {
-        self.turn.as_ref().and_then(|turn| turn.at)
+    /// Whether the names are to be changed as soon as all of this segment is durable.
+    pub(in crate::write) fn is_draining(&self) -> bool {
+        matches!(self.turn, Some(Turn::Draining))
     }
 
-    /// Tries it again at once.
-    pub(in crate::write) fn hurry(&mut self) {
-        if let Some(turn) = &mut self.turn {
-            turn.at = None;
-        }
-    }
-
-    /// The end of this segment was put in: once it is durable, the log goes on in the next one.
+    /// The log is to go on in the next segment, once all of this one is durable.
     pub(in crate::write) fn begin_turn(&mut self) {
-        self.turn = Some(Turn { next: Next::Here, at: None, failures: 0 });
+        self.turn = Some(Turn::Draining);
     }
 
-    /// The same, in the log's own directory again.
+    /// Gives the next segment its place; put this one's end in then. All of this one is durable. Returned is what
+    /// went wrong and changes nothing.
     ///
     /// # Errors
-    /// Those of the system; then nothing has changed.
-    pub(in crate::write) fn begin_turn_home(&mut self, first_sequence: u64) -> Result<(), Error> {
-        // What is prepared is in the directory that is left, and has the number of the segment to come.
-        self.discard_prepared();
-        let next = Next::Home(Box::new(self.files.home(&self.segment, first_sequence)?));
-        self.turn = Some(Turn { next, at: None, failures: 0 });
-        Ok(())
-    }
-
-    /// Makes the change, if it is time: nothing is in flight, and all is durable.
-    ///
-    /// # Errors
-    /// Those of the system; it is tried again after a while.
-    pub(in crate::write) fn take_turn(
+    /// Those of the system; then the log stays in this segment, which has not ended.
+    pub(in crate::write) fn change_names(
         &mut self,
         first_sequence: u64,
-        now: Instant,
-    ) -> Result<Option<Changed>, Error> {
-        let Some(Turn { next, at, failures }) = self.turn.take() else {
-            return Ok(None);
+    ) -> Result<Option<Error>, Error> {
+        self.turn = None;
+        // Another writer may have the log by now, and then its path is not ours.
+        self.files.keep_lock()?;
+        let (next, Promoted { over, remark }) = self.promote_next(first_sequence)?;
+        self.turn = Some(Turn::Ending { next: Box::new(next), over, home: false });
+        Ok(remark)
+    }
+
+    /// Whether the way back to the log's own directory is to be tried now.
+    pub(in crate::write) fn may_go_home(&self, now: Instant) -> bool {
+        self.home_at.is_some_and(|at| now >= at) && !self.is_turning()
+    }
+
+    /// Opens a segment in the log's own directory again; whether that worked. Then put this one's end in: the log
+    /// goes on there once the end is durable.
+    pub(in crate::write) fn begin_turn_home(&mut self, first_sequence: u64, now: Instant) -> bool {
+        // What is prepared is in the directory that is left, and has the number of the segment to come.
+        self.discard_prepared();
+        let Ok(next) = self.files.home(&self.segment, first_sequence) else {
+            self.home_at = now.checked_add(HOME_EVERY);
+            return false;
         };
-        if at.is_some_and(|at| now < at) {
-            self.turn = Some(Turn { next, at, failures });
-            return Ok(None);
-        }
-        if let Next::Home(next) = next {
-            let old = std::mem::replace(&mut self.segment, *next);
-            return Ok(Some(Changed { old, over: None, home: true }));
-        }
-        match self.replace(first_sequence, false) {
-            Ok(changed) => Ok(Some(changed)),
-            Err(error) => {
-                let failures = failures + 1;
-                let at = now.checked_add(backoff(BACKOFF_TURN, failures));
-                self.turn = Some(Turn { next: Next::Here, at, failures });
-                Err(error)
+        self.home_at = None;
+        self.turn = Some(Turn::Ending { next: Box::new(next), over: None, home: true });
+        true
+    }
+
+    /// When something is to be done though nothing completes.
+    pub(in crate::write) fn wake_at(&self) -> Option<Instant> {
+        self.home_at
+    }
+
+    /// Whether nothing is to come.
+    pub(in crate::write) fn is_at_rest(&self) -> bool {
+        !self.is_turning() && self.home_at.is_none()
+    }
+
+    /// Gives back what was taken ahead, space and the next file: nothing more comes.
+    pub(in crate::write) fn tidy_up(&mut self) {
+        self.discard_prepared();
+        self.segment.trim();
+    }
+
+    /// Leaves this segment, whose end is durable, if the next one has its place.
+    pub(in crate::write) fn take_turn(&mut self) -> Option<Changed> {
+        match self.turn.take() {
+            Some(Turn::Ending { next, over, home }) => {
+                let old = std::mem::replace(&mut self.segment, *next);
+                Some(Changed { old, over, home, remark: None })
+            }
+            other => {
+                self.turn = other;
+                None
             }
         }
     }
@@ -168,49 +180,53 @@ impl Active {
     /// Leaves this segment at once, whatever its state.
     ///
     /// # Errors
-    /// Those of the system; then the old file may have its archived name already, and this can be tried
-    /// again.
+    /// Those of the system; then the log stays in this segment, and this can be tried again.
     pub(in crate::write) fn leave(
         &mut self,
         first_sequence: u64,
         elsewhere: bool,
+        now: Instant,
     ) -> Result<Changed, Error> {
-        match self.turn.take() {
-            Some(Turn { next: Next::Home(next), .. }) => {
-                let old = std::mem::replace(&mut self.segment, *next);
-                Ok(Changed { old, over: None, home: true })
-            }
-            _ => self.replace(first_sequence, elsewhere),
+        if let Some(changed) = self.take_turn() {
+            return Ok(changed);
         }
-    }
-
-    fn replace(&mut self, first_sequence: u64, elsewhere: bool) -> Result<Changed, Error> {
+        self.turn = None;
         if elsewhere {
             // What is prepared is here, where nothing works. The next start removes it.
             let next = self.files.elsewhere(&self.segment, first_sequence)?;
             self.prepared = None;
+            self.home_at = now.checked_add(HOME_EVERY);
             let old = std::mem::replace(&mut self.segment, next);
-            return Ok(Changed { old, over: None, home: false });
+            return Ok(Changed { old, over: None, home: false, remark: None });
         }
-        let mut next = match self.prepared.take() {
+        let (next, Promoted { over, remark }) = self.promote_next(first_sequence)?;
+        let old = std::mem::replace(&mut self.segment, next);
+        Ok(Changed { old, over, home: false, remark })
+    }
+
+    fn promote_next(&mut self, first_sequence: u64) -> Result<(Segment, Promoted), Error> {
+        let mut next = match self.take_prepared() {
             Some(next) => next,
             None => self.files.prepare(&self.segment)?,
         };
-        let over = match self.files.promote(&self.segment, &mut next, first_sequence) {
-            Ok(over) => over,
+        match self.files.promote(&mut self.segment, &mut next, first_sequence) {
+            Ok(promoted) => Ok((next, promoted)),
             Err(error) => {
                 self.prepared = Some(next);
-                return Err(error);
+                Err(error)
             }
-        };
-        let old = std::mem::replace(&mut self.segment, next);
-        Ok(Changed { old, over, home: false })
+        }
+    }
+
+    /// What was prepared, if nobody has removed or replaced it since.
+    fn take_prepared(&mut self) -> Option<Segment> {
+        self.prepared.take().filter(|next| self.files.has_prepared(next))
     }
 
     /// The next file is not needed any more.
     pub(in crate::write) fn discard_prepared(&mut self) {
-        if self.prepared.take().is_some() {
-            self.files.discard();
+        if let Some(prepared) = self.prepared.take() {
+            self.files.discard(prepared);
         }
     }
 
@@ -233,18 +249,28 @@ impl Active {
         Ok(is_same)
     }
 
-    /// Looks for the active file where it should be.
-    pub(in crate::write) fn standing(&self, written: u64) -> Standing {
+    /// Whether the active file was not looked for since a while.
+    pub(in crate::write) fn is_look_due(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.looked) >= LOOK_EVERY
+    }
+
+    /// Whether the lock was not looked after since a while.
+    pub(in crate::write) fn is_lock_due(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.locked) >= LOCK_EVERY
+    }
+
+    /// Sees to it that nobody else may write the log.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another writer has the lock by now; those of the system.
+    pub(in crate::write) fn keep_lock(&mut self, now: Instant) -> Result<(), Error> {
+        self.locked = now;
+        self.files.keep_lock()
+    }
+
+    /// Looks for the active file, of which so many bytes are written, where it should be.
+    pub(in crate::write) fn look(&mut self, written: u64, now: Instant) -> Standing {
+        self.looked = now;
         self.files.standing(&self.segment, written)
     }
-}
-
-/// The log goes on in another segment.
-pub(in crate::write) struct Changed {
-    /// The one that it left.
-    pub(in crate::write) old: Segment,
-    /// That one, if it is known under which name.
-    pub(in crate::write) over: Option<Over>,
-    /// Back in the log's own directory.
-    pub(in crate::write) home: bool,
 }

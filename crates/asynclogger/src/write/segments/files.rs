@@ -1,100 +1,48 @@
 //! The files of a log: the first one is opened without destroying anything, and each later one takes the
 //! place of the one before.
 
-use std::{ffi::OsStr, path::Path};
+use std::ffi::{OsStr, OsString};
 
 use super::{
-    active::{Over, Standing},
-    segment::{Segment, wall_clock},
+    existing::Existing,
+    name_change::{Changed, NameChange},
+    next_segment::{NextSegment, Promoted},
+    place::Place,
+    prepared,
+    segment::Segment,
+    standing::Standing,
 };
 use crate::{
     Config, Error, ErrorKind, Opened,
     format::{LogId, MAX_ALIGN, Prefix, Start},
     io::{
-        Alignment, BlockFile, Directory, Driver, EventsLock, OpenRequest, OpenedFile, WriterLock,
-        open_file, random, reopen_file,
+        Alignment, BlockFile, Directory, Driver, EventsLock, OpenRequest, OpenedFile, open_file,
+        random, reopen_file,
     },
     mem::AlignedBytes,
     sync::Arc,
     write::{
-        archive::{ArchiveSettings, Existing, LastName, Lineage, LogName, WholeDirectory, names},
-        common::fault,
+        archive::{
+            ArchiveSettings, ArchivedSegment, LastName, Lineage, LogName, WholeDirectory,
+            last_segment, set_aside,
+        },
+        common::wall_clock,
     },
 };
-
-/// Where a log's next segment comes from.
-pub(crate) trait NextSegment: Send {
-    /// Makes a segment to follow `old`, under a hidden name.
-    ///
-    /// # Errors
-    /// Those of the system; then nothing has changed.
-    fn prepare(&mut self, old: &Segment) -> Result<Segment, Error>;
-
-    /// Gives `next`, which was prepared, the place of `old`, and `old` an archived name: returned is what
-    /// is over now, if it was still where it should be. The first block of `next` will be `first_sequence`.
-    ///
-    /// # Errors
-    /// Those of the system; then a part of it may be done, and it can be tried again.
-    fn promote(
-        &mut self,
-        old: &Segment,
-        next: &mut Segment,
-        first_sequence: u64,
-    ) -> Result<Option<Over>, Error>;
-
-    /// Whether there is another directory to go to, and the log is not in it.
-    fn has_elsewhere(&self) -> bool;
-
-    /// Makes a segment in the other directory to go on with after `old`, which stays as it is.
-    ///
-    /// # Errors
-    /// Those of the system; then the log stays where it is.
-    fn elsewhere(&mut self, old: &Segment, first_sequence: u64) -> Result<Segment, Error>;
-
-    /// Makes a segment in the log's own directory to go on with after `away`.
-    ///
-    /// # Errors
-    /// As [`elsewhere`](NextSegment::elsewhere).
-    fn home(&mut self, away: &Segment, first_sequence: u64) -> Result<Segment, Error>;
-
-    /// What was prepared is not needed any more.
-    fn discard(&mut self);
-
-    /// Opens the file of a segment again, which was closed to save a descriptor. `None`: it is not where it
-    /// was.
-    ///
-    /// # Errors
-    /// Those of the system.
-    fn reopen(&mut self, _segment: &Segment) -> Result<Option<Box<dyn BlockFile>>, Error> {
-        // Who never closes one for a while is never asked.
-        Ok(None)
-    }
-
-    /// Looks for the active file, of which so many bytes are written, where it should be.
-    fn standing(&self, active: &Segment, written: u64) -> Standing;
-}
-
-/// A directory and the name of the log in it. No other logger writes the log there while this lives.
-struct Place {
-    directory: Arc<Directory>,
-    name: LogName,
-    archive: Arc<ArchiveSettings>,
-    _lock: WriterLock,
-}
 
 /// The files of one log, as one session opens them.
 pub(crate) struct LogFiles {
     config: Config,
     driver: Driver,
     session: u64,
-    /// What start blocks say whose they are.
-    full_name: Vec<u8>,
+    /// The greatest number of the log that can be seen; 0: nobody has looked.
+    last_seen: u64,
     home: Place,
     /// Where it goes if home fails, once it did.
     away: Option<Place>,
     is_away: bool,
-    /// A segment that has its archived name, and whose successor is not in its place yet.
-    over: Option<Over>,
+    /// The archived name that the active segment has already, beside its own: an attempt to change the names failed.
+    linked: Option<OsString>,
     last_name: LastName,
 }
 
@@ -109,27 +57,27 @@ pub(crate) struct EventOpening<'a> {
     pub(crate) whole: Option<Arc<WholeDirectory>>,
 }
 
+/// Whether a log may have segments besides its active file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Past {
+    None,
+    /// They are looked for when it matters: that reads the directory, which may be one of many events.
+    Possible,
+    /// They are looked for when the log is opened.
+    Looked,
+}
+
 /// Where and as what a session begins in a file.
 struct Beginning {
     lineage: Lineage,
     previous: u64,
     first_sequence: u64,
     offset: u64,
-    create: bool,
+    /// The file that is there, and its length; `None`: it is made.
+    expected: Option<((u64, u64), u64)>,
     /// The permissions of a file that is made; `None`: those that the config says.
     mode: Option<u32>,
     alignment: Alignment,
-}
-
-impl Place {
-    fn of(path: &Path, config: &Config) -> Result<Place, Error> {
-        let name = LogName::of(path)?;
-        let parent = path.parent().unwrap_or(Path::new(""));
-        let directory = Arc::new(Directory::open_or_create(parent)?);
-        let lock = WriterLock::take(&directory, name.base(), path)?;
-        let archive = ArchiveSettings::new(config, directory.clone(), name.clone());
-        Ok(Place { directory, name, archive: Arc::new(archive), _lock: lock })
-    }
 }
 
 impl LogFiles {
@@ -143,9 +91,8 @@ impl LogFiles {
         driver: Driver,
         session: u64,
     ) -> Result<(LogFiles, Segment, Opened), Error> {
-        let home = Place::of(config.path(), config)?;
-        let full_name = home.name.base().as_encoded_bytes().to_vec();
-        LogFiles::open_in(home, full_name, true, config, driver, session)
+        let home = Place::of(config.path(), config, None)?;
+        LogFiles::open_in(home, Past::Looked, config, driver, session)
     }
 
     /// Opens the log of an event, in a directory that is locked as a whole. `has_past`: there may be
@@ -162,47 +109,80 @@ impl LogFiles {
         let EventOpening { directory, lock, full_name, has_past, whole } = opening;
         let name = LogName::of(config.path())?;
         let lock = lock.take_event(&directory, name.base(), config.path())?;
-        let archive = ArchiveSettings::new(config, directory.clone(), name.clone()).within(whole);
-        let home = Place { directory, name, archive: Arc::new(archive), _lock: lock };
-        let full_name = full_name.as_bytes().to_vec();
-        LogFiles::open_in(home, full_name, has_past, config, driver, session)
+        let archive = ArchiveSettings::new(config, directory.clone(), name.clone());
+        let archive = archive.named(full_name.as_bytes()).within(whole);
+        let home = Place { directory, name, archive: Arc::new(archive), lock };
+        let past = if has_past { Past::Possible } else { Past::None };
+        LogFiles::open_in(home, past, config, driver, session)
     }
 
     fn open_in(
         home: Place,
-        full_name: Vec<u8>,
-        has_past: bool,
+        past: Past,
         config: &Config,
         driver: Driver,
         session: u64,
     ) -> Result<(LogFiles, Segment, Opened), Error> {
         let config = config.clone();
-        let files = LogFiles {
+        let mut files = LogFiles {
             config,
             driver,
             session,
-            full_name,
+            last_seen: 0,
             home,
             away: None,
             is_away: false,
-            over: None,
+            linked: None,
             last_name: LastName::default(),
         };
-        names::discard_prepared(&files.home.directory, &files.home.name)?;
-        let (segment, opened) = match names::inspect(files.config.path())? {
-            Existing::Clean { lineage, previous, align, size, started, filled_since } => {
+        let (segment, opened) = match files.open_first(past) {
+            Ok(opened) => opened,
+            Err(error) => {
+                files.home.withdraw();
+                return Err(error);
+            }
+        };
+        files.home.remove_unused(segment.lineage().log_id);
+        if past == Past::Looked || opened != Opened::Continued {
+            files.last_seen = segment.lineage().segment;
+        }
+        Ok((files, segment, opened))
+    }
+
+    /// Opens what stands at the log's path, or makes it.
+    fn open_first(&self, past: Past) -> Result<(Segment, Opened), Error> {
+        let Place { directory, name, .. } = &self.home;
+        let existing = self.home.inspect()?;
+        if let Existing::Clean { .. } | Existing::Other { lineage: Some(_), .. } = existing {
+            prepared::take_back_link(directory, name)?;
+        }
+        match existing {
+            Existing::Clean { identity, lineage, previous, align, size, started, filled_since } => {
+                let last = match past {
+                    Past::Looked => self.last_segment(Some(lineage.log_id)),
+                    Past::Possible | Past::None => None,
+                };
                 let beginning = Beginning {
                     lineage,
                     previous,
                     first_sequence: 0,
                     offset: size,
-                    create: false,
+                    expected: Some((identity, size)),
                     mode: None,
                     alignment: Alignment::File(align),
                 };
-                match files.begin(&files.home, files.home.name.file(), beginning)? {
+                let begun = match last.filter(|last| last.segment > lineage.segment) {
+                    None => self.begin(&self.home, name.file(), beginning)?.map_err(
+                        // The file came from a device with another alignment.
+                        |asked| {
+                            format!("its alignment is {align}, and the device asks for {asked}")
+                        },
+                    ),
+                    Some(last) => Err(format!("segment {} is there already", last.segment)),
+                };
+                match begun {
                     Ok(mut segment) => {
-                        let (config, rotation) = (&files.config, &files.config.rotation);
+                        let (config, rotation) = (&self.config, &self.config.rotation);
                         let longest = rotation.block_limit(config.shard_capacity(), align);
                         // Sessions without records must not make it longer than it may be.
                         if rotation.is_used_up(size, longest, align) {
@@ -211,26 +191,24 @@ impl LogFiles {
                         if let Some(since) = filled_since {
                             segment.set_filled_since(since);
                         }
-                        (segment, Opened::Continued)
+                        Ok((segment, Opened::Continued))
                     }
-                    // The file came from a device with another alignment.
-                    Err(asked) => {
-                        let reason =
-                            format!("its alignment is {align}, and the device asks for {asked}");
-                        files.set_aside(Some(lineage), reason)?
-                    }
+                    Err(reason) => self.set_aside(identity, Some(lineage), reason),
                 }
             }
-            Existing::Other { lineage, reason } => files.set_aside(lineage, reason)?,
-            existing @ (Existing::Nothing | Existing::Empty) => {
-                let last = has_past
-                    .then(|| names::last_archived(&files.home.directory, &files.home.name))
-                    .flatten();
-                let beginning = Beginning::of_log(last, existing == Existing::Nothing)?;
-                (files.begin_new(&files.home, files.home.name.file(), beginning)?, Opened::Created)
+            Existing::Other { identity, lineage, reason } => {
+                self.set_aside(identity, lineage, reason)
             }
-        };
-        Ok((files, segment, opened))
+            Existing::Nothing | Existing::Empty { .. } => {
+                let expected = match existing {
+                    Existing::Empty { identity } => Some((identity, 0)),
+                    _ => None,
+                };
+                let last = if past == Past::None { None } else { self.last_segment(None) };
+                let beginning = Beginning::of_log(last, expected)?;
+                Ok((self.begin_new(&self.home, name.file(), beginning)?, Opened::Created))
+            }
+        }
     }
 
     /// What the archivist has to know of the log in its own directory.
@@ -238,16 +216,33 @@ impl LogFiles {
         self.home.archive.clone()
     }
 
+    /// `lineage`: of a file that is a segment of this log.
     fn set_aside(
         &self,
+        identity: (u64, u64),
         lineage: Option<Lineage>,
         reason: String,
     ) -> Result<(Segment, Opened), Error> {
         let Place { directory, name, .. } = &self.home;
-        let lineage = lineage.or_else(|| names::last_archived(directory, name));
-        let to = names::set_aside(directory, name)?;
-        let segment = self.begin_new(&self.home, name.file(), Beginning::of_log(lineage, true)?)?;
+        let last = self.last_segment(lineage.map(|lineage| lineage.log_id)).or(lineage);
+        let to = set_aside(directory, name, identity, lineage.is_some())?;
+        let segment = self.begin_new(&self.home, name.file(), Beginning::of_log(last, None)?)?;
         Ok((segment, Opened::SetAside { to, reason }))
+    }
+
+    /// The segment with the greatest number of the log that can be seen, in its own directory and in the other
+    /// one. Without an id: of the log that is to be continued.
+    fn last_segment(&self, log_id: Option<LogId>) -> Option<Lineage> {
+        let Place { directory, name, archive, .. } = &self.home;
+        let here = last_segment(directory, name, archive.full_name(), log_id);
+        let log_id = log_id.or(here.map(|last| last.log_id));
+        // One that is not there is not made for this.
+        let elsewhere = self.config.failover_dir.as_ref().filter(|path| path.is_dir());
+        let there = elsewhere.and_then(|path| {
+            let directory = Directory::open_or_create(path).ok()?;
+            last_segment(&directory, name, archive.full_name(), log_id)
+        });
+        here.into_iter().chain(there).max_by_key(|last| last.segment)
     }
 
     /// Begins in a file that has no alignment yet to keep to.
@@ -272,8 +267,9 @@ impl LogFiles {
         beginning: Beginning,
     ) -> Result<Result<Segment, usize>, Error> {
         let Place { directory, .. } = place;
-        let Beginning { lineage, previous, first_sequence, offset, create, mode, alignment } =
+        let Beginning { lineage, previous, first_sequence, offset, expected, mode, alignment } =
             beginning;
+        let create = expected.is_none();
         let mut prefix = Prefix {
             align: 0,
             offset,
@@ -292,11 +288,12 @@ impl LogFiles {
             driver: &self.driver,
             alignment,
             offset,
+            expected,
         };
         let opened = open_file(request, |align| {
             prefix.align = align as u32;
             let mut bytes = AlignedBytes::new(align, align)?;
-            let name = self.full_name.as_slice();
+            let name = place.archive.full_name();
             Start { previous, first_sequence, name }.encode(&prefix, &mut bytes);
             Ok(bytes)
         })?;
@@ -321,16 +318,25 @@ impl LogFiles {
         old: &Segment,
         first_sequence: u64,
     ) -> Result<Segment, Error> {
-        let path = place.directory.path().join(place.name.file());
-        let create = match names::inspect(&path)? {
-            Existing::Nothing => true,
-            Existing::Empty => false,
-            Existing::Clean { .. } | Existing::Other { .. } => {
-                names::set_aside(&place.directory, &place.name)?;
-                true
+        let (expected, other) = match place.inspect()? {
+            Existing::Nothing => (None, None),
+            Existing::Empty { identity } => (Some((identity, 0)), None),
+            Existing::Clean { identity, .. } => (None, Some((identity, true))),
+            Existing::Other { identity, lineage, .. } => {
+                (None, Some((identity, lineage.is_some())))
             }
         };
-        self.begin_new(place, place.name.file(), Beginning::following(old, first_sequence, create))
+        if let Some((identity, is_ours)) = other {
+            set_aside(&place.directory, &place.name, identity, is_ours)?;
+        }
+        let beginning = Beginning::following(old, self.last_seen, first_sequence, expected);
+        let segment = self.begin_new(place, place.name.file(), beginning)?;
+        place.remove_unused(segment.lineage().log_id);
+        Ok(segment)
+    }
+
+    fn place_mut(&mut self) -> &mut Place {
+        self.away.as_mut().filter(|_| self.is_away).unwrap_or(&mut self.home)
     }
 
     /// Where the log is now.
@@ -341,46 +347,47 @@ impl LogFiles {
 
 impl NextSegment for LogFiles {
     fn prepare(&mut self, old: &Segment) -> Result<Segment, Error> {
-        let Place { directory, name, .. } = self.place();
-        names::discard_prepared(directory, name)?;
-        let hidden = name.prepared();
-        self.begin_new(self.place(), &hidden, Beginning::following(old, 0, true))
+        if self.last_seen == 0 {
+            let last = self.last_segment(Some(old.lineage().log_id)).unwrap_or(old.lineage());
+            self.last_seen = last.segment;
+        }
+        let place = self.place_mut();
+        place.find_again()?;
+        let hidden = prepared::free_name(&place.directory, &place.name)?;
+        let beginning = Beginning::following(old, self.last_seen, 0, None);
+        self.begin_new(self.place(), &hidden, beginning)
+    }
+
+    fn has_prepared(&self, next: &Segment) -> bool {
+        let hidden = next.path().file_name().unwrap_or_default();
+        let named = self.place().directory.identity_of(hidden);
+        named.is_ok_and(|named| named.is_some() && named == next.identity())
     }
 
     fn promote(
         &mut self,
-        old: &Segment,
+        old: &mut Segment,
         next: &mut Segment,
         first_sequence: u64,
-    ) -> Result<Option<Over>, Error> {
-        let previous = old.lineage().segment;
-        next.begin_with(previous, first_sequence, &self.full_name)?;
+    ) -> Result<Promoted, Error> {
+        next.begin_with(old.lineage().segment, first_sequence, self.home.archive.full_name())?;
         next.take_mode_of(old);
-        let Place { directory, name, .. } = self.place();
-        fault::kill_point("promote");
-        let at_path = directory.identity_of(name.file())?;
-        let is_done = at_path.is_some() && at_path == next.identity();
-        if at_path.is_some() && !is_done {
-            let mut last = self.last_name;
-            let path = names::rename_to_archived(directory, name, name.file(), &mut last)?;
-            self.last_name = last;
-            // Whatever it was that stood there: nothing is written through it, and nothing over it.
-            if at_path == old.identity() {
-                let (settings, lineage) = (self.place().archive.clone(), old.lineage());
-                let file = path.file_name().unwrap_or_default().to_owned();
-                self.over = Some(Over { settings, file, lineage });
-            }
-        }
-        fault::kill_point("archived");
-        let Place { directory, name, .. } = self.place();
-        if !is_done && !directory.rename_to_new(&name.prepared(), name.file())? {
-            let what = "something took the place of the log while it was rotated";
-            return Err(Error::new(ErrorKind::InUse, what).at_path(next.path()));
-        }
-        fault::kill_point("promoted");
+        let mut linked = self.linked.take();
+        let place = self.place();
+        let mut change =
+            NameChange { place, old, next, linked: &mut linked, last_name: self.last_name };
+        let changed = change.make();
+        (self.last_name, self.linked) = (change.last_name, linked);
+        let Changed { archived, remark } = changed?;
+        self.linked = None;
+        let Place { directory, name, archive, .. } = self.place();
         next.set_path(directory.path().join(name.file()));
-        directory.sync()?;
-        Ok(self.over.take())
+        let over = archived.map(|file| {
+            old.set_path(directory.path().join(&file));
+            let (lineage, active) = (old.lineage(), next.lineage());
+            ArchivedSegment { settings: archive.clone(), file, lineage, active }
+        });
+        Ok(Promoted { over, remark })
     }
 
     fn has_elsewhere(&self) -> bool {
@@ -391,7 +398,12 @@ impl NextSegment for LogFiles {
         if self.away.is_none()
             && let Some(directory) = &self.config.failover_dir
         {
-            self.away = Some(Place::of(&directory.join(self.home.name.file()), &self.config)?);
+            let full_name = Some(self.home.archive.full_name());
+            let path = directory.join(self.home.name.file());
+            self.away = Some(Place::of(&path, &self.config, full_name)?);
+        }
+        if let Some(away) = &mut self.away {
+            away.find_again()?;
         }
         let away = self.away.as_ref().unwrap_or(&self.home);
         let next = self.begin_after(away, old, first_sequence)?;
@@ -400,15 +412,22 @@ impl NextSegment for LogFiles {
     }
 
     fn home(&mut self, away: &Segment, first_sequence: u64) -> Result<Segment, Error> {
+        self.home.find_again()?;
         let next = self.begin_after(&self.home, away, first_sequence)?;
         self.is_away = false;
         Ok(next)
     }
 
-    fn discard(&mut self) {
-        let Place { directory, name, .. } = self.place();
-        // Else the next start does it.
-        let _ = names::discard_prepared(directory, name);
+    fn discard(&mut self, prepared: Segment) {
+        let hidden = prepared.path().file_name().unwrap_or_default();
+        if let Some(identity) = prepared.identity() {
+            // Else the next start does it.
+            let _ = self.place().directory.remove_if(hidden, identity);
+        }
+    }
+
+    fn keep_lock(&mut self) -> Result<(), Error> {
+        self.place_mut().keep_lock()
     }
 
     fn reopen(&mut self, segment: &Segment) -> Result<Option<Box<dyn BlockFile>>, Error> {
@@ -426,7 +445,7 @@ impl NextSegment for LogFiles {
 
     fn standing(&self, active: &Segment, written: u64) -> Standing {
         let Place { directory, name, .. } = self.place();
-        let Some(state) = active.state() else {
+        let Ok(state) = active.file().state() else {
             // It does not say: the next write will.
             return Standing::Here;
         };
@@ -442,22 +461,30 @@ impl NextSegment for LogFiles {
 }
 
 impl Beginning {
-    /// The segment after `old`.
-    fn following(old: &Segment, first_sequence: u64, create: bool) -> Beginning {
+    /// The segment after `old`, and after all that were seen.
+    fn following(
+        old: &Segment,
+        last_seen: u64,
+        first_sequence: u64,
+        expected: Option<((u64, u64), u64)>,
+    ) -> Beginning {
         let Lineage { log_id, segment } = old.lineage();
         Beginning {
-            lineage: Lineage { log_id, segment: segment.saturating_add(1) },
+            lineage: Lineage { log_id, segment: segment.max(last_seen).saturating_add(1) },
             previous: segment,
             first_sequence,
             offset: 0,
-            create,
-            mode: old.state().map(|state| state.mode),
+            expected,
+            mode: old.mode(),
             alignment: Alignment::Buffers(old.align()),
         }
     }
 
     /// A new segment after the last one known, or the first of a new log.
-    fn of_log(last: Option<Lineage>, create: bool) -> Result<Beginning, Error> {
+    fn of_log(
+        last: Option<Lineage>,
+        expected: Option<((u64, u64), u64)>,
+    ) -> Result<Beginning, Error> {
         let (lineage, previous) = match last {
             Some(Lineage { log_id, segment }) => {
                 (Lineage { log_id, segment: segment.saturating_add(1) }, segment)
@@ -466,6 +493,6 @@ impl Beginning {
         };
         let alignment = Alignment::Device;
         let (first_sequence, offset, mode) = (0, 0, None);
-        Ok(Beginning { lineage, previous, first_sequence, offset, create, mode, alignment })
+        Ok(Beginning { lineage, previous, first_sequence, offset, expected, mode, alignment })
     }
 }

@@ -1,14 +1,28 @@
 //! The file that is written, and its successors.
 
 mod active;
+mod existing;
 mod files;
+#[cfg(all(test, not(loom)))]
+mod killed_tests;
+mod layout;
+mod name_change;
+mod next_segment;
+mod place;
+mod prepared;
 mod rotation;
 mod segment;
+mod space;
+mod standing;
 
+#[cfg(test)]
+pub(super) use self::next_segment::Promoted;
 pub(super) use self::{
-    active::{Active, Changed, Over, Standing},
-    files::{EventOpening, NextSegment},
+    active::{Active, Changed},
+    files::EventOpening,
+    next_segment::NextSegment,
     rotation::Rotator,
-    segment::{Segment, wall_clock},
+    segment::Segment,
+    standing::Standing,
 };
 pub(crate) use self::{files::LogFiles, rotation::Zone, segment::new_session};

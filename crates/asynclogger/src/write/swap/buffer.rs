@@ -2,36 +2,35 @@
 //!
 //! Of the format it knows only that: the header's second word is the count of valid bytes.
 
-use std::{marker::PhantomData, ptr::NonNull, sync::Arc};
+use std::{marker::PhantomData, ptr::NonNull};
 
-use super::{pool::Pool, word::BufferIndex};
 #[cfg(loom)]
 use crate::sync::Watch;
-use crate::write::common::BlockMemory;
 use crate::{
-    format::{BlockInfo, ChunkEntry, block},
-    mem::StableBytes,
+    mem::prefetch,
     sync::{AtomicU32, Ordering},
 };
 
 /// The header in front of the records.
-pub(crate) const HEADER: usize = 8;
-const VALID_AT: usize = 4;
-const LINE: usize = 64;
+pub(in crate::write) const HEADER: usize = 8;
+pub(super) const VALID_AT: usize = 4;
 /// How far ahead of the tail lines are fetched for writing: far enough that they have arrived when the
 /// tail gets there, near enough that they have not been evicted again.
 const PREFETCH_AHEAD: usize = 3 * 1024;
-/// Longer records need no help: the hardware sees a stream.
-const PREFETCH_LINES: usize = 8;
 
 /// The place of a buffer in memory.
+///
+/// A pointer and not a slice, because the bytes have two owners at a time: below the published tail they belong
+/// to whoever reads them, above it to the holder of the claim; and the tail, which says where that is, stands in
+/// the buffer itself, since it is the header that the block has in the file. So there is a function for each part
+/// and each owner, and none of them makes a reference to more than that.
 #[derive(Clone, Copy)]
-pub(crate) struct Buffer<'a> {
+pub(super) struct Buffer<'a> {
     /// The header; the head room is before it.
     data: NonNull<u8>,
     #[cfg(loom)]
     watched: &'a Watched,
-    _pool: PhantomData<&'a Pool>,
+    _memory: PhantomData<&'a ()>,
 }
 
 /// What loom has to know of a buffer: its atomics are no bytes, and our bytes are none of its.
@@ -61,7 +60,7 @@ impl Buffer<'_> {
             data,
             #[cfg(loom)]
             watched,
-            _pool: PhantomData,
+            _memory: PhantomData,
         }
     }
 
@@ -80,7 +79,7 @@ impl Buffer<'_> {
 
     /// Bytes of records that are published.
     #[inline]
-    pub(crate) fn valid(&self) -> u32 {
+    pub(super) fn valid(&self) -> u32 {
         // Acquire pairs with `publish`: the bytes below are visible.
         self.valid_word().load(Ordering::Acquire)
     }
@@ -111,6 +110,26 @@ impl Buffer<'_> {
         unsafe { std::slice::from_raw_parts_mut(self.data.add(offset).as_ptr(), len) }
     }
 
+    /// The `before` bytes in front of the header, and `after` from it on.
+    ///
+    /// # Safety
+    /// The range must be within the buffer, and nobody may write to it for `'b`.
+    pub(super) unsafe fn slice<'b>(&self, before: usize, after: usize) -> &'b [u8] {
+        #[cfg(loom)]
+        self.read_by_owner(after);
+        // SAFETY: passed on to the caller.
+        unsafe { std::slice::from_raw_parts(self.data.sub(before).as_ptr(), before + after) }
+    }
+
+    /// The `len` bytes in front of the header.
+    ///
+    /// # Safety
+    /// They must be within the buffer's head room, and the caller must be the only one to use them for `'b`.
+    pub(super) unsafe fn head_mut<'b>(&self, len: usize) -> &'b mut [u8] {
+        // SAFETY: passed on to the caller.
+        unsafe { std::slice::from_raw_parts_mut(self.data.sub(len).as_ptr(), len) }
+    }
+
     /// Tells loom that all is read without atomics, the count of valid bytes, too.
     #[cfg(loom)]
     fn read_by_owner(&self, len: usize) {
@@ -122,15 +141,18 @@ impl Buffer<'_> {
         word.copy_from_slice(&valid.to_le_bytes());
     }
 
-    /// Copies the published records of `from`, a buffer of the same size, into this one, which nobody
-    /// else uses yet.
-    pub(super) fn copy_published(&self, from: Buffer<'_>) {
+    /// Copies the published records of `from` into this one.
+    ///
+    /// # Safety
+    /// `from` must have no more capacity than this buffer, which nobody else may use; and no writer of `from` may
+    /// seal it meanwhile, or the flusher give it back.
+    pub(super) unsafe fn copy_published(&self, from: Buffer<'_>) {
         let valid = from.valid();
         let len = valid as usize;
         #[cfg(loom)]
         from.watched.bytes.read(HEADER..HEADER + len);
         // SAFETY: both buffers have at least `HEADER + valid` bytes; those of `from` below its published
-        // tail are never written again while it is ACTIVE or SEALED, and this buffer is ours alone.
+        // tail are not written again while it is what it is, and this buffer is the caller's alone.
         unsafe {
             let (from, to) = (from.data.add(HEADER).as_ptr(), self.data.add(HEADER).as_ptr());
             std::ptr::copy_nonoverlapping(from, to, len);
@@ -141,101 +163,6 @@ impl Buffer<'_> {
     /// Fetches the lines ahead that the next record of about `len` bytes will be written to.
     #[inline]
     pub(super) fn prefetch(&self, tail: usize, len: usize) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-            let ahead = self.data.as_ptr().wrapping_add(tail + PREFETCH_AHEAD);
-            for line in 0..(len / LINE + 1).min(PREFETCH_LINES) {
-                // SAFETY: a prefetch has no effect on memory, whatever the address.
-                unsafe { _mm_prefetch::<_MM_HINT_ET0>(ahead.wrapping_add(line * LINE).cast()) };
-            }
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (tail, len, LINE, PREFETCH_AHEAD, PREFETCH_LINES);
-    }
-}
-
-/// A sealed buffer that the flusher has taken: its alone until it is given back to the pool.
-///
-/// Dropped without that, the buffer stays out of use for ever: what may still be read by a device, or
-/// written by a thread that never returned, must not be reused.
-pub(crate) struct SealedBuffer {
-    pool: Arc<Pool>,
-    index: BufferIndex,
-    /// The block: so many bytes before the header, so many from it on.
-    head_len: usize,
-    rest: usize,
-}
-
-impl SealedBuffer {
-    /// # Safety
-    /// The caller must have moved the buffer's state from SEALED to WRITING.
-    pub(super) unsafe fn new(pool: Arc<Pool>, index: BufferIndex) -> SealedBuffer {
-        SealedBuffer { pool, index, head_len: 0, rest: 0 }
-    }
-
-    fn buffer(&self) -> Buffer<'_> {
-        self.pool.buffer(self.index)
-    }
-
-    /// The header and all up to `data_len`.
-    pub(crate) fn data(&self, data_len: usize) -> &[u8] {
-        self.range(0, data_len)
-    }
-
-    fn range(&self, head_len: usize, rest: usize) -> &[u8] {
-        assert!(head_len <= self.pool.head_room() && rest <= self.pool.room_after_header());
-        #[cfg(loom)]
-        self.buffer().read_by_owner(rest);
-        // SAFETY: within the buffer; sealed, so nobody writes to it while `self` is borrowed.
-        unsafe {
-            std::slice::from_raw_parts(self.buffer().data.sub(head_len).as_ptr(), head_len + rest)
-        }
-    }
-}
-
-impl BlockMemory for SealedBuffer {
-    fn valid(&self) -> u32 {
-        self.buffer().valid()
-    }
-
-    fn finish(&mut self, info: &BlockInfo, table: &mut Vec<ChunkEntry>) -> u32 {
-        let (records_end, data_len) = (HEADER + self.valid() as usize, info.data_len as usize);
-        debug_assert!(records_end <= data_len && data_len <= self.pool.room_after_header());
-        let capacity = info.data_len + info.tail_len;
-        // SAFETY: the first word is the flusher's alone in every state.
-        unsafe { self.buffer().slice_mut(0, VALID_AT) }.copy_from_slice(&capacity.to_le_bytes());
-        // SAFETY: within the buffer; sealed, so no writer has it.
-        unsafe { self.buffer().slice_mut(records_end, data_len - records_end) }.fill(0);
-        block::build_table(self.data(data_len), info.valid, table)
-    }
-
-    fn write_head(&mut self, len: usize, write: &mut dyn FnMut(&mut [u8])) {
-        assert!(len <= self.pool.head_room());
-        // SAFETY: within the buffer's head room, which is the flusher's alone in every state.
-        write(unsafe { std::slice::from_raw_parts_mut(self.buffer().data.sub(len).as_ptr(), len) });
-    }
-
-    fn write_tail(&mut self, data_len: usize, len: usize, write: &mut dyn FnMut(&mut [u8])) {
-        assert!(data_len + len <= self.pool.room_after_header() && data_len >= HEADER);
-        // SAFETY: within the buffer and above its header; sealed, so no writer has it.
-        write(unsafe { self.buffer().slice_mut(data_len, len) });
-    }
-
-    fn set_block(&mut self, head_len: usize, rest: usize) {
-        (self.head_len, self.rest) = (head_len, rest);
-    }
-
-    /// It is free, and a waiting writer is woken.
-    fn free(&mut self) {
-        self.pool.free(self.index);
-    }
-}
-
-// SAFETY: the bytes are in the pool's region, which lives as long as `self` and does not move with it;
-// sealed, they are written through `&mut self` only.
-unsafe impl StableBytes for SealedBuffer {
-    fn piece(&self, number: usize) -> &[u8] {
-        if number == 0 { self.range(self.head_len, self.rest) } else { &[] }
+        prefetch(self.data.as_ptr().wrapping_add(tail + PREFETCH_AHEAD), len);
     }
 }

@@ -6,10 +6,12 @@ use std::{
 };
 
 use super::{
-    Bell, Pool, Sleep,
+    Bell, HEADER, Ingest, IngestParts, Pool, SealedBuffer, Sleep,
+    free_stack::FreeStack,
     wait::{Waited, Waiters},
 };
 use crate::{
+    Overflow,
     format::MIN_ALIGN,
     sync::{
         Arc, AtomicBool, AtomicU64, Mutex, Ordering, let_time_pass, lock,
@@ -76,17 +78,17 @@ impl Buffers {
     }
 
     /// Waits as `Log::append_to_next` does; whether it got a buffer.
-    fn wait_and_take(&self, key: u64, deadline: Option<Instant>) -> bool {
+    fn wait_and_take(&self, shard: usize, deadline: Option<Instant>) -> bool {
         if deadline.is_some() {
             lock(&self.timed).push(thread::current());
         }
         while !self.take() {
             let ready = || self.free.load(Ordering::Relaxed) > 0;
-            if self.waiters.wait(key, deadline, ready) == Waited::TimedOut {
+            if self.waiters.wait(shard, deadline, ready) == Waited::TimedOut {
                 return false;
             }
         }
-        self.waiters.room_at(key);
+        self.waiters.room_at(shard);
         true
     }
 
@@ -177,7 +179,7 @@ fn loom_deferred_wakes() {
         while !done.load(Ordering::Relaxed) {
             buffers.waiters.pass_on();
             let news = || buffers.waiters.has_deferred() || done.load(Ordering::Relaxed);
-            bell.sleep(None, news);
+            bell.sleep(Sleep::Idle, None, news);
         }
         signal.join().expect("signal");
         waiter.join().expect("waiter");
@@ -199,7 +201,7 @@ fn loom_the_bell() {
         };
         let ringers = [ring(Sleep::Timed), ring(Sleep::Idle)];
         while news.load(Ordering::Relaxed) < 2 {
-            bell.sleep(None, || news.load(Ordering::Relaxed) == 2);
+            bell.sleep(Sleep::Idle, None, || news.load(Ordering::Relaxed) == 2);
         }
         for ringer in ringers {
             ringer.join().expect("ringer");
@@ -212,21 +214,63 @@ fn loom_the_bell() {
 #[test]
 fn loom_the_free_stack() {
     check("the free stack", 4, || {
-        let pool = Arc::new(Pool::new(3, 16, MIN_ALIGN).expect("pool"));
-        let other = pool.clone();
+        let stack = Arc::new(FreeStack::full(3));
+        let other = stack.clone();
         // Takes two, gives the first back: to who read the top before that it looks unchanged.
         let other = spawn(move || {
             let first = other.take();
             let second = other.take();
             if let Some(first) = first {
-                other.free(first);
+                other.push(first);
             }
             second
         });
-        let mine = pool.take();
+        let mine = stack.take();
         let mut all: Vec<_> = [mine, other.join().expect("other")].into_iter().flatten().collect();
-        all.extend(std::iter::from_fn(|| pool.take()));
+        all.extend(std::iter::from_fn(|| stack.take()));
         all.sort_unstable();
         assert_eq!(all, [0, 1, 2], "each once");
+    });
+}
+
+/// (i) When there are no callers any more, what is published is copied out of a buffer whose claimant goes on.
+#[test]
+fn loom_copy_out_of_a_held_claim() {
+    check("copy out of a held claim", 3, || {
+        let ingest = Ingest::new(IngestParts {
+            pool: Pool::new(2, HEADER + 3 * 8, MIN_ALIGN).expect("pool"),
+            bell: Arc::new(Bell::new().expect("bell")),
+            num_shards: 1,
+            max_record: 4,
+            overflow: Overflow::Drop,
+            shares_barriers: false,
+            session: 1,
+        });
+        let ingest = ingest.expect("log");
+        ingest.append(4, |room| room.fill(1)).expect("accepted");
+        let shards = ingest.shards().clone();
+        drop(ingest);
+        let held = shards.clone();
+        // A thread that was stopped in its call, as far as anybody knows.
+        let writer = spawn(move || {
+            let Ok(claim) = held.claim(0) else { return };
+            let fill = |room: &mut [u8]| {
+                room.fill(2);
+                4
+            };
+            assert_eq!(claim.append(4, fill).ok(), Some(Some(1)), "there is room");
+        });
+        let mut found: Vec<SealedBuffer> =
+            shards.copy_held().into_iter().filter_map(|held| held.copy).collect();
+        if found.is_empty() {
+            found.extend(shards.pool().sealed().take_next(|_, _| true));
+        }
+        // How much it is depends on what was published.
+        let buffer = found.pop().expect("a copy, or the buffer");
+        let valid = crate::write::common::BlockMemory::valid(&buffer) as usize;
+        let records = &buffer.data(HEADER + valid)[HEADER..];
+        let both = [4, 0, 0, 0, 1, 1, 1, 1, 4, 0, 0, 0, 2, 2, 2, 2];
+        assert!(valid >= 8 && both[..valid] == *records, "{records:?}");
+        writer.join().expect("writer");
     });
 }

@@ -1,17 +1,30 @@
 //! What callers do: claim a shard, copy a record into its buffer, publish it, and swap the buffer when it is full.
+//!
+//! The only `unsafe` of the write side. Nobody outside can name a buffer by number: callers have [`Ingest`], the
+//! flusher has [`Shards`] and takes [`SealedBuffer`]s.
 
 #[expect(
     unsafe_code,
     reason = "the bytes of a buffer have one owner at a time, by the swap protocol"
 )]
 mod buffer;
-mod home;
-mod log;
-mod log_stats;
-#[expect(unsafe_code, reason = "buffers are places in one region")]
-mod pool;
 #[expect(unsafe_code, reason = "the holder of a claim is alone above the tail")]
+mod claim;
+mod free_stack;
+mod grants;
+mod home;
+mod ingest;
+#[expect(unsafe_code, reason = "buffers are places in one region")]
+mod memory;
+mod pool;
+mod prefault;
+mod record_writer;
+#[expect(unsafe_code, reason = "whoever has a sealed buffer is alone with it")]
+mod sealed;
+#[expect(unsafe_code, reason = "zero bytes are a closed shard")]
 mod shard;
+#[expect(unsafe_code, reason = "when there are no callers, a claim is nobody's")]
+mod shards;
 mod wait;
 mod word;
 
@@ -20,15 +33,17 @@ pub(super) mod loom_tests;
 #[cfg(test)]
 mod tests;
 
+pub use self::record_writer::RecordWriter;
 pub(super) use self::{
-    buffer::{HEADER, SealedBuffer},
+    buffer::HEADER,
     pool::Elastic,
-    shard::{Reason, SealAttempt, Shard},
-    word::{BufferIndex, BufferState},
+    prefault::Prefault,
+    sealed::SealedBuffer,
+    shards::{Held, SealAttempt},
 };
 pub(crate) use self::{
-    home::Local,
-    log::{Log, LogParts},
+    ingest::{Ingest, IngestParts},
     pool::Pool,
+    shards::Shards,
     wait::{Bell, Sleep},
 };

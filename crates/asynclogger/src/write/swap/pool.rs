@@ -1,35 +1,29 @@
-//! The pool: all buffers of one or many logs, their states, and the stack of the free ones.
+//! The pool: all buffers of a log, their states, and which of them are free.
 
-use std::{io, ptr::NonNull, sync::Arc};
+use std::io;
 
-#[cfg(loom)]
-use super::buffer::Watched;
 use super::{
-    buffer::{Buffer, HEADER, SealedBuffer},
+    buffer::Buffer,
+    free_stack::FreeStack,
+    grants::Grants,
+    memory::Memory,
     wait::Waiters,
-    word::{BufferIndex, BufferState, MAX_BUFFERS},
+    word::{BufferState, MAX_BUFFERS},
 };
 use crate::{
     Error, ErrorKind,
-    format::block,
-    mem::Region,
-    sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    sync::{AtomicU64, Ordering, fence},
 };
 
-/// `next` of the last free buffer.
-const END: u32 = u32::MAX;
+/// A buffer of this pool: only the pool makes one, of a number that it has checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BufferIndex(u32);
 
-/// What the pool knows of a buffer beside its bytes.
-#[derive(Debug)]
-struct Slot {
-    /// A [`BufferState`].
-    state: AtomicU64,
-    /// Which log the state's shard belongs to; stored before the state that needs it.
-    owner: AtomicU32,
-    /// The free buffer below this one in the stack.
-    next: AtomicU32,
-    /// Bytes beyond the limit that were granted for the record in it.
-    granted: AtomicUsize,
+impl BufferIndex {
+    /// For the word of a shard, which has room for a number only.
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
 }
 
 /// Buffers that have room for the longest record, and memory only for what is in them.
@@ -43,34 +37,37 @@ pub(crate) struct Elastic {
     pub(crate) keep: usize,
 }
 
-/// Buffers of one size, for one or many logs.
+/// The buffers of one log, of one size.
+///
+/// A pool and not two buffers for each shard, because threads do not log alike: a shard takes a buffer when it
+/// needs one, so that one busy thread can use nearly all of the memory while the flusher is behind. The state of
+/// a buffer is a word of its own and names shard and generation: so the flusher finds what to write, and in which
+/// order, by looking, and there is no queue between it and the writers that could hold another order.
 pub(crate) struct Pool {
-    region: Region,
-    slots: Box<[Slot]>,
-    #[cfg(loom)]
-    watched: Box<[Watched]>,
-    /// The stack of free buffers, most recently freed first since its lines are still in the caches:
-    /// `{ count of changes, top }`, so that a top that went and came back is not taken for unchanged.
-    top: AtomicU64,
-    align: usize,
-    stride: usize,
-    head_room: usize,
-    capacity: usize,
-    limit: usize,
+    memory: Memory,
+    /// A [`BufferState`] for each buffer.
+    states: Box<[AtomicU64]>,
+    free: FreeStack,
+    grants: Grants,
+    /// What stays resident of a buffer that is free, header included.
     keep: usize,
-    /// What is left of [`Elastic::beyond`].
-    beyond: AtomicUsize,
-    pub(super) waiters: Waiters,
+    waiters: Waiters,
 }
 
 impl Pool {
     /// `count` buffers whose header and records together have `capacity` bytes, for files of alignment
     /// `align`. None of their memory is resident yet.
+    ///
+    /// # Errors
+    /// If there can be no such pool, or no memory for it.
     pub(crate) fn new(count: usize, capacity: usize, align: usize) -> Result<Pool, Error> {
-        Pool::with(count, capacity, align, None)
+        Pool::of(count, capacity, align, None)
     }
 
     /// The same; beyond `limit` bytes of header and records a buffer takes one record only, if that is longer.
+    ///
+    /// # Errors
+    /// As of [`Pool::new`].
     pub(crate) fn limited(
         count: usize,
         capacity: usize,
@@ -79,70 +76,56 @@ impl Pool {
     ) -> Result<Pool, Error> {
         // Each buffer has its memory, so there is always some for a long record.
         let (beyond, keep) = (usize::MAX / 2, usize::MAX);
-        Pool::with(count, capacity, align, Some(Elastic { limit, beyond, keep }))
+        Pool::of(count, capacity, align, Some(Elastic { limit, beyond, keep }))
     }
 
     /// The same, with memory only for what is in the buffers.
+    ///
+    /// # Errors
+    /// As of [`Pool::new`].
     pub(crate) fn elastic(
         count: usize,
         capacity: usize,
         align: usize,
         elastic: Elastic,
     ) -> Result<Pool, Error> {
-        Pool::with(count, capacity, align, Some(elastic))
+        Pool::of(count, capacity, align, Some(elastic))
     }
 
-    fn with(
+    fn of(
         count: usize,
         capacity: usize,
         align: usize,
         elastic: Option<Elastic>,
     ) -> Result<Pool, Error> {
-        let too_many =
-            || Error::new(ErrorKind::InvalidConfig, format!("{count} buffers of {capacity} bytes"));
-        if count == 0 || count > MAX_BUFFERS || capacity <= HEADER {
-            return Err(too_many());
-        }
-        let data_len = block::data_len(capacity - HEADER);
-        let head_room = block::head_len(data_len, align);
-        let stride = head_room + data_len + block::tail_len(data_len, align);
-        let bytes = stride.checked_mul(count).ok_or_else(too_many)?;
         // Huge pages would cost an elastic buffer 2 MiB for its first byte.
         let gives_back = elastic.is_some_and(|elastic| elastic.keep < usize::MAX);
-        let part = if gives_back { align } else { stride };
-        let region = Region::anonymous(bytes, align, part)?;
-        let whole = Elastic { limit: capacity, beyond: 0, keep: usize::MAX };
-        let Elastic { limit, beyond, keep } = elastic.unwrap_or(whole);
-        let slots = (0..count as u32)
-            .map(|index| Slot {
-                state: AtomicU64::new(BufferState::Free.bits()),
-                owner: AtomicU32::new(0),
-                next: AtomicU32::new(if index + 1 == count as u32 { END } else { index + 1 }),
-                granted: AtomicUsize::new(0),
-            })
-            .collect();
-        let (top, waiters) = (AtomicU64::new(0), Waiters::new());
-        #[cfg(loom)]
-        let watched = (0..count).map(|_| Watched::new(capacity)).collect();
+        let memory = if count <= MAX_BUFFERS {
+            Memory::new(count, capacity, align, !gives_back)
+        } else {
+            None
+        };
+        let memory = memory.unwrap_or_else(|| {
+            let what = format!("{count} buffers of {capacity} bytes");
+            Err(Error::new(ErrorKind::InvalidConfig, what))
+        })?;
+        let grants = match elastic {
+            None => Grants::none(count, capacity),
+            Some(elastic) => Grants::new(count, elastic.limit.min(capacity), elastic.beyond),
+        };
+        let free = BufferState::Free.bits();
         Ok(Pool {
-            region,
-            slots,
-            #[cfg(loom)]
-            watched,
-            top,
-            align,
-            stride,
-            head_room,
-            capacity,
-            limit: limit.min(capacity),
-            keep,
-            beyond: AtomicUsize::new(beyond),
-            waiters,
+            memory,
+            states: (0..count).map(|_| AtomicU64::new(free)).collect(),
+            free: FreeStack::full(count as u32),
+            grants,
+            keep: elastic.map_or(usize::MAX, |elastic| elastic.keep),
+            waiters: Waiters::new(),
         })
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slots.len()
+        self.memory.count()
     }
 
     /// Writers that wait for a buffer.
@@ -153,149 +136,98 @@ impl Pool {
     /// Bytes of header and records of each buffer.
     #[inline]
     pub(crate) fn capacity(&self) -> usize {
-        self.capacity
+        self.memory.capacity()
     }
 
     /// Bytes of header and records beyond which nothing is appended but to an empty buffer.
     #[inline]
-    pub(crate) fn limit(&self) -> usize {
-        self.limit
+    pub(super) fn limit(&self) -> usize {
+        self.grants.limit()
     }
 
-    pub(super) fn head_room(&self) -> usize {
-        self.head_room
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
-    pub(super) fn room_after_header(&self) -> usize {
-        self.stride - self.head_room
+    /// The index that the word of a shard has the number of.
+    pub(super) fn index(&self, number: u32) -> BufferIndex {
+        assert!((number as usize) < self.len(), "a buffer of this pool");
+        BufferIndex(number)
     }
 
+    pub(super) fn indices(&self) -> impl Iterator<Item = BufferIndex> + use<> {
+        (0..self.len() as u32).map(BufferIndex)
+    }
+
+    /// The place of the buffer that the word of a shard has the number of.
     #[inline]
-    pub(super) fn buffer(&self, index: BufferIndex) -> Buffer<'_> {
-        debug_assert!((index as usize) < self.slots.len());
-        let offset = index as usize * self.stride + self.head_room;
-        // SAFETY: indices come from this pool, so the header is within the region, which lives as long
-        // as the borrow of `self`, and its pointer is not null.
-        unsafe {
-            Buffer::new(
-                NonNull::new_unchecked(self.region.as_ptr().add(offset)),
-                #[cfg(loom)]
-                &self.watched[index as usize],
-            )
-        }
+    pub(super) fn place(&self, number: u32) -> Buffer<'_> {
+        self.memory.buffer(number)
     }
 
-    pub(crate) fn state(&self, index: BufferIndex) -> BufferState {
-        // Acquire pairs with the Release of whoever stored the state: ACTIVE's owner and zeroed tail,
-        // SEALED's records, are visible.
-        BufferState::from_bits(self.slots[index as usize].state.load(Ordering::Acquire))
+    pub(super) fn buffer(&self, index: BufferIndex) -> Buffer<'_> {
+        self.memory.buffer(index.0)
+    }
+
+    pub(super) fn state(&self, index: BufferIndex) -> BufferState {
+        // Acquire pairs with the Release of whoever stored the state: ACTIVE's zeroed tail and SEALED's
+        // records are visible.
+        BufferState::from_bits(self.states[index.0 as usize].load(Ordering::Acquire))
     }
 
     fn set_state(&self, index: BufferIndex, state: BufferState) {
         // Release: what was done to the buffer in its last state is visible to who sees the new one.
-        self.slots[index as usize].state.store(state.bits(), Ordering::Release);
+        self.states[index.0 as usize].store(state.bits(), Ordering::Release);
     }
 
-    /// Which log a buffer that is not free belongs to; after [`Pool::state`] said so.
-    pub(crate) fn owner(&self, index: BufferIndex) -> u32 {
-        // Relaxed: stored before the state, whose load acquired it.
-        self.slots[index as usize].owner.load(Ordering::Relaxed)
-    }
-
-    /// How many buffers wait to be written, for any log.
+    /// How many buffers wait to be written.
     pub(crate) fn sealed_count(&self) -> usize {
-        let waiting =
+        let waits =
             |state| matches!(state, BufferState::Sealed { .. } | BufferState::Writing { .. });
-        (0..self.slots.len() as u32).filter(|index| waiting(self.state(*index))).count()
+        self.indices().filter(|index| waits(self.state(*index))).count()
     }
 
-    /// Takes the most recently freed buffer out of the stack; it stays FREE until it is activated.
-    pub(crate) fn take(&self) -> Option<BufferIndex> {
-        // Acquire pairs with the Release of `push`: the slot's `next` is visible, and whatever the
-        // flusher did to the buffer happened before.
-        let mut top = self.top.load(Ordering::Acquire);
-        loop {
-            let index = top as u32;
-            if index == END {
-                return None;
-            }
-            let next = self.slots[index as usize].next.load(Ordering::Relaxed);
-            // A `next` that is stale belongs to an older count of changes, so this fails.
-            let below = changed(top, next);
-            match self.top.compare_exchange_weak(top, below, Ordering::Acquire, Ordering::Acquire) {
-                Ok(_) => return Some(index),
-                Err(current) => top = current,
-            }
-        }
+    /// Whether a shard has an active buffer.
+    pub(in crate::write) fn has_active(&self) -> bool {
+        self.indices().any(|index| matches!(self.state(index), BufferState::Active { .. }))
     }
 
-    /// [`take`](Pool::take), for a record that needs so many bytes with the header. One that is longer than
-    /// the limit needs a grant, too.
-    pub(crate) fn take_for(&self, needed: usize) -> Option<BufferIndex> {
-        let more = needed.saturating_sub(self.limit);
-        if more == 0 {
-            return self.take();
-        }
-        if !self.grant(more) {
+    /// Whether a buffer is sealed whose shard and generation are the next ones.
+    pub(in crate::write) fn has_sealed(&self, is_next: impl Fn(u32, u64) -> bool) -> bool {
+        self.indices().any(|index| match self.state(index) {
+            BufferState::Sealed { shard, generation } => is_next(shard, generation),
+            _ => false,
+        })
+    }
+
+    /// Takes the most recently freed buffer, for a record that needs so many bytes with the header. One that is
+    /// longer than the limit needs a grant, too.
+    pub(super) fn take(&self, needed: usize) -> Option<Taken<'_>> {
+        let more = self.grants.beyond(needed);
+        if !self.grants.take(more) {
             return None;
         }
-        let taken = self.take();
-        match taken {
-            Some(index) => self.slots[index as usize].granted.store(more, Ordering::Relaxed),
-            None => {
-                self.beyond.fetch_add(more, Ordering::Relaxed);
-            }
-        }
-        taken
+        let Some(number) = self.free.take() else {
+            self.grants.give_back(more);
+            return None;
+        };
+        self.grants.assign(number as usize, more);
+        Some(Taken { pool: self, index: BufferIndex(number) })
     }
 
-    /// Takes so much of what longer records may have. Relaxed: a count, no data.
-    fn grant(&self, more: usize) -> bool {
-        let mut left = self.beyond.load(Ordering::Relaxed);
-        while left >= more {
-            let relaxed = Ordering::Relaxed;
-            match self.beyond.compare_exchange_weak(left, left - more, relaxed, relaxed) {
-                Ok(_) => return true,
-                Err(current) => left = current,
-            }
-        }
-        false
-    }
-
-    /// Whether [`take_for`](Pool::take_for) would find a buffer now.
-    pub(crate) fn has_room_for(&self, needed: usize) -> bool {
-        let more = needed.saturating_sub(self.limit);
-        self.has_free() && (more == 0 || self.beyond.load(Ordering::Relaxed) >= more)
-    }
-
-    fn push(&self, index: BufferIndex) {
-        let mut top = self.top.load(Ordering::Relaxed);
-        loop {
-            self.slots[index as usize].next.store(top as u32, Ordering::Relaxed);
-            // Release pairs with the Acquire in `take`.
-            let above = changed(top, index);
-            match self.top.compare_exchange_weak(top, above, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(current) => top = current,
-            }
-        }
+    /// Whether [`take`](Pool::take) would find a buffer now.
+    pub(super) fn has_room_for(&self, needed: usize) -> bool {
+        self.free.top().is_some() && self.grants.has(self.grants.beyond(needed))
     }
 
     /// The buffer that the next swap will take, if nothing happens before it.
-    pub(crate) fn next_free(&self) -> Option<BufferIndex> {
-        let index = self.top.load(Ordering::Relaxed) as u32;
-        (index != END).then_some(index)
-    }
-
-    /// Whether a swap would find a buffer now.
-    pub(crate) fn has_free(&self) -> bool {
-        self.next_free().is_some()
+    pub(super) fn next_free(&self) -> Option<BufferIndex> {
+        self.free.top().map(BufferIndex)
     }
 
     /// How many buffers are free, or on the way into or out of the stack.
     pub(crate) fn free_count(&self) -> usize {
-        let is_free = |index: &u32| self.state(*index) == BufferState::Free;
-        (0..self.slots.len() as u32).filter(is_free).count()
+        self.indices().filter(|index| self.state(*index) == BufferState::Free).count()
     }
 
     /// Whether fewer than a quarter of the buffers are free; after the caller's news.
@@ -305,127 +237,80 @@ impl Pool {
         self.free_count() * 4 < self.len()
     }
 
-    /// Makes a taken buffer the active one of a shard: empty, and then ACTIVE.
-    pub(super) fn activate(&self, index: BufferIndex, owner: u32, shard: u32, generation: u64) {
-        self.buffer(index).publish(0);
-        self.slots[index as usize].owner.store(owner, Ordering::Relaxed);
-        self.set_state(index, BufferState::Active { shard, generation });
-    }
-
     /// Marks a buffer that its shard has given up.
     pub(super) fn seal(&self, index: BufferIndex, shard: u32, generation: u64) {
         self.set_state(index, BufferState::Sealed { shard, generation });
     }
 
-    /// Takes a sealed buffer for writing; `None` if it is not sealed (any more).
-    pub(crate) fn take_sealed(self: &Arc<Pool>, index: BufferIndex) -> Option<SealedBuffer> {
+    /// Moves a sealed buffer to WRITING; its shard and generation. `None` if it is not sealed (any more), or if
+    /// `is_next` does not want it.
+    pub(super) fn begin_writing(
+        &self,
+        index: BufferIndex,
+        is_next: impl Fn(u32, u64) -> bool,
+    ) -> Option<(u32, u64)> {
         let state @ BufferState::Sealed { shard, generation } = self.state(index) else {
             return None;
         };
+        if !is_next(shard, generation) {
+            return None;
+        }
         let writing = BufferState::Writing { shard, generation }.bits();
-        let slot = &self.slots[index as usize];
+        let word = &self.states[index.0 as usize];
         // Acquire as in `state`. An RMW, so that of two takers one gets it.
-        slot.state
-            .compare_exchange(state.bits(), writing, Ordering::Acquire, Ordering::Relaxed)
-            .ok()?;
-        // SAFETY: we just moved it from SEALED to WRITING.
-        Some(unsafe { SealedBuffer::new(self.clone(), index) })
+        word.compare_exchange(state.bits(), writing, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        Some((shard, generation))
     }
 
-    /// Gives a buffer back and wakes a waiting writer, if there is one.
-    pub(super) fn free(&self, index: BufferIndex) {
-        self.shrink(index);
-        let granted = self.slots[index as usize].granted.swap(0, Ordering::Relaxed);
+    /// Gives a buffer back that was being written, and wakes a waiting writer, if there is one.
+    ///
+    /// # Safety
+    /// The caller has the buffer for itself, and never uses it again.
+    #[expect(unsafe_code, reason = "a buffer that is free is somebody else's at once")]
+    pub(super) unsafe fn free(&self, index: BufferIndex) {
+        if self.keep < usize::MAX {
+            // SAFETY: the caller is the last one to have it, and the next one begins with `activate`, which
+            // expects nothing of its bytes.
+            unsafe { self.memory.shrink(index.0, self.keep) };
+        }
+        let granted = self.grants.withdraw(index.0 as usize);
         self.set_state(index, BufferState::Free);
-        self.push(index);
+        self.free.push(index.0);
         if granted == 0 {
             self.waiters.buffer_freed();
         } else {
             // Who waits for a grant and who waits for a buffer are in the same queues.
-            self.beyond.fetch_add(granted, Ordering::Relaxed);
+            self.grants.give_back(granted);
             self.waiters.look_again();
         }
     }
 
-    /// Gives the memory of a buffer back that it does not keep. It is still the caller's alone.
-    fn shrink(&self, index: BufferIndex) {
-        if self.keep == usize::MAX {
-            return;
-        }
-        let end = self.head_room + HEADER + self.buffer(index).valid() as usize + self.align * 2;
-        // Of one that keeps nothing, the head goes too.
-        let kept = if self.keep == 0 { 0 } else { self.head_room + self.keep };
-        if end > kept {
-            // All of the rest: more than was written may have been made resident.
-            let start = index as usize * self.stride;
-            let end = self.stride;
-            // SAFETY: whoever frees a buffer is the last one to have it, and the next one begins with
-            // `activate`, which expects nothing of its bytes.
-            unsafe { self.region.discard(start + kept..start + end) };
-        }
-    }
-
-    /// Wakes all writers that wait for a buffer of this log: it is closed.
-    pub(crate) fn wake_writers(&self, log: u32) {
-        self.waiters.wake_log(log);
-    }
-
-    /// A copy of what is published in a buffer that somebody may still write to, sealed, in memory of
-    /// its own. `None` if there is no memory for it.
-    pub(crate) fn copy_published(&self, index: BufferIndex) -> Option<SealedBuffer> {
-        let pool = Arc::new(Pool::new(1, self.capacity, self.align).ok()?);
-        let copy = pool.take()?;
-        pool.activate(copy, 0, 0, 0);
-        pool.buffer(copy).copy_published(self.buffer(index));
-        pool.seal(copy, 0, 0);
-        pool.take_sealed(copy)
-    }
-
     /// Makes a buffer's memory resident, without changing it.
-    pub(crate) fn populate(&self, index: BufferIndex) -> io::Result<()> {
-        let start = index as usize * self.stride;
-        // Of an elastic buffer, what it takes without a grant.
-        let end =
-            if self.limit < self.capacity { self.head_room + self.limit } else { self.stride };
-        self.region.populate(start..start + end)
+    pub(super) fn populate(&self, index: BufferIndex) -> io::Result<()> {
+        self.memory.populate(index.0, self.limit())
     }
 }
 
-/// `{ count of changes + 1, index }`.
-fn changed(top: u64, index: u32) -> u64 {
-    ((top >> 32) + 1) << 32 | u64::from(index)
+/// A buffer that was taken out of the free stack and is not active yet: nobody else has it.
+#[must_use]
+pub(super) struct Taken<'a> {
+    pool: &'a Pool,
+    index: BufferIndex,
+}
+
+impl Taken<'_> {
+    /// Makes it the active buffer of a shard: empty, and then ACTIVE.
+    pub(super) fn activate(self, shard: u32, generation: u64) -> BufferIndex {
+        let Taken { pool, index } = self;
+        pool.buffer(index).publish(0);
+        pool.set_state(index, BufferState::Active { shard, generation });
+        index
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::write::common::BlockMemory;
-
-    #[test]
-    fn the_free_list_is_a_stack() {
-        let pool = Pool::new(3, 1 << 16, 4096).expect("pool");
-        let order: Vec<_> = std::iter::from_fn(|| pool.take()).collect();
-        assert_eq!(order, [0, 1, 2]);
-        assert!(!pool.has_free());
-        pool.free(1);
-        pool.free(0);
-        assert_eq!((pool.take(), pool.take(), pool.take()), (Some(0), Some(1), None));
-    }
-
-    #[test]
-    fn a_sealed_buffer_is_taken_once() {
-        let pool = Arc::new(Pool::new(2, 1 << 16, 4096).expect("pool"));
-        let index = pool.take().expect("a free buffer");
-        pool.activate(index, 5, 3, 9);
-        assert!(pool.take_sealed(index).is_none());
-        pool.seal(index, 3, 9);
-        assert_eq!((pool.owner(index), pool.sealed_count()), (5, 1));
-        let mut sealed = pool.take_sealed(index).expect("sealed");
-        assert!(pool.take_sealed(index).is_none());
-        sealed.free();
-        assert_eq!(pool.state(index), BufferState::Free);
-        assert_eq!(pool.take(), Some(index));
-    }
+    use super::{super::buffer::HEADER, *};
 
     #[test]
     fn the_block_of_a_full_buffer_fits() {
@@ -433,8 +318,30 @@ mod tests {
             let pool = Pool::new(1, capacity, align).expect("pool");
             let mut info = crate::format::BlockInfo::default();
             info.set_lengths((capacity - HEADER) as u32, align);
-            assert!(info.head_len as usize <= pool.head_room());
-            assert!((info.data_len + info.tail_len) as usize <= pool.room_after_header());
+            assert!(info.head_len as usize <= pool.memory().head_room());
+            assert!((info.data_len + info.tail_len) as usize <= pool.memory().room_after_header());
         }
+    }
+
+    #[test]
+    fn a_long_record_needs_a_grant_and_its_buffer_gives_it_back() {
+        let elastic = Elastic { limit: 8192, beyond: 10_000, keep: 0 };
+        let pool = Pool::elastic(3, 1 << 16, 4096, elastic).expect("pool");
+        assert!(pool.has_room_for(18_192) && !pool.has_room_for(18_193));
+        assert!(pool.take(18_193).is_none());
+        let index = pool.take(18_000).expect("granted").activate(0, 0);
+        assert!(pool.has_room_for(8384) && !pool.has_room_for(8385));
+        pool.seal(index, 0, 0);
+        assert_eq!(pool.begin_writing(index, |_, _| false), None);
+        assert_eq!(pool.begin_writing(index, |_, _| true), Some((0, 0)));
+        assert_eq!(pool.begin_writing(index, |_, _| true), None);
+        assert_eq!((pool.free_count(), pool.sealed_count()), (2, 1));
+        #[expect(unsafe_code, reason = "as its SealedBuffer would")]
+        // SAFETY: it was moved to WRITING here, and is not used again.
+        unsafe {
+            pool.free(index);
+        }
+        assert!(pool.has_room_for(18_192));
+        assert_eq!((pool.free_count(), pool.sealed_count()), (3, 0));
     }
 }

@@ -3,25 +3,23 @@
 use super::{
     buffer::HEADER,
     home::Slots,
-    log::{Log, LogParts},
+    ingest::{Ingest, IngestParts},
     pool::Pool,
-    shard::{Refused, SealAttempt, Shard},
+    record_writer::RecordWriter,
+    sealed::SealedBuffer,
+    shard::{Refused, Shard},
+    shards::SealAttempt,
     wait::Bell,
     word::BufferState,
 };
-use crate::{LogError, Overflow, sync::Arc, write::common::BlockMemory};
+use crate::{LogError, Overflow, Position, sync::Arc, write::common::BlockMemory};
 
 const CAPACITY: usize = 64 << 10;
 
-fn pool(buffers: usize) -> Arc<Pool> {
-    Arc::new(Pool::new(buffers, CAPACITY, 4096).expect("pool"))
-}
-
-fn log_on(pool: &Arc<Pool>, num_shards: usize) -> Log {
-    Log::new(LogParts {
-        pool: pool.clone(),
+fn log(buffers: usize, num_shards: usize) -> Ingest {
+    Ingest::new(IngestParts {
+        pool: Pool::new(buffers, CAPACITY, 4096).expect("pool"),
         bell: Arc::new(Bell::new().expect("bell")),
-        index: 0,
         num_shards,
         max_record: CAPACITY - 12,
         overflow: Overflow::Drop,
@@ -31,20 +29,31 @@ fn log_on(pool: &Arc<Pool>, num_shards: usize) -> Log {
     .expect("log")
 }
 
-fn append(log: &Log, record: &[u8]) -> Result<u64, LogError> {
+fn append(log: &Ingest, record: &[u8]) -> Result<u64, LogError> {
     let result = log.append(record.len(), |room| room.copy_from_slice(record));
     result.map(|position| position.number())
+}
+
+/// What is sealed, in the order of the buffers.
+fn sealed(log: &Ingest) -> Vec<SealedBuffer> {
+    let mut sealed = log.shards().pool().sealed();
+    std::iter::from_fn(|| sealed.take_next(|_, _| true)).collect()
+}
+
+/// The states of all buffers, in their order.
+fn states(log: &Ingest) -> Vec<BufferState> {
+    let pool = log.shards().pool();
+    pool.indices().map(|index| pool.state(index)).collect()
 }
 
 /// Records begin right after the 8 bytes that are reserved for the header.
 #[test]
 fn buffer_write_reserves_the_header() {
-    let pool = pool(2);
-    let log = log_on(&pool, 1);
+    let log = log(2, 1);
     assert_eq!(append(&log, b"hello"), Ok(0));
     assert_eq!(append(&log, b"x"), Ok(1));
-    assert_eq!(log.shards()[0].seal_idle(&pool, 0), SealAttempt::Sealed);
-    let sealed = pool.take_sealed(0).expect("sealed");
+    assert_eq!(log.shards().seal_idle(0), SealAttempt::Sealed);
+    let sealed = sealed(&log).pop().expect("sealed");
     assert_eq!(sealed.valid(), 9 + 5);
     let data = sealed.data(HEADER + 14);
     assert_eq!(data[4..8], 14_u32.to_le_bytes());
@@ -54,33 +63,31 @@ fn buffer_write_reserves_the_header() {
 /// The original flushes at 90 %; here a buffer is sealed by the first record that does not fit.
 #[test]
 fn buffer_fill_and_flush() {
-    let pool = pool(2);
-    let log = log_on(&pool, 1);
+    let log = log(2, 1);
     let record = [1; 1020];
     let fit = (CAPACITY - HEADER) / 1024;
     for number in 0..fit as u64 {
         assert_eq!(append(&log, &record), Ok(number));
-        assert_eq!(pool.state(0), BufferState::Active { shard: 0, generation: 0 });
+        assert_eq!(states(&log)[0], BufferState::Active { shard: 0, generation: 0 });
     }
     // What does not fit any more seals it; what did fit stays where it is.
     assert_eq!(append(&log, &record), Ok(fit as u64));
-    assert_eq!(pool.state(0), BufferState::Sealed { shard: 0, generation: 0 });
-    assert_eq!(pool.state(1), BufferState::Active { shard: 0, generation: 1 });
+    assert_eq!(states(&log)[0], BufferState::Sealed { shard: 0, generation: 0 });
+    assert_eq!(states(&log)[1], BufferState::Active { shard: 0, generation: 1 });
     // The last byte can be used.
     let rest = CAPACITY - HEADER - 1024 - 4;
     assert_eq!(append(&log, &vec![2; rest]), Ok(fit as u64 + 1));
     // Now it is full, and there is no third: sealed all the same.
     assert_eq!(append(&log, b"late"), Err(LogError::Full));
-    assert_eq!(pool.state(1), BufferState::Sealed { shard: 0, generation: 1 });
-    assert_eq!(log.dropped().full, 1);
-    pool.take_sealed(0).expect("sealed").free();
+    assert_eq!(states(&log)[1], BufferState::Sealed { shard: 0, generation: 1 });
+    assert_eq!(log.shards().dropped().full, 1);
+    sealed(&log).remove(0).give_back();
     assert_eq!(append(&log, b"again"), Ok(fit as u64 + 2));
 }
 
 #[test]
 fn shard_concurrent_writes() {
-    let pool = pool(64);
-    let log = log_on(&pool, 1);
+    let log = log(64, 1);
     let accepted: u64 = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8)
             .map(|_| {
@@ -89,20 +96,18 @@ fn shard_concurrent_writes() {
             .collect();
         threads.into_iter().map(|thread| thread.join().expect("writer")).sum()
     });
-    assert_eq!(log.accepted(), accepted);
-    assert_eq!(accepted + log.dropped().busy, 8_000);
-    assert_eq!(log.dropped().total(), log.dropped().busy);
-    log.shards()[0].seal_idle(&pool, 0);
-    let valid: u64 =
-        (0..64).filter_map(|index| pool.take_sealed(index)).map(|b| b.valid() as u64).sum();
+    assert_eq!(log.shards().accepted(), accepted);
+    assert_eq!(accepted + log.shards().dropped().busy, 8_000);
+    assert_eq!(log.shards().dropped().total(), log.shards().dropped().busy);
+    log.shards().seal_idle(0);
+    let valid: u64 = sealed(&log).iter().map(|buffer| u64::from(buffer.valid())).sum();
     assert_eq!(valid, accepted * 54);
 }
 
 /// Instead of round robin over the set: each thread has a home, the lowest free one.
 #[test]
 fn buffer_set_round_robin_is_replaced_by_homes() {
-    let pool = pool(8);
-    let log = log_on(&pool, 4);
+    let log = log(8, 4);
     let turn = std::sync::Barrier::new(6);
     std::thread::scope(|scope| {
         for thread in 0..6_u8 {
@@ -119,43 +124,47 @@ fn buffer_set_round_robin_is_replaced_by_homes() {
         }
     });
     // Six threads at four shards: the fifth shares the first home, the sixth the second.
-    let counts: Vec<_> = log.shards().iter().map(Shard::accepted).collect();
+    let counts: Vec<_> = (0..4).map(|shard| log.shards().at(shard).accepted()).collect();
     assert_eq!(counts, [20, 20, 10, 10]);
 }
 
 #[test]
 fn buffer_set_has_data() {
-    let pool = pool(4);
-    let log = log_on(&pool, 2);
-    let active = || log.shards().iter().filter(|shard| shard.word().buffer().is_some()).count();
+    let log = log(4, 2);
+    let active = || {
+        let is_active = |state: &&BufferState| matches!(state, BufferState::Active { .. });
+        states(&log).iter().filter(is_active).count()
+    };
     assert_eq!(active(), 0);
     for shard in 0..2 {
-        assert_eq!(log.shards()[shard].seal_idle(&pool, shard as u32), SealAttempt::Empty);
+        assert_eq!(log.shards().seal_idle(shard), SealAttempt::Empty);
     }
     append(&log, b"data").expect("accepted");
     assert_eq!(active(), 1);
-    assert_eq!(log.shards()[0].seal_idle(&pool, 0), SealAttempt::Sealed);
-    assert_eq!((active(), pool.sealed_count()), (0, 1));
+    assert_eq!(log.shards().seal_idle(0), SealAttempt::Sealed);
+    assert_eq!((active(), log.shards().pool().sealed_count()), (0, 1));
 }
 
 /// Only a claimed word is busy; and what is sealed from outside is sealed once.
 #[test]
 fn a_claim_keeps_everybody_else_out() {
-    let pool = pool(2);
-    let log = log_on(&pool, 1);
+    let log = log(2, 1);
     append(&log, b"before").expect("accepted");
-    let shard = &log.shards()[0];
-    let claim = shard.claim(&pool).expect("free");
-    assert_eq!(shard.claim(&pool).err(), Some(Refused::Claimed));
-    assert_eq!(shard.seal_idle(&pool, 0), SealAttempt::Claimed);
-    assert_eq!(shard.seal_and_close(&pool, 0), SealAttempt::Claimed);
+    let shards = log.shards();
+    let claim = shards.claim(0).ok().expect("free");
+    assert_eq!(shards.claim(0).err(), Some(Refused::Claimed));
+    assert_eq!(shards.seal_idle(0), SealAttempt::Claimed);
+    assert_eq!(shards.seal_and_close(0), SealAttempt::Claimed);
     assert_eq!(append(&log, b"busy"), Err(LogError::Busy));
     drop(claim);
-    assert_eq!(shard.seal_and_close(&pool, 0), SealAttempt::Sealed);
-    assert_eq!(shard.seal_and_close(&pool, 0), SealAttempt::Empty);
-    assert_eq!(shard.claim(&pool).err(), Some(Refused::Closed));
+    assert_eq!(shards.seal_and_close(0), SealAttempt::Sealed);
+    assert_eq!(shards.seal_and_close(0), SealAttempt::Empty);
+    assert_eq!(shards.claim(0).err(), Some(Refused::Closed));
     assert_eq!(append(&log, b"closed"), Err(LogError::Closed));
-    assert_eq!((log.dropped().busy, log.dropped().closed, log.accepted()), (1, 1, 1));
+    assert_eq!(
+        (log.shards().dropped().busy, log.shards().dropped().closed, log.shards().accepted()),
+        (1, 1, 1)
+    );
 }
 
 #[test]
@@ -163,4 +172,127 @@ fn a_log_is_as_small_as_it_should_be() {
     // A line for the writers, one for the drops.
     assert_eq!(size_of::<Shard>(), 256);
     assert!(size_of::<Slots>() <= 64);
+}
+
+#[test]
+fn a_sealed_buffer_is_taken_once() {
+    let log = log(2, 1);
+    append(&log, b"record").expect("accepted");
+    assert!(sealed(&log).is_empty(), "a writer may be at it");
+    log.shards().seal_idle(0);
+    let pool = log.shards().pool();
+    assert!(pool.sealed().take_next(|_, generation| generation == 1).is_none());
+    let mut all = sealed(&log);
+    assert!(sealed(&log).is_empty());
+    let buffer = all.pop().expect("sealed");
+    assert_eq!((buffer.shard(), buffer.generation(), pool.sealed_count()), (0, 0, 1));
+    buffer.give_back();
+    assert_eq!(states(&log), [BufferState::Free; 2]);
+}
+
+/// As long as there are callers a claim may be that of one, whose buffer is not to be touched; when they are gone
+/// it is nobody's.
+#[test]
+fn what_is_held_is_copied_when_there_are_no_callers() {
+    let log = log(3, 2);
+    append(&log, b"before the stop").expect("accepted");
+    let shards = log.shards().clone();
+    shards.claim_for_ever(0);
+    assert!(shards.copy_held().is_empty());
+    drop(log);
+    let mut held = shards.copy_held();
+    let one = held.pop().expect("one shard is held");
+    assert_eq!((one.shard, one.generation, held.len()), (0, 0, 0));
+    let copy = one.copy.expect("memory");
+    assert_eq!((copy.shard(), copy.generation(), copy.valid()), (0, 0, 19));
+    assert_eq!(copy.data(HEADER + 19)[HEADER + 4..], *b"before the stop");
+    copy.give_back();
+    assert!(shards.is_closed(1) && !shards.is_closed(0));
+}
+
+/// A thread that stops between the seal of its buffer and the release of its shard has given the buffer away: the
+/// word still names it, and the flusher has it.
+#[test]
+fn what_was_sealed_by_a_stopped_thread_is_not_copied() {
+    let log = log(2, 1);
+    append(&log, b"record").expect("accepted");
+    let shards = log.shards().clone();
+    let mut claim = shards.claim(0).ok().expect("free");
+    assert!(claim.seal());
+    std::mem::forget(claim);
+    drop(log);
+    let held = shards.copy_held();
+    assert!(held[0].copy.is_none());
+    assert_eq!(held[0].generation, 1, "all before it are sealed");
+    let pool = shards.pool();
+    pool.sealed().take_next(|_, _| true).expect("for the flusher").give_back();
+    assert!(shards.copy_held()[0].copy.is_none(), "it is free by now");
+}
+
+fn append_with(
+    log: &Ingest,
+    max: usize,
+    encode: impl FnOnce(&mut RecordWriter<'_>),
+) -> Result<Position, LogError> {
+    log.append_with([], max, encode)
+}
+
+/// A record is what was written, whatever the room was; what is not used of that is the next one's.
+#[test]
+fn an_encoder_writes_as_much_as_it_likes() {
+    let log = log(2, 1);
+    append(&log, &[0xEE; 1000]).expect("accepted");
+    log.shards().seal_idle(0);
+    sealed(&log).remove(0).give_back();
+    // Into the same memory, most recently freed.
+    append_with(&log, 500, |record| {
+        assert!(record.is_empty() && record.written().is_empty() && record.remaining() == 500);
+        record.write(b"short");
+    })
+    .expect("accepted");
+    append_with(&log, 7, |record| record.zeroed(3).expect("room").fill(1)).expect("accepted");
+    assert_eq!(append_with(&log, 8, |_| {}), Err(LogError::Empty));
+    let too_long = |record: &mut RecordWriter<'_>| {
+        record.write(b"of the");
+        record.write(b"record");
+    };
+    assert_eq!(append_with(&log, 8, too_long), Err(LogError::TooLarge { len: 12, max: 8 }));
+    let max = CAPACITY - 12;
+    let not_called = |_: &mut RecordWriter<'_>| panic!("there is no room for it");
+    assert_eq!(
+        append_with(&log, max + 1, not_called),
+        Err(LogError::TooLarge { len: max + 1, max })
+    );
+    assert_eq!(append_with(&log, 0, not_called), Err(LogError::Empty));
+    let number = append_with(&log, 100, |record| {
+        record.write(b"taken back");
+        record.clear();
+        record.write(b"last");
+    });
+    assert_eq!(number.map(|position| position.number()), Ok(3));
+    let dropped = log.shards().dropped();
+    assert_eq!((dropped.empty, dropped.too_large, dropped.total()), (2, 2, 4));
+    log.shards().seal_idle(0);
+    let buffer = sealed(&log).pop().expect("sealed");
+    let expected = b"\x05\0\0\0short\x03\0\0\0\x01\x01\x01\x04\0\0\0last";
+    assert_eq!(buffer.valid() as usize, expected.len());
+    assert_eq!(buffer.data(HEADER + expected.len())[HEADER..], *expected);
+}
+
+/// An announced length that the buffer has no room for goes to the next one; the record may be shorter.
+#[test]
+fn an_encoder_gets_the_room_that_was_announced() {
+    let log = log(2, 1);
+    append(&log, &vec![1; CAPACITY - HEADER - 4 - 100]).expect("accepted");
+    append_with(&log, 97, |record| {
+        assert_eq!(record.remaining(), 97);
+        record.write(b"x");
+    })
+    .expect("accepted");
+    assert_eq!(log.shards().swaps(), 1);
+    append_with(&log, CAPACITY - HEADER - 4 - 5, |record| {
+        record.zeroed(10).expect("room");
+    })
+    .expect("it fits exactly");
+    assert_eq!((log.shards().swaps(), log.shards().accepted()), (1, 3));
 }

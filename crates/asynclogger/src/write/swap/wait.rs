@@ -27,10 +27,18 @@ use crate::{
 pub(crate) enum Sleep {
     /// Not at all.
     Awake,
-    /// Until a deadline: woken by sealed buffers and requests.
+    /// The flush interval runs: woken by sealed buffers and requests.
     Timed,
-    /// Without one: woken by whoever makes it need one, too.
+    /// The interval has not begun: woken by whoever takes a buffer, too.
     Idle,
+}
+
+impl Sleep {
+    /// The sleep of a flusher whose interval has begun, or has not. Other deadlines that the sleep may have say
+    /// nothing: a rotation in an hour is no reason to leave records in memory for that long.
+    pub(in crate::write) fn of(is_armed: bool) -> Sleep {
+        if is_armed { Sleep::Timed } else { Sleep::Idle }
+    }
 }
 
 /// Wakes the flusher.
@@ -76,9 +84,14 @@ impl Bell {
         }
     }
 
-    /// Sleeps on the flusher's thread until rung or `deadline`, unless `news` says that there is work.
-    pub(crate) fn sleep(&self, deadline: Option<Instant>, news: impl FnOnce() -> bool) {
-        let sleep = if deadline.is_some() { Sleep::Timed } else { Sleep::Idle };
+    /// Sleeps on the flusher's thread, as soundly as `sleep`, until rung or `deadline`, unless `news` says that there
+    /// is work.
+    pub(crate) fn sleep(
+        &self,
+        sleep: Sleep,
+        deadline: Option<Instant>,
+        news: impl FnOnce() -> bool,
+    ) {
         self.sleep.store(sleep as u32, Ordering::Relaxed);
         // Pairs with the fence in `ring`.
         fence(Ordering::SeqCst);
@@ -88,9 +101,6 @@ impl Bell {
         self.sleep.store(Sleep::Awake as u32, Ordering::Relaxed);
     }
 }
-
-/// Which shard of which log a writer waits for: `log << 32 | shard`.
-pub(crate) type WaitKey = u64;
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +112,11 @@ pub(crate) enum Waited {
 }
 
 /// The writers that wait for a buffer, each at its shard.
+///
+/// A queue for each shard and not one for all, because the writers of a shard share its active buffer: one
+/// buffer serves all of them, in turn, and a writer of another shard can do nothing with it. And not a condition
+/// variable, which wakes all or, with one wake, perhaps a writer whose time is over: then the buffer lies idle
+/// while others sleep.
 ///
 /// A freed buffer wakes one waiter, of the shard that waits longest. Whoever gets a buffer for a shard,
 /// and each woken writer after its record, wakes the next waiter of that shard: all of them in turn can
@@ -118,7 +133,7 @@ pub(crate) struct Waiters {
 
 #[derive(Debug, Default)]
 struct Queues {
-    by_shard: BTreeMap<WaitKey, VecDeque<Arc<Waiter>>>,
+    by_shard: BTreeMap<usize, VecDeque<Arc<Waiter>>>,
     arrivals: u64,
 }
 
@@ -141,22 +156,22 @@ impl Waiters {
     /// Waits at a shard until woken, or until `ready` says so after the announcement.
     pub(crate) fn wait(
         &self,
-        key: WaitKey,
+        shard: usize,
         deadline: Option<Instant>,
         ready: impl FnOnce() -> bool,
     ) -> Waited {
-        let me = self.announce(key);
+        let me = self.announce(shard);
         // Pairs with the fence in `any`.
         fence(Ordering::SeqCst);
         if ready() {
             // If a wake came meanwhile, it goes on with us: we do what it is for.
-            self.withdraw(key, &me);
+            self.withdraw(shard, &me);
             return Waited::Woken;
         }
         // Acquire pairs with the Release in `wake`.
         while !me.woken.load(Ordering::Acquire) {
             if is_over(deadline) {
-                if !self.withdraw(key, &me) {
+                if !self.withdraw(shard, &me) {
                     // Woken after all, too late for us: the wake is another's.
                     self.buffer_freed();
                 }
@@ -167,7 +182,7 @@ impl Waiters {
         Waited::Woken
     }
 
-    fn announce(&self, key: WaitKey) -> Arc<Waiter> {
+    fn announce(&self, shard: usize) -> Arc<Waiter> {
         let mut queues = lock(&self.queues);
         queues.arrivals += 1;
         let me = Arc::new(Waiter {
@@ -175,15 +190,15 @@ impl Waiters {
             woken: AtomicBool::new(false),
             arrival: queues.arrivals,
         });
-        queues.by_shard.entry(key).or_default().push_back(me.clone());
+        queues.by_shard.entry(shard).or_default().push_back(me.clone());
         self.waiting.fetch_add(1, Ordering::Relaxed);
         me
     }
 
     /// Whether the waiter was still in its queue.
-    fn withdraw(&self, key: WaitKey, me: &Arc<Waiter>) -> bool {
+    fn withdraw(&self, shard: usize, me: &Arc<Waiter>) -> bool {
         let mut queues = lock(&self.queues);
-        let Some(queue) = queues.by_shard.get_mut(&key) else {
+        let Some(queue) = queues.by_shard.get_mut(&shard) else {
             return false;
         };
         let Some(at) = queue.iter().position(|waiter| Arc::ptr_eq(waiter, me)) else {
@@ -191,7 +206,7 @@ impl Waiters {
         };
         queue.remove(at);
         if queue.is_empty() {
-            queues.by_shard.remove(&key);
+            queues.by_shard.remove(&shard);
         }
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         true
@@ -211,18 +226,18 @@ impl Waiters {
             let longest = queues
                 .by_shard
                 .iter()
-                .filter_map(|(key, queue)| Some((queue.front()?.arrival, *key)))
+                .filter_map(|(shard, queue)| Some((queue.front()?.arrival, *shard)))
                 .min();
-            if let Some((_, key)) = longest {
-                self.wake_first(&mut queues, key);
+            if let Some((_, shard)) = longest {
+                self.wake_first(&mut queues, shard);
             }
         }
     }
 
     /// Wakes the next waiter of a shard that has room.
-    pub(crate) fn room_at(&self, key: WaitKey) {
+    pub(crate) fn room_at(&self, shard: usize) {
         if self.any() {
-            self.wake_first(&mut lock(&self.queues), key);
+            self.wake_first(&mut lock(&self.queues), shard);
         }
     }
 
@@ -254,31 +269,29 @@ impl Waiters {
 
     fn wake_each(&self) {
         let mut queues = lock(&self.queues);
-        let keys: Vec<_> = queues.by_shard.keys().copied().collect();
-        for key in keys {
-            self.wake_first(&mut queues, key);
+        let shards: Vec<_> = queues.by_shard.keys().copied().collect();
+        for shard in shards {
+            self.wake_first(&mut queues, shard);
         }
     }
 
-    /// Wakes all waiters of a log: it is closed.
-    pub(crate) fn wake_log(&self, log: u32) {
+    /// Wakes all waiters: the log is closed.
+    pub(crate) fn wake_all(&self) {
         if self.any() {
             let mut queues = lock(&self.queues);
-            let keys = wait_key(log, 0)..=wait_key(log, u32::MAX);
-            let of_log: Vec<_> = queues.by_shard.range(keys).map(|(key, _)| *key).collect();
-            for key in of_log {
-                while self.wake_first(&mut queues, key) {}
+            while let Some(shard) = queues.by_shard.keys().next().copied() {
+                self.wake_first(&mut queues, shard);
             }
         }
     }
 
-    fn wake_first(&self, queues: &mut Queues, key: WaitKey) -> bool {
-        let Some(queue) = queues.by_shard.get_mut(&key) else {
+    fn wake_first(&self, queues: &mut Queues, shard: usize) -> bool {
+        let Some(queue) = queues.by_shard.get_mut(&shard) else {
             return false;
         };
         let first = queue.pop_front();
         if queue.is_empty() {
-            queues.by_shard.remove(&key);
+            queues.by_shard.remove(&shard);
         }
         let Some(first) = first else {
             return false;
@@ -289,11 +302,6 @@ impl Waiters {
         first.thread.unpark();
         true
     }
-}
-
-/// Where the writers of a shard wait.
-pub(crate) fn wait_key(log: u32, shard: u32) -> WaitKey {
-    u64::from(log) << 32 | u64::from(shard)
 }
 
 #[cfg(test)]

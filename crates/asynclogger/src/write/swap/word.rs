@@ -3,16 +3,13 @@
 
 use std::fmt;
 
-/// A buffer of the pool.
-pub(crate) type BufferIndex = u32;
-
 const BUFFER_BITS: u32 = 18;
 const GENERATION_BITS: u32 = 44;
 const BUFFER_MASK: u64 = (1 << BUFFER_BITS) - 1;
 const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
 
 /// The most buffers of a pool: one index less than the bits allow, since 0 means none.
-pub(crate) const MAX_BUFFERS: usize = BUFFER_MASK as usize;
+pub(super) const MAX_BUFFERS: usize = BUFFER_MASK as usize;
 /// Shards' numbers share the width of the buffers' in [`BufferState`].
 const _: () = assert!(2 * crate::Config::MAX_SHARDS <= MAX_BUFFERS);
 
@@ -20,7 +17,7 @@ const _: () = assert!(2 * crate::Config::MAX_SHARDS <= MAX_BUFFERS);
 ///
 /// The zero word is closed and has no buffer: that is what a forked child finds.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ShardWord(u64);
+pub(super) struct ShardWord(u64);
 
 impl ShardWord {
     const OPEN: u64 = 1;
@@ -29,73 +26,73 @@ impl ShardWord {
     const GENERATION_SHIFT: u32 = Self::BUFFER_SHIFT + BUFFER_BITS;
 
     /// A new shard: `{ none, 0, unclaimed, open }`.
-    pub(crate) const NEW: ShardWord = ShardWord(Self::OPEN);
+    pub(super) const NEW: ShardWord = ShardWord(Self::OPEN);
 
-    pub(crate) const fn from_bits(bits: u64) -> ShardWord {
+    pub(super) const fn from_bits(bits: u64) -> ShardWord {
         ShardWord(bits)
     }
 
-    pub(crate) const fn bits(self) -> u64 {
+    pub(super) const fn bits(self) -> u64 {
         self.0
     }
 
     /// Whether records are still taken.
-    pub(crate) const fn is_open(self) -> bool {
+    pub(super) const fn is_open(self) -> bool {
         self.0 & Self::OPEN != 0
     }
 
     /// Whether a writer is at it.
-    pub(crate) const fn is_claimed(self) -> bool {
+    pub(super) const fn is_claimed(self) -> bool {
         self.0 & Self::CLAIMED != 0
     }
 
     /// Whether a writer may claim it: open and unclaimed, in one comparison.
     #[inline]
-    pub(crate) const fn is_claimable(self) -> bool {
+    pub(super) const fn is_claimable(self) -> bool {
         self.0 & (Self::OPEN | Self::CLAIMED) == Self::OPEN
     }
 
-    /// The active buffer.
+    /// The active buffer, by its number: the pool makes an index of that.
     #[inline]
-    pub(crate) const fn buffer(self) -> Option<BufferIndex> {
+    pub(super) const fn buffer(self) -> Option<u32> {
         match (self.0 >> Self::BUFFER_SHIFT) & BUFFER_MASK {
             0 => None,
-            index => Some((index - 1) as BufferIndex),
+            number => Some((number - 1) as u32),
         }
     }
 
     /// How many buffers the shard has sealed.
-    pub(crate) const fn generation(self) -> u64 {
+    pub(super) const fn generation(self) -> u64 {
         self.0 >> Self::GENERATION_SHIFT
     }
 
     /// A writer takes the shard.
     #[inline]
-    pub(crate) const fn claimed(self) -> ShardWord {
+    pub(super) const fn claimed(self) -> ShardWord {
         ShardWord(self.0 | Self::CLAIMED)
     }
 
     /// A writer gives it back.
     #[inline]
-    pub(crate) const fn released(self) -> ShardWord {
+    pub(super) const fn released(self) -> ShardWord {
         ShardWord(self.0 & !Self::CLAIMED)
     }
 
     /// The active buffer is given up for good: `{ none, generation + 1 }`, the rest as it was.
-    pub(crate) const fn sealed(self) -> ShardWord {
+    pub(super) const fn sealed(self) -> ShardWord {
         let next = (self.generation() + 1) & GENERATION_MASK;
         let flags = self.0 & (Self::OPEN | Self::CLAIMED);
         ShardWord(next << Self::GENERATION_SHIFT | flags)
     }
 
     /// A free buffer becomes the active one.
-    pub(crate) const fn with_buffer(self, index: BufferIndex) -> ShardWord {
+    pub(super) const fn with_buffer(self, number: u32) -> ShardWord {
         let without = self.0 & !(BUFFER_MASK << Self::BUFFER_SHIFT);
-        ShardWord(without | (index as u64 + 1) << Self::BUFFER_SHIFT)
+        ShardWord(without | (number as u64 + 1) << Self::BUFFER_SHIFT)
     }
 
     /// No claim succeeds after this.
-    pub(crate) const fn closed(self) -> ShardWord {
+    pub(super) const fn closed(self) -> ShardWord {
         ShardWord(self.0 & !Self::OPEN)
     }
 }
@@ -113,7 +110,7 @@ impl fmt::Debug for ShardWord {
 
 /// What a buffer is. Stored in one word, so that whoever sees SEALED sees whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BufferState {
+pub(super) enum BufferState {
     /// In the free list, or on the way into or out of it.
     Free,
     /// The active buffer of a shard: it may be written by whoever holds the claim.
@@ -131,7 +128,7 @@ impl BufferState {
     const SHARD_SHIFT: u32 = 2;
     const GENERATION_SHIFT: u32 = Self::SHARD_SHIFT + BUFFER_BITS;
 
-    pub(crate) const fn bits(self) -> u64 {
+    pub(super) const fn bits(self) -> u64 {
         let (kind, shard, generation) = match self {
             BufferState::Free => return 0,
             BufferState::Active { shard, generation } => (Self::ACTIVE, shard, generation),
@@ -142,7 +139,7 @@ impl BufferState {
         generation | (shard as u64) << Self::SHARD_SHIFT | kind
     }
 
-    pub(crate) const fn from_bits(bits: u64) -> BufferState {
+    pub(super) const fn from_bits(bits: u64) -> BufferState {
         let shard = ((bits >> Self::SHARD_SHIFT) & BUFFER_MASK) as u32;
         let generation = bits >> Self::GENERATION_SHIFT;
         match bits & 3 {

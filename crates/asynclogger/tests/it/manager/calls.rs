@@ -24,6 +24,45 @@ fn dropping_the_manager_closes_it() {
     assert_eq!(records(&file(&directory, "a")), [b"one"]);
 }
 
+/// All events write into the same buffers, one after the other; an encoder of one must not find, nor log, what is
+/// left there of another.
+#[test]
+fn an_encoder_finds_nothing_of_other_events() {
+    let directory = directory();
+    let config = config(&directory).buffer_size(1 << 20).num_shards(1).overflow(Overflow::Block);
+    let manager = LoggerManager::new(config).expect("a manager");
+    let (secret, public) = (manager.event("secret"), manager.event("public"));
+    let (secret, public) = (secret.expect("open"), public.expect("open"));
+    // All shared buffers are full of that.
+    for _ in 0..50_000 {
+        secret.log_bytes(b"password=hunter2 password=hunter2");
+    }
+    manager.flush().expect("flush");
+    for number in 0..2_000_usize {
+        let logged = public.try_log_with(64, |record| {
+            assert!(record.is_empty() && record.written().is_empty());
+            let len = number % 64;
+            assert!(record.zeroed(len).expect("room").iter().all(|byte| *byte == 0));
+            record.write(b"!");
+        });
+        logged.expect("accepted");
+    }
+    assert_eq!(public.try_log_with(64, |_| {}), Err(LogError::Empty));
+    let too_long = public.try_log_with(4, |record| {
+        record.write(b"12345");
+    });
+    assert!(matches!(too_long, Err(LogError::TooLarge { len: 5, max: 4, .. })), "{too_long:?}");
+    let stats = manager.close().expect("close").total;
+    assert_balanced(&stats);
+    assert_eq!((stats.dropped.empty, stats.dropped.too_large), (1, 1));
+    let found = records(&file(&directory, "public"));
+    assert_eq!(found.len(), 2_000);
+    for (number, record) in found.iter().enumerate() {
+        let expected = [&vec![0; number % 64][..], b"!"].concat();
+        assert_eq!(*record, expected, "record {number}");
+    }
+}
+
 /// The interval writes what is staged of quiet events.
 #[test]
 fn the_interval_writes_all_events() {

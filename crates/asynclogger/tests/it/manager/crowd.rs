@@ -1,6 +1,6 @@
 //! Events that log faster than the flusher sorts, beside others.
 
-use asynclogger::{Durability, LoggerManager, Stats, verify};
+use asynclogger::{Durability, LoggerManager, Stats, read::verify};
 
 use super::{config, file};
 use crate::support::{assert_balanced, directory};

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use asynclogger::{ErrorKind, Health, LogDir, LoggerManager, Overflow, verify};
+use asynclogger::{
+    ErrorKind, Health, LoggerManager, Overflow,
+    read::{LogDir, verify},
+};
 
 use super::{config, file, manager, records};
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
-use asynclogger::{Config, ErrorKind, Logger, LoggerManager, Rotation, verify};
+use asynclogger::{Config, ErrorKind, Logger, LoggerManager, Rotation, read::verify};
 
 use super::{config, file, logs_in, manager, records};
 use crate::support::{child_role, directory, in_child};

@@ -9,7 +9,10 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use asynclogger::{Config, LoggerManager, Overflow, Reader, read::Ending, verify};
+use asynclogger::{
+    Config, LoggerManager, Overflow,
+    read::{Ending, Reader, verify},
+};
 
 use crate::{
     killed::Doomed,

@@ -5,6 +5,7 @@ mod crowd;
 mod failing;
 mod files;
 mod killed;
+mod owners;
 mod races;
 mod resources;
 mod retention;
@@ -17,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use asynclogger::{Config, LoggerManager, Reader};
+use asynclogger::{Config, LoggerManager, read::Reader};
 use tempfile::TempDir;
 
 pub fn config(directory: &TempDir) -> Config {

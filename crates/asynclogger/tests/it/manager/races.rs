@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use asynclogger::{ErrorKind, LoggerManager, ManagerStats, Overflow, verify};
+use asynclogger::{ErrorKind, LoggerManager, ManagerStats, Overflow, read::verify};
 use tempfile::TempDir;
 
 use super::{config, file, logs_in};

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Instant};
 
-use asynclogger::verify;
+use asynclogger::read::verify;
 
 use super::{file, manager};
 use crate::support::{child_role, directory, in_child, status_bytes};

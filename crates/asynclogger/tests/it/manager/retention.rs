@@ -8,8 +8,8 @@ use std::{
 };
 
 use asynclogger::{
-    Archived, Compression, Config, ErrorKind, LogDir, Logger, LoggerManager, Overflow, Retention,
-    Rotation, verify,
+    Archived, Compression, Config, ErrorKind, Logger, LoggerManager, Overflow, Retention, Rotation,
+    read::{LogDir, verify},
 };
 use tempfile::TempDir;
 
@@ -150,8 +150,7 @@ fn what_is_not_beyond_doubt_an_events_survives_the_limit() {
 #[test]
 fn the_limit_over_the_directory_holds_while_events_rotate() {
     const EVENTS: [&str; 4] = ["large", "small", "closed", "slow"];
-    let compression =
-        if cfg!(feature = "zstd") { Compression::Zstd { level: 1 } } else { Compression::Off };
+    let compression = if cfg!(feature = "zstd") { Compression::zstd(1) } else { Compression::Off };
     let limit = 3 << 20;
     let directory = directory();
     let told = Arc::new(Mutex::new(Vec::<Archived>::new()));

@@ -6,14 +6,15 @@ use std::{
 };
 
 use asynclogger::{
-    Archived, Compression, LogDir, LogId, LoggerManager, Overflow, Retention, Rotation, verify,
+    Archived, Compression, LogId, LoggerManager, Overflow, Retention, Rotation,
+    read::{LogDir, verify},
 };
 
 use super::{config, file, records};
 use crate::support::{Numbered, directory};
 
 const COMPRESSED: Compression =
-    if cfg!(feature = "zstd") { Compression::Zstd { level: 1 } } else { Compression::Off };
+    if cfg!(feature = "zstd") { Compression::zstd(1) } else { Compression::Off };
 
 #[test]
 fn events_rotate_each_by_itself() {

@@ -2,7 +2,9 @@
 
 use std::sync::Barrier;
 
-use asynclogger::{Config, ErrorKind, Health, LogError, LoggerManager, Opened, Overflow, verify};
+use asynclogger::{
+    Config, ErrorKind, Health, LogError, LoggerManager, Opened, Overflow, read::verify,
+};
 
 use super::{config, file, logs_in, manager, records};
 use crate::support::{Found, Numbered, assert_balanced, directory};
@@ -27,6 +29,41 @@ fn new_logger_manager_refuses_bad_configs() {
         let error = LoggerManager::new(config).expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     }
+}
+
+#[test]
+fn a_manager_is_given_its_directory() {
+    let directory = directory();
+    let place = directory.path().join("not/yet/there");
+    let manager = LoggerManager::in_dir(&place, Config::default()).expect("a manager");
+    assert_eq!(manager.directory(), place);
+    manager.log_with_event("login", "user123");
+    manager.close().expect("close");
+    assert_eq!(records(&place.join("login.log")), [b"user123"]);
+    // Two places are one too many: neither is silently the right one.
+    let with_path = Config::new(directory.path().join("other/base.log"));
+    let error = LoggerManager::in_dir(&place, with_path).expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    let error = LoggerManager::new(Config::default()).expect_err("no directory");
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    assert!(!directory.path().join("other").exists());
+}
+
+#[test]
+fn a_manager_refuses_what_it_would_not_do() {
+    let directory = directory();
+    let place = directory.path().join("events");
+    for (config, word) in [
+        (Config::default().prefault(true), "prefault"),
+        (Config::default().event_files(0), "event_files"),
+        (Config::default().event_quota(0), "event_quota"),
+        (Config::default().compression_rate(0), "compression_rate"),
+    ] {
+        let error = LoggerManager::in_dir(&place, config).expect_err(word);
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    assert!(!place.exists());
 }
 
 #[test]
@@ -217,7 +254,7 @@ fn logger_manager_concurrent_access() {
         scope.spawn(|| {
             for _ in 0..50 {
                 assert_balanced(&manager.stats().total);
-                manager.list_event_loggers();
+                let _ = manager.list_event_loggers();
                 manager.flush().expect("flush");
             }
         });

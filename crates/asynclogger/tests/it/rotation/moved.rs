@@ -9,7 +9,8 @@ use std::{
 };
 
 use asynclogger::{
-    Config, Durability, Engine, Error, ErrorKind, LogDir, Logger, read::Ending, verify,
+    Config, Durability, Engine, Error, ErrorKind, Logger,
+    read::{Ending, LogDir, verify},
 };
 
 use super::{THREADS, Told, Whole, archived, numbers_of, small, with_writers};

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use asynclogger::{Durability, Engine, Error, Health, LogDir, Rotation};
+use asynclogger::{Durability, Engine, Error, Health, Rotation, read::LogDir};
 
 use super::{LEAST_SIZE, SHORT, Told, Whole, active_segment, archived, files, small};
 use crate::{

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use asynclogger::{Durability, Engine, Opened, Rotation, read::Ending, verify};
+use asynclogger::{
+    Boundary, Config, Durability, Engine, LoggerManager, Opened, Rotation,
+    read::{Ending, verify},
+};
 
 use super::{
     LEAST_SIZE, SHORT, THREADS, Whole, active_segment, archived, assert_undisturbed, files,
@@ -352,4 +355,31 @@ fn the_numbering_goes_on_after_a_restart() {
     let logger = open(small(&path));
     assert_eq!((logger.opened(), numbers_of(&path)), (&Opened::Created, (13, 12)));
     logger.close().expect("close");
+}
+
+/// The flusher sleeps until a rotation that is due much later: that is no reason to keep records in memory.
+#[test]
+fn the_flush_interval_holds_whatever_else_is_due() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let directory = directory();
+    for rotation in [Rotation::new().max_age(HOUR), Rotation::new().every(Boundary::Hourly)] {
+        let path = log_path(&directory);
+        let logger = open(small(&path).flush_interval(SHORT).rotation(rotation.clone()));
+        for number in 0..10 {
+            log_as(&logger, 0, number..number + 1);
+            wait_until("the record is written", || logger.stats().written == number + 1);
+        }
+        logger.close().expect("close");
+        fs::remove_file(&path).expect("removed");
+
+        let config = Config::new(directory.path().join("base.log")).buffer_size(8 << 20);
+        let config = config.flush_interval(SHORT).rotation(rotation);
+        let manager = LoggerManager::new(config).expect("a manager");
+        for number in 0..10 {
+            manager.log_with_event("event", "a record");
+            let written = || manager.stats().total.written;
+            wait_until("the event's record is written", || written() == number + 1);
+        }
+        manager.close().expect("close");
+    }
 }

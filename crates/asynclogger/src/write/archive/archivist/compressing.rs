@@ -8,23 +8,23 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt},
 };
 
-use super::catalog::part_name;
 use crate::{
     Error, ErrorKind,
-    format::seekable::FRAME_LEN,
+    format::{Lineage, seekable::FRAME_LEN},
     io::{Directory, FileState, forget_cached},
+    probe::{Origin, Packing, Source, read_full},
     write::{
         archive::{
             compress::{Outcome, compress},
-            inflate::Frames,
-            names::{self, Form, Lineage, compressed_name},
+            names::{compressed_name, part_names},
+            open_segment,
         },
         common::fault,
     },
 };
 
 /// A segment that is open.
-pub(super) struct Source<'a> {
+pub(super) struct Segment<'a> {
     pub(super) directory: &'a Directory,
     pub(super) name: &'a OsStr,
     pub(super) file: &'a File,
@@ -53,8 +53,18 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    fn create(directory: &'a Directory, name: OsString, mode: u32) -> Result<Part<'a>, Error> {
-        let file = directory.create_new(&name, mode)?;
+    /// Under the first name that nothing has: what has the others is not ours to remove.
+    fn create(directory: &'a Directory, of: &OsStr, mode: u32) -> Result<Part<'a>, Error> {
+        let is_taken = |error: &Error| {
+            error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::AlreadyExists)
+        };
+        let mut created = part_names(of).map(|name| (directory.create_new(&name, mode), name));
+        let free = created.find(|(file, _)| !file.as_ref().is_err_and(is_taken));
+        let (file, name) = free.ok_or_else(|| {
+            let every = io::Error::from(io::ErrorKind::AlreadyExists);
+            Error::io("cannot make its compressed form", every).at_path(&directory.path().join(of))
+        })?;
+        let file = file?;
         let metadata = file.metadata().map_err(|error| {
             Error::io("cannot stat", error).at_path(&directory.path().join(&name))
         })?;
@@ -72,7 +82,7 @@ impl Drop for Part<'_> {
     }
 }
 
-impl Source<'_> {
+impl Segment<'_> {
     fn at(&self, doing: &'static str) -> impl FnOnce(io::Error) -> Error {
         let path = self.directory.path().join(self.name);
         move |error| Error::io(doing, error).at_path(&path)
@@ -87,11 +97,11 @@ impl Source<'_> {
         level: i32,
         mut between: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Became, Error> {
-        let Source { directory, name, file, .. } = *self;
+        let Segment { directory, name, file, .. } = *self;
         let before = file.metadata().map_err(self.at("cannot stat"))?;
         let mode = before.permissions().mode();
         fault::kill_point("before the part");
-        let mut part = Part::create(directory, part_name(name), mode)?;
+        let mut part = Part::create(directory, name, mode)?;
         fault::kill_point("an empty part");
         let outcome = compress(file, &part.file, level, FRAME_LEN, |done| {
             fault::kill_point("between frames");
@@ -149,35 +159,37 @@ impl Source<'_> {
         &self,
         mut between: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Became, Error> {
-        let Source { directory, file, lineage, .. } = *self;
+        let Segment { directory, file, lineage, .. } = *self;
         let compressed = compressed_name(self.name);
-        let Some((stored, state)) = directory.open_regular(&compressed)? else {
-            return Ok(Became::Gone);
-        };
-        let path = directory.path().join(&compressed);
-        let failed = |error| Error::io("cannot read", error).at_path(&path);
-        let start = names::archived_start(&stored, Form::Compressed).map_err(failed)?;
-        let mut is_same = Some(false);
-        if start.is_some_and(|start| names::lineage(&start) == lineage)
-            && let Some(mut frames) = Frames::of(&stored).map_err(failed)?
-        {
-            let same = frames.are_those_of(file, |done| {
-                forget_cached(file, done);
-                between(done)
-            });
-            is_same = same.map_err(failed)?;
-        }
-        match is_same {
-            None => return Ok(Became::Stopped),
-            Some(false) => {
-                let what = format!(
-                    "this is not all of {}; both are kept, and neither is touched",
-                    self.name.display()
-                );
-                return Err(Error::new(ErrorKind::Io, what).at_path(&path));
+        let is_same = match open_segment(directory, &compressed, Packing::Compressed) {
+            Ok(None) if directory.identity_of(&compressed)?.is_none() => return Ok(Became::Gone),
+            Ok(None) => None,
+            Ok(Some((mut source, state))) => {
+                let is_of_it =
+                    Origin::read(&mut source)?.is_ok_and(|origin| origin.lineage() == lineage);
+                let same = match is_of_it {
+                    true => is_all_of(&mut source, file, |done| {
+                        forget_cached(file, done);
+                        between(done)
+                    })?,
+                    false => Some(false),
+                };
+                match same {
+                    None => return Ok(Became::Stopped),
+                    Some(is_same) => is_same.then_some(state),
+                }
             }
-            Some(true) => {}
-        }
+            Err(error) if error.kind() == ErrorKind::NotALog => None,
+            Err(error) => return Err(error),
+        };
+        let Some(state) = is_same else {
+            let what = format!(
+                "this is not all of {}; both are kept, and neither is touched",
+                self.name.display()
+            );
+            let path = directory.path().join(&compressed);
+            return Err(Error::new(ErrorKind::Io, what).at_path(&path));
+        };
         // Its name may not be durable yet.
         directory.sync()?;
         fault::kill_point("both forms, compared");
@@ -199,6 +211,35 @@ impl Source<'_> {
     }
 }
 
+/// Whether what a whole compressed file holds is, byte by byte, all of `plain`; `None`: it was broken off.
+/// `between` is told before each frame how many bytes are compared.
+fn is_all_of(
+    compressed: &mut Source,
+    plain: &File,
+    mut between: impl FnMut(u64) -> ControlFlow<()>,
+) -> Result<Option<bool>, Error> {
+    let failed = |error| Error::io("cannot read", error);
+    if compressed.len() != plain.metadata().map_err(failed)?.len() {
+        return Ok(Some(false));
+    }
+    let (mut stored, mut bytes, mut done) = (vec![0; FRAME_LEN], vec![0; FRAME_LEN], 0);
+    while done < compressed.len() {
+        if between(done).is_break() {
+            return Ok(None);
+        }
+        let len = compressed.read_at(done, &mut stored)?;
+        if len == 0
+            || read_full(plain, done, &mut bytes[..len]).map_err(failed)? < len
+            || stored[..len] != bytes[..len]
+        {
+            return Ok(Some(false));
+        }
+        done += len as u64;
+    }
+    // Bytes that are right behind damage are no proof that they will be read again.
+    Ok(Some(compressed.take_findings().is_empty()))
+}
+
 fn is_named(directory: &Directory, name: &OsStr, identity: (u64, u64)) -> Result<bool, Error> {
     Ok(directory.look_at(name)?.is_some_and(|state| state.identity == identity))
 }
@@ -206,4 +247,56 @@ fn is_named(directory: &Directory, name: &OsStr, identity: (u64, u64)) -> Result
 fn has_changed(before: &Metadata, after: &Metadata) -> bool {
     let of = |metadata: &Metadata| (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
     of(before) != of(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::FileExt, path::Path};
+
+    use super::*;
+
+    fn pair(len: u32) -> (File, File) {
+        let plain = tempfile::tempfile().expect("a file");
+        let bytes: Vec<u8> = (0..len).map(|n| (n * n / 7 % 253) as u8).collect();
+        plain.write_all_at(&bytes, 0).expect("written");
+        let stored = tempfile::tempfile().expect("a file");
+        let outcome = compress(&plain, &stored, 3, 4096, |_| ControlFlow::Continue(()));
+        assert!(matches!(outcome, Ok(Outcome::Done { .. })));
+        (plain, stored)
+    }
+
+    fn same(stored: &File, plain: &File) -> Option<bool> {
+        let copy = stored.try_clone().expect("the file");
+        let mut source = Source::of(copy, Path::new("stored"), Packing::Compressed).ok()?;
+        let go_on = |_| ControlFlow::Continue(());
+        is_all_of(&mut source, plain, go_on).expect("read")
+    }
+
+    #[test]
+    fn a_copy_is_known_from_another_file() {
+        for len in [0, 1, 4096, 10_000] {
+            let (plain, stored) = pair(len);
+            assert_eq!(same(&stored, &plain), Some(true), "{len}");
+            plain.write_all_at(b"more", u64::from(len)).expect("written");
+            assert_eq!(same(&stored, &plain), Some(false), "{len}");
+        }
+        let (plain, stored) = pair(10_000);
+        plain.write_all_at(&[77], 9_999).expect("written");
+        assert_eq!(same(&stored, &plain), Some(false));
+    }
+
+    #[test]
+    fn a_damaged_copy_is_none() {
+        let (plain, stored) = pair(10_000);
+        let len = stored.metadata().expect("a length").len();
+        for offset in 0..len {
+            let mut byte = [0];
+            stored.read_exact_at(&mut byte, offset).expect("read");
+            stored.write_all_at(&[byte[0] ^ 0x41], offset).expect("written");
+            assert_ne!(same(&stored, &plain), Some(true), "{offset}");
+            stored.write_all_at(&byte, offset).expect("written");
+        }
+        stored.set_len(len - 1).expect("cut");
+        assert_ne!(same(&stored, &plain), Some(true));
+    }
 }

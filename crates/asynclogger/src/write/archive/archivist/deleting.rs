@@ -3,36 +3,46 @@
 //! A name decides nothing here. What is deleted was listed, has still the identity and the length that it
 //! was listed with, and its start, read once more, says which segment it is.
 
-use std::{ffi::OsStr, io};
-
 use super::{
     ArchiveSettings,
-    catalog::{self, Listed},
+    catalog::{self, Candidate},
 };
 use crate::{
     Error, ErrorKind,
-    io::Directory,
+    format::Lineage,
+    io::FileState,
+    probe::{Origin, Packing},
     sync::lock,
     write::{
-        archive::{
-            names::{self, Lineage},
-            retention,
-        },
-        common::fault,
-        segments::wall_clock,
+        archive::{open_segment, past::open_proved, retention},
+        common::{fault, wall_clock},
     },
 };
 
-/// Removes what was left of compressions that did not come to their end.
+/// Removes what was left of compressions that did not come to their end: what begins like a segment of this
+/// log, or has no byte. Anything else with such a name stays.
 ///
 /// # Errors
 /// Those of the system.
-pub(super) fn remove_parts(settings: &ArchiveSettings) -> Result<(), Error> {
-    let directory = &settings.directory;
-    let parts = directory.names(|name| catalog::is_part_name(settings, name))?;
-    for part in &parts {
-        if let Some(state) = directory.look_at(part)? {
-            directory.remove_if(part, state.identity)?;
+pub(super) fn remove_parts(settings: &ArchiveSettings, active: Lineage) -> Result<(), Error> {
+    let ArchiveSettings { directory, name, full_name, .. } = settings;
+    for part in directory.names(|file| name.is_part(file))? {
+        // One that cannot be read, or removed, is no reason to leave the others.
+        let opened = open_segment(directory, &part, Packing::Compressed);
+        let identity = match opened {
+            Ok(Some((mut source, state))) => {
+                let origin = Origin::read(&mut source).ok().and_then(Result::ok);
+                let is_ours = origin.is_some_and(|origin| {
+                    origin.prefix.log_id == active.log_id && origin.name == *full_name
+                });
+                is_ours.then_some(state.identity)
+            }
+            _ => None,
+        };
+        let is_empty = |state: &FileState| state.len == 0;
+        let empty = || directory.look_at(&part).ok().flatten().filter(is_empty);
+        if let Some(identity) = identity.or_else(|| empty().map(|state| state.identity)) {
+            directory.remove_if(&part, identity).inspect_err(|error| settings.tell(error)).ok();
         }
     }
     Ok(())
@@ -69,19 +79,17 @@ fn delete(
 ) -> Result<usize, Error> {
     let directory = &settings.directory;
     let files = catalog::list(settings)?;
-    let (segments, places) = {
+    let (segments, files) = {
         let mut catalog = lock(&settings.catalog);
         catalog.forget_all_but(&files);
-        catalog.segments(directory, &files, with_ends)
+        catalog.segments(directory, files, &settings.full_name, with_ends)
     };
     let mut deleted = 0;
     let mut result = Ok(());
     for index in select(&segments) {
-        let (Some(segment), Some(place)) = (segments.get(index), places.get(index)) else {
-            continue;
-        };
         fault::kill_point("before a deletion");
-        result = delete_if_same(settings, &files[*place], segment.lineage);
+        result =
+            delete_if_same(settings, &files[index], (segments[index].lineage, &settings.full_name));
         if result.is_err() {
             // Not one behind it: that would be a hole.
             break;
@@ -96,27 +104,20 @@ fn delete(
     result.map(|()| deleted)
 }
 
-/// Deletes a file if it is the one that was listed, and its start still says that it is this segment.
+/// Deletes a file if it is the one that was listed, and is proved once more to be this segment of this log.
 pub(super) fn delete_if_same(
     settings: &ArchiveSettings,
-    file: &Listed,
-    lineage: Lineage,
+    file: &Candidate,
+    segment: (Lineage, &[u8]),
 ) -> Result<(), Error> {
     let directory = &settings.directory;
-    let Some((open, state)) = directory.open_regular(&file.name)? else {
+    let Some((_, state, _)) = open_proved(directory, (&file.name, file.packing), segment)? else {
         return Ok(());
     };
-    let start = names::archived_start(&open, file.form)
-        .map_err(|error| file_error(directory, &file.name, error))?;
-    if state != file.state || start.as_ref().map(names::lineage) != Some(lineage) {
+    if !state.is_same(&file.state) {
         let what = "it was changed while it was to be deleted, and is kept";
         return Err(Error::new(ErrorKind::Io, what).at_path(&directory.path().join(&file.name)));
     }
     directory.remove_if(&file.name, state.identity)?;
     Ok(())
-}
-
-/// A file of the directory could not be read.
-pub(super) fn file_error(directory: &Directory, name: &OsStr, error: io::Error) -> Error {
-    Error::io("cannot read", error).at_path(&directory.path().join(name))
 }

@@ -4,17 +4,16 @@
 //! Nobody waits for it but `stop`. What it has not done when the process ends is done at the next opening:
 //! all that has to be known for that is in the directory (docs/rotation.md).
 
+mod archiver;
 mod catalog;
 #[cfg(feature = "zstd")]
 mod compressing;
-mod content;
 mod deleting;
 #[cfg(feature = "zstd")]
 mod pace;
 mod queue;
 mod settings;
 mod whole;
-mod worker;
 
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -22,15 +21,19 @@ mod tests;
 use std::{cell::Cell, ffi::OsString, time::Instant};
 
 use self::{
+    archiver::Archiver,
     queue::{Queue, Work},
-    worker::Worker,
 };
-use super::names::Lineage;
 use crate::{
     Error,
+    format::Lineage,
     io::yield_to_all_others,
-    sync::{Arc, Mutex, lock, thread::JoinHandle, thread_local},
-    write::{common::own_thread, swap::Local},
+    mem::Process,
+    sync::{Arc, Mutex, lock, thread_local},
+    write::common::{
+        Local,
+        own_thread::{self, OwnThread},
+    },
 };
 
 pub(crate) use self::{settings::ArchiveSettings, whole::WholeDirectory};
@@ -56,12 +59,17 @@ pub(crate) type RoomMade = Box<dyn FnOnce(bool) + Send>;
 /// A handle to the archivist. The thread begins with the first work that there is for it.
 pub(crate) struct Archivist {
     queue: Arc<Queue>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<OwnThread>>,
+    maker: Process,
 }
 
 impl Archivist {
     pub(crate) fn new() -> Archivist {
-        Archivist { queue: Arc::new(Queue::new()), thread: Mutex::new(None) }
+        Archivist {
+            queue: Arc::new(Queue::new()),
+            thread: Mutex::new(None),
+            maker: Process::current(),
+        }
     }
 
     /// Hands an archived segment over. Never waits for work that is being done.
@@ -115,7 +123,7 @@ impl Archivist {
     /// On the archivist's own thread, in a callback, this waits for nothing.
     pub(crate) fn stop(&self, deadline: Option<Instant>) -> bool {
         self.queue.stop(deadline);
-        let Some(thread) = lock(&self.thread).take() else {
+        let Some(mut thread) = lock(&self.thread).take() else {
             return true;
         };
         let is_own = WORKS_OFF.with(Cell::get) == self.queue.address();
@@ -123,8 +131,7 @@ impl Archivist {
             // It ends by itself.
             return false;
         }
-        // Its panic would be a bug; there is nothing to hand it to.
-        let _ = thread.join();
+        thread.end(true);
         true
     }
 
@@ -148,20 +155,23 @@ impl Archivist {
 }
 
 impl Drop for Archivist {
-    /// Without `stop` before it, everything is done, and nobody waits for that.
+    /// Without `stop` before it, everything is done, and nobody waits for that. A forked child has no thread to
+    /// tell, and must not lock what that may have held.
     fn drop(&mut self) {
-        self.queue.close();
+        if self.maker.is_current() {
+            self.queue.close();
+        }
     }
 }
 
-fn start(queue: Arc<Queue>) -> Result<JoinHandle<()>, Error> {
+fn start(queue: Arc<Queue>) -> Result<OwnThread, Error> {
     let run = move || {
         yield_to_all_others();
         WORKS_OFF.with(|place| place.set(queue.address()));
         // What a callback logs never waits: this thread may be the one that makes room for it.
         Local::with(|local| {
             let _inside = local.enter();
-            Worker::new(&queue).work();
+            Archiver::new(&queue).work();
         });
         queue.end();
     };

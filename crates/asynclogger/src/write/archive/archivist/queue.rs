@@ -4,8 +4,8 @@ use std::{collections::VecDeque, time::Instant};
 
 use super::{ArchiveSettings, ArchivedSegment, RoomMade, WholeDirectory};
 use crate::{
+    format::Lineage,
     sync::{Arc, Condvar, Mutex, is_over, lock, wait_until},
-    write::archive::names::Lineage,
 };
 
 /// One thing to do.

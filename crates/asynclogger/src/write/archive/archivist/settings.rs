@@ -1,11 +1,9 @@
 //! What the archivist has to know of a log.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::{catalog::Catalog, whole::WholeDirectory};
 use crate::{
     Archived, Compression, Config, Error, Retention,
-    config::{ArchivedCallback, ErrorCallback, tell},
+    config::{Callback, tell},
     io::Directory,
     sync::{Arc, AtomicU64, Mutex, Ordering},
     write::{archive::names::LogName, common::panicked},
@@ -15,13 +13,15 @@ use crate::{
 pub(crate) struct ArchiveSettings {
     pub(super) directory: Arc<Directory>,
     pub(super) name: LogName,
+    /// As starts have it.
+    pub(super) full_name: Vec<u8>,
     pub(super) retention: Retention,
     pub(super) compression: Compression,
     /// Bytes that are compressed in a second.
     #[cfg(feature = "zstd")]
     pub(super) rate: u64,
-    on_archived: Option<ArchivedCallback>,
-    on_error: Option<ErrorCallback>,
+    on_archived: Option<Callback<Archived>>,
+    on_error: Option<Callback<Error>>,
     /// The limit over all events of the directory, of an event.
     pub(super) whole: Option<Arc<WholeDirectory>>,
     /// With the segments before this one the archivist is done.
@@ -39,11 +39,12 @@ impl ArchiveSettings {
     ) -> ArchiveSettings {
         ArchiveSettings {
             directory,
+            full_name: name.base().as_encoded_bytes().to_vec(),
             name,
             retention: config.retention.clone(),
             compression: config.compression,
             #[cfg(feature = "zstd")]
-            rate: config.compression_rate.max(1),
+            rate: config.compression_rate,
             on_archived: config.on_archived.clone(),
             on_error: config.on_error.clone(),
             whole: None,
@@ -52,10 +53,21 @@ impl ArchiveSettings {
         }
     }
 
+    /// Of an event with this full name.
+    pub(crate) fn named(mut self, full_name: &[u8]) -> ArchiveSettings {
+        self.full_name = full_name.to_vec();
+        self
+    }
+
     /// Of an event in a directory with a limit over all.
     pub(crate) fn within(mut self, whole: Option<Arc<WholeDirectory>>) -> ArchiveSettings {
         self.whole = whole;
         self
+    }
+
+    /// The full name of the log.
+    pub(crate) fn full_name(&self) -> &[u8] {
+        &self.full_name
     }
 
     /// With the segments before this one the archivist is done.
@@ -97,7 +109,7 @@ impl ArchiveSettings {
         let Some(callback) = &self.on_archived else {
             return;
         };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| callback(archived))) {
+        if let Err(panic) = callback.call(archived) {
             self.tell(&panicked("Config::on_archived", &*panic).at_path(&archived.path));
         }
     }

@@ -8,22 +8,19 @@ use std::{
     ffi::{OsStr, OsString},
 };
 
-use super::{
-    ArchiveSettings,
-    catalog::Listed,
-    deleting::{delete_if_same, file_error},
-};
+use super::{ArchiveSettings, catalog::Candidate, deleting::delete_if_same};
 use crate::{
     Config, Error,
     io::{Directory, lock_name},
+    probe::{Origin, Packing},
     sync::{Arc, Mutex, Weak, lock},
     write::{
         archive::{
             names::{self, LogName},
+            open_segment,
             retention::{self, OneOf},
         },
-        common::fault,
-        segments::wall_clock,
+        common::{fault, wall_clock},
     },
 };
 
@@ -41,9 +38,10 @@ pub(crate) struct WholeDirectory {
 }
 
 /// A log, and its files as they were listed.
-struct Found {
-    files: Vec<Listed>,
+struct EventLog {
+    files: Vec<Candidate>,
     log: OneOf,
+    full_name: Vec<u8>,
 }
 
 impl WholeDirectory {
@@ -78,13 +76,15 @@ impl WholeDirectory {
     pub(super) fn retain(&self) -> Result<(), Error> {
         let directory = &self.settings.directory;
         let by_base = self.list()?;
-        let sizes = by_base.values().flatten().map(|file| u128::from(file.state.len));
+        let sizes = by_base.values().flatten().map(|file| u128::from(file.state.on_disk));
         if sizes.sum::<u128>() <= u128::from(self.max) {
             return Ok(());
         }
         let found = self.find(by_base);
-        let (files, logs): (Vec<_>, Vec<_>) =
-            found.into_iter().map(|Found { files, log }| (files, log)).unzip();
+        let (files, logs): (Vec<_>, Vec<_>) = found
+            .into_iter()
+            .map(|EventLog { files, log, full_name }| ((files, full_name), log))
+            .unzip();
         let (mut deleted, mut failed) = (0, Ok(()));
         let mut keeps = vec![false; logs.len()];
         for (log, segment) in retention::select_of_all(&logs, self.max, wall_clock()) {
@@ -95,7 +95,8 @@ impl WholeDirectory {
                 }
                 let lineage = logs[log].files[index].lineage;
                 fault::kill_point("before a deletion");
-                match delete_if_same(&self.settings, &files[log][index], lineage) {
+                match delete_if_same(&self.settings, &files[log].0[index], (lineage, &files[log].1))
+                {
                     Ok(()) => deleted += 1,
                     Err(error) => (keeps[log], failed) = (true, Err(error)),
                 }
@@ -109,7 +110,7 @@ impl WholeDirectory {
     }
 
     /// All files with archived names, by the names of their logs.
-    fn list(&self) -> Result<BTreeMap<OsString, Vec<Listed>>, Error> {
+    fn list(&self) -> Result<BTreeMap<OsString, Vec<Candidate>>, Error> {
         let directory = &self.settings.directory;
         // Hidden ones are no logs of events.
         let is_archived = |name: &OsStr| {
@@ -117,18 +118,18 @@ impl WholeDirectory {
         };
         let mut by_base = BTreeMap::<_, Vec<_>>::new();
         for name in directory.names(is_archived)? {
-            let Some((base, form)) = names::archived_name(&name) else { continue };
+            let Some((base, packing)) = names::archived_name(&name) else { continue };
             let base = base.to_owned();
             // It may be gone by now; that is no reason not to look at the others.
-            if let Some(state) = directory.look_at(&name)? {
-                by_base.entry(base).or_default().push(Listed { name, form, state });
+            if let Ok(Some(state)) = directory.look_at(&name) {
+                by_base.entry(base).or_default().push(Candidate { name, packing, state });
             }
         }
         Ok(by_base)
     }
 
     /// The logs that are events', and those of the files that are theirs.
-    fn find(&self, by_base: BTreeMap<OsString, Vec<Listed>>) -> Vec<Found> {
+    fn find(&self, by_base: BTreeMap<OsString, Vec<Candidate>>) -> Vec<EventLog> {
         let directory = &self.settings.directory;
         let mut catalog = lock(&self.settings.catalog);
         let mut open = lock(&self.open);
@@ -140,20 +141,19 @@ impl WholeDirectory {
                 self.settings.tell(&error);
                 None
             });
-            let Some(mut log) = log else { continue };
+            let Some((mut log, full_name)) = log else { continue };
             if let Some(settings) = open.get(&base).and_then(Weak::upgrade) {
                 log.active.segment = log.active.segment.min(settings.done_below());
             }
-            let (segments, places) = catalog.segments(directory, &listed, false);
+            let (segments, files) = catalog.segments(directory, listed, &full_name, false);
             log.files = segments;
-            let files = places.into_iter().map(|place| listed[place].clone()).collect();
-            found.push(Found { files, log });
+            found.push(EventLog { files, log, full_name });
         }
         found
     }
 
-    /// What is written at the name of a log, if that is an event's.
-    fn active_of(&self, base: &OsStr) -> Result<Option<OneOf>, Error> {
+    /// What is written at the name of a log, if that is an event's; and the event's name.
+    fn active_of(&self, base: &OsStr) -> Result<Option<(OneOf, Vec<u8>)>, Error> {
         let directory = &self.settings.directory;
         let mut name = base.to_owned();
         name.push(".log");
@@ -161,16 +161,14 @@ impl WholeDirectory {
         if directory.look_at(&lock_name(base))?.is_some() {
             return Ok(None);
         }
-        let Some((file, _)) = directory.open_regular(&name)? else {
+        let Some((mut source, _)) = open_segment(directory, &name, Packing::Plain)? else {
             return Ok(None);
         };
-        let start = names::start_and_name(&file);
-        let start = start.map_err(|error| file_error(directory, &name, error))?;
-        let of_event = start.filter(|(_, full_name)| (self.is_event)(base, full_name));
-        Ok(of_event.map(|(start, _)| OneOf {
-            files: Vec::new(),
-            active: names::lineage(&start),
-            began: start.time,
+        let origin = Origin::read(&mut source)?.ok();
+        let of_event = origin.filter(|origin| (self.is_event)(base, &origin.name));
+        Ok(of_event.map(|origin| {
+            let (active, began) = (origin.lineage(), origin.prefix.time);
+            (OneOf { files: Vec::new(), active, began }, origin.name)
         }))
     }
 }

@@ -4,7 +4,7 @@ use super::Worker;
 use crate::write::{
     common::Ending,
     events::sorter::Hand,
-    swap::{HEADER, SealAttempt},
+    swap::{HEADER, Held},
 };
 
 impl Worker {
@@ -18,12 +18,12 @@ impl Worker {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.shared.ingest.gate().ending() == Ending::Closed
+        self.shared.gate.ending() == Ending::Closed
     }
 
     /// Whether there is an end to bring about that could go on now.
     pub(super) fn has_ending_to_do(&self) -> bool {
-        match self.shared.ingest.gate().ending() {
+        match self.shared.gate.ending() {
             Ending::Open | Ending::Closed => false,
             Ending::Closing => self.is_sorted() && self.is_any_open(),
             Ending::Abandoned => !self.is_abandoned || (self.is_sorted() && self.is_any_open()),
@@ -37,19 +37,19 @@ impl Worker {
 
     /// Whether every record that was accepted is with its event, and no other can come.
     fn is_sorted(&self) -> bool {
-        let shards = self.shared.ingest.shards().iter().zip(&self.generations);
+        let shards = &self.shared.shards;
         self.hand.is_none()
             && !self.shared.has_orders()
-            && shards.into_iter().all(|(shard, next)| {
-                let word = shard.word();
-                let is_over = !word.is_open() || (self.is_abandoned && word.is_claimed());
-                is_over && *next >= word.generation()
+            && self.generations.iter().enumerate().all(|(number, next)| {
+                let is_over =
+                    shards.is_closed(number) || (self.is_abandoned && shards.is_claimed(number));
+                is_over && *next >= shards.generation(number)
             })
     }
 
     /// Ends all events, and then the manager, if that is asked for.
     pub(super) fn end_if_asked(&mut self) -> bool {
-        let ending = self.shared.ingest.gate().ending();
+        let ending = self.shared.gate.ending();
         if ending == Ending::Open || ending == Ending::Closed {
             return false;
         }
@@ -66,7 +66,8 @@ impl Worker {
             self.sort_held();
         }
         for number in 0..self.sorter.numbers() {
-            let before = self.sorter.get(number).map(|staged| staged.event().log().gate().ending());
+            let before =
+                self.sorter.get(number).map(|staged| staged.event().session().gate().ending());
             if before.is_none_or(|before| before >= ending) {
                 continue;
             }
@@ -78,7 +79,7 @@ impl Worker {
             }
         }
         if self.sorter.is_empty() {
-            self.shared.ingest.gate().set_closed(None);
+            self.shared.gate.set_closed(None);
             busy = true;
         }
         busy
@@ -87,22 +88,11 @@ impl Worker {
     /// The last handle is gone: what threads have published that stopped inside a call is sorted from
     /// copies, and their buffers are leaked, since they may yet store into them.
     fn sort_held(&mut self) {
-        let ingest = self.shared.ingest.clone();
-        let mut is_held = false;
-        for (number, shard) in ingest.shards().iter().enumerate() {
-            if shard.seal_and_close(&self.pool, number as u32) != SealAttempt::Claimed {
-                continue;
-            }
-            is_held = true;
-            let copy = shard.word().buffer().and_then(|index| self.pool.copy_published(index));
+        for Held { copy, .. } in self.shared.shards.copy_held() {
             if let Some(buffer) = copy {
-                let mut hand = Hand { buffer, shard: number as u32, at: HEADER };
                 // Once: there is nobody to wait for.
-                let _ = self.sorter.sort(&mut hand);
+                let _ = self.sorter.sort(&mut Hand { buffer, at: HEADER });
             }
-        }
-        if is_held {
-            std::mem::forget((ingest, self.pool.clone()));
         }
     }
 }

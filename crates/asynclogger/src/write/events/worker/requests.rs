@@ -6,7 +6,7 @@ use super::{After, Worker};
 use crate::{
     Error,
     sync::Arc,
-    write::{common::Request, events::event::Event, flush::Pass},
+    write::{common::Request, events::event::Event, flush::Sealing},
 };
 
 /// A flush that waits for those of the events.
@@ -36,7 +36,7 @@ impl Worker {
     /// The last flush that was asked for, if it is not being worked on.
     pub(super) fn flush_request(&self) -> Option<Request> {
         let worked_on = self.flushes.last().map_or(0, |flush| flush.ticket);
-        self.shared.ingest.gate().open_request_after(worked_on)
+        self.shared.gate.open_request_after(worked_on)
     }
 
     /// Seals all shared buffers for whoever asks, or at the end of the interval.
@@ -52,12 +52,11 @@ impl Worker {
         if !is_asked && !interval {
             return false;
         }
-        // A claimed shard is waited for if anybody waits for us.
-        let request = is_asked.then_some(Request { ticket: 0, rotate: false });
         if interval {
             self.deadline = None;
         }
-        let pass = Pass::begin(&self.shared.ingest, request, true);
+        // A claimed shard is waited for if anybody waits for us.
+        let pass = Sealing::begin(&self.shared.shards, is_asked);
         self.pass = Some((pass, After { interval, flush, sorted, close }));
         true
     }
@@ -67,7 +66,7 @@ impl Worker {
         let Some((pass, _)) = &mut self.pass else {
             return false;
         };
-        if !pass.look(&self.shared.ingest, self.generations.iter().copied()) {
+        if !pass.look(self.generations.iter().copied()) {
             return false;
         }
         let Some((_, After { interval, flush, sorted, close })) = self.pass.take() else {
@@ -112,7 +111,7 @@ impl Worker {
             let leaves = rotate && staged.writer.has_records();
             if leaves || !staged.is_at_rest() || staged.writer.owes() {
                 let event = staged.event().clone();
-                let gate = event.log().gate();
+                let gate = event.session().gate();
                 let asked = if rotate { gate.request_rotation() } else { gate.request() };
                 waits.push((event, asked));
                 self.sorter.heat(number);
@@ -126,7 +125,7 @@ impl Worker {
         let mut busy = false;
         while let Some(flush) = self.flushes.first_mut() {
             let failure = &mut flush.failure;
-            flush.waits.retain(|(event, ticket)| match event.log().gate().answer(*ticket) {
+            flush.waits.retain(|(event, ticket)| match event.session().gate().answer(*ticket) {
                 None => true,
                 Some(Ok(())) => false,
                 Some(Err(error)) => {
@@ -144,7 +143,7 @@ impl Worker {
                 break;
             }
             let flush = self.flushes.remove(0);
-            let gate = self.shared.ingest.gate();
+            let gate = &self.shared.gate;
             match flush.failure {
                 None => gate.complete(flush.ticket),
                 Some(error) => gate.fail(Some(flush.ticket), &error),

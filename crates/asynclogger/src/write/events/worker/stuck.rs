@@ -45,7 +45,7 @@ impl Attempt {
     /// The first answer that is an error; `None`: some are missing. Good ones are memory that comes back.
     fn answer(&mut self) -> Option<Option<Error>> {
         let mut failure = None;
-        self.waits.retain(|(event, ticket)| match event.log().gate().answer(*ticket) {
+        self.waits.retain(|(event, ticket)| match event.session().gate().answer(*ticket) {
             None => true,
             Some(answer) => {
                 failure = failure.take().or(answer.err());
@@ -104,7 +104,7 @@ impl Worker {
         let hot = self.sorter.hot.iter().filter_map(|number| self.sorter.get(*number));
         let ask = |staged: &Staged| {
             let event = staged.event().clone();
-            let ticket = event.log().gate().request();
+            let ticket = event.session().gate().request();
             (event, ticket)
         };
         let waits: Vec<_> = hot.filter(|staged| staged.is_troubled()).map(ask).collect();

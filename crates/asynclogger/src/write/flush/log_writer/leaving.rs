@@ -2,59 +2,112 @@
 
 use std::time::Instant;
 
-use super::{LOOK_EVERY, LogWriter};
-use crate::{Error, ErrorKind, format::BlockInfo, write::segments::Standing};
+use super::LogWriter;
+use crate::{
+    Error, ErrorKind,
+    format::BlockInfo,
+    write::{common::Degraded, segments::Standing},
+};
 
 impl LogWriter {
     /// Whether the active segment is being left before a block with so many bytes of records.
     pub(super) fn is_left_before(&mut self, valid: u32) -> bool {
         let now = Instant::now();
-        if now.saturating_duration_since(self.looked) >= LOOK_EVERY {
+        if self.active.is_look_due(now) {
             self.look_at_file(now);
         }
-        let align = self.outbox.segment().align();
+        let align = self.active.segment().align();
         let mut info = BlockInfo::default();
         info.set_lengths(valid, align);
         self.rotate_if_due(info.block_len() + align as u64, now);
-        !self.outbox.has_room()
+        !self.has_room()
     }
 
     /// Begins to leave the active segment if `next` more bytes are too much for it.
     pub(super) fn rotate_if_due(&mut self, next: u64, now: Instant) -> bool {
-        if !self.outbox.has_room() || self.ended.is_some() {
+        if !self.has_room() || self.closing.ended().is_some() {
             return false;
         }
-        let size = self.outbox.segment().offset();
+        let size = self.active.segment().layout().offset();
         if !self.rotator.is_due(size, next, now) {
             return false;
         }
         if let Err(error) = self.rotate() {
-            self.rotator.hold(now);
-            self.keep(None, &error);
-            self.tell(&error);
+            self.could_not_rotate(&error, now);
         }
         true
     }
 
-    /// Ends the active segment; the log goes on in the next one.
+    /// Begins to leave the active segment for the next one.
     pub(super) fn rotate(&mut self) -> Result<(), Error> {
         // First: without a next file the log goes on in this one.
-        self.outbox.prepare()?;
-        if self.put_end(false) {
-            self.outbox.begin_turn();
-        }
+        self.active.prepare()?;
+        self.begin_turn();
         Ok(())
+    }
+
+    fn begin_turn(&mut self) {
+        self.outbox.want_durable(self.outbox.next());
+        self.active.begin_turn();
+    }
+
+    /// Gives the next segment its place once all of this one is durable, and this one its end then: in this order,
+    /// so that a log that cannot rotate has not ended its file.
+    pub(super) fn change_names_if_drained(&mut self, now: Instant) -> bool {
+        if !self.active.is_draining() || !self.outbox.is_drained() || self.outbox.is_troubled() {
+            return false;
+        }
+        match self.active.change_names(self.outbox.next_sequence()) {
+            Ok(remark) => {
+                // Without memory for an end the segment has none, as after a crash.
+                self.put_end(false);
+                self.session.progress().restore(Degraded::Stays);
+                if let Some(remark) = remark {
+                    self.reporter.keep(None, &remark, self.active.segment().lineage());
+                    self.reporter.tell(&remark);
+                }
+            }
+            Err(error) => self.could_not_rotate(&error, now),
+        }
+        true
+    }
+
+    /// The log goes on in its segment, and tries again after a while.
+    pub(super) fn could_not_rotate(&mut self, error: &Error, now: Instant) {
+        self.rotator.hold(now);
+        self.session.progress().degrade(Degraded::Stays);
+        if self.pass.as_ref().is_some_and(|pass| pass.is_rotating) {
+            self.failed(error);
+        } else {
+            self.reporter.keep(None, error, self.active.segment().lineage());
+            self.reporter.tell(error);
+        }
+    }
+
+    /// Looks after the lock; whether nobody else may write the log.
+    fn keep_lock(&mut self, now: Instant) -> bool {
+        match self.active.keep_lock(now) {
+            Ok(()) => {
+                self.session.progress().restore(Degraded::Unlocked);
+                true
+            }
+            Err(error) => {
+                self.session.progress().degrade(Degraded::Unlocked);
+                self.reporter.remark(&error);
+                false
+            }
+        }
     }
 
     /// Makes the next file ready before it is needed.
     pub(super) fn prepare_ahead(&mut self, now: Instant) {
-        let segment = self.outbox.segment();
-        if !self.outbox.is_prepared()
-            && self.outbox.has_room()
-            && self.ended.is_none()
+        let segment = self.active.segment();
+        if !self.active.is_prepared()
+            && self.has_room()
+            && self.closing.ended().is_none()
             && segment.has_records()
-            && self.rotator.wants_prepared(segment.offset(), self.outbox.is_quiet(), now)
-            && self.outbox.prepare().is_err()
+            && self.rotator.wants_prepared(segment.layout().offset(), self.outbox.is_quiet(), now)
+            && self.active.prepare().is_err()
         {
             // It is said when it is needed.
             self.rotator.hold(now);
@@ -64,27 +117,28 @@ impl LogWriter {
     /// Looks whether the active file is still there, and leaves it if it is not; `false`: it cannot be left
     /// now, so it was not looked at.
     pub(super) fn look_at_file(&mut self, now: Instant) -> bool {
-        if !self.outbox.has_room() || self.ended.is_some() {
+        if !self.has_room() || self.closing.ended().is_some() {
             return false;
         }
-        self.looked = now;
-        let standing = self.outbox.standing();
+        if self.active.is_lock_due(now) {
+            self.keep_lock(now);
+        }
+        let standing = self.active.look(self.outbox.written_end(), now);
+        if standing == Standing::Renamed && self.rotator.is_held(now) {
+            // It was told, and could not be left.
+            return true;
+        }
         let what = match standing {
             Standing::Here => return true,
             Standing::Renamed => "the log was renamed or replaced; it goes on in a new file",
             Standing::Deleted => "the log was deleted; it goes on in a new file",
             Standing::Truncated => "the log was truncated; it goes on in a new file",
         };
-        let error = Error::new(ErrorKind::Moved, what).at_path(self.outbox.segment().path());
-        self.log.gate().fail(None, &error);
-        self.tell(&error);
+        let error = Error::new(ErrorKind::Moved, what).at_path(self.active.segment().path());
+        self.reporter.remark(&error);
         match standing {
             // Whole under its other name: it gets its end.
-            Standing::Renamed => {
-                if self.put_end(false) {
-                    self.outbox.begin_turn();
-                }
-            }
+            Standing::Renamed => self.begin_turn(),
             _ => self.outbox.abandon_segment(now),
         }
         true
@@ -92,7 +146,8 @@ impl LogWriter {
 
     /// Tries to leave the other directory.
     pub(super) fn go_home(&mut self, now: Instant) {
-        if self.hand.is_none() && self.outbox.go_home(now) {
+        let next = self.outbox.next_sequence();
+        if self.hand.is_none() && self.active.begin_turn_home(next, now) {
             self.put_end(false);
         }
     }

@@ -3,34 +3,35 @@
 use std::time::Instant;
 
 use super::LogWriter;
-use crate::{Error, ErrorKind, write::segments::Standing};
+use crate::{Error, ErrorKind};
 
 impl LogWriter {
     /// Whether nothing is to be done until something is sealed or asked for.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.hand.is_none()
             && self.pass.is_none()
-            && self.deadline.is_none()
+            && !self.interval.is_armed()
             && self.outbox.is_at_rest()
-            && self.ended.is_none()
+            && self.active.is_at_rest()
+            && self.closing.ended().is_none()
             && !self.has_news()
     }
 
     /// Whether a flush has something to do: records that are not durable, or drops that no block has told of.
     pub(crate) fn owes(&self) -> bool {
         !self.is_at_rest()
-            || self.log.accepted() > self.log.written().durable
-            || self.has_undeclared_drops()
+            || self.session.accepted() > self.session.written().durable
+            || self.account.owes_note(self.session.dropped())
     }
 
     /// Whether the active segment has records.
     pub(crate) fn has_records(&self) -> bool {
-        self.outbox.segment().has_records()
+        self.active.segment().has_records()
     }
 
     /// Begins a pass at the next look, as if the interval were over.
     pub(crate) fn expire(&mut self, now: Instant) {
-        self.deadline = Some(now);
+        self.interval.expire(now);
     }
 
     /// Has what only waits for a barrier made durable: its memory is needed.
@@ -42,19 +43,14 @@ impl LogWriter {
 
     /// Whether the file is closed for now.
     pub(crate) fn is_suspended(&self) -> bool {
-        self.outbox.segment().is_suspended()
-    }
-
-    /// Whether something failed and was not made good yet.
-    pub(crate) fn is_troubled(&self) -> bool {
-        self.outbox.is_troubled()
+        self.active.segment().is_suspended()
     }
 
     /// Closes the file, if the log [is at rest](LogWriter::is_at_rest): before anything else is done
     /// [`resume`](LogWriter::resume) has to open it again.
     pub(crate) fn suspend(&mut self) {
         if self.is_at_rest() {
-            self.outbox.suspend();
+            self.active.suspend();
         }
     }
 
@@ -67,20 +63,20 @@ impl LogWriter {
         if !self.is_suspended() {
             return Ok(());
         }
-        match self.outbox.resume(now) {
-            Ok(Standing::Here) => Ok(()),
-            Ok(_) => {
+        match self.active.resume() {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.outbox.abandon_segment(now);
                 let what = "the log was moved or deleted; it goes on in a new file";
                 let error =
-                    Error::new(ErrorKind::Moved, what).at_path(self.outbox.segment().path());
-                self.log.gate().fail(None, &error);
-                self.tell(&error);
+                    Error::new(ErrorKind::Moved, what).at_path(self.active.segment().path());
+                self.reporter.remark(&error);
                 Ok(())
             }
             Err(error) => {
-                self.ending = self.ending.max(self.log.gate().ending());
+                self.closing.see(self.session.gate().ending());
                 // That was the attempt of whoever asks.
-                let request = self.log.gate().open_request().map(|request| request.ticket);
+                let request = self.session.gate().open_request().map(|request| request.ticket);
                 self.asked = self.asked.max(request);
                 self.failed(&error);
                 Err(error)

@@ -9,7 +9,7 @@ use std::{
 
 use super::{RECORD_LEN, Record};
 use crate::{
-    EngineKind, Error, IoMode, Position,
+    EngineKind, Error, ErrorKind, IoMode, Position,
     format::{
         LogId, MIN_ALIGN, Prefix,
         metadata::{self, Metadata},
@@ -17,7 +17,7 @@ use crate::{
     },
     io::{BlockFile, Completion, FileState, Operation},
     sync::{Arc, GlobalMutex},
-    write::segments::{NextSegment, Over, Segment, Standing},
+    write::segments::{NextSegment, Promoted, Segment, Standing},
 };
 
 /// What the file got.
@@ -153,7 +153,8 @@ impl BlockFile for MemoryFile {
     }
 
     fn state(&self) -> io::Result<FileState> {
-        Ok(FileState { identity: (0, 0), links: 1, len: self.end, mode: 0o644 })
+        let (len, mode) = (self.end, 0o644);
+        Ok(FileState { identity: (0, 0), links: 1, len, on_disk: len, mode })
     }
 
     fn set_mode(&self, _mode: u32) -> io::Result<()> {
@@ -175,11 +176,15 @@ pub(super) struct NoOther;
 
 impl NextSegment for NoOther {
     fn prepare(&mut self, _: &Segment) -> Result<Segment, Error> {
+        Err(Error::new(ErrorKind::Io, "there is no second file"))
+    }
+
+    fn promote(&mut self, _: &mut Segment, _: &mut Segment, _: u64) -> Result<Promoted, Error> {
         unreachable!("nothing rotates")
     }
 
-    fn promote(&mut self, _: &Segment, _: &mut Segment, _: u64) -> Result<Option<Over>, Error> {
-        unreachable!("nothing rotates")
+    fn has_prepared(&self, _: &Segment) -> bool {
+        true
     }
 
     fn has_elsewhere(&self) -> bool {
@@ -194,7 +199,7 @@ impl NextSegment for NoOther {
         unreachable!("it is never away")
     }
 
-    fn discard(&mut self) {}
+    fn discard(&mut self, _: Segment) {}
 
     fn standing(&self, _: &Segment, _: u64) -> Standing {
         Standing::Here

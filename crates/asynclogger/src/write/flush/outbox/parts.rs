@@ -16,11 +16,11 @@ const MAX_WRITES: usize = 8;
 const MAX_BYTES: u64 = 24 << 20;
 
 /// One contiguous write.
-pub(super) struct Part {
+pub(super) struct OnItsWay {
     body: Body,
     offset: u64,
     len: u64,
-    state: State,
+    stage: Stage,
     submitted: Option<Instant>,
     /// Counted as written: once, however often it is written.
     counted: bool,
@@ -34,14 +34,14 @@ enum Body {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum Stage {
     /// To be written, for the first time or again.
     Due,
     InFlight,
     Written,
 }
 
-impl Part {
+impl OnItsWay {
     /// A block that was encoded for this place.
     pub(super) fn block(
         memory: Arc<dyn BlockMemory>,
@@ -49,19 +49,19 @@ impl Part {
         time: i64,
         taken: Instant,
         offset: u64,
-    ) -> Part {
+    ) -> OnItsWay {
         let body = Body::Block { memory, info, time, taken };
-        Part::new(body, offset, info.block_len())
+        OnItsWay::new(body, offset, info.block_len())
     }
 
     /// A note or an end that was encoded for this place.
-    pub(super) fn totals(bytes: AlignedBytes, kind: Kind, totals: Totals, offset: u64) -> Part {
+    pub(super) fn totals(bytes: AlignedBytes, kind: Kind, totals: Totals, offset: u64) -> OnItsWay {
         let len = bytes.len() as u64;
-        Part::new(Body::Totals { bytes: Arc::new(bytes), kind, totals }, offset, len)
+        OnItsWay::new(Body::Totals { bytes: Arc::new(bytes), kind, totals }, offset, len)
     }
 
-    fn new(body: Body, offset: u64, len: u64) -> Part {
-        Part { body, offset, len, state: State::Due, submitted: None, counted: false, along: 0 }
+    fn new(body: Body, offset: u64, len: u64) -> OnItsWay {
+        OnItsWay { body, offset, len, stage: Stage::Due, submitted: None, counted: false, along: 0 }
     }
 
     /// What the block says of itself.
@@ -110,43 +110,46 @@ impl Part {
 
     /// Gives it the next place in a segment, and encodes it for that. Nobody else may have its bytes.
     fn move_to(&mut self, segment: &mut Segment, table: &mut Vec<ChunkEntry>) {
-        (self.state, self.offset) = (State::Due, segment.offset());
+        let layout = segment.layout_mut();
+        (self.stage, self.offset) = (Stage::Due, layout.offset());
         match &mut self.body {
             Body::Block { memory, info, time, .. } => {
                 if let Some(memory) = Arc::get_mut(memory) {
-                    segment.encode_block(memory, info, *time, table);
+                    layout.encode_block(memory, info, *time, table);
                 }
-                segment.place_block(info, *time);
+                layout.place_block(info, *time);
             }
             Body::Totals { bytes, kind, totals } => {
                 if let Some(bytes) = Arc::get_mut(bytes) {
-                    segment.encode_totals(*kind, *totals, bytes);
+                    layout.encode_totals(*kind, *totals, bytes);
                 }
-                segment.place_totals();
+                layout.place_totals();
             }
         }
     }
 
     /// It is as safe as it has to be: its memory is free. When the flusher took that, if it is a block.
     pub(super) fn free(self) -> Option<Instant> {
-        let Body::Block { mut memory, taken, .. } = self.body else {
+        let Body::Block { memory, taken, .. } = self.body else {
             return None;
         };
         // The engine has given its reference back with the completion.
-        if let Some(memory) = Arc::get_mut(&mut memory) {
-            memory.free();
-        }
+        memory.free();
         Some(taken)
     }
 }
 
 /// All of them, numbered from the first of the session on.
 pub(super) struct Parts {
-    queue: VecDeque<Part>,
+    queue: VecDeque<OnItsWay>,
     /// Number of the first one; those before have left.
     first: u64,
     /// All before this one are written.
     written: u64,
+    /// Where in the file the last of those ends.
+    written_end: u64,
+    /// Sequence that the next block will have.
+    next_sequence: u64,
     /// Records, by shard, in those before `written`.
     records: Vec<u64>,
     writes: usize,
@@ -156,10 +159,22 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) fn new(shards: usize) -> Parts {
         let (queue, records) = (VecDeque::new(), vec![0; shards]);
-        Parts { queue, first: 0, written: 0, records, writes: 0, bytes: 0 }
+        Parts {
+            queue,
+            first: 0,
+            written: 0,
+            written_end: 0,
+            next_sequence: 0,
+            records,
+            writes: 0,
+            bytes: 0,
+        }
     }
 
-    pub(super) fn push(&mut self, part: Part) {
+    pub(super) fn push(&mut self, part: OnItsWay) {
+        if let Some(info) = part.info() {
+            self.next_sequence = info.sequence + 1;
+        }
         self.queue.push_back(part);
     }
 
@@ -182,13 +197,28 @@ impl Parts {
         self.written
     }
 
+    /// Where in the active file the parts end that are written.
+    pub(super) fn written_end(&self) -> u64 {
+        self.written_end
+    }
+
+    /// Another file is the active one.
+    pub(super) fn begin_file(&mut self) {
+        self.written_end = 0;
+    }
+
+    /// Sequence that the next block will have.
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
     /// Records, by shard, in the parts before [`written`](Parts::written).
     pub(super) fn records(&self) -> &[u64] {
         &self.records
     }
 
     pub(super) fn all_written(&self) -> bool {
-        self.queue.iter().all(|part| part.state == State::Written)
+        self.queue.iter().all(|part| part.stage == Stage::Written)
     }
 
     /// Whether no write is in flight.
@@ -203,7 +233,7 @@ impl Parts {
 
     /// The first that is due, if it may be in flight, too: by its number.
     pub(super) fn next_due(&self) -> Option<u64> {
-        let at = self.queue.iter().position(|part| part.state == State::Due)?;
+        let at = self.queue.iter().position(|part| part.stage == Stage::Due)?;
         let fits = self.writes < MAX_WRITES && self.bytes + self.queue[at].len <= MAX_BYTES;
         (self.writes == 0 || fits).then_some(self.first + at as u64)
     }
@@ -212,8 +242,8 @@ impl Parts {
     pub(super) fn launch(&mut self, number: u64, now: Instant) -> Option<Operation> {
         let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
         let mut end = self.queue.get(at)?.end();
-        let goes_along = |part: &&Part| {
-            let fits = part.state == State::Due && part.is_totals() && part.offset == end;
+        let goes_along = |part: &&OnItsWay| {
+            let fits = part.stage == Stage::Due && part.is_totals() && part.offset == end;
             end = part.end();
             fits
         };
@@ -221,7 +251,7 @@ impl Parts {
         let group = self.queue.range_mut(at..=at + along);
         let mut all = Vec::with_capacity(along + 1);
         for part in group {
-            (part.state, part.submitted, part.along) = (State::InFlight, Some(now), 0);
+            (part.stage, part.submitted, part.along) = (Stage::InFlight, Some(now), 0);
             self.bytes += part.len;
             all.push(part.bytes());
         }
@@ -234,50 +264,52 @@ impl Parts {
     }
 
     /// A part, and what was in the same write, is not in flight any more: written, or due again.
-    pub(super) fn land(&mut self, number: u64, is_written: bool) -> Option<&Part> {
+    pub(super) fn land(&mut self, number: u64, is_written: bool) -> Option<&OnItsWay> {
         let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
         let along = self.queue.get(at)?.along;
         for part in self.queue.range_mut(at..=at + along) {
-            part.state = if is_written { State::Written } else { State::Due };
+            part.stage = if is_written { Stage::Written } else { Stage::Due };
             self.bytes -= part.len;
         }
         self.writes -= 1;
         self.queue.get(at)
     }
 
-    fn part_mut(&mut self, number: u64) -> Option<&mut Part> {
+    fn part_mut(&mut self, number: u64) -> Option<&mut OnItsWay> {
         let at = number.checked_sub(self.first)?;
         self.queue.get_mut(usize::try_from(at).ok()?)
     }
 
     /// Goes on over the next part that is written; the part, and whether it is so for the first time.
-    pub(super) fn pass_written(&mut self) -> Option<(&Part, bool)> {
+    pub(super) fn pass_written(&mut self) -> Option<(&OnItsWay, bool)> {
         let number = self.written;
-        let part = self.part_mut(number).filter(|part| part.state == State::Written)?;
+        let part = self.part_mut(number).filter(|part| part.stage == Stage::Written)?;
         let is_new = !std::mem::replace(&mut part.counted, true);
+        let end = part.end();
         if let Some((shard, records)) = part.info().map(|info| (info.shard, info.records)) {
             self.records[shard as usize] += u64::from(records);
         }
         self.written += 1;
+        self.written_end = end;
         self.part_mut(number).map(|part| (&*part, is_new))
     }
 
     /// Nothing that is here is written any more.
     pub(super) fn take_back(&mut self) {
         let passed = usize::try_from(self.written - self.first).unwrap_or(usize::MAX);
-        for info in self.queue.iter().take(passed).filter_map(Part::info) {
+        for info in self.queue.iter().take(passed).filter_map(OnItsWay::info) {
             self.records[info.shard as usize] -= u64::from(info.records);
         }
         self.written = self.first;
         for part in &mut self.queue {
-            if part.state == State::Written {
-                part.state = State::Due;
+            if part.stage == Stage::Written {
+                part.stage = Stage::Due;
             }
         }
     }
 
     /// The first part leaves.
-    pub(super) fn leave(&mut self) -> Option<Part> {
+    pub(super) fn leave(&mut self) -> Option<OnItsWay> {
         let part = self.queue.pop_front()?;
         self.first += 1;
         Some(part)
@@ -286,15 +318,15 @@ impl Parts {
     /// Takes the last part back if it is an end.
     pub(super) fn withdraw_end(&mut self) {
         let is_end =
-            |part: &Part| matches!(part.body, Body::Totals { kind, .. } if kind == Kind::End);
+            |part: &OnItsWay| matches!(part.body, Body::Totals { kind, .. } if kind == Kind::End);
         if self.queue.back().is_some_and(is_end) {
             self.queue.pop_back();
         }
     }
 
     /// Sequence of the first block that is here, or will come.
-    pub(super) fn first_sequence(&self) -> Option<u64> {
-        self.queue.front().map(Part::sequence)
+    pub(super) fn first_sequence(&self) -> u64 {
+        self.queue.front().map_or(self.next_sequence, OnItsWay::sequence)
     }
 
     /// Moves all to a new segment: the same records and numbers, in other places. Nothing is in flight.
@@ -307,7 +339,7 @@ impl Parts {
 
     /// Since when the oldest write is in flight.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        let flying = self.queue.iter().filter(|part| part.state == State::InFlight);
-        flying.filter_map(Part::submitted).min()
+        let flying = self.queue.iter().filter(|part| part.stage == Stage::InFlight);
+        flying.filter_map(OnItsWay::submitted).min()
     }
 }

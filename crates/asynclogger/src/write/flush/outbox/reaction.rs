@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::io::Cause;
+use crate::{io::Cause, write::common::backoff};
 
 /// What failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,13 +67,6 @@ pub(super) fn react(situation: Situation) -> (Reaction, Duration) {
     (reaction, wait)
 }
 
-/// `least`, doubled with each failure, up to a second: so writing resumes within that once it can.
-pub(in crate::write) fn backoff(least: Duration, failures: u32) -> Duration {
-    const MOST: Duration = Duration::from_secs(1);
-    let factor = 1_u32 << failures.saturating_sub(1).min(10);
-    least.saturating_mul(factor).min(MOST)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,14 +113,5 @@ mod tests {
             let is = of(failed, cause, failures, proven, elsewhere);
             assert_eq!(is, reaction, "{failed:?} {cause:?} {failures} {proven} {elsewhere}");
         }
-    }
-
-    #[test]
-    fn no_wait_is_longer_than_a_second() {
-        for failures in 1..100 {
-            assert!(backoff(Duration::from_millis(50), failures) <= Duration::from_secs(1));
-        }
-        assert_eq!(backoff(Duration::from_millis(1), 1), Duration::from_millis(1));
-        assert_eq!(backoff(Duration::from_millis(1), 4), Duration::from_millis(8));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::reaction::{Failed, Reaction, Situation, backoff, react};
+use super::reaction::{Failed, Reaction, Situation, react};
+use crate::write::common::backoff;
 
 /// The first wait before a segment that could not be opened is tried again.
 const BACKOFF_OPEN: Duration = Duration::from_millis(20);
@@ -22,6 +23,8 @@ struct Ongoing {
     at: Instant,
     /// An attempt is being made.
     trying: bool,
+    /// The file is gone: there is no way back to it.
+    is_file_gone: bool,
 }
 
 impl Trouble {
@@ -61,28 +64,34 @@ impl Trouble {
         };
         let (reaction, wait) = react(situation(failures));
         let at = now.checked_add(wait).unwrap_or(now);
-        self.now = Some(Ongoing { reaction, failures, at, trying: false });
+        let is_file_gone = self.now.as_ref().is_some_and(|now| now.is_file_gone);
+        self.now = Some(Ongoing { reaction, failures, at, trying: false, is_file_gone });
     }
 
-    /// This is to be done before anything else.
-    pub(super) fn force(&mut self, reaction: Reaction, now: Instant) {
-        self.now = Some(Ongoing { reaction, failures: 0, at: now, trying: false });
+    /// The file is gone: all goes on in the next segment, before anything else is done.
+    pub(super) fn abandon_file(&mut self, now: Instant) {
+        let (reaction, is_file_gone) = (Reaction::NextSegment, true);
+        self.now = Some(Ongoing { reaction, failures: 0, at: now, trying: false, is_file_gone });
     }
 
-    /// The move to another segment failed. The old file may have another name by then: there is no way
-    /// back to it. But when it was another directory that failed, there is.
+    /// All goes on in another segment, which has its place.
+    pub(super) fn moved(&mut self) {
+        if let Some(ongoing) = &mut self.now {
+            ongoing.is_file_gone = false;
+        }
+    }
+
+    /// The move to another segment failed: the log is where it was. If its file is gone, writing to that again would
+    /// be writing to nowhere, so the move is tried again.
     pub(super) fn could_not_move(&mut self, tried: Reaction, now: Instant) {
         let Some(ongoing) = &mut self.now else {
             return;
         };
-        if tried == Reaction::Elsewhere {
-            ongoing.reaction = Reaction::Again;
-        } else if ongoing.reaction == Reaction::Again {
-            ongoing.reaction = tried;
-        } else {
-            return;
+        if ongoing.reaction == tried || ongoing.reaction == Reaction::Again {
+            let is_gone = ongoing.is_file_gone;
+            ongoing.reaction = if is_gone { Reaction::NextSegment } else { Reaction::Again };
+            ongoing.at = now + backoff(BACKOFF_OPEN, ongoing.failures);
         }
-        ongoing.at = now + backoff(BACKOFF_OPEN, ongoing.failures);
     }
 
     /// Begins the next attempt, if it is time; what to do first.

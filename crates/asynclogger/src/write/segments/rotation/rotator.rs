@@ -7,7 +7,7 @@ use super::{
     calendar::Zone,
     schedule::{Now, Schedule},
 };
-use crate::{Rotation, write::segments::segment::wall_clock};
+use crate::{Rotation, write::common::wall_clock};
 
 /// After a next file could not be made, the log goes on in the old one for so long.
 const HOLD: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ impl Rotator {
 
     /// Whether the active segment of `size` bytes is to be left before `next` more come.
     pub(in crate::write) fn is_due(&mut self, size: u64, next: u64, now: Instant) -> bool {
-        if self.held_until.is_some_and(|until| now < until) {
+        if self.is_held(now) {
             return false;
         }
         let schedule = self.schedule.as_mut();
@@ -64,6 +64,11 @@ impl Rotator {
         self.held_until = now.checked_add(HOLD);
     }
 
+    /// Whether it could not be left a moment ago.
+    pub(in crate::write) fn is_held(&self, now: Instant) -> bool {
+        self.held_until.is_some_and(|until| now < until)
+    }
+
     /// There is room again: it may be tried at once.
     pub(in crate::write) fn release(&mut self) {
         self.held_until = None;
@@ -73,9 +78,7 @@ impl Rotator {
     /// nobody anything now.
     pub(in crate::write) fn wants_prepared(&self, size: u64, is_idle: bool, now: Instant) -> bool {
         let is_near = self.max_size.is_some_and(|max| size >= max / 2);
-        self.schedule.is_some()
-            && (is_idle || is_near)
-            && self.held_until.is_none_or(|until| now >= until)
+        self.schedule.is_some() && (is_idle || is_near) && !self.is_held(now)
     }
 
     /// When to look again though nothing happens.

@@ -1,5 +1,6 @@
 //! The archivist on real files: what it does, what it leaves alone, and what a kill leaves to the next one.
 
+mod identity;
 mod killed;
 mod limits;
 mod thread;
@@ -17,18 +18,17 @@ use tempfile::TempDir;
 
 use super::{
     ArchiveSettings, ArchivedSegment,
+    archiver::Archiver,
     queue::{Queue, Work},
-    worker::Worker,
 };
 use crate::{
-    Archived, Compression, Config, DirectIo, Durability, Error, ErrorKind, LogDir, Logger,
-    Overflow, Retention,
+    Archived, Compression, Config, DirectIo, Durability, Error, ErrorKind, Logger, Overflow,
+    Retention,
+    format::Lineage,
     io::Directory,
+    probe::{Origin, Source},
     sync::Arc,
-    write::{
-        archive::names::{Existing, Lineage, LogName, inspect},
-        common::fault,
-    },
+    write::{archive::LogName, common::fault},
 };
 
 /// Records in each segment.
@@ -97,10 +97,8 @@ fn with_suffix(name: &std::ffi::OsStr, suffix: &str) -> OsString {
 }
 
 fn lineage_of(path: &Path) -> Lineage {
-    match inspect(path).expect("a file") {
-        Existing::Clean { lineage, .. } => lineage,
-        other => panic!("{other:?}"),
-    }
+    let mut source = Source::open(path).expect("a file");
+    Origin::read(&mut source).expect("read").expect("a start").lineage()
 }
 
 /// Writes segments 1 to `archived` under archived names, and an active one.
@@ -170,7 +168,7 @@ fn settings(directory: &Path, config: Config) -> Arc<ArchiveSettings> {
 }
 
 fn perform(work: Work) {
-    Worker::new(&Queue::new()).perform(work);
+    Archiver::new(&Queue::new()).perform(work);
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -184,7 +182,7 @@ fn names(directory: &Path) -> Vec<String> {
 
 /// The segments whose records the log in the directory has, all of them and each once.
 fn held(directory: &Path) -> Vec<u64> {
-    let mut log = LogDir::open(directory.join("app.log")).expect("a log");
+    let mut log = crate::read::LogDir::open(directory.join("app.log")).expect("a log");
     let (mut segments, mut number) = (Vec::new(), 0);
     while let Some(found) = log.next_record().expect("readable") {
         let bytes = found.bytes();
@@ -307,7 +305,16 @@ mod compressed {
     fn a_sweep_finishes_what_was_begun() {
         let log = Log::new(3);
         // Of a process that died in between: a part, and both forms.
-        fs::write(log.path(".app_2024-01-01_00-00-01.log.zst.part"), b"half").expect("written");
+        let copy = tempfile::tempdir().expect("a directory");
+        let whole = copy.path().join("app_2024-01-01_00-00-01.log");
+        fs::copy(log.path(archived_name(1)), &whole).expect("copied");
+        let from = fs::File::open(&whole).expect("a file");
+        let into = fs::File::create_new(copy.path().join("part")).expect("a file");
+        let go_on = |_| std::ops::ControlFlow::Continue(());
+        crate::write::compress::compress(&from, &into, 1, 2 << 20, go_on).expect("compressed");
+        let half = fs::read(copy.path().join("part")).expect("read");
+        fs::write(log.path(".app_2024-01-01_00-00-01.log.zst.part"), &half[..half.len() / 2])
+            .expect("written");
         let second = fs::read(log.path(archived_name(2))).expect("a file");
         let settings = log.settings(zstd);
         log.sweep(&settings);
@@ -349,7 +356,7 @@ mod compressed {
     fn what_failed_is_compressed_with_the_next_one() {
         let log = Log::new(3);
         let settings = log.settings(zstd);
-        let obstacle = log.path(".app_2024-01-01_00-00-02.log.zst.part");
+        let obstacle = log.path("app_2024-01-01_00-00-02.log.zst");
         fs::create_dir(&obstacle).expect("made");
         perform(Work::Archived(log.archived(&settings, 2)));
         assert_eq!((log.told.errors().len(), log.told.archived().len()), (1, 0));
@@ -391,6 +398,7 @@ fn put_foreign_files(log: &Log) -> Vec<(String, Vec<u8>)> {
     fs::write(log.path("app_2020-01-01_00-00-05.log.zst"), b"nothing compressed").expect("written");
     fs::write(log.path(".app_x_2020-01-01_00-00-02.log.zst.part"), b"another's").expect("written");
     fs::write(log.path(".app_2020-01-01_00-00-02.log.part"), b"unknown").expect("written");
+    fs::write(log.path(".app_2024-01-01_00-00-03.log.zst.part"), b"foreign").expect("written");
     fs::write(log.path(".app.next"), b"prepared").expect("written");
     let mut picture = Vec::new();
     for name in log.names().into_iter().filter(|name| !name.starts_with("app_2024")) {
@@ -400,7 +408,17 @@ fn put_foreign_files(log: &Log) -> Vec<(String, Vec<u8>)> {
     symlink(log.path("app_x.log"), log.path("app_2018-01-01_00-00-01.log")).expect("a link");
     symlink("nowhere", log.path("app_2018-01-01_00-00-02.log")).expect("a link");
     symlink("app_x.log", log.path(".app_2018-01-01_00-00-03.log.zst.part")).expect("a link");
+    symlink("app_2018-01-01_00-00-06.log", log.path("app_2018-01-01_00-00-06.log"))
+        .expect("a loop");
     fs::create_dir(log.path("app_2018-01-01_00-00-04.log")).expect("a directory");
+    let pipe = |name: &str| {
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, log.path(name), kind, mode, 0).expect("a pipe");
+    };
+    pipe("app_2018-01-01_00-00-07.log");
+    pipe("app_2018-01-01_00-00-08.log.zst");
+    pipe(".app_2018-01-01_00-00-09.log.zst.part");
     fs::create_dir(log.path(".app_2018-01-01_00-00-05.log.zst.part")).expect("a directory");
     picture
 }

@@ -1,0 +1,192 @@
+//! Which process this is, without a system call, and values that are one process's alone.
+
+use super::mapping::{Mapping, PAGE};
+use crate::sync::{GlobalAtomicPtr, GlobalAtomicU64, Ordering};
+
+/// A process, as a place in the line of its ancestors: no other process of that line has the same number.
+///
+/// Not its id: a forked child can have that of the process that made what it has inherited (the first process of a
+/// container and the first one of a namespace that it makes are both 1; other ids are used again). The number is
+/// kept in a page that a fork wipes. Who finds 0 there takes a number that is greater than all that its ancestors
+/// took: of those the count, which is not wiped, tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Process(u64);
+
+/// The page that is wiped, made once; each child has inherited it.
+static NUMBER: GlobalAtomicPtr<GlobalAtomicU64> = GlobalAtomicPtr::new(std::ptr::null_mut());
+/// The numbers that this process and its ancestors have taken.
+static TAKEN: GlobalAtomicU64 = GlobalAtomicU64::new(0);
+/// Set in numbers that are ids of processes, after all.
+const IS_ID: u64 = 1 << 63;
+
+impl Process {
+    /// The one that calls. Two loads; no lock, so that a child may call it whatever the threads of its parent did
+    /// when it was forked.
+    pub(crate) fn current() -> Process {
+        let Some(number) = number() else {
+            // No logger is made where this happens: it needs such a page, too.
+            return Process(IS_ID | u64::from(std::process::id()));
+        };
+        // Relaxed, all of them: a number, no data. What a fork copies is what the forking thread had seen.
+        match number.load(Ordering::Relaxed) {
+            0 => {}
+            known => return Process(known),
+        }
+        // Counted before it is anybody's: a child forked between the two takes the next one.
+        let mine = TAKEN.fetch_add(1, Ordering::Relaxed) + 1;
+        match number.compare_exchange(0, mine, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => Process(mine),
+            Err(other_thread) => Process(other_thread),
+        }
+    }
+
+    pub(crate) fn is_current(self) -> bool {
+        self == Process::current()
+    }
+}
+
+/// The word of this process; `None` if the system has no page for it.
+fn number() -> Option<&'static GlobalAtomicU64> {
+    // Acquire pairs with the Release below: the page is there.
+    let mut word = NUMBER.load(Ordering::Acquire);
+    if word.is_null() {
+        let mapping = Mapping::new(PAGE, true).ok()?;
+        let ours = mapping.start().as_ptr().cast();
+        let none = std::ptr::null_mut();
+        word = match NUMBER.compare_exchange(none, ours, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => {
+                std::mem::forget(mapping);
+                ours
+            }
+            Err(other_thread) => other_thread,
+        };
+    }
+    // SAFETY: the first bytes of a mapping that is never unmapped, zero at first, used as this atomic only.
+    Some(unsafe { &*word })
+}
+
+/// A value that only the process that made it can reach. In a forked child it is as if it were not there, and it is
+/// not dropped there either: a thread, a ring, a lock that is held belong to the parent alone.
+#[derive(Debug)]
+pub(crate) struct OfProcess<T> {
+    maker: Process,
+    /// `None` only within `drop`.
+    value: Option<T>,
+}
+
+impl<T> OfProcess<T> {
+    pub(crate) fn new(value: T) -> OfProcess<T> {
+        OfProcess { maker: Process::current(), value: Some(value) }
+    }
+
+    /// The value; `None` in a forked child.
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.value.as_ref().filter(|_| self.maker.is_current())
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
+        self.value.as_mut().filter(|_| self.maker.is_current())
+    }
+}
+
+impl<T> Drop for OfProcess<T> {
+    fn drop(&mut self) {
+        if !self.maker.is_current() {
+            std::mem::forget(self.value.take());
+        }
+    }
+}
+
+/// A static value that each process has one of its own of, made when it is first asked for. What a forked child has
+/// inherited is left as it was: a lock in it may be held by a thread that the child does not have.
+pub(crate) struct PerProcess<T: 'static>(GlobalAtomicPtr<OfProcess<T>>);
+
+impl<T: Send + Sync + Default> PerProcess<T> {
+    pub(crate) const fn new() -> PerProcess<T> {
+        PerProcess(GlobalAtomicPtr::new(std::ptr::null_mut()))
+    }
+
+    pub(crate) fn get(&self) -> &T {
+        loop {
+            // Acquire pairs with the Release below: the value is there.
+            let found = self.0.load(Ordering::Acquire);
+            // SAFETY: null, or a box that was leaked below.
+            if let Some(value) = unsafe { found.as_ref() }.and_then(OfProcess::get) {
+                return value;
+            }
+            let made = Box::into_raw(Box::new(OfProcess::new(T::default())));
+            let put = self.0.compare_exchange(found, made, Ordering::AcqRel, Ordering::Relaxed);
+            if put.is_err() {
+                // SAFETY: the box that was just made, which nobody else has seen.
+                drop(unsafe { Box::from_raw(made) });
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(any(loom, miri))))]
+mod tests {
+    use super::*;
+    use crate::{
+        mem::in_forked_child,
+        sync::{Arc, AtomicBool, GlobalMutex, thread},
+    };
+
+    struct TellsOfItsDrop(Arc<AtomicBool>);
+
+    impl Drop for TellsOfItsDrop {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_value_is_out_of_reach_in_a_child_and_not_dropped_there() {
+        let is_dropped = Arc::new(AtomicBool::new(false));
+        let mut value = OfProcess::new(TellsOfItsDrop(is_dropped.clone()));
+        assert!(value.get().is_some() && value.get_mut().is_some());
+        let mut value = Some(value);
+        in_forked_child(|| {
+            let mut value = value.take().expect("a value");
+            let is_out_of_reach = value.get().is_none() && value.get_mut().is_none();
+            drop(value);
+            is_out_of_reach && !is_dropped.load(Ordering::Relaxed)
+        });
+        drop(value);
+        assert!(is_dropped.load(Ordering::Relaxed));
+    }
+
+    /// Each process of a line is another one, however its ids are given; threads of one are one.
+    #[test]
+    fn no_descendant_is_taken_for_its_ancestor() {
+        let me = Process::current();
+        assert_eq!(thread::spawn(Process::current).join().expect("a thread"), me);
+        in_forked_child(|| {
+            // One that is asked only after it has forked.
+            in_forked_child(|| Process::current() > me);
+            let child = Process::current();
+            in_forked_child(|| {
+                let grandchild = Process::current();
+                in_forked_child(|| Process::current() > grandchild);
+                grandchild > child && !me.is_current() && !child.is_current()
+            });
+            child > me && child.is_current()
+        });
+        assert!(me.is_current());
+    }
+
+    #[test]
+    fn a_child_has_a_static_value_of_its_own() {
+        static VALUE: PerProcess<GlobalMutex<u32>> = PerProcess::new();
+        *VALUE.get().lock().expect("a lock") = 1;
+        // A lock that the child would wait for for ever.
+        let held = VALUE.get().lock().expect("a lock");
+        in_forked_child(|| {
+            let mut value = VALUE.get().lock().expect("a lock");
+            *value += 5;
+            *value == 5
+        });
+        assert_eq!(*held, 1);
+    }
+}

@@ -1,0 +1,132 @@
+//! The frames of a compressed segment whose table cannot be used: by their headers, one after the other.
+
+use std::{fs::File, io, ops::RangeInclusive};
+
+use super::{super::positioned::read_full, Located};
+use crate::format::seekable::{
+    BLOCK_HEADER, FRAME_LEN, FrameEntry, FrameHeader, MAX_CONTENT, MAX_FRAME_HEADER, MAX_FRAMES,
+    TABLE_FOOTER, TABLE_HEADER, block_header,
+};
+
+/// How much is searched in one piece behind damage: little first, for the next frame may be near.
+const WINDOWS: RangeInclusive<usize> = 512..=64 << 10;
+
+/// What stands at an offset.
+enum Place {
+    /// A frame, or its beginning: where it ends, if that can be told.
+    Frame { end: Option<u64>, content: u64 },
+    /// To be passed over.
+    Skippable { end: u64 },
+    /// A frame that does not say what it holds, or holds more than is read.
+    Unreadable,
+    /// Nothing of the kind.
+    Nothing,
+}
+
+/// The frames of the file; `None`: there is none of a size that is read.
+///
+/// Damage is taken for one frame, of the length that all but the last have. If it was more than one, what
+/// follows has not the offset that it says, and is found misplaced.
+pub(crate) fn frames(file: &File, stored: u64) -> io::Result<Option<Located>> {
+    let (mut found, mut at) = (Located::new(), 0);
+    let (mut regular, mut has_frame) = (None, false);
+    // Every block has a header of its own: more of them than this would be read twice, for lies.
+    let mut budget = stored / BLOCK_HEADER as u64 + 1;
+    while at < stored && found.len() < MAX_FRAMES {
+        let (end, content) = match look(file, stored, at, &mut budget)? {
+            Place::Unreadable => return Ok(None),
+            Place::Skippable { end } => {
+                (at, has_frame) = (end, true);
+                continue;
+            }
+            Place::Frame { end: Some(end), content } => {
+                (regular, has_frame) = (regular.max(Some(content)), true);
+                (end, content)
+            }
+            Place::Frame { end: None, content } => {
+                has_frame = true;
+                (next(file, stored, at)?, content)
+            }
+            Place::Nothing => {
+                let end = next(file, stored, at)?;
+                let most = TABLE_HEADER + TABLE_FOOTER + 12 * found.len();
+                if end == stored && stored - at <= most as u64 {
+                    break; // what is left of the table
+                }
+                (end, regular.unwrap_or(FRAME_LEN as u64))
+            }
+        };
+        let stored_len = u32::try_from(end - at).unwrap_or(u32::MAX);
+        // `look` gives no content that is too long for a frame.
+        let content = u32::try_from(content).unwrap_or_default();
+        found.push((Some(at), FrameEntry { stored: stored_len, content }));
+        at = end;
+    }
+    // What is damage alone is no compressed file; an empty one may have been cut to that.
+    Ok((has_frame || stored == 0).then_some(found))
+}
+
+/// Looks at `at`; `budget` is how many blocks may still be looked at.
+fn look(file: &File, stored: u64, at: u64, budget: &mut u64) -> io::Result<Place> {
+    let mut bytes = [0; MAX_FRAME_HEADER];
+    let read = read_full(file, at, &mut bytes)?;
+    let header = FrameHeader::decode(bytes.get(..read).unwrap_or_default());
+    let (len, content, has_checksum) = match header {
+        None => return Ok(Place::Nothing),
+        Some(FrameHeader::Skippable { len }) => {
+            let end = at.saturating_add(len).min(stored);
+            return Ok(Place::Skippable { end });
+        }
+        Some(FrameHeader::Data { len, content, has_checksum }) => (len, content, has_checksum),
+    };
+    let Some(content) = content.filter(|content| *content <= MAX_CONTENT as u64) else {
+        return Ok(if at == 0 { Place::Unreadable } else { Place::Nothing });
+    };
+    let checksum_len = if has_checksum { 4 } else { 0 };
+    let (mut end, mut is_last) = (at + len as u64, false);
+    while !is_last {
+        let mut header = [0; BLOCK_HEADER];
+        let is_cut = *budget == 0 || read_full(file, end, &mut header)? < BLOCK_HEADER;
+        *budget = budget.saturating_sub(1);
+        let Some((block_len, last)) = block_header(header).filter(|_| !is_cut) else {
+            return Ok(Place::Frame { end: None, content });
+        };
+        end += BLOCK_HEADER as u64 + block_len;
+        is_last = last;
+    }
+    let end = Some(end + checksum_len).filter(|end| *end <= stored);
+    Ok(Place::Frame { end, content })
+}
+
+/// Where behind `at` the next frame begins that can be read, or passed over; else the end of the file.
+fn next(file: &File, stored: u64, at: u64) -> io::Result<u64> {
+    let mut window = Vec::new();
+    let (mut from, mut len) = (at + 1, *WINDOWS.start());
+    while from < stored {
+        window.resize(len + MAX_FRAME_HEADER, 0);
+        let read = read_full(file, from, &mut window)?;
+        let bytes = window.get(..read).unwrap_or_default();
+        for index in 0..bytes.len().min(len) {
+            let candidate = bytes.get(index..).unwrap_or_default();
+            let candidate = candidate.get(..MAX_FRAME_HEADER).unwrap_or(candidate);
+            // Cheap to say no to: most bytes begin no magic.
+            if !matches!(candidate.first(), Some(0x28 | 0x50..=0x5F)) {
+                continue;
+            }
+            let offset = from + index as u64;
+            let is_one = match FrameHeader::decode(candidate) {
+                Some(FrameHeader::Data { content, .. }) => {
+                    content.is_some_and(|content| content <= MAX_CONTENT as u64)
+                }
+                Some(FrameHeader::Skippable { len }) => offset.saturating_add(len) == stored,
+                None => false,
+            };
+            if is_one {
+                return Ok(offset);
+            }
+        }
+        from += len as u64;
+        len = (4 * len).min(*WINDOWS.end());
+    }
+    Ok(stored)
+}

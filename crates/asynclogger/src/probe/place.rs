@@ -1,0 +1,128 @@
+//! What stands at an offset of a native file: a valid metadata block that belongs there, one that does not,
+//! or nothing of the kind.
+
+use super::source::Source;
+use crate::{
+    Error, ErrorKind, LogId,
+    format::{
+        BlockInfo, ChunkEntry, MIN_ALIGN, Metadata, Prefix, Totals,
+        metadata::{self, Invalid},
+    },
+};
+
+/// The ids that a metadata block must carry to belong to the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ids {
+    pub(crate) log_id: LogId,
+    pub(crate) segment: u64,
+    pub(crate) align: u32,
+}
+
+/// A valid metadata block, taken out of the buffer that it was read into.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
+    pub(crate) prefix: Prefix,
+    pub(crate) body: Body,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Body {
+    Start { previous: u64, first_sequence: u64, name: Vec<u8> },
+    Block { info: BlockInfo, table: Vec<ChunkEntry>, is_tail: bool },
+    Totals { totals: Totals, is_end: bool },
+}
+
+/// What was found at an offset.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// Valid. Whether it belongs there is another question.
+    Valid(Part),
+    /// Valid, of a later version.
+    Later(u32),
+    /// Neither.
+    Nothing,
+}
+
+impl Part {
+    /// Whether it stands in its place in the file with these ids; without ids, the offset has to do.
+    pub(crate) fn belongs(&self, ids: Option<&Ids>) -> bool {
+        let same =
+            |ids: &Ids| ids.log_id == self.prefix.log_id && ids.segment == self.prefix.segment;
+        self.prefix.offset == self.offset && ids.is_none_or(same)
+    }
+
+    /// Whether it is a part of another file.
+    pub(crate) fn is_foreign(&self, ids: Option<&Ids>) -> bool {
+        ids.is_some_and(|ids| {
+            ids.log_id != self.prefix.log_id || ids.segment != self.prefix.segment
+        })
+    }
+
+    /// Where the block, or whatever else it is, begins; `None` if that is before the file.
+    pub(crate) fn begin(&self) -> Option<u64> {
+        match &self.body {
+            Body::Block { info, is_tail: true, .. } => {
+                self.offset.checked_sub(u64::from(info.head_len) + u64::from(info.data_len))
+            }
+            _ => Some(self.offset),
+        }
+    }
+
+    /// The bytes from its offset on that it speaks for.
+    pub(crate) fn claimed_len(&self) -> u64 {
+        match &self.body {
+            Body::Block { info, is_tail: false, .. } => info.block_len(),
+            _ => self.size,
+        }
+    }
+
+    pub(crate) fn ids(&self) -> Ids {
+        let Prefix { log_id, segment, align, .. } = self.prefix;
+        Ids { log_id, segment, align }
+    }
+}
+
+/// Looks at `offset`. `buffer` is for the bytes.
+pub(crate) fn look(source: &mut Source, offset: u64, buffer: &mut Vec<u8>) -> Result<Place, Error> {
+    source.fill(offset, MIN_ALIGN, buffer)?;
+    let Some((size, _)) = metadata::peek(buffer) else { return Ok(Place::Nothing) };
+    let end = offset.checked_add(size as u64);
+    if end.is_none_or(|end| end > source.len()) {
+        return Ok(Place::Nothing);
+    }
+    if size > buffer.len() {
+        source.fill(offset, size, buffer)?;
+    }
+    Ok(match metadata::decode(buffer) {
+        Ok((prefix, metadata)) => {
+            let part = |body| Part { offset, size: size as u64, prefix, body };
+            body_of(metadata).map_or(Place::Nothing, |body| Place::Valid(part(body)))
+        }
+        Err(Invalid::Version(version)) => Place::Later(version),
+        Err(_) => Place::Nothing,
+    })
+}
+
+/// `None` if the chunk table contradicts the fields beside it.
+fn body_of(metadata: Metadata<'_>) -> Option<Body> {
+    let (info, table, is_tail) = match metadata {
+        Metadata::Start(start) => {
+            let (previous, first_sequence) = (start.previous, start.first_sequence);
+            return Some(Body::Start { previous, first_sequence, name: start.name.to_vec() });
+        }
+        Metadata::Note(totals) => return Some(Body::Totals { totals, is_end: false }),
+        Metadata::End(totals) => return Some(Body::Totals { totals, is_end: true }),
+        Metadata::Head(info, table) => (info, table, false),
+        Metadata::Tail(info, table) => (info, table, true),
+    };
+    let table: Vec<ChunkEntry> = table.entries().collect();
+    info.fits(&table).then_some(Body::Block { info, table, is_tail })
+}
+
+/// A later version, in a place where the next part of the file has to be.
+pub(crate) fn later_version(source: &Source, version: u32, offset: u64) -> Error {
+    let text = format!("a log of version {version}, which this library does not know");
+    Error::new(ErrorKind::UnsupportedVersion, text).at_path(source.path()).at_offset(offset)
+}

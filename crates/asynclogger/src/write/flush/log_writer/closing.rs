@@ -1,0 +1,95 @@
+//! How far a log is on its way to its end, and what stopped threads have left.
+
+use super::{HeldCopy, account::Account};
+use crate::{
+    sync::Arc,
+    write::{common::Ending, flush::intake::Intake, swap::Held},
+};
+
+/// The end of a log: asked for, drained, its end block put in, over.
+pub(super) struct Closing {
+    ending: Ending,
+    /// The part after the end, once that was put in.
+    ended: Option<u64>,
+    /// Copies of what stopped threads had published, for the last drop.
+    copies: Option<Vec<HeldCopy>>,
+    /// Shards that were claimed at the last drop, and the generation that their claimants were at: threads
+    /// that do not go on, but may yet store into the buffers.
+    held: Vec<(usize, u64)>,
+}
+
+impl Closing {
+    pub(super) fn new() -> Closing {
+        Closing { ending: Ending::Open, ended: None, copies: None, held: Vec::new() }
+    }
+
+    /// The ending that was seen last.
+    pub(super) fn ending(&self) -> Ending {
+        self.ending
+    }
+
+    /// Sees how the log is to end. A log that was abandoned stays so.
+    pub(super) fn see(&mut self, ending: Ending) {
+        if self.ending != Ending::Abandoned {
+            self.ending = ending;
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.ending == Ending::Closed
+    }
+
+    pub(super) fn set_closed(&mut self) {
+        self.ending = Ending::Closed;
+    }
+
+    /// The part after the end, once that was put in: nothing may follow.
+    pub(super) fn ended(&self) -> Option<u64> {
+        self.ended
+    }
+
+    /// The end was put in; all before this part has to be durable.
+    pub(super) fn set_ended(&mut self, before: u64) {
+        self.ended = Some(before);
+    }
+
+    /// Whether every shard is closed and all their buffers are on their way.
+    pub(super) fn is_drained(&self, intake: &Intake, account: &Account) -> bool {
+        // Of a claim that is not given back, a copy is written, whatever comes after it.
+        let held_at = |number: usize| self.held.iter().find(|(held, _)| *held == number);
+        self.copies.as_ref().is_none_or(Vec::is_empty)
+            && account.next_generations().enumerate().all(|(number, next)| {
+                let end = match held_at(number) {
+                    Some((_, generation)) => Some(*generation),
+                    None => intake.end_of(number),
+                };
+                end.is_some_and(|end| next >= end)
+            })
+    }
+
+    /// Copies what threads that will not return have published, once; whether it did so now.
+    pub(super) fn copy_held(&mut self, intake: &Intake) -> bool {
+        if self.copies.is_some() {
+            return false;
+        }
+        let mut copies: Vec<HeldCopy> = Vec::new();
+        if let Intake::Shards(shards) = intake {
+            for Held { shard, generation, copy } in shards.copy_held() {
+                self.held.push((shard, generation));
+                if let Some(copy) = copy {
+                    copies.push((Arc::new(copy), shard as u32, generation));
+                }
+            }
+        }
+        self.copies = Some(copies);
+        true
+    }
+
+    /// The copy that comes next in its shard, if there is one.
+    pub(super) fn next_copy(&mut self, account: &Account) -> Option<HeldCopy> {
+        let copies = self.copies.as_mut()?;
+        let next = |(_, shard, generation): &HeldCopy| account.is_next(*shard, *generation);
+        let at = copies.iter().position(next)?;
+        Some(copies.swap_remove(at))
+    }
+}

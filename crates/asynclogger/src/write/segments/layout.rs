@@ -1,0 +1,122 @@
+//! The places of the parts of one session in one file, and what the parts say of the session there.
+
+use crate::{
+    format::{BlockInfo, ChunkEntry, Kind, Prefix, Start, Totals},
+    write::{
+        archive::Lineage,
+        common::{BlockMemory, wall_clock},
+    },
+};
+
+/// Where the next part goes. A part is encoded for its place first and takes the place then, since encoding may be
+/// done again: after a panic, or when all that is on its way moves to another file.
+pub(in crate::write) struct Layout {
+    /// What all metadata of this session in this file have in common; its offset is that of the start.
+    prefix: Prefix,
+    /// Where the next part goes; a multiple of the alignment.
+    offset: u64,
+    first_sequence: u64,
+    records: u64,
+    first_time: i64,
+    last_time: i64,
+}
+
+impl Layout {
+    /// The session's start stands before `offset`.
+    pub(super) fn new(prefix: Prefix, offset: u64, first_sequence: u64) -> Layout {
+        Layout { prefix, offset, first_sequence, records: 0, first_time: 0, last_time: 0 }
+    }
+
+    /// What offsets and lengths are multiples of.
+    pub(in crate::write) fn align(&self) -> usize {
+        self.prefix.align as usize
+    }
+
+    /// Which log it is of, and its place in it.
+    pub(in crate::write) fn lineage(&self) -> Lineage {
+        self.prefix.lineage()
+    }
+
+    /// Where the next part goes.
+    pub(in crate::write) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Records of this session in this file.
+    pub(super) fn records(&self) -> u64 {
+        self.records
+    }
+
+    pub(super) fn first_sequence(&self) -> u64 {
+        self.first_sequence
+    }
+
+    /// Encodes the session's start; where it stands.
+    pub(super) fn encode_start(
+        &mut self,
+        previous: u64,
+        first_sequence: u64,
+        name: &[u8],
+        bytes: &mut [u8],
+    ) -> u64 {
+        Start { previous, first_sequence, name }.encode(&self.prefix, bytes);
+        self.prefix.offset
+    }
+
+    /// The start that was encoded is written.
+    pub(super) fn set_first_sequence(&mut self, first_sequence: u64) {
+        self.first_sequence = first_sequence;
+    }
+
+    /// Completes a block in its memory, for the place where the next part goes: header, padding, table,
+    /// head and tail. What `info` says of lengths and records is filled in.
+    pub(in crate::write) fn encode_block(
+        &self,
+        memory: &mut dyn BlockMemory,
+        info: &mut BlockInfo,
+        time: i64,
+        table: &mut Vec<ChunkEntry>,
+    ) {
+        info.set_lengths(memory.valid(), self.align());
+        info.records = memory.finish(info, table);
+        let (head_len, data_len) = (info.head_len as usize, info.data_len as usize);
+        let prefix = Prefix { offset: self.offset, time, ..self.prefix };
+        memory.write_head(head_len, &mut |bytes| info.encode(Kind::Head, &prefix, table, bytes));
+        let tail_at = self.offset + (head_len + data_len) as u64;
+        let prefix = Prefix { offset: tail_at, time, ..self.prefix };
+        let tail_len = info.tail_len as usize;
+        memory.write_tail(data_len, tail_len, &mut |bytes| {
+            info.encode(Kind::Tail, &prefix, table, bytes);
+        });
+        memory.set_block(head_len, data_len + tail_len);
+    }
+
+    /// Encodes a note or an end for the place where the next part goes; what it says of this file is filled in
+    /// here.
+    pub(in crate::write) fn encode_totals(&self, kind: Kind, totals: Totals, bytes: &mut [u8]) {
+        let totals = Totals {
+            first_sequence: self.first_sequence,
+            segment_records: self.records,
+            first_time: self.first_time,
+            last_time: self.last_time,
+            ..totals
+        };
+        let prefix = Prefix { offset: self.offset, time: wall_clock(), ..self.prefix };
+        totals.encode(kind, &prefix, bytes);
+    }
+
+    /// The block that was encoded takes its place: the next part goes behind it.
+    pub(in crate::write) fn place_block(&mut self, info: &BlockInfo, time: i64) {
+        if self.records == 0 {
+            self.first_time = time;
+        }
+        self.last_time = time;
+        self.records += u64::from(info.records);
+        self.offset += info.block_len();
+    }
+
+    /// The note or end that was encoded takes its place.
+    pub(in crate::write) fn place_totals(&mut self) {
+        self.offset += self.prefix.align as u64;
+    }
+}

@@ -1,0 +1,90 @@
+//! A directory, and the name of a log in it.
+
+use std::path::Path;
+
+use super::{
+    existing::{Existing, inspect, refuse_irregular},
+    prepared,
+};
+use crate::{
+    Config, Error,
+    format::LogId,
+    io::{Directory, WriterLock},
+    sync::Arc,
+    write::archive::{ArchiveSettings, LogName},
+};
+
+/// Where a log is written. No other logger writes the log there while this lives.
+///
+/// Everything is reached by the directory that is held open: a path that is looked up anew may lead into another
+/// directory, which somebody has put into the place of this one.
+pub(super) struct Place {
+    pub(super) directory: Arc<Directory>,
+    pub(super) name: LogName,
+    pub(super) archive: Arc<ArchiveSettings>,
+    pub(super) lock: WriterLock,
+}
+
+impl Place {
+    /// The place of a log at this path, locked. `full_name`: that of an event.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse), those of the system.
+    pub(super) fn of(
+        path: &Path,
+        config: &Config,
+        full_name: Option<&[u8]>,
+    ) -> Result<Place, Error> {
+        let name = LogName::of(path)?;
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let directory = Arc::new(Directory::open_or_create(parent)?);
+        // Before anything is made for it.
+        refuse_irregular(&directory, name.file())?;
+        let lock = WriterLock::take(&directory, name.base(), name.file(), path)?;
+        let mut archive = ArchiveSettings::new(config, directory.clone(), name.clone());
+        if let Some(full_name) = full_name {
+            archive = archive.named(full_name);
+        }
+        Ok(Place { directory, name, archive: Arc::new(archive), lock })
+    }
+
+    /// What stands at the log's name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotAFile`](crate::ErrorKind::NotAFile), those of the system.
+    pub(super) fn inspect(&self) -> Result<Existing, Error> {
+        inspect(&self.directory, self.name.file(), self.archive.full_name())
+    }
+
+    /// Removes what earlier sessions of this log prepared here and did not use.
+    pub(super) fn remove_unused(&self, log_id: LogId) {
+        let full_name = self.archive.full_name();
+        // What cannot be removed stays: the next file takes another name.
+        let _ = prepared::remove_unused(&self.directory, &self.name, log_id, full_name);
+    }
+
+    /// Gives the place up: the log was refused there, and nothing is left of that.
+    pub(super) fn withdraw(self) {
+        self.lock.withdraw(&self.directory);
+    }
+
+    /// If the directory was deleted: goes on with the one that has its path now, and makes it if there is none.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(super) fn find_again(&mut self) -> Result<(), Error> {
+        if self.directory.find_again()? {
+            self.keep_lock()?;
+        }
+        Ok(())
+    }
+
+    /// Makes and locks the lock file again if it was removed or replaced.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another writer has the lock by now; those of the system.
+    pub(super) fn keep_lock(&mut self) -> Result<(), Error> {
+        let path = self.directory.path().join(self.name.file());
+        self.lock.keep(&self.directory, &path)
+    }
+}

@@ -1,0 +1,85 @@
+//! The stack of free buffers, by their numbers.
+
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// `next` of the last free buffer.
+const END: u32 = u32::MAX;
+
+/// Most recently freed first, since its lines are still in the caches.
+#[derive(Debug)]
+pub(super) struct FreeStack {
+    /// `{ count of changes, top }`, so that a top that went and came back is not taken for unchanged.
+    top: AtomicU64,
+    /// For each number, the one below it in the stack.
+    next: Box<[AtomicU32]>,
+}
+
+impl FreeStack {
+    /// With all numbers below `count` in it, the lowest on top.
+    pub(super) fn full(count: u32) -> FreeStack {
+        let below = |number| if number + 1 == count { END } else { number + 1 };
+        let next = (0..count).map(|number| AtomicU32::new(below(number))).collect();
+        FreeStack { top: AtomicU64::new(if count == 0 { u64::from(END) } else { 0 }), next }
+    }
+
+    /// Takes the number on top.
+    pub(super) fn take(&self) -> Option<u32> {
+        // Acquire pairs with the Release of `push`: the number's `next` is visible, and whatever the
+        // flusher did to the buffer happened before.
+        let mut top = self.top.load(Ordering::Acquire);
+        loop {
+            let number = top as u32;
+            if number == END {
+                return None;
+            }
+            let next = self.next[number as usize].load(Ordering::Relaxed);
+            // A `next` that is stale belongs to an older count of changes, so this fails.
+            let below = changed(top, next);
+            match self.top.compare_exchange_weak(top, below, Ordering::Acquire, Ordering::Acquire) {
+                Ok(_) => return Some(number),
+                Err(current) => top = current,
+            }
+        }
+    }
+
+    /// Puts a number on top that was taken.
+    pub(super) fn push(&self, number: u32) {
+        let mut top = self.top.load(Ordering::Relaxed);
+        loop {
+            self.next[number as usize].store(top as u32, Ordering::Relaxed);
+            // Release pairs with the Acquire in `take`.
+            let above = changed(top, number);
+            match self.top.compare_exchange_weak(top, above, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(current) => top = current,
+            }
+        }
+    }
+
+    /// The number on top: the next one to be taken, if nothing happens before.
+    pub(super) fn top(&self) -> Option<u32> {
+        let number = self.top.load(Ordering::Relaxed) as u32;
+        (number != END).then_some(number)
+    }
+}
+
+/// `{ count of changes + 1, number }`.
+fn changed(top: u64, number: u32) -> u64 {
+    ((top >> 32) + 1) << 32 | u64::from(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_free_list_is_a_stack() {
+        let stack = FreeStack::full(3);
+        let order: Vec<_> = std::iter::from_fn(|| stack.take()).collect();
+        assert_eq!((order, stack.top()), (vec![0, 1, 2], None));
+        stack.push(1);
+        stack.push(0);
+        assert_eq!(stack.top(), Some(0));
+        assert_eq!((stack.take(), stack.take(), stack.take()), (Some(0), Some(1), None));
+    }
+}

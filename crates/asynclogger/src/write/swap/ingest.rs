@@ -1,0 +1,377 @@
+//! The way of a record from its caller into a buffer: home, policy, and what becomes of a full buffer.
+
+use std::time::Instant;
+
+use super::{
+    buffer::HEADER,
+    claim::Claim,
+    home::{Slots, find_home},
+    pool::Pool,
+    record_writer::RecordWriter,
+    shard::Refused,
+    shards::Shards,
+    wait::{Bell, Sleep, Waited},
+};
+use crate::{
+    Error, LogError, Overflow, Position,
+    format::RECORD_HEADER,
+    sync::{Arc, hint, is_over, thread},
+    write::common::{Inside, Local, Reason},
+};
+
+/// Looks at a claimed word before the next shard is tried: some times what a usual record takes to be
+/// copied. No more, since with more threads than processors whoever has the claim is often not running, and
+/// then each look is in vain (64 of them cost 100 threads a tenth of the throughput).
+const SPINS: u32 = if cfg!(loom) { 1 } else { 8 };
+
+/// What the callers' side of a log is made of.
+pub(crate) struct IngestParts {
+    pub(crate) pool: Pool,
+    pub(crate) bell: Arc<Bell>,
+    pub(crate) num_shards: usize,
+    pub(crate) max_record: usize,
+    pub(crate) overflow: Overflow,
+    /// Whether buffers are free again only after a barrier, which many of them share.
+    pub(crate) shares_barriers: bool,
+    /// Of which positions are.
+    pub(crate) session: u64,
+}
+
+/// What callers use of a log. When the last of them is gone, this is, too.
+pub(crate) struct Ingest {
+    /// Never used again for another log of this process: threads know their home by it.
+    id: u64,
+    shards: Arc<Shards>,
+    max_record: usize,
+    session: u64,
+    overflow: Overflow,
+    shares_barriers: bool,
+    slots: Arc<Slots>,
+}
+
+impl Ingest {
+    /// # Errors
+    /// If there is no memory for the shards.
+    pub(crate) fn new(parts: IngestParts) -> Result<Ingest, Error> {
+        // 0 is the id in the empty places of the threads' caches.
+        static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+        Ok(Ingest {
+            id: NEXT_ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+            shards: Arc::new(Shards::new(parts.pool, parts.bell, parts.num_shards)?),
+            max_record: parts.max_record,
+            session: parts.session,
+            overflow: parts.overflow,
+            shares_barriers: parts.shares_barriers,
+            slots: Arc::new(Slots::new()),
+        })
+    }
+
+    /// Its shards, for the flusher.
+    pub(crate) fn shards(&self) -> &Arc<Shards> {
+        &self.shards
+    }
+
+    /// The longest record that is accepted, in bytes.
+    pub(crate) fn max_record(&self) -> usize {
+        self.max_record
+    }
+
+    /// Appends a record of `len` bytes, filled in place by `fill`. The whole hot path: home, claim, copy,
+    /// publish, release.
+    ///
+    /// # Errors
+    /// Refused, and counted.
+    #[inline]
+    pub(crate) fn append(
+        &self,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<Position, LogError> {
+        let appended = self.append_some(len, |room| {
+            fill(room);
+            len
+        });
+        // `len` is not 0 here, so there is one.
+        appended.and_then(|position| position.ok_or(LogError::Closed))
+    }
+
+    /// Appends a record of at most `max` bytes, which `encode` writes behind `front`.
+    ///
+    /// # Errors
+    /// Refused, and counted; `encode` was called if it wrote too much, or nothing.
+    #[inline]
+    pub(crate) fn append_with<const N: usize>(
+        &self,
+        front: [u8; N],
+        max: usize,
+        encode: impl FnOnce(&mut RecordWriter<'_>),
+    ) -> Result<Position, LogError> {
+        let mut wanted = 0;
+        let appended = self.append_some(N.saturating_add(max), |room| {
+            let (place, rest) = room.split_at_mut(N);
+            place.copy_from_slice(&front);
+            let mut writer = RecordWriter::new(rest);
+            encode(&mut writer);
+            wanted = writer.wanted();
+            // An encoder is not ours: it may have forked. The child comes back from it, too, with the claim.
+            let is_over = wanted == 0 || wanted > max || self.shards.is_forked();
+            if is_over { 0 } else { N + wanted }
+        })?;
+        appended.ok_or_else(|| self.refuse_encoded(wanted, max))
+    }
+
+    /// An encoder wrote nothing, or too much; or this is the child of a fork that it made.
+    #[cold]
+    fn refuse_encoded(&self, wanted: usize, max: usize) -> LogError {
+        if !self.shards.is_forked() {
+            return self.refuse_length(wanted, max);
+        }
+        // The end of its claim has opened the shard here: now it is closed like all others.
+        self.shards.close_in_child();
+        self.shards.count_drop(0, Reason::Closed);
+        LogError::Closed
+    }
+
+    /// Appends a record for which there have to be `room` bytes. `fill`, which runs while the shard is claimed,
+    /// says with how many of them the record ends; 0: there is none, and nothing is counted.
+    ///
+    /// # Errors
+    /// Refused, and counted.
+    #[inline(always)]
+    pub(crate) fn append_some(
+        &self,
+        room: usize,
+        fill: impl FnOnce(&mut [u8]) -> usize,
+    ) -> Result<Option<Position>, LogError> {
+        // One comparison for both ends: an empty record wraps around.
+        if room.wrapping_sub(1) >= self.max_record {
+            return Err(self.refuse_length(room, self.max_record));
+        }
+        Local::with(|local| {
+            let inside = local.enter_log_call();
+            let shard = self.home(&inside);
+            let appended = match self.shards.claim(shard) {
+                Ok(claim) => match claim.append(room, fill) {
+                    Ok(number) => Ok((shard, number)),
+                    Err((claim, fill)) => self.append_to_next(&inside, shard, claim, room, fill),
+                },
+                Err(refused) => self.append_elsewhere(&inside, shard, refused, room, fill),
+            };
+            let (shard, number) = appended?;
+            let position = |number| Position { session: self.session, shard: shard as u32, number };
+            Ok(number.map(position))
+        })
+    }
+
+    #[inline]
+    fn home(&self, inside: &Inside<'_>) -> usize {
+        let home = match inside.cached_home(self.id) {
+            Some(home) => home,
+            None => find_home(inside, self.id, &self.slots, self.shards.len() as u32),
+        };
+        home as usize
+    }
+
+    #[cold]
+    fn refuse_length(&self, len: usize, max: usize) -> LogError {
+        let home = Local::with(|local| self.home(&local.enter_log_call()));
+        let (reason, error) = match len {
+            0 => (Reason::Empty, LogError::Empty),
+            _ => (Reason::TooLarge, LogError::TooLarge { len, max }),
+        };
+        self.shards.count_drop(home, reason);
+        error
+    }
+
+    /// The home is claimed by another writer, or closed.
+    #[cold]
+    fn append_elsewhere<F: FnOnce(&mut [u8]) -> usize>(
+        &self,
+        inside: &Inside<'_>,
+        home: usize,
+        refused: Refused,
+        room: usize,
+        fill: F,
+    ) -> Result<(usize, Option<u64>), LogError> {
+        let (shard, claim) = self.claim_any(inside, home, refused)?;
+        match claim.append(room, fill) {
+            Ok(number) => Ok((shard, number)),
+            Err((claim, fill)) => self.append_to_next(inside, shard, claim, room, fill),
+        }
+    }
+
+    /// Claims the home, or the next shard that is not busy: only then may a record overtake another.
+    fn claim_any(
+        &self,
+        inside: &Inside<'_>,
+        home: usize,
+        mut refused: Refused,
+    ) -> Result<(usize, Claim<'_>), LogError> {
+        let count = self.shards.len();
+        for step in 0..=count {
+            let shard = (home + step) % count;
+            for _ in 0..SPINS {
+                if refused == Refused::Closed {
+                    return self.drop_record(home, Reason::Closed);
+                }
+                hint::spin_loop();
+                match self.shards.claim(shard) {
+                    Ok(claim) => return Ok((shard, claim)),
+                    Err(again) => refused = again,
+                }
+            }
+        }
+        let deadline = match self.overflow {
+            _ if inside.is_nested() => return self.drop_record(home, Reason::Busy),
+            Overflow::Drop => return self.drop_record(home, Reason::Busy),
+            Overflow::Block => None,
+            Overflow::BlockFor(timeout) => Instant::now().checked_add(timeout),
+        };
+        loop {
+            match self.shards.claim(home) {
+                Ok(claim) => return Ok((home, claim)),
+                Err(Refused::Closed) => return self.drop_record(home, Reason::Closed),
+                Err(Refused::Claimed) => thread::yield_now(),
+            }
+            if is_over(deadline) {
+                return self.drop_record(home, Reason::Busy);
+            }
+        }
+    }
+
+    /// The shard's buffer has no room: seal it, and go on in the next, if need be after a wait.
+    #[cold]
+    fn append_to_next<'a, F: FnOnce(&mut [u8]) -> usize>(
+        &'a self,
+        inside: &Inside<'_>,
+        shard: usize,
+        mut claim: Claim<'a>,
+        room: usize,
+        mut fill: F,
+    ) -> Result<(usize, Option<u64>), LogError> {
+        let needed = HEADER + RECORD_HEADER + room;
+        let mut deadline = None;
+        loop {
+            // Sealed even when there is no successor: what is in it must not wait for one.
+            let sealed = claim.seal();
+            let has_next = claim.take_next(needed);
+            // The interval begins with the first buffer that is taken: an idle flusher has to know. With few left
+            // a barrier has to give some back, and the flusher may wait for the interval with it.
+            let is_news = sealed || (self.shares_barriers && self.shards.pool().is_short());
+            self.shards.bell().ring(if is_news { Sleep::Timed } else { Sleep::Idle });
+            if has_next {
+                match claim.append_first(room, fill) {
+                    Ok(number) => {
+                        // The others that wait here have room now.
+                        self.pass_room_on(inside, shard);
+                        return Ok((shard, number));
+                    }
+                    // Not with a length that `append` let pass, into an empty buffer.
+                    Err((claim, _)) => {
+                        drop(claim);
+                        return self.drop_record(shard, Reason::Full);
+                    }
+                }
+            }
+            drop(claim);
+            self.shards.count_blocked_swap();
+            if !self.wait_for_buffer(inside, shard, needed, &mut deadline) {
+                return self.drop_record(shard, Reason::Full);
+            }
+            claim = match self.claim_waiting(shard, deadline) {
+                Ok(claim) => claim,
+                Err(reason) => {
+                    // A wake that came to us is another's now.
+                    self.shards.pool().waiters().buffer_freed();
+                    return self.drop_record(shard, reason);
+                }
+            };
+            match claim.append(room, fill) {
+                Ok(number) => {
+                    // Woken waiters wake the next, each after its record.
+                    self.pass_room_on(inside, shard);
+                    return Ok((shard, number));
+                }
+                Err(again) => (claim, fill) = again,
+            }
+        }
+    }
+
+    fn pass_room_on(&self, inside: &Inside<'_>, shard: usize) {
+        if self.shards.is_forked() {
+            // Nobody waits here, and a thread of the parent's may have held the lock.
+            return;
+        }
+        if inside.is_nested() {
+            self.shards.pool().waiters().defer();
+            self.shards.bell().ring(Sleep::Timed);
+        } else {
+            self.shards.pool().waiters().room_at(shard);
+        }
+    }
+
+    /// Waits until a buffer may be there for the shard; false if the policy does not allow (more) waiting.
+    fn wait_for_buffer(
+        &self,
+        inside: &Inside<'_>,
+        shard: usize,
+        needed: usize,
+        deadline: &mut Option<Instant>,
+    ) -> bool {
+        if inside.is_nested() {
+            return false;
+        }
+        match self.overflow {
+            Overflow::Drop => return false,
+            Overflow::Block => {}
+            Overflow::BlockFor(timeout) if deadline.is_none() => {
+                *deadline = Instant::now().checked_add(timeout);
+            }
+            Overflow::BlockFor(_) => {}
+        }
+        let ready = || {
+            let word = self.shards.at(shard).word();
+            self.shards.pool().has_room_for(needed) || word.buffer().is_some() || !word.is_open()
+        };
+        self.shards.pool().waiters().wait(shard, *deadline, ready) == Waited::Woken
+    }
+
+    /// Claims a shard at which this thread waited: it stays there, whoever is at it now.
+    fn claim_waiting(&self, shard: usize, deadline: Option<Instant>) -> Result<Claim<'_>, Reason> {
+        loop {
+            for _ in 0..SPINS {
+                match self.shards.claim(shard) {
+                    Ok(claim) => return Ok(claim),
+                    Err(Refused::Closed) => return Err(Reason::Closed),
+                    Err(Refused::Claimed) => hint::spin_loop(),
+                }
+            }
+            if is_over(deadline) {
+                return Err(Reason::Full);
+            }
+            thread::yield_now();
+        }
+    }
+
+    #[cold]
+    fn drop_record<T>(&self, shard: usize, reason: Reason) -> Result<T, LogError> {
+        self.shards.count_drop(shard, reason);
+        Err(match reason {
+            Reason::Busy => LogError::Busy,
+            Reason::Closed => LogError::Closed,
+            _ => LogError::Full,
+        })
+    }
+
+    #[cfg(test)]
+    pub(in crate::write) fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+impl Drop for Ingest {
+    /// Nobody borrows it any more, so nobody has a claim but a thread that never returned from its call.
+    fn drop(&mut self) {
+        self.shards.leave();
+    }
+}

@@ -1,0 +1,76 @@
+//! A file name that had another event keeps that one's files, in whichever form they are.
+
+use std::{fs, path::Path};
+
+use asynclogger::{Compression, Config, LoggerManager, Retention, Rotation, read::LogDir};
+
+use crate::support::directory;
+
+fn config(directory: &Path, compression: Compression) -> Config {
+    Config::new(directory.join("base.log"))
+        .buffer_size(256 << 10)
+        .num_shards(1)
+        .rotation(Rotation::new().max_size(288 << 10))
+        .compression(compression)
+}
+
+/// Each record has a segment of its own; the last one's is active.
+fn log(config: Config, event: &str, records: std::ops::Range<u32>) {
+    let manager = LoggerManager::new(config).expect("a manager");
+    let handle = manager.event(event).expect("an event");
+    for number in records {
+        handle.log(&format!("{event} {number} {}", ".".repeat(200 << 10)));
+        manager.flush().expect("flushed");
+    }
+    manager.close().expect("closed");
+}
+
+/// Names and records of every log in the directory.
+fn logs(directory: &Path) -> Vec<(Vec<u8>, Vec<String>)> {
+    let mut logs = Vec::new();
+    for mut log in LogDir::scan(directory).expect("logs") {
+        let names: Vec<Vec<u8>> =
+            log.segments().iter().map(|segment| segment.name.clone()).collect();
+        assert!(names.windows(2).all(|pair| pair[0] == pair[1]), "{names:?}");
+        let mut records = Vec::new();
+        while let Some(record) = log.next_record().expect("a record") {
+            let text = String::from_utf8_lossy(record.bytes());
+            records.push(text.trim_end_matches(['.', ' ']).to_owned());
+        }
+        logs.push((names[0].clone(), records));
+    }
+    logs.sort();
+    logs
+}
+
+fn forms() -> Vec<Compression> {
+    let mut forms = vec![Compression::Off];
+    if cfg!(feature = "zstd") {
+        forms.push(Compression::zstd(1));
+    }
+    forms
+}
+
+/// `payment/event` has the file `payment_event.log`; only archived segments are left of it.
+#[test]
+fn an_event_never_takes_over_the_archived_segments_of_another() {
+    for form in forms() {
+        let directory = directory();
+        let at = directory.path();
+        log(config(at, form), "payment/event", 0..3);
+        fs::remove_file(at.join("payment_event.log")).expect("shipped away");
+        let keep = config(at, form).retention(Retention::new().keep(1));
+        log(keep, "payment_event", 0..3);
+        let logs = logs(at);
+        let (name, records) = logs.iter().find(|(name, _)| name == b"payment/event").expect("kept");
+        assert_eq!(*records, (0..2).map(|n| format!("payment/event {n}")).collect::<Vec<_>>());
+        assert_eq!(name, b"payment/event");
+        assert_eq!(logs.len(), 2, "{form:?}: {logs:?}");
+        // The first one has its file back, and goes on behind its last segment.
+        log(config(at, form), "payment/event", 3..4);
+        let (_, records) =
+            self::logs(at).into_iter().find(|(name, _)| name == b"payment/event").expect("it");
+        assert_eq!(records.len(), 3);
+        assert!(at.join("payment_event.log").exists());
+    }
+}
