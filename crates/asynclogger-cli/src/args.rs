@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     rotation_args::RotationArgs,
+    service_args::ServiceArgs,
     units::{parse_duration, parse_seconds, parse_size, parse_time},
 };
 
@@ -38,7 +39,11 @@ pub(crate) enum Command {
     ///
     /// A line is logged without its terminator; an empty line as "\n", since there are no empty records: `cat`
     /// gives the same lines back. A line longer than a record may be is reported and counted as dropped.
-    /// SIGINT and SIGTERM end the input; one more, a second later, kills.
+    /// When the input pauses for half a second, what came before is written, so that `tail -f` shows it.
+    ///
+    /// SIGINT and SIGTERM end the input: it is read to its end for at most --grace. A second signal ends the reading at
+    /// once, with all that was read written. SIGHUP looks for the file again, as logrotate expects it, and begins a new
+    /// one if it was renamed or deleted. SIGALRM and SIGUSR1 rotate: the log goes on in its next file.
     ///
     /// With --events, a line is the name of an event, a tab, and the record: each event has a log of its own in the
     /// directory, called like the event as far as a file can be, and all have one memory and one writing thread. Lines
@@ -167,7 +172,7 @@ enum DurabilityArg {
     Dsync,
     /// One sync for many writes: at the interval, and when buffers run short
     OnFlush,
-    /// One sync, at the end
+    /// A sync when the input pauses, and at the end; else none
     None,
 }
 
@@ -199,7 +204,9 @@ pub(crate) struct WriteArgs {
     /// A log for each event, in this directory: lines are EVENT, a tab, and the record
     #[arg(long, value_name = "DIR", conflicts_with = "path")]
     pub(crate) events: Option<PathBuf>,
-    // Last, since its heading is also that of what follows.
+    // Last, since their headings are also those of what follows.
+    #[command(flatten)]
+    pub(crate) service: ServiceArgs,
     #[command(flatten)]
     pub(crate) logger: LoggerArgs,
     #[command(flatten)]

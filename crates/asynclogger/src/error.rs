@@ -43,6 +43,8 @@ pub enum ErrorKind {
     Moved,
     /// The logger was made by the parent of this process: a forked child cannot use it.
     Forked,
+    /// So many errors were not told: [`Config::on_error`](crate::Config::on_error) did not return meanwhile.
+    Untold,
     /// The logger's own thread panicked, was caught, and went on: a bug to report.
     Panic,
 }
@@ -218,6 +220,7 @@ impl From<Error> for io::Error {
                 | ErrorKind::Closed
                 | ErrorKind::Moved
                 | ErrorKind::Forked
+                | ErrorKind::Untold
                 | ErrorKind::Panic,
                 None,
             ) => io::ErrorKind::Other,

@@ -14,7 +14,8 @@ use crate::{
     sync::Arc,
     write::{
         Archiving, Archivist, Bell, Closer, Closing, Gate, Ingest, IngestParts, Intake, LogFiles,
-        LogWriter, Pool, Session, Shards, Zone, new_session, start_logger_flusher as start_flusher,
+        LogWriter, Pool, Session, Shards, Teller, Zone, new_session,
+        start_logger_flusher as start_flusher,
     },
 };
 
@@ -105,7 +106,8 @@ impl Logger {
     /// of the system.
     #[doc(alias = "New")]
     pub fn new(config: Config) -> Result<Logger, Error> {
-        let config = config.for_logger()?;
+        let mut config = config.for_logger()?;
+        let teller = Teller::stand_in(&mut config);
         let id = new_session()?;
         let zone = Zone::of(&config.rotation)?;
         let capacity = config.shard_capacity();
@@ -113,8 +115,10 @@ impl Logger {
         let driver = Driver::new(config.engine, bell.alarm())?;
         let (files, mut segment, opened) = LogFiles::open(&config, driver, id)?;
         let ingest = || {
+            let align = segment.align();
+            let limit = config.rotation.block_limit(capacity, align);
             Ingest::new(IngestParts {
-                pool: Pool::new(2 * config.num_shards, capacity, segment.align())?,
+                pool: Pool::limited(2 * config.num_shards, capacity, align, limit)?,
                 bell: bell.clone(),
                 num_shards: config.num_shards,
                 max_record: config.max_record(),
@@ -140,7 +144,7 @@ impl Logger {
         let files = Box::new(files);
         let writer = LogWriter::new(session.clone(), segment, files, &config, zone, archiving);
         let flusher = start_flusher(shards.clone(), writer, config.prefault)?;
-        let closer = Closer::new(OneLog { shards, session, config }, flusher, archivist);
+        let closer = Closer::new(OneLog { shards, session, config }, flusher, archivist, teller);
         Ok(Logger { ingest, handle: Arc::new(Handle { closer, opened }) })
     }
 

@@ -126,8 +126,8 @@ impl Following<'_> {
         args: &TailArgs,
         options: ReadOptions,
     ) -> Result<Following<'_>, Failure> {
-        let stop = StopSignal::install(|| {})
-            .map_err(|error| Failure::io("cannot catch signals", error))?;
+        let stop =
+            StopSignal::install().map_err(|error| Failure::io("cannot catch signals", error))?;
         let watch = Watch::new(&args.path, args.event.as_deref(), options);
         Ok(Following { printer, args, stop, watch, said: BTreeSet::new() })
     }

@@ -17,6 +17,8 @@ mod hostile;
 mod rotation;
 /// Logs of several files, some of them compressed or missing.
 mod segments;
+/// A log that a service writes to: signals, locks, pauses, and whoever does not read standard error.
+mod service;
 /// The end of a log, and how it goes on.
 pub(crate) mod tail;
 /// Help, and what cannot be meant.

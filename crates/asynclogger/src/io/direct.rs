@@ -45,6 +45,8 @@ pub(crate) struct OpenRequest<'a> {
     pub(crate) name: &'a OsStr,
     /// Whether it is made now, and must not be there yet.
     pub(crate) create: bool,
+    /// The permissions of a file that is made; `None`: the usual ones.
+    pub(crate) mode: Option<u32>,
     pub(crate) durability: Durability,
     pub(crate) direct: DirectIo,
     pub(crate) driver: &'a Driver,
@@ -74,6 +76,10 @@ pub(crate) fn open_file(
     }
     let file = directory.open_at(Path::new(name), flags, Mode::from_raw_mode(0o644))?;
     let file = File::from(file);
+    if let Some(mode) = request.mode.filter(|_| request.create) {
+        // A file system without modes has no reason to complain about.
+        let _ = pwrite::set_mode(&file, mode);
+    }
     if let Some(expected) = request.expected {
         let state =
             pwrite::state(&file).map_err(|error| Error::io("cannot stat", error).at_path(&path))?;

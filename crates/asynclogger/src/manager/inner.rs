@@ -10,7 +10,7 @@ use crate::{
     sync::{Arc, Mutex, MutexGuard, Ordering, lock},
     write::{
         Callers, Closer, Closing, Ending, Event, EventHandle, Gate, Local, NotOpened, Opener,
-        Setup, Shards, Shared, Sums, inside, set_up, start_flusher,
+        Setup, Shards, Shared, Sums, Teller, inside, set_up, start_flusher,
     },
 };
 
@@ -44,11 +44,12 @@ struct Opening {
 
 impl Inner {
     pub(super) fn new(config: Config) -> Result<Inner, Error> {
-        let Setup { callers, shared, opener, archivist, shares, max_open } =
-            set_up(config.for_manager()?)?;
+        let mut config = config.for_manager()?;
+        let teller = Teller::stand_in(&mut config);
+        let Setup { callers, shared, opener, archivist, shares, max_open } = set_up(config)?;
         let flusher = start_flusher(shared.clone(), shares, max_open)?;
         let opening = Mutex::new(Opening { opener: Some(opener), is_over: false });
-        let closer = Closer::new(AllEvents { shared, opening }, flusher, archivist);
+        let closer = Closer::new(AllEvents { shared, opening }, flusher, archivist, teller);
         Ok(Inner { callers, closer })
     }
 
@@ -210,6 +211,10 @@ impl Inner {
 
     pub(super) fn flush(&self, deadline: Option<Instant>) -> Result<(), Error> {
         self.closer.ask(&self.shared().gate, Gate::request, deadline)
+    }
+
+    pub(super) fn rotate(&self) -> Result<(), Error> {
+        self.closer.ask(&self.shared().gate, Gate::request_rotation, None)
     }
 
     pub(super) fn flush_event(

@@ -163,6 +163,15 @@ impl LoggerManager {
         self.inner.flush(Instant::now().checked_add(timeout))
     }
 
+    /// Every event goes on in a new file, as by [`Logger::rotate`](crate::Logger::rotate): an event without a record
+    /// in its file stays where it is.
+    ///
+    /// # Errors
+    /// As [`flush`](LoggerManager::flush); those of making the next file of an event, which goes on in the old one then.
+    pub fn rotate(&self) -> Result<(), Error> {
+        self.inner.rotate()
+    }
+
     /// Takes no more records, writes all accepted ones, ends all files, and says what was done. Calls after
     /// the first success return the same.
     ///

@@ -21,7 +21,7 @@ pub(crate) use self::{
         set_up, start_flusher,
     },
     flush::{
-        Archiving, Closer, Closing, Intake, LogWriter, Session, inside,
+        Archiving, Closer, Closing, Intake, LogWriter, Session, Teller, inside,
         start_flusher as start_logger_flusher,
     },
     segments::{LogFiles, Zone, new_session},

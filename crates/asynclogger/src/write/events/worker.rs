@@ -112,8 +112,8 @@ impl Worker {
         if interval {
             self.sorter.expire_all(now);
         }
-        if let Some(ticket) = flush {
-            self.flushes.begin(ticket, &mut self.sorter);
+        if let Some(request) = flush {
+            self.flushes.begin(request, &mut self.sorter);
         }
         for (event, ticket) in events {
             self.flushes.begin_one(event, ticket, &mut self.sorter);

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::thread::FlusherThread;
+use super::{teller::Teller, thread::FlusherThread};
 use crate::{
     Error, ErrorKind, Stats,
     sync::{Arc, Mutex, lock},
@@ -53,7 +53,8 @@ pub(crate) trait Closing {
     fn closed(&self) {}
 }
 
-/// Closes a logger or a manager, and owns what has to be ended for that: the flusher's thread and the archivist.
+/// Closes a logger or a manager, and owns what has to be ended for that: the flusher's
+/// thread, the archivist, and what is still to be told.
 ///
 /// Closing is a promise in two strengths. `close` waits as long as the device makes progress, gives nothing up,
 /// and can be called again after an error: what is in memory stays there. The last drop has nobody to tell, and
@@ -67,11 +68,17 @@ pub(crate) struct Closer<C: Closing> {
     of: C,
     flusher: Mutex<FlusherThread>,
     archivist: Arc<Archivist>,
+    teller: Teller,
 }
 
 impl<C: Closing> Closer<C> {
-    pub(crate) fn new(of: C, flusher: FlusherThread, archivist: Arc<Archivist>) -> Closer<C> {
-        Closer { of, flusher: Mutex::new(flusher), archivist }
+    pub(crate) fn new(
+        of: C,
+        flusher: FlusherThread,
+        archivist: Arc<Archivist>,
+        teller: Teller,
+    ) -> Closer<C> {
+        Closer { of, flusher: Mutex::new(flusher), archivist, teller }
     }
 
     /// What is closed by this.
@@ -162,6 +169,7 @@ impl<C: Closing> Closer<C> {
             drop(flusher);
             // What the archivist does not manage is done at the next opening.
             self.archivist.stop(Instant::now().checked_add(ARCHIVING));
+            self.teller.finish();
             self.of.closed();
             Ok(())
         })
@@ -244,6 +252,9 @@ impl<C: Closing> Drop for Closer<C> {
         let is_over = !on_flusher && self.wait_for_the_last();
         lock(&self.flusher).stop(is_over);
         self.archivist.stop(Some(Instant::now()));
+        if !on_flusher {
+            self.teller.finish();
+        }
     }
 }
 

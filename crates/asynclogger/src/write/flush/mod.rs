@@ -9,6 +9,7 @@ mod outbox;
 mod pass;
 mod sealing;
 mod session;
+mod teller;
 mod thread;
 
 #[cfg(all(test, loom))]
@@ -22,6 +23,7 @@ pub(crate) use self::{
     intake::Intake,
     log_writer::{Archiving, LogWriter},
     session::Session,
+    teller::Teller,
 };
 pub(in crate::write) use self::{
     intake::Counts,

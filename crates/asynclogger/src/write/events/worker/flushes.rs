@@ -1,9 +1,12 @@
-//! Flushes of all events, or of one: they wait for those of the events' logs.
+//! Flushes of all events, or of one, and rotations of all: they wait for those of the events' logs.
 
 use crate::{
     Error,
     sync::Arc,
-    write::events::{event::Event, shared::Shared, sorter::Sorter},
+    write::{
+        common::Request,
+        events::{event::Event, shared::Shared, sorter::Sorter},
+    },
 };
 
 /// A flush that waits for those of the logs.
@@ -28,18 +31,19 @@ pub(super) struct Flushes(Vec<Flush>);
 
 impl Flushes {
     /// The last flush of all that was asked for, if it is not worked on.
-    pub(super) fn request(&self, shared: &Shared) -> Option<u64> {
-        let ticket = shared.gate.open_request()?.ticket;
+    pub(super) fn request(&self, shared: &Shared) -> Option<Request> {
         let of_all = self.0.iter().filter(|flush| matches!(flush.of, Of::All));
-        let is_new = of_all.last().is_none_or(|flush| ticket > flush.ticket);
-        is_new.then_some(ticket)
+        let worked_on = of_all.last().map_or(0, |flush| flush.ticket);
+        shared.gate.open_request_after(worked_on)
     }
 
-    /// Asks each event that owes something. All that was logged before is sorted.
-    pub(super) fn begin(&mut self, ticket: u64, sorter: &mut Sorter) {
+    /// Asks each event that owes something, and for a rotation each that has records in its file. All that was
+    /// logged before is sorted.
+    pub(super) fn begin(&mut self, request: Request, sorter: &mut Sorter) {
+        let Request { ticket, rotate } = request;
         let mut waits = Vec::new();
         for number in sorter.numbers() {
-            waits.extend(ask(number, sorter));
+            waits.extend(ask(number, rotate, sorter));
         }
         let sorted = sorter.sorted().to_vec();
         self.0.push(Flush { of: Of::All, ticket, waits, failure: None, sorted });
@@ -47,7 +51,7 @@ impl Flushes {
 
     /// Asks one event, if it owes something. All that was logged before is sorted.
     pub(super) fn begin_one(&mut self, event: Arc<Event>, ticket: u64, sorter: &mut Sorter) {
-        let waits = ask(event.number(), sorter).into_iter().collect();
+        let waits = ask(event.number(), false, sorter).into_iter().collect();
         let sorted = sorter.sorted().to_vec();
         self.0.push(Flush { of: Of::One(event), ticket, waits, failure: None, sorted });
     }
@@ -78,15 +82,18 @@ impl Flushes {
     }
 }
 
-/// Seals what is gathered for an event, and asks it for a flush if it owes one.
-fn ask(number: u32, sorter: &mut Sorter) -> Option<(Arc<Event>, u64)> {
+/// Seals what is gathered for an event, and asks it for a flush if it owes one, or to go on in a new file if it has
+/// records in this one.
+fn ask(number: u32, rotate: bool, sorter: &mut Sorter) -> Option<(Arc<Event>, u64)> {
     sorter.seal(number);
     let staged = sorter.get(number)?;
-    if staged.is_at_rest() && !staged.writer.owes() {
+    let leaves = rotate && staged.writer.has_records();
+    if !leaves && staged.is_at_rest() && !staged.writer.owes() {
         return None;
     }
     let event = staged.event().clone();
-    let asked = event.session().gate().request();
+    let gate = event.session().gate();
+    let asked = if rotate { gate.request_rotation() } else { gate.request() };
     sorter.heat(number);
     Some((event, asked))
 }

@@ -6,6 +6,7 @@ use crate::{
     Error,
     sync::Arc,
     write::{
+        common::Request,
         events::{event::Event, shared::Shared},
         flush::Sealing,
     },
@@ -16,7 +17,7 @@ use crate::{
 pub(super) struct After {
     /// The interval is over.
     pub(super) interval: bool,
-    pub(super) flush: Option<u64>,
+    pub(super) flush: Option<Request>,
     /// Events whose own flushes are asked for.
     pub(super) events: Vec<(Arc<Event>, u64)>,
     pub(super) sorted: Option<u64>,
@@ -54,13 +55,13 @@ impl Passes {
     }
 
     /// Whether there is a request that no pass covers yet; `flush`: the last one that is not worked on.
-    pub(super) fn has_requests(&self, shared: &Shared, flush: Option<u64>) -> bool {
+    pub(super) fn has_requests(&self, shared: &Shared, flush: Option<Request>) -> bool {
         let is_asked = || flush.is_some() || shared.sorted.open_request().is_some();
         self.pass.is_none() && (is_asked() || !self.closes.is_empty() || !self.events.is_empty())
     }
 
     /// Seals all shared buffers for whoever asks, or at the end of the interval; whether there is anybody.
-    pub(super) fn begin(&mut self, now: Instant, shared: &Shared, flush: Option<u64>) -> bool {
+    pub(super) fn begin(&mut self, now: Instant, shared: &Shared, flush: Option<Request>) -> bool {
         if self.pass.is_some() {
             return false;
         }
@@ -108,7 +109,7 @@ impl Passes {
             event.flushes().fail(ticket, error);
         }
         if let Some((_, after)) = &mut self.pass {
-            after.flush = after.flush.filter(|of_pass| Some(*of_pass) > flush);
+            after.flush = after.flush.filter(|of_pass| Some(of_pass.ticket) > flush);
             for (event, ticket) in after.events.drain(..) {
                 event.flushes().fail(Some(ticket), error);
             }

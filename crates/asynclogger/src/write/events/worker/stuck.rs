@@ -69,7 +69,7 @@ impl Stuck {
             return true;
         }
         let Some(attempt) = &mut self.attempt else {
-            let flush = flushes.request(shared);
+            let flush = flushes.request(shared).map(|request| request.ticket);
             if flush.is_none() && !passes.has_flush_of_event() && !is_abandoned {
                 return false;
             }
