@@ -1,4 +1,4 @@
-//! What can be typed. What it means is decided by the commands.
+//! The command line as values. The commands decide what the values mean.
 
 use std::{
     path::PathBuf,
@@ -37,62 +37,63 @@ pub(crate) struct CommandLine {
 pub(crate) enum Command {
     /// Log standard input, one record per line
     ///
-    /// A line is logged without its terminator; an empty line as "\n", since there are no empty records: `cat`
-    /// gives the same lines back. A line longer than a record may be is reported and counted as dropped.
-    /// When the input pauses for half a second, what came before is written, so that `tail -f` shows it.
+    /// A line is logged without its terminator. An empty line is logged as "\n", since a record is never empty: `cat`
+    /// gives the same lines back. A line that is too long for a record is reported and counted as dropped. When the
+    /// input pauses for half a second, the lines before the pause are written, so that `tail -f` shows them.
     ///
     /// SIGINT and SIGTERM end the input: it is read to its end for at most --grace. A second signal ends the reading at
-    /// once, with all that was read written. SIGHUP looks for the file again, as logrotate expects it, and begins a new
-    /// one if it was renamed or deleted. SIGALRM and SIGUSR1 rotate: the log goes on in its next file.
+    /// once; all lines that were read are written. SIGHUP looks for the file again, as logrotate expects, and begins a
+    /// new one if the file was renamed or deleted. SIGALRM and SIGUSR1 rotate: the log continues in its next file.
     ///
-    /// With --events, a line is the name of an event, a tab, and the record: each event has a log of its own in the
-    /// directory, called like the event as far as a file can be, and all have one memory and one writing thread. Lines
-    /// that name no event are reported and counted, as are those of an event whose log cannot be opened; the others go
-    /// on.
+    /// With --events, a line is the name of an event, a tab, and the record. Each event has its own log in the
+    /// directory, called like the event as far as a file can be; all logs share one memory and one writing thread.
+    /// Lines that name no event are reported and counted, and so are lines of an event whose log cannot be opened; the
+    /// other events continue.
     #[command(after_help = EXIT_CODES)]
     Write(WriteArgs),
     /// Print the records of files, directories or logs
     ///
-    /// Each record that does not end in a newline is ended with one. Damage is reported on standard error,
-    /// everything that survived it is printed. The logs of a directory come one after the other, by the names of their
-    /// files; in JSON each record says of which event it is.
+    /// A record that does not end in a newline gets one. Damage is reported on standard error; every record that
+    /// survived is printed. The logs of a directory come one after the other, by the names of their files; in JSON each
+    /// record names its event.
     ///
     /// A TIME is RFC 3339 (2026-07-01T10:00:00Z), how long ago (90s, 15m, 2h, 7d), or in local time a day, or a time of
-    /// today, or both (2026-07-01, today, yesterday, 10:00, 2026-07-01 10:00). Records have no time of their own:
-    /// what is chosen are whole blocks, by the time when they were sealed. A record is sealed after it was logged, by
-    /// its logger's flush interval at most (10s unless set): --until has to be so much later to have all that was logged
-    /// before. The other blocks are neither read nor checked. Files of the original have no times: they are printed
+    /// today, or both (2026-07-01, today, yesterday, 10:00, 2026-07-01 10:00). A record has no time of its own, so
+    /// whole blocks are chosen, by the time when they were sealed. A block is sealed at most one flush interval (10s
+    /// unless set) after its records were logged: to see all records logged before a moment, make --until later by that
+    /// interval. The other blocks are neither read nor checked. Files of the Go original have no times: they are printed
     /// whole.
     #[command(after_help = EXIT_CODES)]
     Cat(CatArgs),
-    /// Print the last records of a log, and those that come
+    /// Print the last records of a log, and follow it
     ///
-    /// Those of the log that PATH is a segment of, up to the end of PATH; or of the one log in the directory PATH; of
-    /// several there, --event tells which.
-    /// Earlier segments are looked at where PATH has not enough. Only the end of the log is read, and only there
-    /// damage is found. With -f, the log is followed from segment to segment, whatever their files are called, until
-    /// SIGINT or SIGTERM; a record is there when its block is, which takes its logger's flush interval at most. A log
-    /// that was begun anew at PATH, since somebody deleted or replaced the files, is another log: -f says so, and -F
-    /// goes on with it.
+    /// PATH is a segment of the log, and the records up to its end are printed; or PATH is a directory with one log; if
+    /// it has several, --event chooses one. Earlier segments are read when PATH has too few records. Only the end of
+    /// the log is read, and only damage there is found.
+    ///
+    /// With -f, the log is followed from segment to segment, whatever the files are called, until SIGINT or SIGTERM. A
+    /// record is printed when its block has been written, which takes one flush interval of its logger at most. A log
+    /// that was begun anew at PATH, since the files were deleted or replaced, is another log: -f says so, and -F
+    /// continues with it.
     #[command(after_help = EXIT_CODES)]
     Tail(TailArgs),
-    /// Check every byte, and say exactly what is damaged or missing
+    /// Check every byte, and report exactly which parts are damaged or missing
     ///
     /// The files of a directory are checked log by log, by their names.
     #[command(after_help = EXIT_CODES)]
     Verify(VerifyArgs),
-    /// Show what is in files, directories or logs
+    /// Summarize files, directories or logs
     ///
-    /// Of a directory, or with --all, each log is shown as a whole, too, with its segments and its times. Of a directory
-    /// with several logs only that is shown, a line for each event; --event shows the files of one.
+    /// For a directory, or with --all, each log is also shown as a whole, with its segments and its times. A directory
+    /// with several logs gets only one line for each event; --event shows the files of one event.
     #[command(after_help = EXIT_CODES)]
     Stat(StatArgs),
     /// Measure calls and throughput here, then read every record back
     ///
-    /// The latency is that of the log call alone, its two clock reads included; the making of the record is not
-    /// in it. The seconds include the drain to the medium. The reading back afterwards is in neither.
+    /// The latency covers the log call and two clock reads, but not the making of the record. The seconds include the
+    /// drain to the medium. Neither includes the reading back.
     ///
-    /// With rotation options all files are read back, so that none may be deleted.
+    /// All files are read back, so options that delete old files are refused.
     #[command(after_help = EXIT_CODES)]
     Bench(BenchArgs),
 }
@@ -104,27 +105,27 @@ pub(crate) struct LoggerArgs {
     /// What a call does when no buffer is free: drop, block or block-for=DURATION
     #[arg(long, value_parser = parse_policy)]
     policy: Option<Overflow>,
-    /// When what is written survives a power cut: at once, or not before the end
+    /// When written records survive a power cut: at once, or not before the end
     #[arg(long, value_enum, default_value_t = DurabilityArg::Dsync)]
     durability: DurabilityArg,
     /// Whether the page cache is bypassed
     #[arg(long, value_enum, default_value_t = DirectArg::Preferred)]
     direct: DirectArg,
-    /// Interface of the kernel
+    /// The kernel interface that writes the files
     #[arg(long, value_enum, default_value_t = EngineArg::Auto)]
     engine: EngineArg,
-    /// Bytes of all shards' buffers; as much again stands ready
+    /// Bytes of the buffers of all shards; the same amount again stands ready
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse_size)]
     buffer_size: usize,
-    /// Threads that can log without ever meeting
+    /// How many threads can log without waiting for each other
     #[arg(long, value_name = "N", default_value_t = Config::DEFAULT_NUM_SHARDS)]
     shards: usize,
-    /// The longest that a record stays in a buffer that does not fill
+    /// The longest time that a record stays in a buffer that does not fill
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     flush_interval: Duration,
 }
 
-/// For the last words of `close`: a program may have to go on without its log, a command has nothing else to do.
+/// How long `close` tries: a program may have to continue without its log, a command has nothing else to do.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl LoggerArgs {
@@ -178,9 +179,9 @@ enum DurabilityArg {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum DirectArg {
-    /// Fail where the file system does no direct I/O
+    /// Fail where the file system refuses direct I/O
     Required,
-    /// Direct where the file system does it
+    /// Direct where the file system allows it
     Preferred,
     /// Through the page cache
     Off,
@@ -216,10 +217,10 @@ pub(crate) struct WriteArgs {
 /// Where to read.
 #[derive(Debug, Args)]
 pub(crate) struct InputArgs {
-    /// Read the whole log that each PATH is the active file of, not that file alone
+    /// Each PATH is the active file of a log: read the whole log, not that file alone
     #[arg(long)]
     pub(crate) all: bool,
-    /// Of directories, read only the log of this event: by its full name, whatever its files are called
+    /// In directories, read only the log of this event, by its full name, whatever its files are called
     #[arg(long, value_name = "NAME", conflicts_with = "all")]
     pub(crate) event: Option<String>,
     /// Files, or directories for all logs in them
@@ -242,13 +243,13 @@ pub(crate) struct PrintArgs {
 pub(crate) struct CatArgs {
     #[command(flatten)]
     pub(crate) print: PrintArgs,
-    /// Leave out blocks that were sealed before this time
+    /// Leave out blocks sealed before this time
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) since: Option<SystemTime>,
-    /// Leave out blocks that were sealed at this time or later
+    /// Leave out blocks sealed at this time or later
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) until: Option<SystemTime>,
-    /// How the files of the original logger are laid out; files of this one say it themselves
+    /// Layout of files of the Go original; our own files say it themselves
     #[arg(long, value_enum, default_value_t = LayoutArg::Auto)]
     pub(crate) layout: LayoutArg,
     #[command(flatten)]
@@ -260,15 +261,15 @@ pub(crate) struct TailArgs {
     /// How many records
     #[arg(short = 'n', long = "records", value_name = "N", default_value_t = 10)]
     pub(crate) records: u64,
-    /// Go on with what is written after
+    /// Continue with records as they are written
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// As -f; and wait for a log that is not there yet, and go on with one that was begun anew at PATH
+    /// Like -f; also wait for a log that does not exist yet, and continue with one that was begun anew at PATH
     #[arg(short = 'F', long)]
     pub(crate) follow_name: bool,
     #[command(flatten)]
     pub(crate) print: PrintArgs,
-    /// Of the directory PATH, the log of this event: by its full name, whatever its files are called
+    /// In the directory PATH, the log of this event, by its full name, whatever its files are called
     #[arg(long, value_name = "NAME")]
     pub(crate) event: Option<String>,
     /// A file of the log, or a directory with one log
@@ -279,25 +280,25 @@ pub(crate) struct TailArgs {
 pub(crate) enum Format {
     /// The bytes; on a terminal control characters are escaped
     Raw,
-    /// An object a line; data in base64 (data_b64) where it is not UTF-8
+    /// One object a line; data that is not UTF-8 in base64 (data_b64)
     Json,
-    /// Position and bytes, a line each
+    /// Position and bytes, one line a record
     Hex,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum LayoutArg {
-    /// A shard follows on the sector after the last one's records, as documented
+    /// A shard begins at the sector after the previous shard's records, as documented
     Seed,
-    /// A shard follows a full capacity after the last one, as implemented
+    /// A shard begins a full capacity after the previous one, as implemented
     Capacity,
-    /// Look which of both fits
+    /// Choose the one that fits
     Auto,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// One JSON object a file, then one with the totals
+    /// One JSON object for each file, then one with the totals
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -306,7 +307,7 @@ pub(crate) struct VerifyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct StatArgs {
-    /// One JSON object a file, then one with the totals
+    /// One JSON object for each file, then one with the totals
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -329,11 +330,11 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "TOTAL", conflicts_with = "seconds")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
-    /// How long to log [default: 5]; the policy is drop unless given
+    /// Seconds to log [default: 5]; the policy is drop unless given
     #[arg(long, value_name = "S", value_parser = parse_seconds)]
     pub(crate) seconds: Option<Duration>,
-    /// Records a second of each thread, evenly spaced [default: as fast as it goes]; short waits are spent
-    /// awake, and are in the CPU seconds
+    /// Records per second and thread, evenly spaced [default: as fast as possible]; short waits spin, and count as
+    /// CPU seconds
     #[arg(long, value_name = "PER_THREAD")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) rate: Option<u64>,

@@ -1,4 +1,4 @@
-//! When a log goes on in a new file, and what becomes of the old ones.
+//! When a log continues in a new file, and what happens to the old ones.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use crate::units::{parse_duration, parse_size};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Rotation options")]
 pub(crate) struct RotationArgs {
-    /// The most bytes of a file
+    /// The greatest size of a file
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     rotate_size: Option<usize>,
-    /// Go on in a new file at every full hour, at every midnight, or so long after a file's first record
+    /// Begin a new file at every full hour, at every midnight, or when a file reaches this age
     ///
-    /// hourly and daily are moments of the wall clock, in UTC unless --local-time is given. A duration, as 10m or
-    /// 12h, is the age of a file: it begins with the first record, and setting the clock does not change it.
+    /// hourly and daily are moments of the wall clock, in UTC unless --local-time is given. A duration, such as 10m or
+    /// 12h, is the age of a file since its first record; setting the clock does not change it.
     #[arg(long, value_name = "hourly|daily|DURATION", value_parser = parse_every)]
     rotate_every: Option<Every>,
-    /// The most old files; the oldest are deleted
+    /// How many old files are kept; the oldest are deleted
     #[arg(long, value_name = "N", value_parser = parse_keep)]
     keep: Option<usize>,
-    /// The longest that an old file is kept after its last record
+    /// How long an old file is kept after its last record
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     keep_for: Option<Duration>,
-    /// The most bytes of all old files together; the newest is kept in any case
+    /// The greatest size of all old files together; the newest is always kept
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_total: Option<usize>,
     /// Compress old files: zstd, or zstd=LEVEL from 1 to 22
@@ -34,7 +34,7 @@ pub(crate) struct RotationArgs {
     /// What happens when the file system is full
     #[arg(long, value_enum, value_name = "ACTION", default_value_t = WhenFullArg::Wait)]
     when_full: WhenFullArg,
-    /// Hours and days are those of the local time zone, not of UTC; names of files stay in UTC
+    /// Hours and days of the local time zone, not of UTC; names of files stay in UTC
     #[arg(long, requires = "rotate_every")]
     local_time: bool,
 }
@@ -43,7 +43,7 @@ pub(crate) struct RotationArgs {
 enum WhenFullArg {
     /// Nothing is deleted; the write is tried again until there is room
     Wait,
-    /// The oldest old file is deleted, and one more each time that there is still no room; never the newest
+    /// The oldest old file is deleted, then one more each time that a write still finds no room; never the newest
     DeleteOldest,
 }
 

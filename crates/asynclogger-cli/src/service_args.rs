@@ -10,16 +10,16 @@ use crate::units::parse_duration;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Service options")]
 pub(crate) struct ServiceArgs {
-    /// After SIGINT or SIGTERM, the longest that the input is read on, to its end; 0s: not at all
+    /// How long the input is still read after SIGINT or SIGTERM, at most; 0s: not at all
     ///
-    /// A service and its logger often get the signal at the same time: the last words of the service come after it. A
-    /// second signal ends the reading at once. A person who types the input gets no grace.
+    /// A service and its logger often get the signal at the same time, and the last words of the service come after it.
+    /// A second signal ends the reading at once. A person who types the input gets no grace.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_wait)]
     pub(crate) grace: Duration,
-    /// The longest that this waits for another process to end that writes the log; 0s: not at all
+    /// How long to wait while another process writes the log, at most; 0s: not at all
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_wait)]
     pub(crate) wait_lock: Duration,
-    /// Go on in this directory while the log's own takes nothing: full, read-only, gone, failing
+    /// Continue in this directory while the log's own takes nothing: full, read-only, gone, failing
     #[arg(long, value_name = "DIR")]
     failover: Option<PathBuf>,
     /// Permissions of new files, in octal [default: 644, less the umask]
