@@ -170,7 +170,7 @@ impl Logger {
         len: usize,
         encode: impl FnOnce(&mut [u8]),
     ) -> Result<Position, LogError> {
-        self.log.append(len, encode)
+        self.log.append_encoded(len, encode)
     }
 
     /// Returns when every record accepted before this call is durable, at every durability level.
@@ -283,8 +283,11 @@ impl Logger {
         self.log.health()
     }
 
-    /// The last error of writing, if there ever was one.
+    /// The last error of writing, if there ever was one; [`ErrorKind::Forked`] in a forked child.
     pub fn last_error(&self) -> Option<Error> {
+        if self.log.is_forked() {
+            return Some(self.handle.forked());
+        }
         self.log.last_error()
     }
 

@@ -136,6 +136,9 @@ pub enum Health {
     Failing,
     /// The device has not answered for two seconds.
     Hung,
+    /// This process is a forked child of the one that made the logger: every record is refused, and counted as closed.
+    /// [`last_error`](crate::Logger::last_error) says so, too.
+    Forked,
 }
 
 /// How long flushes took. A flush is the way of one block from its seal being noticed to its buffer being

@@ -10,7 +10,7 @@ use rustix::{
     io::{Errno, ReadWriteFlags, pwritev2},
 };
 
-use super::{FileState, Operation};
+use super::{FileState, Operation, signals::without_limit_signal};
 use crate::mem::StableBytes;
 
 /// Pieces that one call takes (`IOV_MAX`).
@@ -43,7 +43,9 @@ pub(super) fn perform(file: &File, form: Form, operation: &Operation) -> io::Res
 /// Those of the system; then any part of it may have been written.
 pub(super) fn write_all(file: &File, form: Form, bytes: &[u8], offset: u64) -> io::Result<()> {
     debug_assert!(bytes.as_ptr().addr().is_multiple_of(form.align));
-    write(file, form, bytes.len(), offset, |done| vec![IoSlice::new(&bytes[done..])])
+    without_limit_signal(|| {
+        write(file, form, bytes.len(), offset, |done| vec![IoSlice::new(&bytes[done..])])
+    })
 }
 
 /// The same, of bytes in pieces.
@@ -95,12 +97,14 @@ pub(super) fn go_on(align: usize, len: usize, done: usize, written: usize) -> io
 
 /// Takes space without making the file longer.
 pub(super) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
-    loop {
-        match fallocate(file, FallocateFlags::KEEP_SIZE, offset, len) {
-            Err(Errno::INTR) => {}
-            result => return Ok(result?),
+    without_limit_signal(|| {
+        loop {
+            match fallocate(file, FallocateFlags::KEEP_SIZE, offset, len) {
+                Err(Errno::INTR) => {}
+                result => return Ok(result?),
+            }
         }
-    }
+    })
 }
 
 /// Gives back what was reserved behind the end: truncating to the length that it has changes no byte.
@@ -109,7 +113,7 @@ pub(super) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
 /// Those of the system.
 pub(super) fn trim(file: &File) -> io::Result<()> {
     let len = state(file)?.len;
-    Ok(ftruncate(file, len)?)
+    without_limit_signal(|| Ok(ftruncate(file, len)?))
 }
 
 /// Bytes that are free where the file is.

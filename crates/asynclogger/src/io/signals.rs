@@ -3,7 +3,7 @@
 //! A handler that logs, run by the flusher, would wait for what only the flusher can do; and `SIGXFSZ`,
 //! sent to the thread that writes beyond a limit, would end the process.
 
-use std::mem::MaybeUninit;
+use std::{io, mem::MaybeUninit};
 
 /// Restores the caller's mask, also when the call panics.
 struct Restore(libc::sigset_t);
@@ -28,4 +28,36 @@ pub(crate) fn with_signals_blocked<T>(call: impl FnOnce() -> T) -> T {
     // SAFETY: on success the system has filled `before`.
     let _restore = (blocked == 0).then(|| Restore(unsafe { before.assume_init() }));
     call()
+}
+
+/// Runs a call that makes a file longer, on a thread that may be the caller's. If that goes beyond the limit of the
+/// process (`RLIMIT_FSIZE`) it fails with `EFBIG`, and the `SIGXFSZ` that comes with it is taken away: by default it
+/// would end the process.
+pub(super) fn without_limit_signal<T>(call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let (mut limit, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+    // SAFETY: both sets are written before they are read; the first two cannot fail on a valid pointer and a signal
+    // that there is.
+    let blocked = unsafe {
+        libc::sigemptyset(limit.as_mut_ptr());
+        libc::sigaddset(limit.as_mut_ptr(), libc::SIGXFSZ);
+        libc::pthread_sigmask(libc::SIG_BLOCK, limit.as_ptr(), before.as_mut_ptr())
+    };
+    if blocked != 0 {
+        return call();
+    }
+    // SAFETY: on success the system has filled `before`, and `limit` was filled above.
+    let (restore, limit) = unsafe { (Restore(before.assume_init()), limit.assume_init()) };
+    // SAFETY: a set that was filled.
+    let was_blocked = unsafe { libc::sigismember(&raw const restore.0, libc::SIGXFSZ) } == 1;
+    let result = call();
+    let too_big = |error: &io::Error| error.raw_os_error() == Some(libc::EFBIG);
+    // Where it was blocked before it stays pending, if it was: one more makes no difference there, and one that
+    // the caller waits for is not taken away.
+    if !was_blocked && result.as_ref().is_err_and(too_big) {
+        let no_time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the set and the time are filled; nothing is asked of the signal. It comes before the mask is
+        // restored.
+        unsafe { libc::sigtimedwait(&raw const limit, std::ptr::null_mut(), &raw const no_time) };
+    }
+    result
 }

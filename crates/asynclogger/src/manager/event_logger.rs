@@ -62,7 +62,7 @@ impl EventLogger {
     /// # Errors
     /// As [`try_log_bytes`](EventLogger::try_log_bytes); `encode` was not called.
     pub fn try_log_with(&self, len: usize, encode: impl FnOnce(&mut [u8])) -> Result<(), LogError> {
-        self.handle.append(len, encode)
+        self.handle.append_encoded(len, encode)
     }
 
     /// The name of the event, as it was given.

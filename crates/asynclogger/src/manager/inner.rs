@@ -112,6 +112,10 @@ impl Inner {
             if inside.is_nested() {
                 return None;
             }
+            if self.shared.ingest.is_forked() {
+                // Before any lock, which a thread of the parent's may have held.
+                return Some(Err(ErrorKind::Closed));
+            }
             let is_over = self.shared.ingest.gate().ending() != Ending::Open;
             if is_over || self.shared.is_closing(name) {
                 return Some(Err(ErrorKind::Closed));
@@ -155,6 +159,7 @@ impl Inner {
         if let Some(handle) = self.shared.with(name, EventHandle::clone) {
             return Ok(handle);
         }
+        self.not_forked()?;
         self.not_on_the_flusher()?;
         let deadline = Instant::now().checked_add(self.config().flush_timeout.max(STALL));
         loop {
@@ -321,7 +326,7 @@ impl Inner {
     }
 
     pub(super) fn health(&self) -> Health {
-        self.totals().health
+        if self.shared.ingest.is_forked() { Health::Forked } else { self.totals().health }
     }
 
     pub(super) fn event_stats(&self, name: &str) -> Result<Stats, Error> {

@@ -129,6 +129,31 @@ impl Log {
         })
     }
 
+    /// [`append`](Log::append) for an encoder that is not ours: it may fork. The child comes back from it, too, with the claim: its
+    /// record is refused, and the shard is closed there like all others.
+    ///
+    /// # Errors
+    /// As [`append`](Log::append).
+    pub(crate) fn append_encoded(
+        &self,
+        len: usize,
+        encode: impl FnOnce(&mut [u8]),
+    ) -> Result<Position, LogError> {
+        let appended = self.append_if(len, |room| {
+            encode(room);
+            !self.is_forked()
+        })?;
+        appended.ok_or_else(|| self.refuse_forked())
+    }
+
+    /// The call of an encoder that forked comes back in the child.
+    #[cold]
+    pub(crate) fn refuse_forked(&self) -> LogError {
+        self.close_shards(Instant::now());
+        self.shards[0].count_drop(Reason::Closed);
+        LogError::Closed
+    }
+
     #[inline]
     fn home(&self, inside: &Inside<'_>) -> usize {
         let home = match inside.cached_home(self.id) {
@@ -268,6 +293,10 @@ impl Log {
     }
 
     fn pass_room_on(&self, inside: &Inside<'_>, key: WaitKey) {
+        if self.is_forked() {
+            // Nobody waits here, and a thread of the parent's may have held the lock.
+            return;
+        }
         if inside.is_nested() {
             self.pool.waiters.defer();
             self.bell.ring(Sleep::Timed);
@@ -439,7 +468,7 @@ impl Log {
     }
 
     pub(crate) fn health(&self) -> Health {
-        self.progress.health()
+        if self.is_forked() { Health::Forked } else { self.progress.health() }
     }
 
     /// How blocks reach the file, now.

@@ -9,6 +9,7 @@ mod durability;
 mod failing_disk;
 mod files;
 mod filesystems;
+mod forked;
 mod format;
 mod frozen;
 mod full_disk;
@@ -26,6 +27,7 @@ mod rotation;
 mod seed_readers;
 mod stress;
 mod support;
+mod surroundings;
 
 #[global_allocator]
 static ALLOCATOR: support::CountingAllocator = support::CountingAllocator;

@@ -423,6 +423,41 @@ fn a_short_write_whose_rest_is_refused_is_told() {
     assert!(ring_file.reap().is_none());
 }
 
+/// The system's: what the queue has no room for is kept, and fetched without anything being submitted by that.
+#[test]
+fn the_systems_ring_keeps_what_overflows() {
+    let alarm = Alarm::new().expect("an alarm");
+    let Ok((mut kernel, _)) = Uring::new(&alarm) else {
+        return println!("skipped: no io_uring here");
+    };
+    let file = file();
+    let target = Target::Descriptor(file.as_raw_fd());
+    let submit = |kernel: &mut Uring, user_data| {
+        // SAFETY: of no memory.
+        assert!(unsafe { kernel.push(&Request { target, act: Act::Sync, user_data }) });
+    };
+    const MANY: u64 = 3000;
+    for user_data in 0..MANY {
+        submit(&mut kernel, user_data);
+        kernel.enter().expect("taken");
+        assert!(!kernel.is_queued());
+    }
+    while !kernel.has_overflown() {
+        alarm.sleep(None);
+    }
+    // One that stays where it is.
+    submit(&mut kernel, MANY);
+    let mut seen = std::collections::BTreeSet::new();
+    while (seen.len() as u64) < MANY {
+        match kernel.next() {
+            Some((user_data, result)) => assert!(result == 0 && seen.insert(user_data)),
+            None if kernel.has_overflown() => kernel.fetch().expect("fetched"),
+            None => std::thread::yield_now(),
+        }
+    }
+    assert!(kernel.is_queued() && !seen.contains(&MANY));
+}
+
 /// A forked child has neither the queues nor a file in them; the parent's numbers mean what they meant.
 #[test]
 fn a_forked_child_leaves_the_ring_alone() {

@@ -41,6 +41,30 @@ impl EventHandle {
     /// Refused, and counted.
     #[inline]
     pub(crate) fn append(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), LogError> {
+        self.append_if(len, |room| {
+            fill(room);
+            true
+        })
+    }
+
+    /// The same for an encoder that is not ours, as [`Log::append_encoded`].
+    ///
+    /// # Errors
+    /// As [`append`](EventHandle::append).
+    pub(crate) fn append_encoded(
+        &self,
+        len: usize,
+        encode: impl FnOnce(&mut [u8]),
+    ) -> Result<(), LogError> {
+        self.append_if(len, |room| {
+            encode(room);
+            !self.ingest.is_forked()
+        })
+    }
+
+    /// The same, if `fill` says that there is a record: there is none in a forked child.
+    #[inline]
+    fn append_if(&self, len: usize, fill: impl FnOnce(&mut [u8]) -> bool) -> Result<(), LogError> {
         // One comparison for all: an empty record wraps around, a closed event takes no length.
         if len.wrapping_sub(1) >= self.event.limit() {
             return self.append_later(len, fill);
@@ -49,22 +73,27 @@ impl EventHandle {
     }
 
     #[inline]
-    fn append_now(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), LogError> {
+    fn append_now(&self, len: usize, fill: impl FnOnce(&mut [u8]) -> bool) -> Result<(), LogError> {
         let number = self.event.number();
-        let appended = self.ingest.append(TAG + len, |room| {
+        let appended = self.ingest.append_if(TAG + len, |room| {
             let (tag, bytes) = room.split_at_mut(TAG);
             tag.copy_from_slice(&number.to_le_bytes());
-            fill(bytes);
+            fill(bytes)
         });
         match appended {
-            Ok(_) => Ok(()),
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(self.refused(self.ingest.refuse_forked())),
             Err(error) => Err(self.refused(error)),
         }
     }
 
     /// Of no length that is taken now: perhaps later.
     #[cold]
-    fn append_later(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), LogError> {
+    fn append_later(
+        &self,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> bool,
+    ) -> Result<(), LogError> {
         let max = self.event.max_record();
         let error = match len {
             _ if !self.event.is_open() => LogError::Closed,

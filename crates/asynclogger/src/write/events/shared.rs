@@ -286,7 +286,10 @@ impl Shared {
     pub(crate) fn totals(&self) -> Totals {
         // In this order: then neither what was written nor what was refused later is more than what was
         // accepted.
-        let state = lock(&self.state);
+        let held = (!self.ingest.is_forked()).then(|| lock(&self.state));
+        // A forked child must not lock what a thread of its parent may have held.
+        let of_child = State::default();
+        let state = held.as_deref().unwrap_or(&of_child);
         let unplaced = &self.unplaced;
         let sorted_out = unplaced.sorted_out();
         let Past { mut stats, mut metrics } = state.past.clone();
@@ -302,11 +305,11 @@ impl Shared {
         }
         (stats.direct, stats.engine) =
             open.first().map_or(state.io, |handle| handle.event().log().io());
-        drop(state);
+        drop(held);
         stats.dropped.closed += unplaced.closed();
         stats.dropped_logs = stats.dropped.total();
         // Those that are not sorted yet, too.
-        stats.accepted = self.ingest.accepted() - sorted_out;
+        stats.accepted = self.ingest.accepted().saturating_sub(sorted_out);
         stats.pending = stats.accepted.saturating_sub(stats.written + stats.lost);
         stats.total_logs = stats.accepted + stats.dropped_logs;
         let flushes = u32::try_from(metrics.total_flushes).unwrap_or(u32::MAX);
