@@ -263,15 +263,25 @@ fn a_child_is_told_what_it_is() {
     assert_eq!(manager.close().expect("closed").total.durable, 1);
 }
 
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Forked while other threads of the parent are in the middle of everything: the child waits for none of them.
 #[test]
 fn a_child_waits_for_no_thread_of_its_parent() {
-    let directory = directory();
+    let (elsewhere, directory) = (directory(), directory());
     let manager = LoggerManager::new(manager::config(&directory).num_shards(2)).expect("a manager");
     let logger = open(Config::new(directory.path().join("beside.log")).num_shards(2));
     let (over, logged) = (AtomicBool::new(false), AtomicU64::new(0));
     let go_on = || !over.load(Ordering::Relaxed);
     std::thread::scope(|scope| {
+        // However this ends.
+        let _over = SetOnDrop(&over);
         scope.spawn(|| {
             while go_on() {
                 let _ = (manager.stats(), logger.flush_metrics(), logger.last_error());
@@ -302,7 +312,7 @@ fn a_child_waits_for_no_thread_of_its_parent() {
                 let health = manager.health();
                 let stats = manager.stats();
                 // The child's own, beside.
-                let path = directory.path().join(format!("child {round}.log"));
+                let path = elsewhere.path().join(format!("child {round}.log"));
                 let own = open(Config::new(&path).num_shards(1).buffer_size(64 << 10));
                 own.log("of the child");
                 let own = own.close().is_ok_and(|stats| stats.durable == 1);
@@ -311,7 +321,6 @@ fn a_child_waits_for_no_thread_of_its_parent() {
             })
             .says_yes();
         }
-        over.store(true, Ordering::Relaxed);
     });
     logger.close().expect("closed");
     let stats = manager.close().expect("closed").total;
