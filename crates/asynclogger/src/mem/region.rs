@@ -169,9 +169,9 @@ mod tests {
                 let more: Vec<_> = (1..20_u8).map(|byte| vec![byte; HUGE_PAGE]).collect();
                 drop(region.take());
                 let again: Vec<_> = (20..40_u8).map(|byte| vec![byte; HUGE_PAGE]).collect();
-                let all = more.iter().chain(&again).zip(1..);
+                let mut all = more.iter().chain(&again).zip(1..);
                 let is_kept = |(bytes, byte): (&Vec<u8>, u8)| bytes.iter().all(|b| *b == byte);
-                is_zero && all.map(is_kept).all(|is_kept| is_kept)
+                is_zero && all.all(is_kept)
             });
             assert!(slice.iter().all(|byte| *byte == 7));
         }

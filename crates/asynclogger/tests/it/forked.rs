@@ -61,8 +61,8 @@ impl Mine {
     }
 
     fn is_whole(&self) -> bool {
-        let all = self.0.iter().zip(0_u8..);
-        all.map(|(bytes, byte)| bytes.iter().all(|b| *b == byte)).all(|is_whole| is_whole)
+        let mut all = self.0.iter().zip(0_u8..);
+        all.all(|(bytes, byte)| bytes.iter().all(|b| *b == byte))
     }
 }
 

@@ -156,6 +156,7 @@ impl Kernel for Told {
 }
 
 /// A ring with `numbers` numbers, and what tells its kernel.
+#[expect(clippy::arc_with_non_send_sync, reason = "all of it is on one thread")]
 fn ring(numbers: u32) -> (Arc<Ring<Told>>, Rc<RefCell<Device>>) {
     let files = (0..numbers).map(|_| None).collect();
     let told = Rc::new(RefCell::new(Device { room: 1000, files, ..Device::default() }));
