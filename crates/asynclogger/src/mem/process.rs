@@ -130,7 +130,7 @@ mod tests {
     use super::*;
     use crate::{
         mem::in_forked_child,
-        sync::{Arc, AtomicBool},
+        sync::{Arc, AtomicBool, GlobalMutex, thread},
     };
 
     struct TellsOfItsDrop(Arc<AtomicBool>);
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn no_descendant_is_taken_for_its_ancestor() {
         let me = Process::current();
-        assert_eq!(std::thread::spawn(Process::current).join().expect("a thread"), me);
+        assert_eq!(thread::spawn(Process::current).join().expect("a thread"), me);
         in_forked_child(|| {
             // One that is asked only after it has forked.
             in_forked_child(|| Process::current() > me);
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_child_has_a_static_value_of_its_own() {
-        static VALUE: PerProcess<std::sync::Mutex<u32>> = PerProcess::new();
+        static VALUE: PerProcess<GlobalMutex<u32>> = PerProcess::new();
         *VALUE.get().lock().expect("a lock") = 1;
         // A lock that the child would wait for for ever.
         let held = VALUE.get().lock().expect("a lock");
