@@ -148,7 +148,7 @@ impl Log {
 
     /// The call of an encoder that forked comes back in the child.
     #[cold]
-    pub(crate) fn refuse_forked(&self) -> LogError {
+    fn refuse_forked(&self) -> LogError {
         self.close_shards(Instant::now());
         self.shards[0].count_drop(Reason::Closed);
         LogError::Closed

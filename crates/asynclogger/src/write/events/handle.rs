@@ -41,10 +41,15 @@ impl EventHandle {
     /// Refused, and counted.
     #[inline]
     pub(crate) fn append(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), LogError> {
-        self.append_if(len, |room| {
-            fill(room);
-            true
-        })
+        // One comparison for all: an empty record wraps around, a closed event takes no length.
+        if len.wrapping_sub(1) >= self.event.limit() {
+            self.wait_for_later(len)?;
+        }
+        let appended = self.ingest.append(TAG + len, self.tagged(fill));
+        match appended {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.refused(error)),
+        }
     }
 
     /// The same for an encoder that is not ours, as [`Log::append_encoded`].
@@ -56,51 +61,37 @@ impl EventHandle {
         len: usize,
         encode: impl FnOnce(&mut [u8]),
     ) -> Result<(), LogError> {
-        self.append_if(len, |room| {
-            encode(room);
-            !self.ingest.is_forked()
-        })
-    }
-
-    /// The same, if `fill` says that there is a record: there is none in a forked child.
-    #[inline]
-    fn append_if(&self, len: usize, fill: impl FnOnce(&mut [u8]) -> bool) -> Result<(), LogError> {
-        // One comparison for all: an empty record wraps around, a closed event takes no length.
         if len.wrapping_sub(1) >= self.event.limit() {
-            return self.append_later(len, fill);
+            self.wait_for_later(len)?;
         }
-        self.append_now(len, fill)
+        let appended = self.ingest.append_encoded(TAG + len, self.tagged(encode));
+        appended.map(drop).map_err(|error| self.refused(error))
     }
 
+    /// Puts the number of the event in front of what `fill` writes.
     #[inline]
-    fn append_now(&self, len: usize, fill: impl FnOnce(&mut [u8]) -> bool) -> Result<(), LogError> {
+    fn tagged(&self, fill: impl FnOnce(&mut [u8])) -> impl FnOnce(&mut [u8]) {
         let number = self.event.number();
-        let appended = self.ingest.append_if(TAG + len, |room| {
+        move |room| {
             let (tag, bytes) = room.split_at_mut(TAG);
             tag.copy_from_slice(&number.to_le_bytes());
-            fill(bytes)
-        });
-        match appended {
-            Ok(Some(_)) => Ok(()),
-            Ok(None) => Err(self.refused(self.ingest.refuse_forked())),
-            Err(error) => Err(self.refused(error)),
+            fill(bytes);
         }
     }
 
-    /// Of no length that is taken now: perhaps later.
+    /// A length that is not taken now: perhaps later.
+    ///
+    /// # Errors
+    /// It is not, and that was counted.
     #[cold]
-    fn append_later(
-        &self,
-        len: usize,
-        fill: impl FnOnce(&mut [u8]) -> bool,
-    ) -> Result<(), LogError> {
+    fn wait_for_later(&self, len: usize) -> Result<(), LogError> {
         let max = self.event.max_record();
         let error = match len {
             _ if !self.event.is_open() => LogError::Closed,
             0 => LogError::Empty,
             len if len > max => LogError::TooLarge { len, max },
             _ if !self.wait_while_held() => LogError::Full,
-            _ if self.event.is_open() => return self.append_now(len, fill),
+            _ if self.event.is_open() => return Ok(()),
             _ => LogError::Closed,
         };
         Err(self.refused(error))
