@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     rotation_args::RotationArgs,
+    service_args::ServiceArgs,
     units::{parse_duration, parse_seconds, parse_size, parse_time},
 };
 
@@ -38,7 +39,11 @@ pub(crate) enum Command {
     ///
     /// A line is logged without its terminator; an empty line as "\n", since there are no empty records: `cat`
     /// gives the same lines back. A line longer than a record may be is reported and counted as dropped.
-    /// SIGINT and SIGTERM end the input; one more, a second later, kills.
+    /// When the input pauses for half a second, what came before is written, so that `tail -f` shows it.
+    ///
+    /// SIGINT and SIGTERM end the input: it is read to its end for at most --grace. A second signal ends the reading at
+    /// once, with all that was read written. SIGHUP looks for the file again, as logrotate expects it, and begins a new
+    /// one if it was renamed or deleted. SIGALRM and SIGUSR1 rotate: the log goes on in its next file.
     ///
     /// With --events, a line is the name of an event, a tab, and the record: each event has a log of its own in the
     /// directory, called like the event as far as a file can be, and all have one memory and one writing thread. Lines
@@ -52,7 +57,8 @@ pub(crate) enum Command {
     /// everything that survived it is printed. The logs of a directory come one after the other, by the names of their
     /// files; in JSON each record says of which event it is.
     ///
-    /// A TIME is RFC 3339 (2026-07-01T10:00:00Z) or how long ago (90s, 15m, 2h, 7d). Records have no time of their own:
+    /// A TIME is RFC 3339 (2026-07-01T10:00:00Z), how long ago (90s, 15m, 2h, 7d), or in local time a day, or a time of
+    /// today, or both (2026-07-01, today, yesterday, 10:00, 2026-07-01 10:00). Records have no time of their own:
     /// what is chosen are whole blocks, by the time when they were sealed. A record is sealed after it was logged, by
     /// its logger's flush interval at most (10s unless set): --until has to be so much later to have all that was logged
     /// before. The other blocks are neither read nor checked. Files of the original have no times: they are printed
@@ -65,7 +71,9 @@ pub(crate) enum Command {
     /// several there, --event tells which.
     /// Earlier segments are looked at where PATH has not enough. Only the end of the log is read, and only there
     /// damage is found. With -f, the log is followed from segment to segment, whatever their files are called, until
-    /// SIGINT or SIGTERM; a record is there when its block is, which takes its logger's flush interval at most.
+    /// SIGINT or SIGTERM; a record is there when its block is, which takes its logger's flush interval at most. A log
+    /// that was begun anew at PATH, since somebody deleted or replaced the files, is another log: -f says so, and -F
+    /// goes on with it.
     #[command(after_help = EXIT_CODES)]
     Tail(TailArgs),
     /// Check every byte, and say exactly what is damaged or missing
@@ -164,7 +172,7 @@ enum DurabilityArg {
     Dsync,
     /// One sync for many writes: at the interval, and when buffers run short
     OnFlush,
-    /// One sync, at the end
+    /// A sync when the input pauses, and at the end; else none
     None,
 }
 
@@ -196,7 +204,9 @@ pub(crate) struct WriteArgs {
     /// A log for each event, in this directory: lines are EVENT, a tab, and the record
     #[arg(long, value_name = "DIR", conflicts_with = "path")]
     pub(crate) events: Option<PathBuf>,
-    // Last, since its heading is also that of what follows.
+    // Last, since their headings are also those of what follows.
+    #[command(flatten)]
+    pub(crate) service: ServiceArgs,
     #[command(flatten)]
     pub(crate) logger: LoggerArgs,
     #[command(flatten)]
@@ -253,6 +263,9 @@ pub(crate) struct TailArgs {
     /// Go on with what is written after
     #[arg(short, long)]
     pub(crate) follow: bool,
+    /// As -f; and wait for a log that is not there yet, and go on with one that was begun anew at PATH
+    #[arg(short = 'F', long)]
+    pub(crate) follow_name: bool,
     #[command(flatten)]
     pub(crate) print: PrintArgs,
     /// Of the directory PATH, the log of this event: by its full name, whatever its files are called

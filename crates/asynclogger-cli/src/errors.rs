@@ -1,4 +1,4 @@
-//! What a logger's own thread reports while it works.
+//! What the library reports, for somebody who knows the options of the command.
 
 use std::{
     sync::Mutex,
@@ -7,21 +7,40 @@ use std::{
 
 use asynclogger::Error;
 
-use crate::progress::Progress;
+use crate::output::say;
 
 /// A full disk is reported at each attempt; nobody wants to read that many times a second.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// The most in that time: a thousand events on a full disk have as many errors, each with a path of its own.
 const AT_ONCE: usize = 10;
 
+/// The library's settings, and the options that set them. Of two that begin alike the longer one comes first.
+const OPTIONS: [(&str, &str); 10] = [
+    ("buffer_size / num_shards", "--buffer-size / --shards"),
+    ("num_shards", "--shards"),
+    ("Retention::keep", "--keep"),
+    ("Retention::max_age", "--keep-for"),
+    ("Retention::max_total", "--max-total"),
+    ("Rotation::max_size", "--rotate-size"),
+    ("Rotation::max_age", "--rotate-every"),
+    ("Rotation::local_time", "--local-time"),
+    ("the level of Zstd", "the level of --compress zstd"),
+    ("the mode", "--mode"),
+];
+
+/// An error's text with the names of options in place of the library's settings.
+pub(crate) fn in_options(text: &str) -> String {
+    OPTIONS.iter().fold(text.to_owned(), |text, (setting, option)| text.replace(setting, option))
+}
+
 /// Says each error, the same one again only after some seconds, and no more than some in that time.
-pub(crate) fn reporter(progress: Progress) -> impl Fn(&Error) + Send + Sync + 'static {
+pub(crate) fn reporter() -> impl Fn(&Error) + Send + Sync + 'static {
     let said = Mutex::new(Vec::new());
     move |error| {
         let text = format!("{error:#}");
         let Ok(mut said) = said.lock() else { return };
         if is_new(&mut said, &text, Instant::now()) {
-            progress.say(text);
+            say(text);
         }
     }
 }
@@ -38,7 +57,25 @@ fn is_new(said: &mut Vec<(String, Instant)>, text: &str, now: Instant) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use asynclogger::{Config, Retention, Rotation};
+
     use super::*;
+
+    #[test]
+    fn settings_have_the_names_of_options() {
+        let retention = Retention::new().max_total(1 << 20);
+        let rotation = Rotation::new().max_size(1 << 30);
+        let config = Config::new("a.log").rotation(rotation).retention(retention);
+        let text = in_options(&config.validate().expect_err("refused").to_string());
+        assert!(text.contains("--max-total is") && text.contains("(--rotate-size)"), "{text}");
+        let text = in_options(
+            &Config::new("a").num_shards(9999).validate().expect_err("refused").to_string(),
+        );
+        assert!(text.contains("--buffer-size / --shards is"), "{text}");
+        for text in [text, in_options("Retention::keep is 0"), in_options("num_shards is 99999")] {
+            assert!(text.contains("--") && !text.contains("::") && !text.contains('_'), "{text}");
+        }
+    }
 
     #[test]
     fn each_error_is_said_once_in_a_while_and_not_a_thousand_of_them() {

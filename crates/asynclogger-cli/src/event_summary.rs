@@ -109,7 +109,6 @@ impl EventSummary {
     }
 
     fn of_log(log: &LogReport) -> EventSummary {
-        let damage = |report: &Report| report.damage.len() as u64 + report.damage_left_out;
         let file = log.segments.last().map_or(PathBuf::new(), |report| report.path.clone());
         let (first_time, last_time) = times_of(log);
         EventSummary {
@@ -125,7 +124,7 @@ impl EventSummary {
             stored_bytes: log.stored_bytes,
             dropped: log.dropped(),
             lost: log.lost.into(),
-            damage: log.segments.iter().map(damage).sum(),
+            damage: log.segments.iter().map(Report::damage_count).sum(),
             first_time,
             last_time,
             whole: log.is_whole(),

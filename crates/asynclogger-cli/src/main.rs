@@ -17,10 +17,14 @@ mod printer;
 mod progress;
 mod report;
 mod rotation_args;
+mod service_args;
 mod show;
+mod signals;
 mod sources;
 mod stop;
+mod talk;
 mod units;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -34,7 +38,13 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    match run(CommandLine::parse()) {
+    let code = code_of(run(CommandLine::parse()));
+    talk::finish();
+    code
+}
+
+fn code_of(result: Result<Answer, Failure>) -> ExitCode {
+    match result {
         // A closed pipe is how `| head` says that it has enough.
         Ok(Answer::Fine) | Err(Failure::BrokenPipe) => ExitCode::from(0),
         Ok(Answer::No) => ExitCode::from(1),

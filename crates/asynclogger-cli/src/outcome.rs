@@ -4,6 +4,8 @@ use std::{fmt::Display, io};
 
 use asynclogger::{Error, ErrorKind};
 
+use crate::errors::in_options;
+
 /// What a command found out, from best to worst; everything but `Fine` was said on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Answer {
@@ -48,7 +50,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         match error.kind() {
             ErrorKind::InvalidConfig | ErrorKind::MissingFeature => {
-                Failure::Usage(format!("{error:#}"))
+                Failure::Usage(in_options(&format!("{error:#}")))
             }
             _ => Failure::Io(format!("{error:#}")),
         }

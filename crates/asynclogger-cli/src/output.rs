@@ -7,6 +7,8 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
+use crate::talk;
+
 /// Enough that a write call costs nothing beside the records in it.
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -53,7 +55,14 @@ impl Write for Output {
 
 /// Says something on standard error.
 pub(crate) fn say(what: impl fmt::Display) {
+    if let Err(line) = talk::say(what.to_string()) {
+        print(&line);
+    }
+}
+
+/// Prints a line on standard error, by this thread.
+pub(crate) fn print(line: &str) {
     // One write call a line, so that lines of the logger's thread and ours do not mix. If standard error
     // is gone there is nobody left to be told.
-    let _ = io::stderr().write_all(format!("asynclogger: {what}\n").as_bytes());
+    let _ = io::stderr().write_all(format!("asynclogger: {line}\n").as_bytes());
 }

@@ -1,7 +1,6 @@
 //! One line on a terminal that says how far things are, redrawn by a thread of its own.
 
 use std::{
-    fmt,
     sync::mpsc::{self, RecvTimeoutError, Sender},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -11,8 +10,8 @@ use asynclogger::Stats;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
-    output::say,
-    units::{show_count, show_mb},
+    talk,
+    units::{show_bytes, show_count},
 };
 
 const REDRAW: Duration = Duration::from_millis(250);
@@ -32,9 +31,11 @@ impl Progress {
         Progress { bar }
     }
 
-    /// Says something without disturbing the line.
-    pub(crate) fn say(&self, what: impl fmt::Display) {
-        self.bar.suspend(|| say(what));
+    /// From now on whoever says something does not wait until it is printed; the line is not disturbed by that.
+    pub(crate) fn never_wait(&self) {
+        let bar = self.bar.clone();
+        // A bar that nobody sees has a lock all the same, and that would be held while a line is printed.
+        talk::begin(move |print| if bar.is_hidden() { print() } else { bar.suspend(print) });
     }
 
     /// Shows the counters that `stats` takes until the returned value is dropped.
@@ -66,7 +67,7 @@ fn redraw(
         "{} records, {}/s; {} written, {:.1} MB/s; {} dropped",
         show_count(stats.accepted),
         show_count((stats.accepted.saturating_sub(records) as f64 / seconds) as u64),
-        show_mb(stats.payload_bytes),
+        show_bytes(stats.payload_bytes),
         stats.payload_bytes.saturating_sub(bytes) as f64 / seconds / 1e6,
         show_count(stats.dropped_logs),
     ));
@@ -84,7 +85,7 @@ impl Drop for Watching {
         if let Some((stop, thread)) = self.worker.take() {
             drop(stop);
             let _ = thread.join();
+            self.bar.finish_and_clear();
         }
-        self.bar.finish_and_clear();
     }
 }

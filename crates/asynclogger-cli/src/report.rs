@@ -1,10 +1,13 @@
 //! The report on one file, and the totals over many, for people and for programs.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    ops::RangeInclusive,
+};
 
 use asynclogger::{
-    Dropped,
-    read::{Damage, Format, LogReport, Report},
+    Dropped, LogId,
+    read::{Damage, DamageKind, Format, LogReport, Report},
 };
 use serde::Serialize;
 
@@ -12,8 +15,9 @@ use crate::{
     event_summary::{EventSummary, Events},
     figures::{DroppedJson, LossJson, add_dropped},
     log_summary::{LogSummary, count_missing},
+    outcome::Answer,
     output::say,
-    units::{show_count, show_mb, show_number_of},
+    units::{show_bytes, show_count, show_number_of},
 };
 
 /// The keys are a promise to scripts.
@@ -94,19 +98,26 @@ pub(crate) fn write_text(out: &mut impl Write, report: &Report) -> io::Result<()
         out,
         "  contents  {}, {} of payload, in {} and {}; file {}{}",
         show_number_of(report.records, "record"),
-        show_mb(report.payload_bytes),
+        show_bytes(report.payload_bytes),
         show_number_of(report.blocks, "block"),
         show_number_of(report.sessions.len() as u64, "session"),
-        show_mb(report.file_bytes),
+        show_bytes(report.file_bytes),
         match report.stored_bytes {
             stored if stored == report.file_bytes => String::new(),
-            stored => format!(", compressed to {}", show_mb(stored)),
+            stored => format!(", compressed to {}", show_bytes(stored)),
         }
     )?;
     writeln!(out, "  dropped   {}", show_dropped(&report.dropped()))?;
     writeln!(out, "  ending    {}", report.ending)?;
     for damage in &report.damage {
-        writeln!(out, "  damage    {}", show_damage(damage))?;
+        let Damage { offset, len, kind, .. } = damage;
+        match kind {
+            DamageKind::Repeated => writeln!(
+                out,
+                "  repeated  {len} bytes at offset {offset}: they stand in the next segment again"
+            )?,
+            _ => writeln!(out, "  damage    {}", show_damage(damage))?,
+        }
     }
     if report.damage_left_out > 0 {
         writeln!(out, "  damage    {} more", show_number_of(report.damage_left_out, "place"))?;
@@ -152,7 +163,8 @@ pub(crate) fn show_dropped(dropped: &Dropped) -> String {
 /// Says on standard error what is damaged.
 pub(crate) fn say_damage(report: &Report) {
     let path = report.path.display();
-    for damage in &report.damage {
+    let is_told = |damage: &&Damage| damage.kind != DamageKind::Repeated;
+    for damage in report.damage.iter().filter(is_told) {
         say(format_args!("{path}: {}", show_damage(damage)));
     }
     if report.damage_left_out > 0 {
@@ -163,13 +175,27 @@ pub(crate) fn say_damage(report: &Report) {
     }
 }
 
+/// Says on standard error which segments of a log could not be read.
+pub(crate) fn say_unread(log: &LogReport) -> Answer {
+    log.unread.iter().for_each(|error| say(format_args!("{error:#}")));
+    if log.unread.is_empty() { Answer::Fine } else { Answer::Unread }
+}
+
 /// Says on standard error which segments are not there.
 pub(crate) fn say_missing(log: &LogReport) {
-    for missing in &log.missing {
+    show_missing(log.log_id, &log.missing).for_each(say);
+}
+
+/// One text for each gap.
+pub(crate) fn show_missing(
+    log_id: Option<LogId>,
+    missing: &[RangeInclusive<u64>],
+) -> impl Iterator<Item = String> {
+    let log_id = log_id.map_or(String::new(), |id| id.to_string());
+    missing.iter().map(move |missing| {
         let (first, last) = (missing.start(), missing.end());
-        let log_id = log.log_id.map_or(String::new(), |id| id.to_string());
-        say(format_args!("log {log_id}: segments {first} to {last} are missing"));
-    }
+        format!("log {log_id}: segments {first} to {last} are missing")
+    })
 }
 
 /// `chunk at offset 8192, 65536 bytes; records lost: 3`
@@ -241,6 +267,7 @@ impl Totals {
             self.add_damage(report);
         }
         self.missing_segments += count_missing(log);
+        self.unread += log.unread.len() as u64;
         self.logs.push(log.into());
         self.events.add(log);
         self.blocks += log.blocks;
@@ -254,7 +281,7 @@ impl Totals {
 
     fn add_damage(&mut self, report: &Report) {
         self.damaged_files += u64::from(!report.is_whole());
-        self.damage += report.damage.len() as u64 + report.damage_left_out;
+        self.damage += report.damage_count();
     }
 
     pub(crate) fn is_whole(&self) -> bool {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use asynclogger::{Boundary, Compression, Config, Retention, Rotation};
-use clap::Args;
+use asynclogger::{Boundary, Compression, Config, Retention, Rotation, WhenFull};
+use clap::{Args, ValueEnum};
 
 use crate::units::{parse_duration, parse_size};
 
@@ -31,9 +31,20 @@ pub(crate) struct RotationArgs {
     /// Compress old files: zstd, or zstd=LEVEL from 1 to 22
     #[arg(long, value_name = "zstd[=LEVEL]", value_parser = parse_compression)]
     compress: Option<Compression>,
+    /// What happens when the file system is full
+    #[arg(long, value_enum, value_name = "ACTION", default_value_t = WhenFullArg::Wait)]
+    when_full: WhenFullArg,
     /// Hours and days are those of the local time zone, not of UTC; names of files stay in UTC
     #[arg(long, requires = "rotate_every")]
     local_time: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WhenFullArg {
+    /// Nothing is deleted; the write is tried again until there is room
+    Wait,
+    /// The oldest old file is deleted, and one more each time that there is still no room; never the newest
+    DeleteOldest,
 }
 
 /// What `--rotate-every` can mean.
@@ -80,7 +91,10 @@ impl RotationArgs {
         if let Some(bytes) = self.max_total {
             retention = retention.max_total(bytes as u64);
         }
-        retention
+        match self.when_full {
+            WhenFullArg::Wait => retention,
+            WhenFullArg::DeleteOldest => retention.when_full(WhenFull::DeleteOldest),
+        }
     }
 }
 
@@ -149,7 +163,7 @@ mod tests {
     fn everything_typed_is_in_the_config() {
         let args = parse(
             "--rotate-size 1G --rotate-every daily --local-time --keep 7 --keep-for 30d \
-             --max-total 50G --compress zstd=9",
+             --max-total 50G --when-full delete-oldest --compress zstd=9",
         );
         let expected = Config::new("a.log")
             .rotation(Rotation::new().max_size(1 << 30).every(Boundary::Daily).local_time(true))
@@ -157,16 +171,18 @@ mod tests {
                 Retention::new()
                     .keep(7)
                     .max_age(Duration::from_secs(30 * 86_400))
-                    .max_total(50 << 30),
+                    .max_total(50 << 30)
+                    .when_full(WhenFull::DeleteOldest),
             )
             .compression(Compression::zstd(9));
         assert_eq!(shown(args.apply(Config::new("a.log"))), shown(expected));
         assert!(args.apply(Config::new("a.log")).validate().is_ok());
         assert!(args.deletes());
-        for keeps in ["", "--rotate-size 1G --rotate-every 1s --compress zstd"] {
+        for keeps in ["", "--rotate-size 1G --rotate-every 1s --compress zstd --when-full wait"] {
             assert!(!parse(keeps).deletes(), "{keeps}");
         }
-        for deletes in ["--keep 1", "--keep-for 1s", "--max-total 1G"] {
+        for deletes in ["--keep 1", "--keep-for 1s", "--max-total 1G", "--when-full delete-oldest"]
+        {
             assert!(parse(deletes).deletes(), "{deletes}");
         }
     }

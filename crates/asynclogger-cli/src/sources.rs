@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use asynclogger::{
-    ErrorKind,
-    read::{LogDir, ReadOptions},
+    Error, ErrorKind,
+    read::{LogDir, ReadOptions, Scan},
 };
 
 use crate::{
@@ -39,18 +39,27 @@ pub(crate) fn for_each_source(
     let event = input.event.as_deref();
     input.paths.iter().try_for_each(|path| check_event_of(path, event))?;
     for path in &input.paths {
-        let sources = match find(path, input, options) {
-            Ok(sources) => sources,
+        let found = match find(path, input, options) {
+            Ok(found) => found,
             Err(problem) => {
                 told.unread(problem.say()?);
                 continue;
             }
         };
-        if sources.is_empty() {
+        for error in found.unreadable {
+            // `--event` asks for one log: files that are known to be none are not reported.
+            if event.is_none() || !is_no_log(&error) {
+                told.unreadable(error, found.is_directory, path)?;
+            }
+        }
+        if found.sources.is_empty() {
             say(there_is_none(path, event));
             told.unread(Answer::No);
         }
-        for source in sources {
+        for source in found.sources {
+            if let Source::Log(log) = &source {
+                say_copies(log);
+            }
             match each(source) {
                 Ok(answer) => told.answer = told.answer.and(answer),
                 Err(problem) => told.unread(problem.say()?),
@@ -60,10 +69,52 @@ pub(crate) fn for_each_source(
     Ok(told)
 }
 
+/// What a path means.
+struct Found {
+    sources: Vec<Source>,
+    /// What cannot be read beside that, and is_directory: the path meant all of the directory.
+    unreadable: Vec<Error>,
+    is_directory: bool,
+}
+
 impl Told {
     fn unread(&mut self, answer: Answer) {
         self.answer = self.answer.and(answer);
         self.unread += 1;
+    }
+
+    /// Says which file of a directory cannot be read. What is no log is not missed; and of a log that was named
+    /// only files are missed that have its name.
+    fn unreadable(&mut self, error: Error, is_directory: bool, path: &Path) -> Result<(), Failure> {
+        let is_missed = !is_no_log(&error);
+        let is_named_like = error.path().is_some_and(|other| has_base_of(other, path));
+        let answer = Problem::Source(error).say()?;
+        if is_missed && (is_directory || is_named_like) {
+            self.unread(answer);
+        }
+        Ok(())
+    }
+}
+
+/// Whether it is known that the file is no log.
+fn is_no_log(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotALog | ErrorKind::NotAFile)
+}
+
+/// Whether a file is called like a segment of the log at `path`.
+fn has_base_of(other: &Path, path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    let base = name.strip_suffix(b".log").unwrap_or(name);
+    other.file_name().is_some_and(|other| other.as_encoded_bytes().starts_with(base))
+}
+
+/// Says which files are copies of segments.
+pub(crate) fn say_copies(log: &LogDir) {
+    for copy in log.copies() {
+        let read = log.segments().iter().find(|segment| segment.id == copy.id);
+        let Some(read) = read.map(|segment| segment.path.display()) else { continue };
+        let (path, id) = (copy.path.display(), copy.id);
+        say(format_args!("{path}: a copy of segment {id}, which is read from {read}"));
     }
 }
 
@@ -89,31 +140,37 @@ pub(crate) fn logs_of(
     directory: &Path,
     event: Option<&str>,
     options: ReadOptions,
-) -> Result<Vec<LogDir>, asynclogger::Error> {
-    let mut logs = options.scan(directory)?;
+) -> Result<Scan, Error> {
+    let mut scan = options.scan(directory)?;
+    let logs = &mut scan.logs;
     if let Some(event) = event {
         let name = event.as_bytes();
         logs.retain(|log| log.segments().iter().any(|segment| segment.name == name));
     }
     logs.sort_by_cached_key(|log| log.segments().last().map(|segment| segment.path.clone()));
-    Ok(logs)
+    Ok(scan)
 }
 
-fn find(path: &Path, input: &InputArgs, options: ReadOptions) -> Result<Vec<Source>, Problem> {
+fn find(path: &Path, input: &InputArgs, options: ReadOptions) -> Result<Found, Problem> {
     if path.is_dir() {
-        let logs = logs_of(path, input.event.as_deref(), options)?;
-        Ok(logs.into_iter().map(|log| Source::Log(Box::new(log))).collect())
-    } else if input.all {
-        Ok(vec![Source::Log(Box::new(options.open_log(path)?))])
-    } else {
-        Ok(vec![Source::File(path.to_path_buf())])
+        let Scan { logs, unreadable, .. } = logs_of(path, input.event.as_deref(), options)?;
+        let sources = logs.into_iter().map(|log| Source::Log(Box::new(log))).collect();
+        return Ok(Found { sources, unreadable, is_directory: true });
     }
+    let (source, unreadable) = if input.all {
+        let log = options.open_log(path)?;
+        let unreadable = log.unreadable().to_vec();
+        (Source::Log(Box::new(log)), unreadable)
+    } else {
+        (Source::File(path.to_path_buf()), Vec::new())
+    };
+    Ok(Found { sources: vec![source], unreadable, is_directory: false })
 }
 
 /// What can go wrong with one source.
 pub(crate) enum Problem {
     /// It cannot be read: go on with the next.
-    Source(asynclogger::Error),
+    Source(Error),
     /// The output cannot be written: there is nothing to go on for.
     Output(Failure),
 }
@@ -135,9 +192,15 @@ impl Problem {
     }
 }
 
-impl From<asynclogger::Error> for Problem {
-    fn from(error: asynclogger::Error) -> Problem {
+impl From<Error> for Problem {
+    fn from(error: Error) -> Problem {
         Problem::Source(error)
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Problem {
+        Problem::Output(failure)
     }
 }
 

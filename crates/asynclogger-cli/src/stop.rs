@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM, as something to wait for beside the input.
+//! SIGINT and SIGTERM, as something to wait for between two looks.
 
 use std::{
     io::{self, Write},
@@ -20,15 +20,6 @@ use signal_hook::{
 /// `timeout` sends its signal to the process and then to the whole group: two in a row are one wish.
 const SAME_WISH: Duration = Duration::from_secs(1);
 
-/// What there was to wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ready {
-    /// Bytes, the end of the input, or an error of it.
-    Input,
-    /// The wish to end.
-    Stop,
-}
-
 /// Why a pause was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pause {
@@ -40,21 +31,15 @@ pub(crate) enum Pause {
     Closed,
 }
 
-/// The wish is granted by whoever waits with [`StopSignal::wait`]. If it is not within this time, because a log call
-/// itself waits (for room on a full disk, say), something has to be done about that.
-const PATIENCE: Duration = Duration::from_secs(3);
-
 /// The first signal is a wish; one that comes later kills, as if nobody had caught it.
 pub(crate) struct StopSignal {
     readable: UnixStream,
 }
 
 impl StopSignal {
-    /// `overdue` is called, on a thread of its own, if the wish is still not granted after some seconds.
-    pub(crate) fn install(overdue: impl FnOnce() + Send + 'static) -> io::Result<StopSignal> {
+    pub(crate) fn install() -> io::Result<StopSignal> {
         let (readable, mut writable) = UnixStream::pair()?;
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
-        let mut overdue = Some(overdue);
         thread::Builder::new().name("signals".into()).spawn(move || {
             let mut first = None::<Instant>;
             for signal in signals.forever() {
@@ -62,13 +47,6 @@ impl StopSignal {
                     None => {
                         first = Some(Instant::now());
                         let _ = writable.write_all(&[0]);
-                        if let Some(overdue) = overdue.take() {
-                            let later = move || {
-                                thread::sleep(PATIENCE);
-                                overdue();
-                            };
-                            let _ = thread::Builder::new().name("overdue".into()).spawn(later);
-                        }
                     }
                     Some(first) if first.elapsed() < SAME_WISH => {}
                     Some(_) => {
@@ -98,24 +76,5 @@ impl StopSignal {
         } else {
             Pause::Over
         })
-    }
-
-    /// Waits until `input` can be read without waiting, or a signal came. The signal wins.
-    pub(crate) fn wait(&self, input: impl AsFd) -> io::Result<Ready> {
-        let mut fds =
-            [PollFd::new(&self.readable, PollFlags::IN), PollFd::new(&input, PollFlags::IN)];
-        loop {
-            match poll(&mut fds, None) {
-                Ok(_) => {}
-                Err(Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
-            }
-            if !fds[0].revents().is_empty() {
-                return Ok(Ready::Stop);
-            }
-            if !fds[1].revents().is_empty() {
-                return Ok(Ready::Input);
-            }
-        }
     }
 }

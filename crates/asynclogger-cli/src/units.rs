@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use jiff::Timestamp;
+use jiff::{Timestamp, Zoned, civil::Time};
 
 /// Parses `64M`: a whole number of bytes, or of K, M or G (powers of 1024).
 pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
@@ -45,20 +45,51 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Parses `2026-07-01T10:00:00Z`, or `2h` for so long ago.
+/// Parses `2026-07-01T10:00:00Z`; `2h` for so long ago; and in local time a day, a time of today, or both.
 pub(crate) fn parse_time(text: &str) -> Result<SystemTime, String> {
-    let time: Timestamp = match parse_duration(text) {
-        Ok(ago) => Timestamp::now()
+    parse_time_at(text, &Zoned::now())
+}
+
+/// As [`parse_time`], with this time for now and its zone for the local one.
+fn parse_time_at(text: &str, now: &Zoned) -> Result<SystemTime, String> {
+    let time = match parse_duration(text) {
+        Ok(ago) => now
+            .timestamp()
             .checked_sub(ago)
             .map_err(|_| "longer ago than a calendar can count".to_owned())?,
-        Err(_) => text.parse().map_err(|_| {
-            "a time is RFC 3339, 2026-07-01T10:00:00Z, or a duration: so long ago".to_owned()
+        Err(_) => text.parse().ok().or_else(|| parse_local(text, now)).ok_or_else(|| {
+            "a time is 2026-07-01T10:00:00Z, a duration (so long ago), or in local time 2026-07-01, \
+             today, yesterday, 10:00 or 2026-07-01 10:00"
+                .to_owned()
         })?,
     };
     match i64::try_from(time.as_nanosecond()) {
         Ok(_) => Ok(time.into()),
         Err(_) => Err("no log has such a time".into()),
     }
+}
+
+/// A day begins at its midnight, or where there is none, right after. Of a time that comes twice, the first is meant.
+fn parse_local(text: &str, now: &Zoned) -> Option<Timestamp> {
+    let day = |text: &str| match text {
+        "today" => Some(now.date()),
+        "yesterday" => now.date().yesterday().ok(),
+        _ if text.len() == "2026-07-01".len() => text.parse().ok(),
+        _ => None,
+    };
+    let time = |text: &str| match text.len() {
+        // Hours alone would be taken for a number.
+        5.. if text.as_bytes()[2] == b':' => text.parse::<Time>().ok(),
+        _ => None,
+    };
+    let (date, time) = match text.split_once(['T', ' ']) {
+        Some((date, at)) => (day(date)?, time(at)?),
+        None => match day(text) {
+            Some(date) => (date, Time::midnight()),
+            None => (now.date(), time(text)?),
+        },
+    };
+    date.to_datetime(time).to_zoned(now.time_zone().clone()).ok().map(|zoned| zoned.timestamp())
 }
 
 /// Parses `--seconds 2.5`.
@@ -106,9 +137,13 @@ pub(crate) fn nanoseconds(time: SystemTime) -> i64 {
     distance.clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
 
-/// `12.3 MB` (10^6) for people.
-pub(crate) fn show_mb(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
+/// `12.3 MB` (10^6) for people, `34.1 kB` and `512 B` below that.
+pub(crate) fn show_bytes(bytes: u64) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..999_950 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
 }
 
 /// `5,000,000` for people.
@@ -173,8 +208,41 @@ mod tests {
         let hour = parse("1h").unwrap() / 1_000_000_000;
         let now = Timestamp::now().as_second();
         assert!((now - 3660..=now - 3599).contains(&hour), "{hour}");
-        for bad in ["", "now", "2026-07-01", "10", "-1h", "9999999d", "-001000-01-01T00:00:00Z"] {
+        for bad in ["", "now", "2026-07-32", "10", "-1h", "9999999d", "-001000-01-01T00:00:00Z"] {
             assert!(parse_time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn local_times() {
+        // An hour ahead of UTC, two in summer; clocks go an hour ahead at 2 o'clock on 29 March.
+        let now: Zoned = "2026-11-25T09:30:00+01:00[Europe/Berlin]".parse().unwrap();
+        let parse = |text| {
+            let time = parse_time_at(text, &now).map(|time| Timestamp::try_from(time).unwrap());
+            time.map(|time| time.to_string())
+        };
+        for (text, expected) in [
+            ("today", "2026-11-24T23:00:00Z"),
+            ("yesterday", "2026-11-23T23:00:00Z"),
+            ("2026-11-25", "2026-11-24T23:00:00Z"),
+            ("2026-07-01", "2026-06-30T22:00:00Z"),
+            ("10:00", "2026-11-25T09:00:00Z"),
+            ("10:00:30.5", "2026-11-25T09:00:30.5Z"),
+            ("today 10:00", "2026-11-25T09:00:00Z"),
+            ("yesterday 23:59", "2026-11-24T22:59:00Z"),
+            ("2026-07-01 10:00", "2026-07-01T08:00:00Z"),
+            ("2026-07-01T10:00:01", "2026-07-01T08:00:01Z"),
+            ("2026-03-29 02:30", "2026-03-29T01:30:00Z"),
+            ("2026-10-25 02:30", "2026-10-25T00:30:00Z"),
+            ("90m", "2026-11-25T07:00:00Z"),
+            ("2026-07-01T10:00:00Z", "2026-07-01T10:00:00Z"),
+        ] {
+            assert_eq!(parse(text), Ok(expected.to_owned()), "{text}");
+        }
+        for bad in
+            ["tomorrow", "10", "1000", "10:0", "24:00", "25:61", "2026-11", "2026-11-25 ", " 10:00"]
+        {
+            assert!(parse(bad).is_err(), "{bad:?}: {:?}", parse(bad));
         }
     }
 
@@ -207,7 +275,9 @@ mod tests {
         assert_eq!(show_count(5_000_000), "5,000,000");
         assert_eq!(show_number_of(1, "file"), "1 file");
         assert_eq!(show_number_of(2_000, "record"), "2,000 records");
-        assert_eq!(show_mb(33_888_896), "33.9 MB");
+        assert_eq!(show_bytes(33_888_896), "33.9 MB");
+        let small = [0, 1, 999, 1000, 34_149, 999_949, 999_950].map(show_bytes);
+        assert_eq!(small, ["0 B", "1 B", "999 B", "1.0 kB", "34.1 kB", "999.9 kB", "1.0 MB"]);
         assert_eq!(show_seconds(Duration::from_micros(12)), "12 us");
         assert_eq!(show_seconds(Duration::from_millis(1234)), "1.23 s");
     }

@@ -23,8 +23,9 @@ fn log_records(logger: &Logger, record: &[u8]) {
 #[inline(never)]
 fn log_by_writer(logger: &Logger, record: &[u8]) {
     for _ in 0..RECORDS {
+        let record = black_box(record);
         let _ = logger.try_log_with(record.len(), |writer| {
-            writer.write(black_box(record));
+            writer.write(record);
         });
     }
 }
@@ -33,9 +34,11 @@ fn log_by_writer(logger: &Logger, record: &[u8]) {
 #[inline(never)]
 fn log_by_cleaned_bytes(logger: &Logger, record: &[u8]) {
     for _ in 0..RECORDS {
+        let record = black_box(record);
         let _ = logger.try_log_with(record.len(), |writer| {
             if let Some(bytes) = writer.zeroed(record.len()) {
-                bytes.copy_from_slice(black_box(record));
+                // The zeroes are not to be left out because they are written over at once.
+                black_box(&mut *bytes).copy_from_slice(record);
             }
         });
     }

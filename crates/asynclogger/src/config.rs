@@ -32,14 +32,16 @@ pub enum Overflow {
     /// The record is dropped and counted; the call never waits. The default.
     #[default]
     Drop,
-    /// The call waits, asleep, until a buffer is free. Nothing is dropped, except where a call that waits could
-    /// wait for itself. These calls never wait, and drop and count as under `Drop`:
+    /// The call waits, asleep, until a buffer is free. Nothing is dropped, but where waiting could last for ever:
     ///
-    /// * calls within an encoder (`try_log_with`) of any logger or event: its thread holds a shard;
-    /// * calls in a signal handler that interrupted a call of this library on the same thread;
-    /// * calls on a thread of the library, as in [`Config::on_error`] and [`Config::on_archived`].
+    /// - within an encoder ([`Logger::try_log_with`](crate::Logger::try_log_with)) of this logger, or of one that
+    ///   was opened after it: the encoder holds a shard of its logger, and two threads in encoders could wait for
+    ///   each other's. A call of a logger that was opened later than all whose encoders the thread is in waits;
+    /// - in a signal handler that interrupted a call of this library on the same thread;
+    /// - on a thread of the library, as in [`Config::on_error`] and [`Config::on_archived`].
     ///
-    /// Calls in a thread-local's destructor wait as others do.
+    /// There a record that finds no room at once is dropped and counted, as under `Drop`. Calls in a
+    /// thread-local's destructor wait as others do.
     Block,
     /// The call waits at most this long, then the record is dropped and counted. What `Block` says of calls that
     /// never wait holds here, too.
@@ -124,6 +126,7 @@ pub struct Config {
     pub(crate) engine: Engine,
     pub(crate) prefault: bool,
     pub(crate) failover_dir: Option<PathBuf>,
+    pub(crate) mode: Option<u32>,
     pub(crate) on_error: Option<Callback<Error>>,
     pub(crate) rotation: Rotation,
     pub(crate) retention: Retention,
@@ -149,6 +152,7 @@ impl Default for Config {
             engine: Engine::default(),
             prefault: false,
             failover_dir: None,
+            mode: None,
             on_error: None,
             rotation: Rotation::default(),
             retention: Retention::default(),
@@ -259,8 +263,18 @@ impl Config {
         self
     }
 
-    /// Is called, on the logger's own thread, for each failed operation that no caller is told of. It
-    /// may log, never waiting; `flush` and `close` are errors there.
+    /// The permissions of the files of a new log, as `0o640`, whatever the process's mask is: at most `0o777`, and
+    /// the owner may read and write. Each further file of the log gets those of the file before it, so that what an
+    /// administrator has given the active file stays. Default: `0o644` less the mask.
+    pub fn mode(mut self, permissions: u32) -> Config {
+        self.mode = Some(permissions);
+        self
+    }
+
+    /// Is called for each failed operation that no caller is told of: by a thread of its own, so that a callback
+    /// that waits, even for ever, holds nothing up. Then up to 64 errors wait for it; further ones are counted, and
+    /// told as one of [`ErrorKind::Untold`]. `close` waits for it, for a second at most. It may log, never waiting;
+    /// `flush` and `close` are errors there.
     pub fn on_error(mut self, callback: impl Fn(&Error) + Send + Sync + 'static) -> Config {
         self.on_error = Some(Callback::new(callback));
         self
@@ -383,6 +397,10 @@ impl Config {
                 Config::MAX_SHARD_SIZE
             ));
         }
+        if let Some(mode) = self.mode.filter(|mode| mode & !0o777 != 0 || mode & 0o600 != 0o600) {
+            let what = "it has at most 0o777, and the owner's 0o600";
+            return invalid(format!("the mode is {mode:#o}; {what}"));
+        }
         for (setting, is_zero) in [
             ("compression_rate", self.compression_rate == 0),
             ("event_quota", self.event_quota == Some(0)),
@@ -392,7 +410,7 @@ impl Config {
                 return invalid(format!("{setting} is 0"));
             }
         }
-        self.rotation.validate(shard)?;
+        self.rotation.validate()?;
         self.retention.validate()?;
         self.compression.validate()?;
         let Retention { max_total, directory_total, .. } = self.retention;

@@ -32,7 +32,8 @@ pub enum ErrorKind {
     Io,
     /// The time given was over before the operation was. Nothing is lost by that; it can be repeated.
     Timeout,
-    /// The call would wait for its own thread: it was made within an encoder, or on the logger's own thread.
+    /// The call would wait for itself: it was made inside a log call (by an encoder, or a signal handler that
+    /// interrupted one), or on a logger's own thread (by a callback). Nothing was done.
     WouldDeadlock,
     /// The manager or the event is closed, or is being closed: no event can be opened.
     Closed,
@@ -42,6 +43,8 @@ pub enum ErrorKind {
     Moved,
     /// The logger was made by the parent of this process: a forked child cannot use it.
     Forked,
+    /// So many errors were not told: [`Config::on_error`](crate::Config::on_error) did not return meanwhile.
+    Untold,
     /// The logger's own thread panicked, was caught, and went on: a bug to report.
     Panic,
 }
@@ -217,6 +220,7 @@ impl From<Error> for io::Error {
                 | ErrorKind::Closed
                 | ErrorKind::Moved
                 | ErrorKind::Forked
+                | ErrorKind::Untold
                 | ErrorKind::Panic,
                 None,
             ) => io::ErrorKind::Other,

@@ -11,28 +11,20 @@ use crate::{
     Config, Durability, Error, ErrorKind, FlushMetrics, Health, LogError, Opened, Position,
     ShardStats, Stats,
     io::Driver,
-    sync::{Arc, Mutex, lock},
+    sync::Arc,
     write::{
-        Archiving, Archivist, Bell, Ending, Flusher, Gate, Ingest, IngestParts, Intake, Local,
-        LogFiles, LogWriter, Pool, Session, Shards, Sleep, Zone, new_session,
+        Archiving, Archivist, Bell, Closer, Closing, Gate, Ingest, IngestParts, Intake, LogFiles,
+        LogWriter, Pool, Session, Shards, Teller, Zone, new_session,
+        start_logger_flusher as start_flusher,
     },
 };
 
 pub use crate::write::RecordWriter;
 
-/// `close` gives up waiting for a device that neither works nor fails after this (or the flush timeout,
-/// if that is longer).
-const STALL: Duration = Duration::from_secs(1);
-/// The last drop waits so long for one that makes no progress: what it gives up is lost.
-const LAST_STALL: Duration = Duration::from_secs(15);
-
-/// `close` waits so long for archived segments to be compressed and told of.
-const ARCHIVING: Duration = Duration::from_secs(30);
-
 /// A logger: takes records on any thread and writes them, by a thread of its own, to one file.
 ///
 /// Clones are handles to the same logger. [`close`](Logger::close) it to learn what became of the
-/// records; dropping the last clone closes it, too, but has nobody to tell.
+/// records. Dropping the last handle closes it, too, but has nobody to tell.
 ///
 /// ```
 /// # fn main() -> Result<(), asynclogger::Error> {
@@ -62,12 +54,43 @@ pub struct Logger {
 
 /// What the clones share and the hot path does not need.
 struct Handle {
+    closer: Closer<OneLog>,
+    opened: Opened,
+}
+
+/// A logger, as it is closed.
+struct OneLog {
     shards: Arc<Shards>,
     session: Arc<Session>,
     config: Config,
-    flusher: Mutex<Flusher>,
-    archivist: Arc<Archivist>,
-    opened: Opened,
+}
+
+impl Closing for OneLog {
+    const NAME: &'static str = "logger";
+
+    fn path(&self) -> &Path {
+        self.config.path()
+    }
+
+    fn flush_timeout(&self) -> Duration {
+        self.config.flush_timeout
+    }
+
+    fn shards(&self) -> &Shards {
+        &self.shards
+    }
+
+    fn gate(&self) -> &Gate {
+        self.session.gate()
+    }
+
+    fn stats(&self) -> Stats {
+        self.session.stats()
+    }
+
+    fn failure(&self) -> Option<Error> {
+        self.session.last_error()
+    }
 }
 
 impl Logger {
@@ -83,7 +106,8 @@ impl Logger {
     /// of the system.
     #[doc(alias = "New")]
     pub fn new(config: Config) -> Result<Logger, Error> {
-        let config = config.for_logger()?;
+        let mut config = config.for_logger()?;
+        let teller = Teller::stand_in(&mut config);
         let id = new_session()?;
         let zone = Zone::of(&config.rotation)?;
         let capacity = config.shard_capacity();
@@ -91,8 +115,10 @@ impl Logger {
         let driver = Driver::new(config.engine, bell.alarm())?;
         let (files, mut segment, opened) = LogFiles::open(&config, driver, id)?;
         let ingest = || {
+            let align = segment.align();
+            let limit = config.rotation.block_limit(capacity, align);
             Ingest::new(IngestParts {
-                pool: Pool::new(2 * config.num_shards, capacity, segment.align())?,
+                pool: Pool::limited(2 * config.num_shards, capacity, align, limit)?,
                 bell: bell.clone(),
                 num_shards: config.num_shards,
                 max_record: config.max_record(),
@@ -117,9 +143,9 @@ impl Logger {
         let archiving = Some(Archiving { archivist: archivist.clone(), settings });
         let files = Box::new(files);
         let writer = LogWriter::new(session.clone(), segment, files, &config, zone, archiving);
-        let flusher = Mutex::new(Flusher::start(shards.clone(), writer, config.prefault)?);
-        let handle = Handle { shards, session, config, flusher, archivist, opened };
-        Ok(Logger { ingest, handle: Arc::new(handle) })
+        let flusher = start_flusher(shards.clone(), writer, config.prefault)?;
+        let closer = Closer::new(OneLog { shards, session, config }, flusher, archivist, teller);
+        Ok(Logger { ingest, handle: Arc::new(Handle { closer, opened }) })
     }
 
     /// Logs a string. See [`log_bytes`](Logger::log_bytes).
@@ -167,8 +193,10 @@ impl Logger {
     /// record is as long as what was written. Give a bound that is near, since a buffer with less room than that
     /// is sealed first.
     ///
-    /// `encode` holds a shard, so it should be short. If it panics nothing is logged. Log calls within it, of this
-    /// logger or any other, never wait for a buffer, whatever the overflow policy: they drop and count instead.
+    /// `encode` holds a shard, so it should be short. A call of this logger within it never waits, nor does one of a
+    /// logger that was opened before this one, whatever the overflow policy: what finds no room at once is dropped
+    /// and counted ([`Overflow::Block`](crate::Overflow::Block) says why). What waits for the flusher, as `flush`
+    /// does, is an error at once. If `encode` panics nothing is logged.
     ///
     /// ```
     /// # let directory = tempfile::tempdir().unwrap();
@@ -198,9 +226,9 @@ impl Logger {
     ///
     /// # Errors
     /// The first error of an attempt that covers this call; the records stay in memory and are tried
-    /// again. [`ErrorKind::Forked`].
+    /// again. [`ErrorKind::Forked`]; [`ErrorKind::WouldDeadlock`] inside a log call, of any logger, and in a callback.
     pub fn flush(&self) -> Result<(), Error> {
-        self.handle.flush(None)
+        self.flush_by(Gate::request, None)
     }
 
     /// [`flush`](Logger::flush), waiting at most for `timeout`.
@@ -208,7 +236,7 @@ impl Logger {
     /// # Errors
     /// As `flush`; [`ErrorKind::Timeout`], with the flush still going on.
     pub fn flush_for(&self, timeout: Duration) -> Result<(), Error> {
-        self.handle.flush(Instant::now().checked_add(timeout))
+        self.flush_by(Gate::request, Instant::now().checked_add(timeout))
     }
 
     /// Takes no more records, writes all accepted ones, ends the file, and says what was done. Calls
@@ -221,7 +249,7 @@ impl Logger {
     /// Not everything could be written yet: nothing is lost by that, and `close` can be called again.
     #[doc(alias = "Close")]
     pub fn close(&self) -> Result<Stats, Error> {
-        self.handle.close()?;
+        self.handle.closer.close()?;
         Ok(self.stats())
     }
 
@@ -229,21 +257,21 @@ impl Logger {
     #[doc(alias = "GetStatsSnapshot")]
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.handle.stats()
+        self.session().stats()
     }
 
     /// How long flushes took.
     #[doc(alias = "GetFlushMetrics")]
     #[must_use]
     pub fn flush_metrics(&self) -> FlushMetrics {
-        self.handle.session.flush_metrics(self.handle.shards.pool().sealed_count())
+        self.session().flush_metrics(self.of().shards.pool().sealed_count())
     }
 
     /// Each shard, now.
     #[doc(alias = "GetShardStats")]
     #[must_use]
     pub fn shard_stats(&self) -> Vec<ShardStats> {
-        self.handle.shards.stats()
+        self.of().shards.stats()
     }
 
     /// Goes on in a new file: the active one is ended and gets its archived name, with everything in it that
@@ -253,7 +281,7 @@ impl Logger {
     /// # Errors
     /// As [`flush`](Logger::flush); those of making the next file, and then the log goes on in the old one.
     pub fn rotate(&self) -> Result<(), Error> {
-        self.handle.flush_by(None, Gate::request_rotation)
+        self.flush_by(Gate::request_rotation, None)
     }
 
     /// Looks whether the active file is still at its path, and goes on in a new one if somebody has renamed
@@ -264,7 +292,23 @@ impl Logger {
     /// # Errors
     /// As [`flush`](Logger::flush).
     pub fn reopen(&self) -> Result<(), Error> {
-        self.handle.flush(None)
+        self.flush_by(Gate::request, None)
+    }
+
+    fn of(&self) -> &OneLog {
+        self.handle.closer.of()
+    }
+
+    fn session(&self) -> &Session {
+        &self.of().session
+    }
+
+    fn flush_by(
+        &self,
+        request: impl FnOnce(&Gate) -> u64,
+        deadline: Option<Instant>,
+    ) -> Result<(), Error> {
+        self.handle.closer.ask(self.session().gate(), request, deadline)
     }
 
     /// Whether a record is durable now: whether it survives a power cut. Never waits. Of another logger's
@@ -274,7 +318,7 @@ impl Logger {
     /// a barrier failed.
     #[must_use]
     pub fn is_durable(&self, position: &Position) -> bool {
-        self.handle.session.is_durable(position)
+        self.session().is_durable(position)
     }
 
     /// Waits until a record is durable, at most for `timeout`. If it is not on its way yet, this asks for
@@ -287,26 +331,23 @@ impl Logger {
         if self.is_durable(position) {
             return Ok(());
         }
-        if !self.handle.session.is_ours(position) {
+        if !self.session().is_ours(position) {
             let what = "this position is of another logger, or of another session";
             return Err(Error::new(ErrorKind::NotFound, what).at_path(self.path()));
         }
-        self.handle.flush(Instant::now().checked_add(timeout))
+        self.flush_by(Gate::request, Instant::now().checked_add(timeout))
     }
 
     /// How the logger is. Never waits, and can be asked from anywhere.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.handle.session.health()
+        self.session().health()
     }
 
     /// The last error of writing, if there ever was one; [`ErrorKind::Forked`] in a forked child.
     #[must_use]
     pub fn last_error(&self) -> Option<Error> {
-        if self.handle.shards.is_forked() {
-            return Some(self.handle.forked());
-        }
-        self.handle.session.last_error()
+        self.handle.closer.not_forked().err().or_else(|| self.session().last_error())
     }
 
     /// What was found at the path when the log was opened.
@@ -324,155 +365,13 @@ impl Logger {
     /// The path of the active file.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.handle.config.path()
-    }
-}
-
-impl Handle {
-    fn flush(&self, deadline: Option<Instant>) -> Result<(), Error> {
-        self.flush_by(deadline, Gate::request)
-    }
-
-    fn flush_by(
-        &self,
-        deadline: Option<Instant>,
-        request: impl Fn(&Gate) -> u64,
-    ) -> Result<(), Error> {
-        if self.shards.is_forked() {
-            return Err(self.forked());
-        }
-        self.may_wait()?;
-        let ticket = request(self.session.gate());
-        self.session.bell().ring(Sleep::Timed);
-        self.session.gate().wait(ticket, deadline)
-    }
-
-    fn close(&self) -> Result<(), Error> {
-        if self.shards.is_forked() {
-            return Err(self.forked());
-        }
-        self.may_wait()?;
-        self.close_now()
-    }
-
-    fn close_now(&self) -> Result<(), Error> {
-        // One closer at a time; a second one finds the work done.
-        let mut flusher = lock(&self.flusher);
-        if self.session.gate().ending() == Ending::Closed {
-            return Ok(());
-        }
-        let stuck = Local::with(|local| {
-            // A signal handler that logs here must not lock what we hold.
-            let _inside = local.enter();
-            self.shards.close(Instant::now() + self.config.flush_timeout)
-        });
-        if stuck > 0 {
-            let what = format!("{stuck} shards are claimed by threads that do not go on");
-            return Err(self.not_closed(ErrorKind::Timeout, &what));
-        }
-        self.session.gate().set_ending(Ending::Closing);
-        self.session.bell().ring(Sleep::Timed);
-        self.wait_until_closed()?;
-        flusher.stop(true);
-        drop(flusher);
-        // What it does not manage is done at the next opening.
-        self.archivist.stop(Instant::now().checked_add(ARCHIVING));
-        Ok(())
-    }
-
-    /// Waits until the log is closed, or nothing has moved for `stall`; whether it is closed.
-    fn wait_while_it_moves(&self, stall: Duration) -> bool {
-        let mut moved = (Instant::now(), self.session.bytes_written());
-        while !self.session.gate().wait_closed(Instant::now() + stall / 10) {
-            let bytes = self.session.bytes_written();
-            if bytes != moved.1 {
-                moved = (Instant::now(), bytes);
-            } else if moved.0.elapsed() >= stall {
-                return false;
-            }
-        }
-        true
-    }
-
-    fn wait_until_closed(&self) -> Result<(), Error> {
-        let (timeout, gate) = (self.config.flush_timeout, self.session.gate());
-        let errors_before = self.session.errors();
-        let begun = Instant::now();
-        let mut moved = (begun, self.session.bytes_written());
-        while !gate.wait_closed(Instant::now() + timeout) {
-            let bytes = self.session.bytes_written();
-            if bytes != moved.1 {
-                moved = (Instant::now(), bytes);
-            }
-            let failing = self.session.errors() > errors_before;
-            if failing && moved.0.elapsed() >= timeout {
-                let error = self.not_closed(ErrorKind::Io, "writing fails");
-                return Err(match self.session.last_error() {
-                    Some(last) => error.caused_by(last),
-                    None => error,
-                });
-            }
-            if moved.0.elapsed() >= timeout.max(STALL) {
-                return Err(self.not_closed(ErrorKind::Timeout, "the device does not answer"));
-            }
-        }
-        Ok(())
-    }
-
-    fn not_closed(&self, kind: ErrorKind, why: &str) -> Error {
-        let stats = self.stats();
-        let what = format!(
-            "not closed yet, {} of {} accepted records pending: {why}",
-            stats.pending, stats.accepted
-        );
-        Error::new(kind, what).at_path(self.config.path())
-    }
-
-    /// An error callback cannot wait for the thread that it runs on, nor an encoder for the claim that it is under.
-    fn may_wait(&self) -> Result<(), Error> {
-        let (on_flusher, holds_claim) =
-            Local::with(|local| (local.is_flusher(), local.holds_claim()));
-        let what = match (on_flusher, holds_claim) {
-            (false, false) => return Ok(()),
-            (true, _) => "on the logger's own thread this would wait for itself",
-            (false, true) => "within a log call this would wait for that call",
-        };
-        Err(Error::new(ErrorKind::WouldDeadlock, what).at_path(self.config.path()))
-    }
-
-    fn forked(&self) -> Error {
-        let what = "this logger belongs to the parent of this process";
-        Error::new(ErrorKind::Forked, what).at_path(self.config.path())
-    }
-
-    fn stats(&self) -> Stats {
-        self.session.stats()
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        if self.shards.is_forked() {
-            // There is nothing to close. Each part knows by itself that it is the parent's.
-            return;
-        }
-        let on_flusher = Local::with(Local::is_flusher);
-        if !on_flusher && self.close_now().is_ok() {
-            return;
-        }
-        self.shards.close(Instant::now());
-        self.session.gate().set_ending(Ending::Abandoned);
-        self.session.bell().ring(Sleep::Timed);
-        // A thread that a dead device holds is left to itself.
-        let over = !on_flusher && self.wait_while_it_moves(LAST_STALL);
-        lock(&self.flusher).stop(over);
-        self.archivist.stop(Some(Instant::now()));
+        self.of().config.path()
     }
 }
 
 impl fmt::Debug for Logger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Logger").field("config", &self.handle.config).finish_non_exhaustive()
+        f.debug_struct("Logger").field("config", &self.of().config).finish_non_exhaustive()
     }
 }
 
@@ -497,7 +396,7 @@ mod tests {
     /// Claims the shard that this thread's records go to, as a thread that is then stopped.
     fn stop_inside_a_claim(logger: &Logger) {
         logger.log("before the stop");
-        logger.handle.shards.claim_for_ever(0);
+        logger.of().shards.claim_for_ever(0);
     }
 
     #[test]
@@ -519,7 +418,7 @@ mod tests {
         assert!(error.to_string().contains("1 of 2 accepted records pending"), "{error}");
         assert_eq!(logger.try_log_bytes(b"late"), Err(LogError::Closed));
         // The thread goes on after all.
-        logger.handle.shards.release_forgotten(0);
+        logger.of().shards.release_forgotten(0);
         assert_eq!(logger.close().expect("close").written, 2);
         assert_eq!(count(&path, b"before the stop"), 1);
     }

@@ -8,7 +8,7 @@ use crate::{
     args::{CatArgs, LayoutArg},
     outcome::{Answer, Failure},
     printer::{Input, Printer},
-    report::{say_damage, say_missing},
+    report::{say_damage, say_missing, say_unread},
     sources::{Problem, Source, for_each_source},
 };
 
@@ -29,7 +29,8 @@ pub(crate) fn run(args: CatArgs) -> Result<Answer, Failure> {
         // A layout is how one file is to be read: what a log knows beyond its files does not count then.
         Source::Log(log) if layout != Layout::Auto => {
             log.segments().iter().try_fold(Answer::Fine, |answer, segment| {
-                Ok(answer.and(print(&mut printer, open(&segment.path)?)?))
+                let printed = open(&segment.path).and_then(|input| print(&mut printer, input));
+                Ok(answer.and(printed.or_else(|problem| problem.say().map_err(Problem::Output))?))
             })
         }
         Source::Log(log) => print(&mut printer, Input::Log(log)),
@@ -46,7 +47,7 @@ fn print(printer: &mut Printer, mut input: Input) -> Result<Answer, Problem> {
             let report = log.report();
             report.segments.iter().for_each(say_damage);
             say_missing(&report);
-            Answer::fine_if(report.is_whole())
+            say_unread(&report).and(Answer::fine_if(report.is_whole()))
         }
     })
 }

@@ -11,9 +11,9 @@ use crate::{
     log_summary::LogSummary,
     outcome::{Answer, Failure},
     output::{Output, say},
-    report::{FileJson, Totals},
+    report::{FileJson, Totals, say_unread},
     sources::{Problem, Source, for_each_source},
-    units::{show_count, show_mb, show_number_of, show_time},
+    units::{show_bytes, show_count, show_number_of, show_time},
 };
 
 pub(crate) fn run(args: StatArgs) -> Result<Answer, Failure> {
@@ -22,6 +22,7 @@ pub(crate) fn run(args: StatArgs) -> Result<Answer, Failure> {
     // Those that were named, and those that are of a log.
     let (mut files, mut of_logs) = (Vec::new(), Vec::new());
     let told = for_each_source(&args.input, ReadOptions::new(), |source| {
+        let mut answer = Answer::Fine;
         match source {
             Source::File(path) => {
                 let report = verify(&path)?;
@@ -35,6 +36,7 @@ pub(crate) fn run(args: StatArgs) -> Result<Answer, Failure> {
             Source::Log(log) => {
                 let whole = log.verify()?;
                 totals.add_log(&whole);
+                answer = say_unread(&whole);
                 if args.json {
                     whole.segments.iter().try_for_each(|report| write_json(&mut out, report))?;
                 } else {
@@ -42,9 +44,9 @@ pub(crate) fn run(args: StatArgs) -> Result<Answer, Failure> {
                 }
             }
         }
-        Ok(Answer::Fine)
+        Ok(answer)
     })?;
-    totals.unread = told.unread;
+    totals.unread += told.unread;
     if args.json {
         totals.write_json(&mut out)?;
         out.write_all(b"\n")?;
@@ -130,9 +132,9 @@ fn write_files(out: &mut impl Write, reports: &[Report]) -> io::Result<()> {
             String::new(),
             String::new(),
             show_count(sum(|report| report.records)),
-            show_mb(sum(|report| report.payload_bytes)),
-            show_mb(sum(Report::overhead_bytes)),
-            show_mb(sum(|report| report.stored_bytes)),
+            show_bytes(sum(|report| report.payload_bytes)),
+            show_bytes(sum(Report::overhead_bytes)),
+            show_bytes(sum(|report| report.stored_bytes)),
             show_count(sum(|report| report.dropped().total())),
             String::new(),
             String::new(),
@@ -158,7 +160,8 @@ fn write_events(out: &mut impl Write, events: &[EventSummary]) -> io::Result<()>
             Some(name) => name.escape_debug().to_string(),
             None => "-".into(),
         };
-        rows.push(event_row(name, format!("{}.log", event.base), event));
+        let file = event.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        rows.push(event_row(name, file, event));
     }
     rows.push(event_row("total".into(), show_number_of(events.len() as u64, "event"), &total));
     write_table(out, &rows, EVENT_RIGHT)
@@ -174,7 +177,7 @@ fn event_row(name: String, file: String, event: &EventSummary) -> [String; 12] {
         show_count(event.dropped.total()),
         event.lost.to_string(),
         show_count(event.damage),
-        show_mb(event.stored_bytes),
+        show_bytes(event.stored_bytes),
         event.first_time.map_or("-".into(), |time| show_time(time, 3)),
         event.last_time.map_or("-".into(), |time| show_time(time, 3)),
         if event.whole { "yes".into() } else { "no".into() },
@@ -192,8 +195,8 @@ fn write_logs(out: &mut impl Write, logs: &[LogSummary]) -> io::Result<()> {
             show_count(log.segments),
             show_count(log.missing_segments),
             show_count(log.records),
-            show_mb(log.payload_bytes),
-            show_mb(log.stored_bytes),
+            show_bytes(log.payload_bytes),
+            show_bytes(log.stored_bytes),
             log.first_time.map_or("-".into(), |time| show_time(time, 3)),
             log.last_time.map_or("-".into(), |time| show_time(time, 3)),
         ]
@@ -226,9 +229,9 @@ fn row(report: &Report) -> [String; 11] {
         report.segment.to_string(),
         report.sessions.len().to_string(),
         show_count(report.records),
-        show_mb(report.payload_bytes),
-        show_mb(report.overhead_bytes()),
-        show_mb(report.stored_bytes),
+        show_bytes(report.payload_bytes),
+        show_bytes(report.overhead_bytes()),
+        show_bytes(report.stored_bytes),
         show_count(report.dropped().total()),
         report.first_time.map_or("-".into(), |time| show_time(time, 3)),
         report.last_time.map_or("-".into(), |time| show_time(time, 3)),

@@ -1,16 +1,21 @@
 //! `asynclogger tail`: the end of a log, and how it goes on.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeSet, io, path::Path, time::Duration};
 
-use asynclogger::read::{LogDir, ReadOptions};
+use asynclogger::{
+    Error, ErrorKind,
+    read::{LogDir, ReadOptions, Scan},
+};
 
 use crate::{
     args::TailArgs,
     outcome::{Answer, Failure},
+    output::say,
     printer::{Input, Printer},
-    report::say_damage,
-    sources::{Problem, check_event_of, logs_of, there_is_none},
+    report::{say_damage, say_unread, show_missing},
+    sources::{Problem, check_event_of, logs_of, say_copies, there_is_none},
     stop::{Pause, StopSignal},
+    watch::Watch,
 };
 
 /// How long a record may be there before it is shown: not long for people, and often enough for the machine.
@@ -19,62 +24,81 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const AT_ONCE: u64 = 10_000;
 
 pub(crate) fn run(args: TailArgs) -> Result<Answer, Failure> {
-    let mut printer = Printer::open(args.print)?;
-    let options = ReadOptions::new().follow(args.follow);
-    let told = match open(&args.path, args.event.as_deref(), options)? {
-        Ok(log) if args.follow => follow(&mut printer, log, args.records),
-        Ok(log) => print_last(&mut printer, log, args.records),
-        Err(problem) => Err(problem),
+    let printer = Printer::open(args.print)?;
+    let is_followed = args.follow || args.follow_name;
+    let options = ReadOptions::new().follow(is_followed);
+    let told = match open(&args.path, args.event.as_deref(), options) {
+        Ok(log) if is_followed => Following::new(printer, &args, options)?.begin(log),
+        Ok(log) => print_last(printer, log, args.records),
+        Err(Refused::NotYet(text)) if args.follow_name => {
+            Following::new(printer, &args, options)?.wait(&text)
+        }
+        Err(Refused::NotYet(text)) if args.path.is_dir() => Err(Failure::Usage(text).into()),
+        Err(Refused::NotYet(text)) => Err(Failure::Io(text).into()),
+        Err(Refused::Problem(problem)) => Err(problem),
     };
     told.or_else(Problem::say)
 }
 
-/// The log that is meant, without the segments after the one that was named.
-fn open(
-    path: &Path,
-    event: Option<&str>,
-    options: ReadOptions,
-) -> Result<Result<LogDir, Problem>, Failure> {
-    check_event_of(path, event)?;
-    if !path.is_dir() {
-        return Ok(options.open_log(path).map(|log| up_to(log, path)).map_err(Problem::from));
-    }
-    let logs = match logs_of(path, event, options) {
-        Ok(logs) => logs,
-        Err(error) => return Ok(Err(error.into())),
-    };
-    if let (true, Some(_)) = (logs.is_empty(), event) {
-        return Err(Failure::Usage(there_is_none(path, event)));
-    }
-    let count = logs.len();
-    match logs.into_iter().next().filter(|_| count == 1) {
-        Some(log) => Ok(Ok(log)),
-        None => {
-            let path = path.display();
-            let hint = match event {
-                None if count > 1 => ": --event NAME tells which",
-                _ => "",
-            };
-            let what = format!("{path}: there are {count} logs in it, and tail needs one{hint}");
-            Err(Failure::Usage(what))
+/// Why there is no log to print.
+enum Refused {
+    /// There may be one later.
+    NotYet(String),
+    Problem(Problem),
+}
+
+impl<P: Into<Problem>> From<P> for Refused {
+    fn from(problem: P) -> Refused {
+        match problem.into() {
+            Problem::Source(error) if is_not_there_yet(&error) => {
+                Refused::NotYet(format!("{error:#}"))
+            }
+            problem => Refused::Problem(problem),
         }
     }
 }
 
-fn up_to(mut log: LogDir, path: &Path) -> LogDir {
-    // The file that was named may be there in its other form, too, and that one listed.
-    let plain = |path: &Path| match path.extension() {
-        Some(extension) if extension == "zst" => path.file_stem().map(ToOwned::to_owned),
-        _ => path.file_name().map(ToOwned::to_owned),
-    };
-    let named = log.segments().iter().find(|segment| plain(&segment.path) == plain(path));
-    if let Some(last) = named.map(|segment| segment.id) {
+fn is_not_there_yet(error: &Error) -> bool {
+    let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    error.kind() == ErrorKind::NotFound || error.io_error().is_some_and(is_gone)
+}
+
+/// The log that is meant, without the segments after the one that was named.
+fn open(path: &Path, event: Option<&str>, options: ReadOptions) -> Result<LogDir, Refused> {
+    check_event_of(path, event)?;
+    if !path.is_dir() {
+        return Ok(up_to_named(options.open_log(path)?));
+    }
+    let Scan { mut logs, unreadable, .. } = logs_of(path, event, options)?;
+    unreadable.iter().for_each(|error| say(format_args!("{error:#}")));
+    let shown = path.display();
+    match (logs.len(), event) {
+        (0, Some(_)) => Err(Refused::NotYet(there_is_none(path, event))),
+        (0, None) => {
+            Err(Refused::NotYet(format!("{shown}: there are 0 logs in it, and tail needs one")))
+        }
+        (count, _) => match logs.pop().filter(|_| count == 1) {
+            Some(log) => Ok(log),
+            None => {
+                let hint = if event.is_none() { ": --event NAME tells which" } else { "" };
+                let what =
+                    format!("{shown}: there are {count} logs in it, and tail needs one{hint}");
+                Err(Failure::Usage(what).into())
+            }
+        },
+    }
+}
+
+fn up_to_named(mut log: LogDir) -> LogDir {
+    if let Some(last) = log.named() {
         log.retain(|segment| segment.id <= last);
     }
     log
 }
 
-fn print_last(printer: &mut Printer, mut log: LogDir, records: u64) -> Result<Answer, Problem> {
+fn print_last(mut printer: Printer, mut log: LogDir, records: u64) -> Result<Answer, Problem> {
+    log.unreadable().iter().for_each(|error| say(format_args!("{error:#}")));
+    say_copies(&log);
     log.seek_last(records)?;
     let mut input = Input::Log(Box::new(log));
     printer.print_up_to(&mut input, records)?;
@@ -83,25 +107,120 @@ fn print_last(printer: &mut Printer, mut log: LogDir, records: u64) -> Result<An
     report.segments.iter().for_each(say_damage);
     // Of segments that are missing only those count that would have been read.
     let is_whole = report.segments.iter().all(|segment| segment.is_whole());
-    Ok(Answer::fine_if(is_whole && report.lost.is_none()))
+    Ok(say_unread(&report).and(Answer::fine_if(is_whole && report.lost.is_none())))
 }
 
-fn follow(printer: &mut Printer, mut log: LogDir, records: u64) -> Result<Answer, Problem> {
-    let stop = StopSignal::install(|| {})
-        .map_err(|error| Problem::Output(Failure::io("cannot catch signals", error)))?;
-    log.seek_last(records)?;
-    let mut input = Input::Log(Box::new(log));
-    let mut told = 0;
-    loop {
-        let printed = printer.print_up_to(&mut input, AT_ONCE)?;
-        let Input::Log(log) = &mut input else { return Ok(Answer::Fine) };
-        // What looks damaged at the end may be on its way; before that it is not.
-        log.finished().iter().skip(told).for_each(say_damage);
-        told = log.finished().len();
-        let pause = if printed == AT_ONCE { Duration::ZERO } else { LOOK_EVERY };
-        match stop.pause(pause, &printer.out)? {
-            Pause::Over => log.refresh()?,
-            Pause::Stop | Pause::Closed => return Ok(Answer::Fine),
+/// A log that is followed until a signal comes.
+struct Following<'a> {
+    printer: Printer,
+    args: &'a TailArgs,
+    stop: StopSignal,
+    watch: Watch,
+    /// What was said once is not said again.
+    said: BTreeSet<String>,
+}
+
+impl Following<'_> {
+    fn new(
+        printer: Printer,
+        args: &TailArgs,
+        options: ReadOptions,
+    ) -> Result<Following<'_>, Failure> {
+        let stop =
+            StopSignal::install().map_err(|error| Failure::io("cannot catch signals", error))?;
+        let watch = Watch::new(&args.path, args.event.as_deref(), options);
+        Ok(Following { printer, args, stop, watch, said: BTreeSet::new() })
+    }
+
+    /// Goes on from the last records of the log.
+    fn begin(self, mut log: LogDir) -> Result<Answer, Problem> {
+        say_copies(&log);
+        log.seek_last(self.args.records)?;
+        self.follow_all(Some(log))
+    }
+
+    /// Waits for a log that is not there yet: all of it is new.
+    fn wait(mut self, text: &str) -> Result<Answer, Problem> {
+        self.say_once(format!("{text}; waiting for it"));
+        self.follow_all(None)
+    }
+
+    /// One log after the other, as the path names them.
+    fn follow_all(mut self, mut log: Option<LogDir>) -> Result<Answer, Problem> {
+        loop {
+            log = match log {
+                Some(log) => match self.follow(log)? {
+                    Some(next) => Some(next),
+                    None => return Ok(Answer::Fine),
+                },
+                None => self.watch.another(None),
+            };
+            if log.is_none() && self.pause(LOOK_EVERY)? != Pause::Over {
+                return Ok(Answer::Fine);
+            }
         }
+    }
+
+    /// Prints what comes; the log that was begun at the path instead, if that is to be followed; `None`: the end.
+    fn follow(&mut self, log: LogDir) -> Result<Option<LogDir>, Problem> {
+        let mut input = Input::Log(Box::new(log));
+        let (mut told, mut next) = (0, None);
+        loop {
+            let printed = match self.printer.print_up_to(&mut input, AT_ONCE) {
+                // It is the last segment that there is: it may be read later.
+                Err(Problem::Source(error)) => {
+                    self.say_once(format!("{error:#}"));
+                    0
+                }
+                printed => printed?,
+            };
+            let Input::Log(log) = &mut input else { return Ok(None) };
+            // What looks damaged at the end may be on its way; before that it is not.
+            log.finished().iter().skip(told).for_each(say_damage);
+            told = log.finished().len();
+            self.say_what_is_missing(log);
+            if printed == 0 {
+                // All that the old log had is printed.
+                if next.is_some() {
+                    return Ok(next);
+                }
+                next = self.look_for_another(log);
+            }
+            let is_more = printed == AT_ONCE || next.is_some();
+            let pause = if is_more { Duration::ZERO } else { LOOK_EVERY };
+            if self.pause(pause)? != Pause::Over {
+                return Ok(None);
+            }
+            if let Err(error) = log.refresh() {
+                self.say_once(format!("{error:#}"));
+            }
+        }
+    }
+
+    fn look_for_another(&mut self, log: &LogDir) -> Option<LogDir> {
+        let followed = log.log_id()?;
+        let next = self.watch.another(Some(followed))?;
+        let path = self.args.path.display();
+        let id = next.log_id().map_or(String::new(), |id| id.to_string());
+        let goes_on = self.args.follow_name;
+        let how = if goes_on { "going on with it" } else { "-F would go on with it" };
+        self.say_once(format!("{path}: another log, {id}, was begun here; {how}"));
+        goes_on.then_some(next)
+    }
+
+    fn say_what_is_missing(&mut self, log: &LogDir) {
+        log.unread().iter().for_each(|error| self.say_once(format!("{error:#}")));
+        log.unreadable().iter().for_each(|error| self.say_once(format!("{error:#}")));
+        show_missing(log.log_id(), &log.missing()).for_each(|text| self.say_once(text));
+    }
+
+    fn say_once(&mut self, text: String) {
+        if self.said.insert(text.clone()) {
+            say(text);
+        }
+    }
+
+    fn pause(&self, time: Duration) -> Result<Pause, Problem> {
+        Ok(self.stop.pause(time, &self.printer.out)?)
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     args::VerifyArgs,
     outcome::{Answer, Failure},
     output::Output,
-    report::{self, FileJson, Totals, say_missing},
+    report::{self, FileJson, Totals, say_missing, say_unread},
     sources::{Problem, Source, for_each_source},
 };
 
@@ -25,6 +25,7 @@ pub(crate) fn run(args: VerifyArgs) -> Result<Answer, Failure> {
         Ok(out.flush()?)
     };
     let told = for_each_source(&args.input, ReadOptions::new(), |source| {
+        let mut answer = Answer::Fine;
         match source {
             Source::File(path) => {
                 let report = verify(&path)?;
@@ -38,11 +39,12 @@ pub(crate) fn run(args: VerifyArgs) -> Result<Answer, Failure> {
                     tell(report)?;
                 }
                 say_missing(&whole);
+                answer = say_unread(&whole);
             }
         }
-        Ok(Answer::Fine)
+        Ok(answer)
     })?;
-    totals.unread = told.unread;
+    totals.unread += told.unread;
     if args.json {
         totals.write_json(&mut out)?;
         out.write_all(b"\n")?;

@@ -287,7 +287,7 @@ fn a_signal_in_the_middle_loses_nothing_that_was_read() {
     let input = Arc::new(lines_of(&names, COUNT));
     let (reading, writing) = rustix::pipe::pipe().expect("a pipe");
     let rest: OwnedFd = reading.try_clone().expect("a descriptor");
-    let mut command = place.command("write --events logs");
+    let mut command = place.command("write --grace 0s --events logs");
     let child = command.stdin(Stdio::from(reading)).spawn().expect("it runs");
     drop(command);
     let written = Arc::new(AtomicU64::new(0));

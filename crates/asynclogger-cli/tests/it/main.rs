@@ -12,12 +12,15 @@ mod damage;
 mod events;
 /// Files and directories that cannot be used.
 mod files;
+mod hostile;
 /// A log that goes on in new files while it is written.
 mod rotation;
 /// Logs of several files, some of them compressed or missing.
 mod segments;
+/// A log that a service writes to: signals, locks, pauses, and whoever does not read standard error.
+mod service;
 /// The end of a log, and how it goes on.
-mod tail;
+pub(crate) mod tail;
 /// Help, and what cannot be meant.
 mod usage;
 /// Standard input becomes a log, and comes back.

@@ -134,7 +134,7 @@ fn lines_come_back_over_files_of_an_age() {
 #[test]
 fn a_signal_ends_a_rotated_log_cleanly() {
     let place = Place::new();
-    let mut writer = Writer::start(&place, "--rotate-size 80K app.log");
+    let mut writer = Writer::start(&place, "--grace 0s --rotate-size 80K app.log");
     writer.say(&lines(1, 50_000));
     wait_until("files", || archived(&place).len() > 3);
     wait_until("all is read", || rustix::io::ioctl_fionread(&writer.input).expect("a pipe") == 0);

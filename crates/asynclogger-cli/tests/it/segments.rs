@@ -127,7 +127,11 @@ fn blocks_are_chosen_by_their_times() {
     assert_eq!(count("--until 1h app.log"), 0);
     assert_eq!(count(&format!("--since {third} {}", place.archived(2))), 0);
     assert_eq!(count("--since 1h app.log"), 10);
-    for bad in ["--since now", "--until 2026-07-01", "--since 5"] {
+    assert_eq!(count("--since 2001-01-01 ."), 2010);
+    assert_eq!(count("--until 2001-01-01 ."), 0);
+    assert_eq!(count("--since yesterday ."), 2010);
+    assert_eq!(count("--until yesterday ."), 0);
+    for bad in ["--since now", "--until 2026-07-32", "--since 5"] {
         place.run(&format!("cat {bad} app.log"), "").ends_with(2);
     }
     // What is not asked for is not read: neither damage in it is found, nor that it is gone.

@@ -71,23 +71,41 @@ fn damage_at_the_end_is_told_and_damage_before_it_is_not_looked_for() {
     place.run("tail -n 1006 app.log", "").ends_with(1).says("chunk").says(&first);
 }
 
-/// A `tail -f`, and what it prints.
+/// A `tail -f`, and what it prints and says.
 pub(crate) struct Tail {
     child: Child,
     lines: Receiver<String>,
+    said: Receiver<String>,
+}
+
+/// The lines of a pipe, as they come.
+fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    lines
 }
 
 impl Tail {
     pub(crate) fn start(place: &Place, args: &str) -> Tail {
-        let mut child = place.command(&format!("tail -f {args}")).spawn().expect("it runs");
-        let out = BufReader::new(child.stdout.take().expect("a pipe"));
-        let (sender, lines) = mpsc::channel();
-        thread::spawn(move || {
-            for line in out.lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-        Tail { child, lines }
+        Tail::run(place, &format!("tail -f {args}"))
+    }
+
+    pub(crate) fn run(place: &Place, args: &str) -> Tail {
+        let mut child = place.command(args).spawn().expect("it runs");
+        let lines = lines_of(child.stdout.take().expect("a pipe"));
+        let said = lines_of(child.stderr.take().expect("a pipe"));
+        Tail { child, lines, said }
+    }
+
+    /// Waits for a line on standard error that has this in it.
+    #[track_caller]
+    pub(crate) fn says(&self, what: &str) {
+        let line = self.said.recv_timeout(Duration::from_secs(60)).expect("a line in time");
+        assert!(line.contains(what), "{line}");
     }
 
     #[track_caller]
@@ -103,9 +121,7 @@ impl Tail {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("sent");
         assert_eq!(self.child.wait().expect("ended").code(), Some(0));
-        let mut said = String::new();
-        self.child.stderr.take().expect("a pipe").read_to_string(&mut said).expect("text");
-        assert_eq!(said, "");
+        assert_eq!(self.said.recv().ok(), None, "nothing else was said");
         assert_eq!(self.lines.recv().ok(), None, "nothing came twice");
     }
 }
@@ -151,6 +167,49 @@ fn what_is_written_just_now_is_shown() {
     drop(stdin);
     assert_eq!(writer.wait().expect("ended").code(), Some(0));
     tail.ends_after(Signal::TERM);
+}
+
+#[test]
+fn a_log_that_is_not_there_yet_is_waited_for() {
+    let place = Place::new();
+    let tails = ["tail -F later/app.log", "tail -F -n 1 later", "tail -F --event app later"];
+    let tails = tails.map(|args| Tail::run(&place, args));
+    tails.iter().for_each(|tail| tail.says("waiting for it"));
+    std::fs::create_dir(place.file("later")).unwrap();
+    place.write("later/app.log", lines(1, 3));
+    tails.iter().for_each(|tail| tail.prints(&lines(1, 3)));
+    place.write("later/app.log", lines(4, 5));
+    tails.iter().for_each(|tail| tail.prints(&lines(4, 5)));
+    tails.into_iter().for_each(|tail| tail.ends_after(Signal::TERM));
+    place.run("tail later/other.log", "").ends_with(3).says("No such file");
+}
+
+#[test]
+fn a_log_that_was_begun_anew_is_told_and_followed_by_name() {
+    let place = Place::new();
+    place.write("app.log", lines(1, 5));
+    let by_name = Tail::run(&place, "tail -F -n 1 app.log");
+    let of_dir = Tail::run(&place, "tail -F -n 1 .");
+    let by_file = Tail::start(&place, "-n 1 app.log");
+    let all = [&by_name, &of_dir, &by_file];
+    all.iter().for_each(|tail| tail.prints(&lines(5, 5)));
+    // A rotation is no new log.
+    place.archive(1);
+    place.write("app.log", lines(6, 7));
+    all.iter().for_each(|tail| tail.prints(&lines(6, 7)));
+    for name in [place.archived(1).as_str(), "app.log"] {
+        std::fs::remove_file(place.file(name)).unwrap();
+    }
+    place.write("app.log", lines(100, 102));
+    by_name.says("another log");
+    by_name.prints(&lines(100, 102));
+    of_dir.says("another log");
+    of_dir.prints(&lines(100, 102));
+    by_file.says("-F would go on with it");
+    place.write("app.log", lines(103, 104));
+    by_name.prints(&lines(103, 104));
+    of_dir.prints(&lines(103, 104));
+    [by_name, of_dir, by_file].into_iter().for_each(|tail| tail.ends_after(Signal::INT));
 }
 
 #[test]

@@ -66,6 +66,13 @@ fn what_cannot_be_meant_is_a_usage_error() {
         "write --compress gzip a",
         "write --compress zstd=23 a",
         "write --local-time a",
+        "write --grace 5 a",
+        "write --wait-lock soon a",
+        "write --failover a",
+        "write --mode rw a",
+        "write --mode 1777 a",
+        "write --mode 444 a",
+        "write --when-full cry a",
         "write --events",
         "write --events a b",
         "cat --all --event a b",
@@ -100,10 +107,12 @@ fn absurd_settings_are_refused_with_the_limit() {
     place.run("write --buffer-size 1K --shards 100 a", "x\n").ends_with(2).says("shard");
     place.run("write --buffer-size 17179869183G a", "x\n").ends_with(2).says("at most");
     place.run("write --shards 100000000 a", "x\n").ends_with(2).says("most");
-    place.run("write --rotate-size 1M a", "x\n").ends_with(2).says("max_size").says("a full shard");
-    place.run("write --rotate-size 0 a", "x\n").ends_with(2).says("max_size");
-    place.run("write --max-total 0 a", "x\n").ends_with(2).says("max_total");
-    place.run("write --rotate-size 2G --max-total 1G a", "x\n").ends_with(2).says("max_total");
+    place.run("write --rotate-size 16383 a", "x\n").ends_with(2).says("--rotate-size is 16383");
+    place.run("write --rotate-size 0 a", "x\n").ends_with(2).says("--rotate-size is 0");
+    place.run("write --max-total 0 a", "x\n").ends_with(2).says("--max-total is 0");
+    let both = place.run("write --rotate-size 2G --max-total 1G a", "x\n").ends_with(2);
+    both.says("--max-total is 1073741824").says("(--rotate-size)");
+    place.run("write --mode 044 a", "x\n").ends_with(2).says("--mode is 0o44");
     place.run("bench --size 9M --count 1 a", "").ends_with(2).says("the longest");
     for deletes in ["--keep 1", "--keep-for 1h", "--max-total 1G"] {
         place.run(&format!("bench --count 1 {deletes} a"), "").ends_with(2).says("deleted");
@@ -117,6 +126,12 @@ fn rotation_has_a_heading_of_its_own_and_says_what_is_meant() {
     let help = place.run("write --help", "").ends_with(0).text();
     let (before, rotation) = help.split_once("Rotation options:").expect("the heading");
     assert!(before.contains("Logger options:"), "{help}");
+    let (_, service) = before.split_once("Service options:").expect("the heading");
+    for option in
+        ["--grace <DURATION>", "--wait-lock <DURATION>", "--failover <DIR>", "--mode <MODE>"]
+    {
+        assert!(service.contains(option), "{option} in {help}");
+    }
     for option in [
         "--rotate-size <SIZE>",
         "--rotate-every <hourly|daily|DURATION>",
@@ -124,6 +139,7 @@ fn rotation_has_a_heading_of_its_own_and_says_what_is_meant() {
         "--keep-for <DURATION>",
         "--max-total <SIZE>",
         "--compress <zstd[=LEVEL]>",
+        "--when-full <ACTION>",
         "--local-time",
     ] {
         assert!(rotation.contains(option), "{option} in {help}");

@@ -11,7 +11,7 @@ use std::{
 pub(crate) struct Callback<T>(Arc<dyn Fn(&T) + Send + Sync>);
 
 impl<T> Callback<T> {
-    pub(super) fn new(callback: impl Fn(&T) + Send + Sync + 'static) -> Callback<T> {
+    pub(crate) fn new(callback: impl Fn(&T) + Send + Sync + 'static) -> Callback<T> {
         Callback(Arc::new(callback))
     }
 

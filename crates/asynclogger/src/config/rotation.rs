@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     Error, ErrorKind,
-    format::{MIN_ALIGN, SHARD_HEADER, block},
+    format::{MIN_ALIGN, RECORD_HEADER, SHARD_HEADER, block},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -63,8 +63,10 @@ impl Rotation {
 
     /// The most bytes of a file: before a block would make it longer, the next file begins.
     ///
-    /// At least what the longest block needs together with start and end of the file: the size of a shard
-    /// and some 4 KiB units. (Where direct I/O asks for greater units, a file with one block may be longer.)
+    /// At least 16 KiB, what the shortest block needs together with start and end of the file. Where it is less
+    /// than a full buffer makes, blocks are ended earlier, so that a file keeps to it. A record that is longer
+    /// than that has a file of its own, which is as long as it has to be; so may be a file with one block where
+    /// direct I/O asks for units of more than 4 KiB.
     pub fn max_size(mut self, bytes: u64) -> Rotation {
         self.max_size = Some(bytes);
         self
@@ -91,14 +93,13 @@ impl Rotation {
         self
     }
 
-    /// Checks every limit, for buffers of `capacity` bytes.
-    pub(crate) fn validate(&self, capacity: usize) -> Result<(), Error> {
+    /// Checks every limit.
+    pub(crate) fn validate(&self) -> Result<(), Error> {
         let invalid = |what: String| Err(Error::new(ErrorKind::InvalidConfig, what));
-        let least = least_size(capacity, MIN_ALIGN);
+        let least = least_size(LEAST_BLOCK, MIN_ALIGN);
         if let Some(size) = self.max_size.filter(|size| *size < least) {
             return invalid(format!(
-                "Rotation::max_size is {size}; a file with one block of a full shard \
-                 (buffer_size / num_shards is {capacity}) has {least} bytes"
+                "Rotation::max_size is {size}; a file with the shortest block has {least} bytes"
             ));
         }
         if self.max_age.is_some_and(|age| age.is_zero()) {
@@ -120,6 +121,32 @@ impl Rotation {
         Ok(())
     }
 
+    /// Up to how many bytes of header and records, `capacity` at most, a block is filled, so that a file with one
+    /// keeps to the size.
+    pub(crate) fn block_limit(&self, capacity: usize, align: usize) -> usize {
+        Rotation::block_limit_in(self.room_for_blocks(align), capacity, align)
+    }
+
+    /// Bytes of a file, at least those of the shortest block, that are for blocks.
+    pub(crate) fn room_for_blocks(&self, align: usize) -> usize {
+        let room = self.max_size.unwrap_or(u64::MAX).saturating_sub(2 * align as u64);
+        usize::try_from(room).unwrap_or(usize::MAX).max(block_len(LEAST_BLOCK, align))
+    }
+
+    /// [`block_limit`](Rotation::block_limit) where blocks have so much room.
+    pub(crate) fn block_limit_in(room: usize, capacity: usize, align: usize) -> usize {
+        let (mut fits, mut too_long) = (LEAST_BLOCK, capacity + 1);
+        while too_long > fits + 1 {
+            let middle = fits + (too_long - fits) / 2;
+            if block_len(middle, align) <= room {
+                fits = middle;
+            } else {
+                too_long = middle;
+            }
+        }
+        fits.min(capacity)
+    }
+
     /// Whether a file of `size` bytes has no room for one more session with a block of a full buffer, and
     /// a new file has it.
     pub(crate) fn is_used_up(&self, size: u64, capacity: usize, align: usize) -> bool {
@@ -128,11 +155,18 @@ impl Rotation {
     }
 }
 
-/// Bytes of a file with one block of a full buffer, in units of `align`.
+/// Bytes of header and records of a block with the shortest record.
+const LEAST_BLOCK: usize = SHARD_HEADER + RECORD_HEADER + 1;
+
+/// Bytes of a file with one block of `capacity` bytes of header and records, in units of `align`.
 fn least_size(capacity: usize, align: usize) -> u64 {
+    (block_len(capacity, align) + 2 * align) as u64
+}
+
+/// Bytes of that block.
+fn block_len(capacity: usize, align: usize) -> usize {
     let data = block::data_len(capacity.saturating_sub(SHARD_HEADER));
-    let block = block::head_len(data, align) + data + block::tail_len(data, align);
-    (block + 2 * align) as u64
+    block::head_len(data, align) + data + block::tail_len(data, align)
 }
 
 #[cfg(test)]
@@ -158,8 +192,8 @@ mod tests {
         // Start, head, data, tail, end.
         let least = capacity as u64 + 4 * MIN_ALIGN as u64;
         assert_eq!(least_size(capacity, MIN_ALIGN), least);
-        taken(Rotation::new().max_size(least));
-        refused(Rotation::new().max_size(least - 1), &least.to_string());
+        taken(Rotation::new().max_size(16 << 10));
+        refused(Rotation::new().max_size((16 << 10) - 1), "16384");
         refused(Rotation::new().max_size(0), "max_size is 0");
         let is_used_up = |more, size, align| {
             Rotation::new().max_size(least + more).is_used_up(size, capacity, align)
@@ -172,6 +206,24 @@ mod tests {
         let small = Config::new("a.log").buffer_size(64 << 10).num_shards(1);
         let small = small.rotation(Rotation::new().max_size(1 << 20)).validate();
         assert!(small.is_ok(), "{small:?}");
+    }
+
+    #[test]
+    fn blocks_are_ended_so_that_a_file_keeps_to_its_size() {
+        let capacity = 8 << 20;
+        let limit = |max, align| Rotation::new().max_size(max).block_limit(capacity, align);
+        for max in [16 << 10, 20_000, 96 << 10, 1 << 20, 5_000_001, 9 << 20] {
+            for align in [MIN_ALIGN, 4 * MIN_ALIGN] {
+                let limit = limit(max, align);
+                assert!((LEAST_BLOCK..=capacity).contains(&limit), "{limit}");
+                let fits = least_size(limit, align) <= max;
+                assert!(fits || least_size(LEAST_BLOCK, align) > max, "{max} {align}: {limit}");
+                let more = least_size(limit + 1, align) > max;
+                assert!(more || limit == capacity || align > MIN_ALIGN, "{max} {align}: {limit}");
+            }
+        }
+        assert_eq!(limit(9 << 20, MIN_ALIGN), capacity);
+        assert_eq!(Rotation::new().block_limit(capacity, MIN_ALIGN), capacity);
     }
 
     #[test]

@@ -70,4 +70,8 @@ impl BlockFile for ClosedFile {
     fn state(&self) -> io::Result<FileState> {
         closed()
     }
+
+    fn set_mode(&self, _mode: u32) -> io::Result<()> {
+        closed()
+    }
 }

@@ -5,10 +5,7 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use rustix::{
-    fs::{CWD, Mode, OFlags, openat},
-    io::{Errno, fcntl_dupfd_cloexec},
-};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
 /// The lowest number that we use.
 const LOWEST: i32 = 3;
@@ -24,7 +21,9 @@ pub(super) fn above_standard(opened: OwnedFd) -> Result<OwnedFd, Errno> {
 
 /// Calls what opens something by itself: the standard descriptors that are free are taken meanwhile, by something
 /// that can neither be read nor written.
+#[cfg(feature = "io-uring")]
 pub(super) fn with_standard_taken<T>(open: impl FnOnce() -> T) -> T {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let take = || openat(CWD, "/", flags, Mode::empty()).ok();
     // The first one that is not a standard one is not needed: there is no lower one left.

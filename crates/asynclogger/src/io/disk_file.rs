@@ -131,6 +131,10 @@ impl BlockFile for DiskFile {
     fn state(&self) -> io::Result<FileState> {
         pwrite::state(&self.file)
     }
+
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        pwrite::set_mode(&self.file, mode)
+    }
 }
 
 pub(super) fn set_direct(file: &impl AsFd, on: bool) -> Result<(), Errno> {

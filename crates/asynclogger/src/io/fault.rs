@@ -307,6 +307,11 @@ impl BlockFile for FaultFile {
 
     fn state(&self) -> io::Result<FileState> {
         let len = self.disk.lock().images[self.file].live.len() as u64;
-        Ok(FileState { identity: (0, self.file as u64), links: 1, len, on_disk: len })
+        let identity = (0, self.file as u64);
+        Ok(FileState { identity, links: 1, len, on_disk: len, mode: 0o644 })
+    }
+
+    fn set_mode(&self, _mode: u32) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -83,6 +83,8 @@ pub(crate) struct FileState {
     pub(crate) len: u64,
     /// Bytes that it takes on the disk, with what was taken ahead behind its end.
     pub(crate) on_disk: u64,
+    /// Its permissions.
+    pub(crate) mode: u32,
 }
 
 impl FileState {
@@ -148,4 +150,10 @@ pub(crate) trait BlockFile: Send {
     /// # Errors
     /// Those of the system.
     fn state(&self) -> io::Result<FileState>;
+
+    /// Gives the file these permissions.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn set_mode(&self, mode: u32) -> io::Result<()>;
 }

@@ -6,7 +6,9 @@ use std::{
 };
 
 use rustix::{
-    fs::{FallocateFlags, SeekFrom, Stat, fallocate, fstat, fstatvfs, ftruncate, seek},
+    fs::{
+        FallocateFlags, Mode, SeekFrom, Stat, fallocate, fchmod, fstat, fstatvfs, ftruncate, seek,
+    },
     io::{Errno, ReadWriteFlags, pwritev2},
 };
 
@@ -141,13 +143,22 @@ fn begins_with_a_hole(file: &File) -> bool {
     }
 }
 
+/// Gives a file these permissions.
+///
+/// # Errors
+/// Those of the system.
+pub(super) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    Ok(fchmod(file, Mode::from_raw_mode(mode & 0o777))?)
+}
+
 #[allow(clippy::unnecessary_cast, reason = "some counts have fewer bits on other machines")]
 pub(super) fn state_of(stat: &Stat) -> FileState {
     let len = u64::try_from(stat.st_size).unwrap_or_default();
     // The unit of the count is 512 bytes, whatever the file system's. One that does not count has no blocks.
     let blocks = u64::try_from(stat.st_blocks).unwrap_or_default();
     let on_disk = if blocks == 0 { len } else { blocks * 512 };
-    FileState { identity: (stat.st_dev, stat.st_ino), links: stat.st_nlink as u64, len, on_disk }
+    let (identity, links) = ((stat.st_dev, stat.st_ino), stat.st_nlink as u64);
+    FileState { identity, links, len, on_disk, mode: stat.st_mode & 0o777 }
 }
 
 #[cfg(test)]

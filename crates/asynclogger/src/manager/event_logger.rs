@@ -1,23 +1,36 @@
 //! A handle to one event of a manager.
 
-use std::{fmt, io::IoSlice};
+use std::{
+    fmt,
+    io::IoSlice,
+    time::{Duration, Instant},
+};
 
+use super::inner::Inner;
 use crate::{
-    LogError, Opened,
+    Error, LogError, Opened, Position, Stats,
+    sync::Arc,
     write::{EventHandle, RecordWriter},
 };
 
-/// Logs the records of one event: its name was looked up once. Clones are handles to the same event; they
-/// may outlive the manager, and what they log then is refused and counted.
+/// Logs the records of one event: its name was looked up once.
+///
+/// Clones are handles to the same event, and each of them is a handle to its manager: the last handle of any
+/// kind, [`LoggerManager`](crate::LoggerManager) or `EventLogger`, closes the manager when it is dropped.
+/// After [`close`](crate::LoggerManager::close) a handle is harmless: its records are refused and counted as
+/// closed.
 #[derive(Clone)]
 #[must_use]
 pub struct EventLogger {
     handle: EventHandle,
+    /// A log call borrows a handle, so while one is under way the manager is not dropped: the end of the
+    /// manager (`Worker::sort_held`) relies on that.
+    manager: Arc<Inner>,
 }
 
 impl EventLogger {
-    pub(super) fn new(handle: EventHandle) -> EventLogger {
-        EventLogger { handle }
+    pub(super) fn new(handle: EventHandle, manager: Arc<Inner>) -> EventLogger {
+        EventLogger { handle, manager }
     }
 
     /// Logs a string. See [`log_bytes`](EventLogger::log_bytes).
@@ -36,14 +49,18 @@ impl EventLogger {
         let _ = self.try_log_bytes(record);
     }
 
-    /// Logs a record, or says why not. A record that was taken may still be dropped, and counted, if its event
+    /// Logs a record and says where, or why not. The position names the shard, of those that all events share,
+    /// and the record's number there: it is good for [`is_durable`](EventLogger::is_durable) and
+    /// [`wait_durable`](EventLogger::wait_durable), and is not the one that a reader of the file finds.
+    ///
+    /// A record that was taken may still be dropped, and counted, if its event
     /// has used up its quota while its device is behind ([`Config::event_quota`](crate::Config::event_quota)),
     /// or is being closed at this moment.
     ///
     /// # Errors
     /// The record was refused, and counted under this reason.
     #[inline]
-    pub fn try_log_bytes(&self, record: &[u8]) -> Result<(), LogError> {
+    pub fn try_log_bytes(&self, record: &[u8]) -> Result<Position, LogError> {
         self.handle.append(record.len(), |room| room.copy_from_slice(record))
     }
 
@@ -51,7 +68,7 @@ impl EventLogger {
     ///
     /// # Errors
     /// As [`try_log_bytes`](EventLogger::try_log_bytes).
-    pub fn try_log_vectored(&self, pieces: &[IoSlice<'_>]) -> Result<(), LogError> {
+    pub fn try_log_vectored(&self, pieces: &[IoSlice<'_>]) -> Result<Position, LogError> {
         let len = pieces.iter().fold(0_usize, |sum, piece| sum.saturating_add(piece.len()));
         self.handle.append(len, |mut room| {
             for piece in pieces {
@@ -72,8 +89,66 @@ impl EventLogger {
         &self,
         max_len: usize,
         encode: impl FnOnce(&mut RecordWriter<'_>),
-    ) -> Result<(), LogError> {
+    ) -> Result<Position, LogError> {
         self.handle.append_with(max_len, encode)
+    }
+
+    /// The longest record that is accepted, in bytes.
+    #[must_use]
+    pub fn max_record(&self) -> usize {
+        self.handle.event().max_record()
+    }
+
+    /// The counters of the event. Waits until what was logged before this call is sorted by event, as
+    /// [`event_stats`](crate::LoggerManager::event_stats) does.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.manager.stats_of(self.handle.event())
+    }
+
+    /// Returns when every record of this event that was accepted before this call is durable. Other events are
+    /// not flushed, and their errors are not told.
+    ///
+    /// # Errors
+    /// The first error of an attempt that covers this call; the records stay in memory and are tried again. If
+    /// all memory is used up, that may be an error of another event, which this one's records wait for.
+    /// [`ErrorKind::Forked`](crate::ErrorKind::Forked);
+    /// [`ErrorKind::WouldDeadlock`](crate::ErrorKind::WouldDeadlock) inside a log call, of any logger, and in a
+    /// callback.
+    pub fn flush(&self) -> Result<(), Error> {
+        self.manager.flush_event(self.handle.event(), None)
+    }
+
+    /// [`flush`](EventLogger::flush), waiting at most for `timeout`.
+    ///
+    /// # Errors
+    /// As `flush`; [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), with the flush still going on.
+    pub fn flush_for(&self, timeout: Duration) -> Result<(), Error> {
+        self.manager.flush_event(self.handle.event(), Instant::now().checked_add(timeout))
+    }
+
+    /// Whether a record is known to be durable: whether it survives a power cut. Never waits. Of a position of
+    /// another event, or of an earlier session, it is not said.
+    ///
+    /// The answer is coarse in one direction: yes is true, and no may mean that nobody knows. A record becomes
+    /// known to be durable when a flush that was asked for after it succeeds: this event's, the manager's, or
+    /// that of [`wait_durable`](EventLogger::wait_durable). A record that was dropped behind the shared buffers
+    /// is not durable; where many thousands of records in thousands of places were dropped, some between them
+    /// count as dropped here, too.
+    #[must_use]
+    pub fn is_durable(&self, position: &Position) -> bool {
+        self.manager.is_durable(self.handle.event(), position)
+    }
+
+    /// Waits until a record is durable, at most for `timeout`. If it is not known to be, this asks for a flush of
+    /// the event.
+    ///
+    /// # Errors
+    /// As [`flush_for`](EventLogger::flush_for); [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) for a
+    /// position that is not of this event and session, and for a record that was dropped behind the shared
+    /// buffers.
+    pub fn wait_durable(&self, position: &Position, timeout: Duration) -> Result<(), Error> {
+        self.manager.wait_durable(self.handle.event(), position, timeout)
     }
 
     /// The name of the event, as it was given.

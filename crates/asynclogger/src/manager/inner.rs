@@ -6,80 +6,72 @@ use std::{
 };
 
 use crate::{
-    Config, Error, ErrorKind, FlushMetrics, Health, ManagerStats, Stats,
-    io::{Driver, descriptor_limit},
-    sync::{Arc, Mutex, Ordering, lock},
+    Config, Error, ErrorKind, FlushMetrics, Health, ManagerStats, Position, Stats,
+    sync::{Arc, Mutex, MutexGuard, Ordering, lock},
     write::{
-        Archivist, Bell, Ending, EventHandle, EventsFlusher, Gate, Ingest, IngestParts, Local,
-        NotOpened, Opener, Pool, Shared, Shares, Sleep, Totals, new_session,
+        Callers, Closer, Closing, Ending, Event, EventHandle, Gate, Local, NotOpened, Opener,
+        Setup, Shards, Shared, Sums, Teller, inside, set_up, start_flusher,
     },
 };
 
-/// As of a single logger.
+/// An event that is being closed is waited for that long without an answer of its device, when it is opened.
 const STALL: Duration = Duration::from_secs(1);
-const LAST_STALL: Duration = Duration::from_secs(15);
-const ARCHIVING: Duration = Duration::from_secs(30);
 /// Statistics wait so long for what was logged to be sorted.
 const SORTING: Duration = Duration::from_millis(100);
-/// The files that are open at most, unless told.
-const MOST_FILES: u64 = 1024;
 
+/// A manager: what callers use of it, and at its end the [`Closer`].
+///
+/// All handles share this, [`LoggerManager`](super::LoggerManager)s and [`EventLogger`](super::EventLogger)s, so
+/// that the last handle of any kind closes. Nothing in here holds a handle of either kind, or that would never be
+/// the last: the tables hold events, and an event knows nothing of the manager.
 pub(super) struct Inner {
+    /// Given up before the closer: then there are no callers any more, and it knows that.
+    callers: Arc<Callers>,
+    closer: Closer<AllEvents>,
+}
+
+/// All events of a manager, as they are opened and closed together.
+struct AllEvents {
     shared: Arc<Shared>,
-    /// `None` once the manager is closed.
-    opener: Mutex<Opening>,
-    flusher: Mutex<EventsFlusher>,
-    archivist: Arc<Archivist>,
+    opening: Mutex<Opening>,
 }
 
 struct Opening {
-    /// Gives up the directory when it is dropped.
+    /// Gives up the directory when it is dropped; `None` once the manager is closed.
     opener: Option<Opener>,
     is_over: bool,
 }
 
 impl Inner {
     pub(super) fn new(config: Config) -> Result<Inner, Error> {
-        let config = config.for_manager()?;
-        let descriptors = descriptor_limit().map_or(MOST_FILES, |limit| limit / 4);
-        let max_open = config.event_files.unwrap_or(descriptors.clamp(1, MOST_FILES) as usize);
-        let bell = Arc::new(Bell::new()?);
-        let driver = Driver::new(config.engine, bell.alarm())?;
-        let archivist = Arc::new(Archivist::new());
-        let opener = Opener::new(&config, driver, archivist.clone(), max_open)?;
-        let shares = Shares::of(&config, opener.alignment(config.direct_io));
-        // Nothing of these buffers is written as it is, so any alignment does.
-        let align = crate::format::MIN_ALIGN;
-        let pool = Pool::elastic(shares.buffers, shares.capacity, align, shares.elastic)?;
-        let ingest = Ingest::new(IngestParts {
-            pool,
-            bell,
-            num_shards: config.num_shards,
-            max_record: shares.max_record(),
-            overflow: config.overflow,
-            shares_barriers: false,
-            session: new_session()?,
-        })?;
-        let shared = Arc::new(Shared::new(config, Arc::new(ingest)));
-        let flusher = Mutex::new(EventsFlusher::start(shared.clone(), shares, max_open)?);
-        let opener = Mutex::new(Opening { opener: Some(opener), is_over: false });
-        Ok(Inner { shared, opener, flusher, archivist })
+        let mut config = config.for_manager()?;
+        let teller = Teller::stand_in(&mut config);
+        let Setup { callers, shared, opener, archivist, shares, max_open } = set_up(config)?;
+        let flusher = start_flusher(shared.clone(), shares, max_open)?;
+        let opening = Mutex::new(Opening { opener: Some(opener), is_over: false });
+        let closer = Closer::new(AllEvents { shared, opening }, flusher, archivist, teller);
+        Ok(Inner { callers, closer })
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.closer.of().shared
+    }
+
+    fn opening(&self) -> MutexGuard<'_, Opening> {
+        lock(&self.closer.of().opening)
     }
 
     pub(super) fn config(&self) -> &Config {
-        &self.shared.config
+        &self.shared().config
     }
 
     pub(super) fn directory(&self) -> &Path {
-        match self.config().path().parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        }
+        self.closer.of().path()
     }
 
     #[inline]
     pub(super) fn log(&self, name: &str, record: &[u8]) {
-        if !self.shared.log(name, record) {
+        if !self.callers.log(name, record) {
             self.log_with_care(name, record);
         }
     }
@@ -87,7 +79,7 @@ impl Inner {
     /// The event is not open, or does not take the record now, or has a long name.
     #[cold]
     fn log_with_care(&self, name: &str, record: &[u8]) {
-        if self.shared.with(name, |handle| append(handle, record)).is_none() {
+        if self.callers.with(name, |event| self.append(event, record)).is_none() {
             self.log_first(name, record);
         }
     }
@@ -95,34 +87,40 @@ impl Inner {
     /// The event is not open.
     #[cold]
     fn log_first(&self, name: &str, record: &[u8]) {
-        let unplaced = &self.shared.unplaced;
+        let unplaced = self.callers.unplaced();
         match self.open_to_log(name) {
-            Some(Ok(handle)) => append(&handle, record),
+            Some(Ok(event)) => self.append(&event, record),
             Some(Err(ErrorKind::Closed)) => unplaced.count_closed(),
             Some(Err(_)) | None => unplaced.count_unopened(),
         }
     }
 
+    /// Refusals are counted.
+    fn append(&self, event: &Arc<Event>, record: &[u8]) {
+        let handle = EventHandle::new(&self.callers, event);
+        let _ = handle.append(record.len(), |room| room.copy_from_slice(record));
+    }
+
     /// `None`: this call interrupted another, or is the flusher's own, and must neither wait nor lock; not
     /// even to see whether the event is being closed.
-    fn open_to_log(&self, name: &str) -> Option<Result<EventHandle, ErrorKind>> {
+    fn open_to_log(&self, name: &str) -> Option<Result<Arc<Event>, ErrorKind>> {
         Local::with(|local| {
             let inside = local.enter();
             if inside.is_nested() {
                 return None;
             }
-            if self.shared.shards.is_forked() {
+            if self.shared().shards.is_forked() {
                 // Before any lock, which a thread of the parent's may have held.
                 return Some(Err(ErrorKind::Closed));
             }
-            let is_over = self.shared.gate.ending() != Ending::Open;
-            if is_over || self.shared.is_closing(name) {
+            let is_over = self.shared().gate.ending() != Ending::Open;
+            if is_over || self.shared().is_closing(name) {
                 return Some(Err(ErrorKind::Closed));
             }
             Some(self.open(name).map_err(|NotOpened { error, is_new }| {
                 if is_new {
                     // Nobody else hears of it.
-                    self.shared.tell(&error);
+                    self.shared().tell(&error);
                 }
                 error.kind()
             }))
@@ -130,39 +128,40 @@ impl Inner {
     }
 
     /// Opens an event, unless somebody else just did.
-    fn open(&self, name: &str) -> Result<EventHandle, NotOpened> {
+    fn open(&self, name: &str) -> Result<Arc<Event>, NotOpened> {
         let refused = |error| NotOpened { error, is_new: false };
-        if self.shared.shards.is_forked() {
-            return Err(refused(self.forked()));
-        }
+        self.closer.not_forked().map_err(refused)?;
         inside(|| {
-            let mut opening = lock(&self.opener);
-            if let Some(handle) = self.shared.with(name, EventHandle::clone) {
-                return Ok(handle);
+            let mut opening = self.opening();
+            if let Some(event) = self.callers.with(name, Arc::clone) {
+                return Ok(event);
             }
             let Opening { opener: Some(opener), is_over: false } = &mut *opening else {
                 let what = "the manager is closed";
                 let error = Error::new(ErrorKind::Closed, what).at_path(self.directory());
                 return Err(refused(error));
             };
-            if self.shared.is_closing(name) {
+            if self.shared().is_closing(name) {
                 let what = format!("the event {name:?} is being closed");
                 let error = Error::new(ErrorKind::Closed, what).at_path(self.directory());
                 return Err(refused(error));
             }
-            opener.open(&self.shared, name)
+            opener.open(self.shared(), &self.callers, name)
         })
     }
 
     pub(super) fn event(&self, name: &str) -> Result<EventHandle, Error> {
-        if let Some(handle) = self.shared.with(name, EventHandle::clone) {
-            return Ok(handle);
+        self.event_to_log(name).map(|event| EventHandle::new(&self.callers, &event))
+    }
+
+    fn event_to_log(&self, name: &str) -> Result<Arc<Event>, Error> {
+        if let Some(event) = self.callers.with(name, Arc::clone) {
+            return Ok(event);
         }
-        self.not_forked()?;
-        self.may_wait()?;
+        self.closer.may_wait()?;
         let deadline = Instant::now().checked_add(self.config().flush_timeout.max(STALL));
         loop {
-            if !inside(|| self.shared.wait_closed(name, deadline)) {
+            if !inside(|| self.shared().wait_closed(name, deadline)) {
                 let what =
                     format!("the event {name:?} is being closed, and its device does not answer");
                 return Err(Error::new(ErrorKind::Timeout, what).at_path(self.directory()));
@@ -178,32 +177,30 @@ impl Inner {
 
     /// Whether no event is opened any more.
     fn is_over(&self) -> bool {
-        inside(|| lock(&self.opener).is_over)
+        inside(|| self.opening().is_over)
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.shared.with(name, |handle| handle.event().is_open()).unwrap_or(false)
+        self.callers.with(name, |event| event.is_open()).unwrap_or(false)
     }
 
     pub(super) fn names(&self) -> Vec<String> {
-        let all = self.shared.all();
-        let open = all.iter().map(|handle| handle.event()).filter(|event| event.is_open());
+        let all = self.shared().all();
+        let open = all.iter().filter(|event| event.is_open());
         let mut names: Vec<_> = open.map(|event| event.name().to_owned()).collect();
         names.sort_unstable();
         names
     }
 
     pub(super) fn close_event(&self, name: &str) -> Result<Stats, Error> {
-        self.not_forked()?;
-        self.may_wait()?;
-        let begun = inside(|| self.shared.begin_close(name));
+        self.closer.may_wait()?;
+        let begun = inside(|| self.shared().begin_close(name));
         let event = begun.ok_or_else(|| self.no_event(name))?;
         let log = event.session();
-        let moved = || (log.bytes_written(), log.errors());
-        self.wait_while_it_moves(moved, |deadline| {
-            inside(|| self.shared.wait_closed(name, deadline))
-        })
-        .map_err(|kind| self.not_closed(kind, &log.stats(), log.last_error()))?;
+        let closed = |timeout| {
+            inside(|| self.shared().wait_closed(name, Instant::now().checked_add(timeout)))
+        };
+        self.closer.wait(|| log.stats(), || log.last_error(), closed)?;
         Ok(log.stats())
     }
 
@@ -212,200 +209,226 @@ impl Inner {
         Error::new(ErrorKind::NotFound, what).at_path(self.directory())
     }
 
-    /// Waits for an end as long as the device makes progress: with errors for the flush timeout, without an
-    /// answer for a second.
-    fn wait_while_it_moves(
+    pub(super) fn flush(&self, deadline: Option<Instant>) -> Result<(), Error> {
+        self.closer.ask(&self.shared().gate, Gate::request, deadline)
+    }
+
+    pub(super) fn rotate(&self) -> Result<(), Error> {
+        self.closer.ask(&self.shared().gate, Gate::request_rotation, None)
+    }
+
+    pub(super) fn flush_event(
         &self,
-        moved: impl Fn() -> (u64, u64),
-        wait: impl Fn(Option<Instant>) -> bool,
-    ) -> Result<(), ErrorKind> {
-        let timeout = self.config().flush_timeout;
-        let (mut bytes, errors_before) = moved();
-        let mut since = Instant::now();
-        while !wait(Instant::now().checked_add(timeout)) {
-            let (bytes_now, errors) = moved();
-            if bytes_now != bytes {
-                (bytes, since) = (bytes_now, Instant::now());
-            } else if errors > errors_before && since.elapsed() >= timeout {
-                return Err(ErrorKind::Io);
-            } else if since.elapsed() >= timeout.max(STALL) {
-                return Err(ErrorKind::Timeout);
-            }
+        event: &Arc<Event>,
+        deadline: Option<Instant>,
+    ) -> Result<(), Error> {
+        self.closer.may_wait()?;
+        self.shared().flush_event(event, deadline)
+    }
+
+    pub(super) fn is_durable(&self, event: &Event, position: &Position) -> bool {
+        self.shared().is_durable(event, position)
+    }
+
+    pub(super) fn wait_durable(
+        &self,
+        event: &Arc<Event>,
+        position: &Position,
+        timeout: Duration,
+    ) -> Result<(), Error> {
+        if self.is_durable(event, position) {
+            return Ok(());
+        }
+        let none = |what| Err(Error::new(ErrorKind::NotFound, what).at_path(self.directory()));
+        if !event.session().is_ours(position) {
+            return none("this position is of another event, or of another session");
+        }
+        self.flush_event(event, Instant::now().checked_add(timeout))?;
+        if !self.is_durable(event, position) {
+            return none("this record was dropped behind the shared buffers, or one near it was");
         }
         Ok(())
-    }
-
-    fn not_closed(&self, kind: ErrorKind, stats: &Stats, last: Option<Error>) -> Error {
-        let last = last.filter(|_| kind == ErrorKind::Io);
-        let why = if last.is_some() { "writing fails" } else { "the device does not answer" };
-        let (pending, accepted) = (stats.pending, stats.accepted);
-        let what =
-            format!("not closed yet, {pending} of {accepted} accepted records pending: {why}");
-        let error = Error::new(kind, what).at_path(self.directory());
-        match last {
-            Some(last) => error.caused_by(last),
-            None => error,
-        }
-    }
-
-    pub(super) fn flush(&self, timeout: Option<Duration>) -> Result<(), Error> {
-        self.not_forked()?;
-        self.may_wait()?;
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        self.ask(&self.shared.gate, deadline)
-    }
-
-    fn ask(&self, gate: &Gate, deadline: Option<Instant>) -> Result<(), Error> {
-        inside(|| {
-            let ticket = gate.request();
-            self.shared.bell.ring(Sleep::Timed);
-            gate.wait(ticket, deadline)
-        })
     }
 
     pub(super) fn close(&self) -> Result<(), Error> {
-        self.not_forked()?;
-        self.may_wait()?;
-        inside(|| self.close_now())
+        self.closer.close()
     }
 
-    fn close_now(&self) -> Result<(), Error> {
-        // One closer at a time; a second one finds the work done.
-        let mut flusher = lock(&self.flusher);
-        let gate = &self.shared.gate;
-        if gate.ending() == Ending::Closed {
-            return Ok(());
-        }
-        // Who opens an event now is done before, or refused.
-        lock(&self.opener).is_over = true;
-        let stuck = self.shared.shards.close(Instant::now() + self.config().flush_timeout);
-        if stuck > 0 {
-            let what = format!("{stuck} shards are claimed by threads that do not go on");
-            return Err(Error::new(ErrorKind::Timeout, what).at_path(self.directory()));
-        }
-        gate.set_ending(Ending::Closing);
-        self.shared.bell.ring(Sleep::Timed);
-        let moved = || {
-            let stats = self.totals().stats;
-            (stats.bytes_written, stats.flush_errors)
-        };
-        let closed =
-            |deadline: Option<Instant>| gate.wait_closed(deadline.unwrap_or_else(Instant::now));
-        self.wait_while_it_moves(moved, closed).map_err(|kind| {
-            let failing = self.shared.all().into_iter().find_map(|handle| {
-                let log = handle.event().session();
-                (log.health() >= Health::Failing).then(|| log.last_error()).flatten()
-            });
-            self.not_closed(kind, &self.totals().stats, failing)
-        })?;
-        flusher.stop(true);
-        drop(flusher);
-        // What it does not manage is done at the next opening.
-        self.archivist.stop(Instant::now().checked_add(ARCHIVING));
-        lock(&self.opener).opener = None;
-        Ok(())
-    }
-
-    fn totals(&self) -> Totals {
-        inside(|| self.shared.totals())
+    fn sums(&self) -> Sums {
+        inside(|| self.shared().sums())
     }
 
     pub(super) fn stats(&self) -> ManagerStats {
-        let Totals { stats, events, .. } = self.totals();
+        let Sums { stats, events, .. } = self.sums();
         ManagerStats {
             total: stats,
-            unopened: self.shared.unplaced.unopened(),
+            unopened: self.callers.unplaced().unopened(),
             events,
-            open_files: self.shared.open_files.load(Ordering::Relaxed),
+            open_files: self.shared().open_files.load(Ordering::Relaxed),
         }
     }
 
     pub(super) fn flush_metrics(&self) -> FlushMetrics {
-        self.totals().metrics
+        self.sums().metrics
     }
 
     pub(super) fn health(&self) -> Health {
-        if self.shared.shards.is_forked() { Health::Forked } else { self.totals().health }
+        if self.shared().shards.is_forked() { Health::Forked } else { self.sums().health }
     }
 
     pub(super) fn event_stats(&self, name: &str) -> Result<Stats, Error> {
-        if self.not_forked().is_ok() && self.may_wait().is_ok() {
-            // If that takes too long, what is known is told.
-            let _ = self.ask(&self.shared.sorted, Instant::now().checked_add(SORTING));
-        }
-        self.of_event(name, |handle| handle.event().session().stats())
+        self.sort();
+        self.of_event(name, |event| event.session().stats())
+    }
+
+    pub(super) fn stats_of(&self, event: &Event) -> Stats {
+        self.sort();
+        event.session().stats()
+    }
+
+    /// Has what was logged until now sorted by event. Where that may not be waited for, or takes too long, what
+    /// is known is told.
+    fn sort(&self) {
+        let deadline = Instant::now().checked_add(SORTING);
+        let _ = self.closer.ask(&self.shared().sorted, Gate::request, deadline);
     }
 
     pub(super) fn of_event<T>(
         &self,
         name: &str,
-        tell: impl FnOnce(&EventHandle) -> T,
+        tell: impl FnOnce(&Arc<Event>) -> T,
     ) -> Result<T, Error> {
-        let told = self.shared.with(name, tell);
+        let told = self.callers.with(name, tell);
         told.ok_or_else(|| self.no_event(name))
     }
-
-    /// As of a logger: neither for this thread, nor for the log call that it is in.
-    fn may_wait(&self) -> Result<(), Error> {
-        let (on_flusher, holds_claim) =
-            Local::with(|local| (local.is_flusher(), local.holds_claim()));
-        let what = match (on_flusher, holds_claim) {
-            (false, false) => return Ok(()),
-            (true, _) => "on the manager's own thread this would wait for itself",
-            (false, true) => "within a log call this would wait for that call",
-        };
-        Err(Error::new(ErrorKind::WouldDeadlock, what).at_path(self.directory()))
-    }
-
-    fn not_forked(&self) -> Result<(), Error> {
-        if self.shared.shards.is_forked() { Err(self.forked()) } else { Ok(()) }
-    }
-
-    fn forked(&self) -> Error {
-        let what = "this manager belongs to the parent of this process";
-        Error::new(ErrorKind::Forked, what).at_path(self.directory())
-    }
 }
 
-/// Refusals are counted.
-#[inline]
-fn append(handle: &EventHandle, record: &[u8]) {
-    let _ = handle.append(record.len(), |room| room.copy_from_slice(record));
-}
+impl Closing for AllEvents {
+    const NAME: &'static str = "manager";
 
-/// Does what takes a lock: a signal handler that logs meanwhile on this thread must not want it, too.
-fn inside<T>(call: impl FnOnce() -> T) -> T {
-    Local::with(|local| {
-        let _inside = local.enter();
-        call()
-    })
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if self.shared.shards.is_forked() {
-            // There is nothing to close. Each part knows by itself that it is the parent's.
-            return;
+    /// The directory.
+    fn path(&self) -> &Path {
+        match self.shared.config.path().parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
         }
-        let on_flusher = Local::with(Local::is_flusher);
-        if !on_flusher && inside(|| self.close_now()).is_ok() {
-            return;
+    }
+
+    fn flush_timeout(&self) -> Duration {
+        self.shared.config.flush_timeout
+    }
+
+    fn shards(&self) -> &Shards {
+        &self.shared.shards
+    }
+
+    fn gate(&self) -> &Gate {
+        &self.shared.gate
+    }
+
+    fn stats(&self) -> Stats {
+        inside(|| self.shared.sums()).stats
+    }
+
+    /// Of the first event whose device fails.
+    fn failure(&self) -> Option<Error> {
+        self.shared.all().into_iter().find_map(|event| {
+            let log = event.session();
+            (log.health() >= Health::Failing).then(|| log.last_error()).flatten()
+        })
+    }
+
+    fn close_openings(&self) {
+        lock(&self.opening).is_over = true;
+    }
+
+    fn closed(&self) {
+        lock(&self.opening).opener = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{read::LogDir, write::Sleep};
+
+    fn log(handle: &EventHandle, record: &[u8]) {
+        handle.append(record.len(), |room| room.copy_from_slice(record)).expect("accepted");
+    }
+
+    /// A manager with one shard, and an event of it that has five records.
+    fn with_five_records(directory: &Path) -> Inner {
+        let config = Config::new(directory.join("base.log")).num_shards(1);
+        let inner = Inner::new(config).expect("a manager");
+        let handle = inner.event("payment").expect("an event");
+        for number in 0..5 {
+            log(&handle, format!("record {number}").as_bytes());
         }
-        self.shared.shards.close(Instant::now());
-        self.shared.gate.set_ending(Ending::Abandoned);
-        self.shared.bell.ring(Sleep::Timed);
-        let written = || self.totals().stats.bytes_written;
-        let mut moved = (Instant::now(), written());
-        let mut over = !on_flusher;
-        while over && !self.shared.gate.wait_closed(Instant::now() + LAST_STALL / 10) {
-            let bytes = written();
-            if bytes != moved.1 {
-                moved = (Instant::now(), bytes);
+        inner
+    }
+
+    /// All records of a directory whose files are whole.
+    fn records(directory: &Path) -> Vec<String> {
+        let mut found = Vec::new();
+        for mut log in LogDir::scan(directory).expect("a directory") {
+            while let Some(record) = log.next_record().expect("read") {
+                found.push(String::from_utf8_lossy(record.bytes()).into_owned());
             }
-            // A thread that a dead device holds is left to itself.
-            over = moved.0.elapsed() < LAST_STALL;
+            assert!(log.report().is_whole());
         }
-        lock(&self.flusher).stop(over);
-        self.archivist.stop(Some(Instant::now()));
+        found
+    }
+
+    const FIVE: [&str; 5] = ["record 0", "record 1", "record 2", "record 3", "record 4"];
+
+    /// A call that never returns, because something outside Rust's rules ended it.
+    #[test]
+    fn what_was_published_before_a_call_that_never_returns_is_written_at_the_last_drop() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let inner = with_five_records(directory.path());
+        inner.shared().shards.claim_for_ever(0);
+        drop(inner);
+        assert_eq!(records(directory.path()), FIVE);
+    }
+
+    /// The same, between sealing its buffer and the end of its claim: the shard still names the buffer.
+    #[test]
+    fn what_a_call_had_sealed_that_never_returns_is_written_once() {
+        for is_sorted_before in [true, false] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let inner = with_five_records(directory.path());
+            let shards = inner.shared().shards.clone();
+            shards.seal_and_claim_for_ever(0);
+            if is_sorted_before {
+                inner.shared().bell.ring(Sleep::Timed);
+                while shards.pool().sealed_count() > 0 {
+                    std::thread::yield_now();
+                }
+            }
+            drop(inner);
+            assert_eq!(records(directory.path()), FIVE, "sorted before: {is_sorted_before}");
+        }
+    }
+
+    /// The shard's buffer has been sorted, and is another shard's when the last handle goes.
+    #[test]
+    fn a_buffer_that_another_shard_has_by_then_is_written_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = Config::new(directory.path().join("base.log")).num_shards(2);
+        let inner = Inner::new(config).expect("a manager");
+        let handle = inner.event("payment").expect("an event");
+        log(&handle, b"of thread 0");
+        let shards = inner.shared().shards.clone();
+        shards.seal_and_claim_for_ever(0);
+        inner.shared().bell.ring(Sleep::Timed);
+        while shards.pool().sealed_count() > 0 {
+            std::thread::yield_now();
+        }
+        // The free buffers are a stack: another shard takes this one next.
+        std::thread::scope(|scope| {
+            scope.spawn(|| log(&handle, b"of thread 1"));
+        });
+        drop((handle, inner));
+        assert_eq!(records(directory.path()), ["of thread 0", "of thread 1"]);
     }
 }

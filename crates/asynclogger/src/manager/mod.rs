@@ -3,7 +3,11 @@
 mod event_logger;
 mod inner;
 
-use std::{fmt, path::Path, time::Duration};
+use std::{
+    fmt,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 pub use self::event_logger::EventLogger;
 use self::inner::Inner;
@@ -40,8 +44,9 @@ use crate::{
 /// # }
 /// ```
 ///
-/// Clones are handles to the same manager. [`close`](LoggerManager::close) it to learn what became of the
-/// records; dropping the last clone closes it, too, but has nobody to tell.
+/// Clones are handles to the same manager, and so are the [`EventLogger`]s. [`close`](LoggerManager::close) it
+/// to learn what became of the records. Dropping the last handle of either kind closes it, too, but has nobody
+/// to tell.
 #[derive(Clone)]
 #[must_use]
 pub struct LoggerManager {
@@ -85,7 +90,8 @@ impl LoggerManager {
     /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) for a name that is empty or has more
     /// than 1024 bytes.
     pub fn event(&self, name: &str) -> Result<EventLogger, Error> {
-        self.inner.event(name).map(EventLogger::new)
+        let handle = self.inner.event(name)?;
+        Ok(EventLogger::new(handle, self.inner.clone()))
     }
 
     /// Logs a string. See [`log_bytes_with_event`](LoggerManager::log_bytes_with_event).
@@ -142,7 +148,9 @@ impl LoggerManager {
     ///
     /// # Errors
     /// The first error of an attempt that covers this call, of any event; the records stay in memory and are
-    /// tried again. [`ErrorKind::Forked`](crate::ErrorKind::Forked).
+    /// tried again. [`ErrorKind::Forked`](crate::ErrorKind::Forked);
+    /// [`ErrorKind::WouldDeadlock`](crate::ErrorKind::WouldDeadlock) inside a log call, of any logger, and in a
+    /// callback.
     pub fn flush(&self) -> Result<(), Error> {
         self.inner.flush(None)
     }
@@ -152,7 +160,16 @@ impl LoggerManager {
     /// # Errors
     /// As `flush`; [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), with the flush still going on.
     pub fn flush_for(&self, timeout: Duration) -> Result<(), Error> {
-        self.inner.flush(Some(timeout))
+        self.inner.flush(Instant::now().checked_add(timeout))
+    }
+
+    /// Every event goes on in a new file, as by [`Logger::rotate`](crate::Logger::rotate): an event without a record
+    /// in its file stays where it is.
+    ///
+    /// # Errors
+    /// As [`flush`](LoggerManager::flush); those of making the next file of an event, which goes on in the old one then.
+    pub fn rotate(&self) -> Result<(), Error> {
+        self.inner.rotate()
     }
 
     /// Takes no more records, writes all accepted ones, ends all files, and says what was done. Calls after
@@ -195,7 +212,7 @@ impl LoggerManager {
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such event.
     pub fn event_flush_metrics(&self, name: &str) -> Result<FlushMetrics, Error> {
-        self.inner.of_event(name, |handle| handle.event().flush_metrics())
+        self.inner.of_event(name, |event| event.flush_metrics())
     }
 
     /// How the worst of all events is.
@@ -209,7 +226,7 @@ impl LoggerManager {
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such event.
     pub fn event_health(&self, name: &str) -> Result<Health, Error> {
-        self.inner.of_event(name, |handle| handle.event().session().health())
+        self.inner.of_event(name, |event| event.session().health())
     }
 
     /// The longest record that is accepted, in bytes: at all times, for every event.

@@ -104,7 +104,7 @@ mod tests {
     /// A length that wraps around would map a few bytes for many items.
     #[test]
     fn absurd_lengths_are_errors() {
-        for len in [usize::MAX, usize::MAX / 8, usize::MAX / 8 - 7] {
+        for len in [usize::MAX, usize::MAX / 8, usize::MAX / 8 - 7, (1 << 61) + 1] {
             assert!(ForkCleared::new(len, |_| -> u64 { panic!("there is no room") }).is_err());
         }
     }

@@ -10,6 +10,7 @@ mod compressed;
 mod origin;
 mod place;
 mod positioned;
+mod regular;
 mod source;
 
 #[cfg(feature = "zstd")]
@@ -20,5 +21,6 @@ pub(crate) use self::{compressed::Finding, positioned::read_full};
 pub(crate) use self::{
     origin::{Origin, Tally},
     place::{Body, Ids, Part, Place, later_version, look},
+    regular::{Identity, is_gone, is_prepared_name},
     source::{Packing, Source, is_compressed_name},
 };

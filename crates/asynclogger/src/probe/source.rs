@@ -1,15 +1,21 @@
 //! Bytes at offsets: an open file, a compressed one, or memory.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io,
     path::{Path, PathBuf},
 };
 
 #[cfg(feature = "zstd")]
 use super::compressed::{Compressed, Finding};
-use super::positioned::{read_file, read_full};
-use crate::{Error, ErrorKind, format::ZSTD_MAGIC};
+use super::{
+    positioned::{read_file, read_full},
+    regular::{self, Identity, Regular},
+};
+use crate::{
+    Error, ErrorKind,
+    format::{Kind, ZSTD_MAGIC, metadata},
+};
 
 /// How the bytes of a segment are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +34,8 @@ pub(crate) struct Source {
     len: u64,
     /// Bytes of the file that is decompressed.
     stored: Option<u64>,
+    /// Which file it is; `None`: memory, or the system does not say.
+    identity: Option<Identity>,
 }
 
 #[derive(Debug)]
@@ -39,26 +47,28 @@ enum Bytes {
 }
 
 impl Source {
-    /// Opens a regular file for reading. The type is looked at first: opening a FIFO would wait for its
-    /// writer. A file that is compressed, by its name or its first bytes, is read as what it was.
+    /// Opens a regular file for reading; while its log is rotated, it may take a moment until it is there.
     pub(crate) fn open(path: &Path) -> Result<Source, Error> {
-        let cannot_open = |error| Error::io("cannot open", error).at_path(path);
-        if !fs::metadata(path).map_err(cannot_open)?.is_file() {
-            return Err(Error::new(ErrorKind::NotAFile, "not a regular file").at_path(path));
-        }
-        let source = Source::open_plain(path)?;
-        let Bytes::File(file) = &source.bytes else { return Ok(source) };
-        let mut magic = [0; ZSTD_MAGIC.len()];
-        let read = read_full(file, 0, &mut magic).map_err(cannot_open)?;
-        let is_compressed =
-            is_compressed_name(path) || (read == magic.len() && magic == ZSTD_MAGIC);
-        if is_compressed { source.decompressed() } else { Ok(source) }
+        Source::new(path, regular::open(path)?)
     }
 
-    /// Opens what a directory says is a regular file, and its name is compressed or not.
+    /// As [`Source::open`], of a file that was seen in its directory: if it is gone now, it has another name.
     pub(crate) fn open_listed(path: &Path) -> Result<Source, Error> {
-        let source = Source::open_plain(path)?;
-        if is_compressed_name(path) { source.decompressed() } else { Ok(source) }
+        Source::new(path, regular::open_now(path)?)
+    }
+
+    /// A file that is compressed, by its first bytes or by its name, is read as what it was. Against its
+    /// name, it is plain if it begins with a valid start.
+    fn new(path: &Path, opened: Regular) -> Result<Source, Error> {
+        let cannot_read = |error| Error::io("cannot read", error).at_path(path);
+        let mut first = [0; metadata::PEEK_LEN];
+        let read = read_full(&opened.file, 0, &mut first).map_err(cannot_read)?;
+        let first = first.get(..read).unwrap_or_default();
+        let is_compressed = first.starts_with(&ZSTD_MAGIC)
+            || (is_compressed_name(path)
+                && !begins_plain(&opened.file, first).map_err(cannot_read)?);
+        let source = Source::plain(path, opened);
+        if is_compressed { source.decompressed() } else { Ok(source) }
     }
 
     /// Of a regular file that is open.
@@ -66,42 +76,29 @@ impl Source {
     /// # Errors
     /// [`ErrorKind::NotALog`] if it is not compressed though it should be; those of the system.
     pub(crate) fn of(file: File, path: &Path, packing: Packing) -> Result<Source, Error> {
-        let source = Source::of_plain(file, path)?;
+        let source = Source::plain(path, Regular::of(file, path)?);
         match packing {
             Packing::Plain => Ok(source),
             Packing::Compressed => source.decompressed(),
         }
     }
 
-    fn open_plain(path: &Path) -> Result<Source, Error> {
-        let cannot_open = |error| Error::io("cannot open", error).at_path(path);
-        Source::of_plain(File::open(path).map_err(cannot_open)?, path)
-    }
-
-    fn of_plain(file: File, path: &Path) -> Result<Source, Error> {
-        let failed = |error| Error::io("cannot stat", error).at_path(path);
-        let metadata = file.metadata().map_err(failed)?;
-        if !metadata.is_file() {
-            return Err(Error::new(ErrorKind::NotAFile, "not a regular file").at_path(path));
-        }
-        Ok(Source {
-            path: path.to_path_buf(),
-            bytes: Bytes::File(file),
-            len: metadata.len(),
-            stored: None,
-        })
+    fn plain(path: &Path, Regular { file, len, identity }: Regular) -> Source {
+        let (path, bytes) = (path.to_path_buf(), Bytes::File(file));
+        Source { path, bytes, len, stored: None, identity }
     }
 
     #[cfg(feature = "zstd")]
     fn decompressed(self) -> Result<Source, Error> {
-        let Source { path, bytes, len: stored, .. } = self;
+        let Source { path, bytes, len: stored, identity, .. } = self;
         let Bytes::File(file) = bytes else {
-            return Ok(Source { path, bytes, len: stored, stored: None });
+            return Ok(Source { path, bytes, len: stored, stored: None, identity });
         };
         match Compressed::open(file, stored) {
             Ok(Some(compressed)) => {
                 let (len, stored) = (compressed.len(), Some(stored));
-                Ok(Source { path, bytes: Bytes::Compressed(Box::new(compressed)), len, stored })
+                let bytes = Bytes::Compressed(Box::new(compressed));
+                Ok(Source { path, bytes, len, stored, identity })
             }
             Ok(None) => {
                 let text = "not a compressed log: no zstd frames that say they hold at most 8 MiB";
@@ -119,7 +116,8 @@ impl Source {
 
     pub(crate) fn from_bytes(bytes: Vec<u8>) -> Source {
         let len = bytes.len() as u64;
-        Source { path: PathBuf::new(), bytes: Bytes::Memory(bytes), len, stored: None }
+        let bytes = Bytes::Memory(bytes);
+        Source { path: PathBuf::new(), bytes, len, stored: None, identity: None }
     }
 
     /// The path it was opened by; empty for memory.
@@ -130,6 +128,11 @@ impl Source {
     /// Of a compressed file, that of the file it was.
     pub(crate) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Which file it is, whatever its name.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        self.identity
     }
 
     /// Whether it is compressed: then nobody writes it any more.
@@ -240,6 +243,15 @@ impl Source {
             bytes.extend_from_slice(more);
         }
     }
+}
+
+/// Whether a file with these first bytes begins with a valid start, and so is no compressed one.
+fn begins_plain(file: &File, first: &[u8]) -> io::Result<bool> {
+    let Some((size, Kind::Start)) = metadata::peek(first) else { return Ok(false) };
+    let mut start = vec![0; size];
+    let read = read_full(file, 0, &mut start)?;
+    let decoded = metadata::decode(start.get(..read).unwrap_or_default());
+    Ok(decoded.is_ok_and(|(prefix, _)| prefix.offset == 0))
 }
 
 /// Whether a file of this name is compressed. Without its first bytes it still is, only damaged.

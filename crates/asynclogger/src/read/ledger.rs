@@ -152,6 +152,13 @@ impl Ledger {
         account.and_then(|account| account.next_sequence).is_some_and(|next| sequence < next)
     }
 
+    /// The session at hand, and the sequence that its next block should have.
+    pub(super) fn expected(&self, report: &Report) -> Option<(u64, u64)> {
+        let index = self.current?;
+        let next = self.accounts.get(index)?.next_sequence?;
+        report.sessions.get(index).map(|session| (session.session, next))
+    }
+
     /// A start: the session's next block has this sequence.
     pub(super) fn start(&mut self, report: &mut Report, session: u64, first: u64, at: u64) {
         let index = self.account(report, session, first == 0);

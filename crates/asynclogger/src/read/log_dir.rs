@@ -6,21 +6,25 @@ use std::{
 };
 
 use super::{
+    gaps::gaps,
     history::History,
     listed::Listed,
+    listing::{Files, Listing, list},
     log_report::LogReport,
     options::ReadOptions,
+    promise::Promise,
     reader::Reader,
     records::Record,
-    report::Report,
-    segments::{self, Segment},
+    report::{Layout, Report},
+    resync::Search,
+    segments::{self, Segment, identify},
     selection::Selection,
 };
-use crate::{Error, ErrorKind, LogId, probe::Source};
+use crate::{Error, LogId, probe::Source};
 
-/// A new gap is looked at so often before it is believed: a file that is renamed or compressed while the
-/// directory is read may be seen under neither name.
-const LOOKS: usize = 3;
+/// A file is looked for so often under the name that its directory shows: it may be renamed and compressed
+/// between the look and the opening.
+const LOOKS: usize = 10;
 
 /// All segments of one log, in the order of their numbers.
 ///
@@ -38,11 +42,20 @@ pub struct LogDir {
     reader: Option<Reader>,
     /// The segments that were read to their end.
     finished: Vec<Report>,
+    /// The segment at hand cannot be read any further.
+    is_given_up: bool,
     history: History,
     options: ReadOptions,
     /// So many records of the next segment are left out.
     to_pass: u64,
     listed: Option<Listed>,
+    /// The number of the segment that the log was opened by.
+    named: Option<u64>,
+    pub(super) copies: Vec<Segment>,
+    /// Segments that were there and that nobody could read before they were deleted.
+    gone: Vec<u64>,
+    unread: Vec<Error>,
+    unreadable: Vec<Error>,
 }
 
 impl ReadOptions {
@@ -53,15 +66,6 @@ impl ReadOptions {
     /// As [`LogDir::open`].
     pub fn open_log(self, path: impl AsRef<Path>) -> Result<LogDir, Error> {
         LogDir::open_with(path.as_ref(), self)
-    }
-
-    /// Opens all logs of a directory; see [`LogDir::scan`].
-    ///
-    /// # Errors
-    ///
-    /// As [`LogDir::scan`].
-    pub fn scan(self, dir: impl AsRef<Path>) -> Result<Vec<LogDir>, Error> {
-        LogDir::scan_with(dir.as_ref(), self)
     }
 }
 
@@ -81,45 +85,18 @@ impl LogDir {
             Some(dir) if !dir.as_os_str().is_empty() => dir,
             _ => Path::new("."),
         };
-        let Some((log_id, own)) = segments::identify_path(path)? else {
-            return Ok(LogDir::new(dir, None, vec![segments::single(path)?], options));
+        let mut source = Source::open(path)?;
+        let Some((log_id, own)) = identify(&mut source, &mut Search::default())? else {
+            return Ok(LogDir::new(dir, None, vec![segments::single(source)?], options));
         };
-        let mut listing = segments::list(dir)?;
-        let mut found = listing.logs.remove(&log_id).unwrap_or_default();
-        if !found.iter().any(|segment| segment.id == own.id) {
-            // Its name does not end in `.log`.
-            found.push(own);
-            found.sort_by_key(|segment| segment.id);
-        }
-        Ok(LogDir::new(dir, Some(log_id), found, options))
+        let mut log = LogDir::new(dir, Some(log_id), Vec::new(), options);
+        log.named = Some(own.id);
+        let listing = list(dir, path.file_name())?;
+        log.take_files(listing, Some(own));
+        Ok(log)
     }
 
-    /// All logs of a directory, each with its segments; files of the original, and empty ones, are logs of
-    /// their own. Files that are no logs are passed over.
-    ///
-    /// # Errors
-    ///
-    /// `Io`, if the directory or a file cannot be read.
-    pub fn scan(dir: impl AsRef<Path>) -> Result<Vec<LogDir>, Error> {
-        LogDir::scan_with(dir.as_ref(), ReadOptions::new())
-    }
-
-    pub(super) fn scan_with(dir: &Path, options: ReadOptions) -> Result<Vec<LogDir>, Error> {
-        let listing = segments::list(dir)?;
-        let ours = listing.logs.into_iter();
-        let mut logs: Vec<LogDir> =
-            ours.map(|(log_id, found)| LogDir::new(dir, Some(log_id), found, options)).collect();
-        for path in listing.others {
-            match segments::single(&path) {
-                Ok(segment) => logs.push(LogDir::new(dir, None, vec![segment], options)),
-                Err(error) if error.kind() == ErrorKind::Io => return Err(error),
-                Err(_) => {}
-            }
-        }
-        Ok(logs)
-    }
-
-    fn new(
+    pub(super) fn new(
         dir: &Path,
         log_id: Option<LogId>,
         segments: Vec<Segment>,
@@ -132,10 +109,16 @@ impl LogDir {
             next: 0,
             reader: None,
             finished: Vec::new(),
+            is_given_up: false,
             history: History::default(),
             options,
             to_pass: 0,
             listed: None,
+            named: None,
+            copies: Vec::new(),
+            gone: Vec::new(),
+            unread: Vec::new(),
+            unreadable: Vec::new(),
         }
     }
 
@@ -151,20 +134,39 @@ impl LogDir {
         &self.segments
     }
 
-    /// The numbers of segments that are not there, though one before and one after them is.
+    /// The number of the segment whose path the log was opened by; `None` if it was found by
+    /// [`scan`](LogDir::scan), or has no numbers.
+    #[must_use]
+    pub fn named(&self) -> Option<u64> {
+        self.named
+    }
+
+    /// Further files with the number of a segment, which is read from another one: copies. Not among them are
+    /// other names of the same file, and a file beside its compressed form.
+    #[must_use]
+    pub fn copies(&self) -> &[Segment] {
+        &self.copies
+    }
+
+    /// The numbers of segments that are not there, though one before and one after them is, or though they were
+    /// there when the directory was read first.
     #[must_use]
     pub fn missing(&self) -> Vec<RangeInclusive<u64>> {
-        let pairs = self.segments.iter().zip(self.segments.iter().skip(1));
-        let missing = pairs.filter_map(|(before, after)| {
-            let first = before.id.checked_add(1)?;
-            // The start knows its predecessor; between that one and itself there never was a segment.
-            let last = match after.previous {
-                0 => after.id.checked_sub(1)?,
-                previous => previous.min(after.id.checked_sub(1)?),
-            };
-            (first <= last).then_some(first..=last)
-        });
-        missing.collect()
+        gaps(&self.segments, &self.gone)
+    }
+
+    /// Why segments of this log could not be read, or not to their end. They were passed over: what is lost by
+    /// that is told by the numbers of the records in the others.
+    #[must_use]
+    pub fn unread(&self) -> &[Error] {
+        &self.unread
+    }
+
+    /// Why files of the directory with a log's name could not be read when it was read last: they may be segments
+    /// of this log.
+    #[must_use]
+    pub fn unreadable(&self) -> &[Error] {
+        &self.unreadable
     }
 
     /// Forgets about the segments that are not to be `keep`-ed, as if they were not there. To be called
@@ -181,52 +183,117 @@ impl LogDir {
     ///
     /// As [`Reader::open`] and [`Reader::next_record`].
     pub fn seek_last(&mut self, count: u64) -> Result<(), Error> {
-        let (mut first, mut found) = (self.segments.len(), 0);
-        // With a count of 0, too: the place is then behind what the last segment has now.
-        while first > 0 && (found < count || first == self.segments.len()) {
-            first -= 1;
-            found = self.count_records(first)?.saturating_add(found);
-        }
         (self.reader, self.history, self.finished) = (None, History::default(), Vec::new());
-        (self.next, self.to_pass) = (first, found.saturating_sub(count));
+        (self.next, self.is_given_up) = (0, false);
+        let (mut found, mut is_whole, mut first) = (0u64, true, None);
+        // With a count of 0, too: the place is then behind what the last segment has now.
+        while let Some(id) = self.last_before(first).filter(|_| found < count || first.is_none()) {
+            if let Some(report) = self.count_records(id)? {
+                found = found.saturating_add(report.skipped_records).saturating_add(report.records);
+                is_whole &= report.is_whole();
+                first = Some(id);
+            }
+        }
+        // What is damaged may stand in the next segment again.
+        is_whole |= self.log_id.is_none() || self.options.layout != Layout::Auto;
+        while !is_whole {
+            found = self.count_records_from(first)?;
+            let before = self.last_before(first).filter(|_| found < count);
+            is_whole = before.is_none();
+            first = before.or(first);
+        }
+        let is_before = |segment: &Segment| first.is_none_or(|first| segment.id < first);
+        self.next = self.segments.partition_point(is_before);
+        self.to_pass = found.saturating_sub(count);
         Ok(())
     }
 
-    /// The records of a segment, by the heads of its blocks.
-    fn count_records(&mut self, index: usize) -> Result<u64, Error> {
-        let Some(source) = self.open_segment(index)? else { return Ok(0) };
-        let mut reader = Reader::new(source, self.options.layout)?;
-        reader.set_selection(Selection::NOTHING);
-        let report = reader.read_to_end()?;
-        Ok(report.skipped_records.saturating_add(report.records))
+    /// The number of the last segment, or of the last one before `first`.
+    fn last_before(&self, first: Option<u64>) -> Option<u64> {
+        let mut ids = self.segments.iter().rev().map(|segment| segment.id);
+        ids.find(|id| first.is_none_or(|first| *id < first))
+    }
+
+    /// The records of a segment, by the heads of its blocks; `None`: it is not there any more.
+    fn count_records(&mut self, id: u64) -> Result<Option<Report>, Error> {
+        let counted = self.open_segment(id).and_then(|source| {
+            let Some(source) = source else { return Ok(None) };
+            let mut reader = Reader::new(source, self.options.layout)?;
+            reader.set_selection(Selection::NOTHING);
+            reader.read_to_end().cloned().map(Some)
+        });
+        counted.or_else(|error| self.pass_over(id, error).map(|()| None))
+    }
+
+    /// The records of all segments from `first` on, each counted once.
+    fn count_records_from(&self, first: Option<u64>) -> Result<u64, Error> {
+        let mut history = History::default();
+        for segment in self.segments.iter().filter(|it| first.is_some_and(|first| first <= it.id)) {
+            let Some(source) = segment.open(self.log_id)? else { continue };
+            let mut reader = Reader::new(source, self.options.layout)?;
+            reader.set_selection(Selection::NOTHING);
+            reader.set_history(history);
+            reader.read_to_end()?;
+            history = reader.into_history().unwrap_or_default();
+        }
+        let sessions = history.sessions();
+        let records = sessions.iter().flat_map(|it| [it.records, it.skipped_records]);
+        Ok(records.fold(0, u64::saturating_add))
     }
 
     /// The next record of the log; `None` at its end, for now: a later call goes on if the last segment has
-    /// grown. Blocks that are in two segments (a write failed and was repeated) are delivered once.
+    /// grown. Blocks that are in two segments (a write failed and was repeated) are delivered once. A segment that
+    /// cannot be read is passed over, see [`unread`](LogDir::unread), unless the log is followed and this is its
+    /// last one: then that is an error, and a later call tries again.
     ///
     /// # Errors
     ///
     /// As [`Reader::open`] and [`Reader::next_record`].
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, Error> {
-        loop {
-            let has_record = self.reader.as_mut().map_or(Ok(false), Reader::has_record)?;
-            if has_record {
-                break;
-            }
-            if self.options.follow && self.next < self.segments.len() {
-                // Nothing is written to this segment any more.
-                if let Some(reader) = &mut self.reader {
-                    reader.set_follow(false);
-                    if reader.has_record()? {
-                        break;
-                    }
-                }
-            }
+        while !self.has_record()? {
             if !self.open_next()? {
                 return Ok(None);
             }
         }
         self.reader.as_mut().map_or(Ok(None), Reader::next_record)
+    }
+
+    /// Whether the segment at hand has another record.
+    fn has_record(&mut self) -> Result<bool, Error> {
+        let Some(reader) = self.reader.as_mut().filter(|_| !self.is_given_up) else {
+            return Ok(false);
+        };
+        let is_over = self.next < self.segments.len();
+        let mut has_record = reader.has_record();
+        if self.options.follow && is_over && matches!(has_record, Ok(false)) {
+            // Nothing is written to this segment any more.
+            reader.set_follow(false);
+            has_record = reader.has_record();
+        }
+        match has_record {
+            Err(error) if is_over || !self.options.follow => {
+                self.unread.push(error);
+                self.is_given_up = true;
+                Ok(false)
+            }
+            has_record => has_record,
+        }
+    }
+
+    /// Reads to the end of the log, without handing out anything.
+    fn read_to_end(mut self) -> Result<LogReport, Error> {
+        loop {
+            while self.has_record()? {
+                let Some(reader) = &mut self.reader else { break };
+                if let Err(error) = reader.read_to_end() {
+                    self.unread.push(error);
+                    self.is_given_up = true;
+                }
+            }
+            if !self.open_next()? {
+                return Ok(self.report());
+            }
+        }
     }
 
     /// The reader of the segment at hand.
@@ -245,7 +312,8 @@ impl LogDir {
         let last = self.reader.as_ref().map(|reader| reader.report().clone());
         let reports = self.finished.iter().cloned().chain(last).collect();
         let history = self.reader.as_ref().and_then(Reader::history);
-        LogReport::new(self.log_id, reports, self.missing(), history)
+        let unread = self.unread.clone();
+        LogReport::new(self.log_id, reports, self.missing(), unread, history)
     }
 
     /// Looks at the directory again: segments with higher numbers than the last are added, and renamed ones
@@ -267,30 +335,41 @@ impl LogDir {
 
     fn list_again(&mut self) -> Result<(), Error> {
         self.learn_log();
-        let Some(log_id) = self.log_id else { return Ok(()) };
-        let missing = self.missing();
-        for _ in 0..LOOKS {
-            let mut listing = segments::list(&self.dir)?;
-            self.merge(listing.logs.remove(&log_id).unwrap_or_default());
-            if self.missing() == missing {
-                break;
-            }
+        if self.log_id.is_some() {
+            let listing = list(&self.dir, None)?;
+            self.take_files(listing, None);
         }
         Ok(())
     }
 
-    /// Adds what is new, unless something behind it is read already, and takes over new paths.
-    fn merge(&mut self, mut found: Vec<Segment>) {
-        // Of several copies the first is the best.
-        found.dedup_by_key(|segment| segment.id);
-        for fresh in found {
-            let index = self.segments.partition_point(|known| known.id < fresh.id);
-            match self.segments.get_mut(index).filter(|known| known.id == fresh.id) {
-                Some(known) => *known = fresh,
-                None if index >= self.next => self.segments.insert(index, fresh),
-                None => {}
+    /// Takes over what is new of this log, unless something behind it is read already, and new paths. Segments
+    /// that are to be read and are not there are gone.
+    fn take_files(&mut self, mut listing: Listing, own: Option<Segment>) {
+        let Some(log_id) = self.log_id else { return };
+        let Files { segments: mut found, copies } =
+            listing.logs.remove(&log_id).unwrap_or_default();
+        if let Some(own) = own {
+            let index = found.partition_point(|segment| segment.id < own.id);
+            if found.get(index).is_none_or(|segment| segment.id != own.id) {
+                found.insert(index, own);
             }
         }
+        (self.copies, self.unreadable) = (copies, listing.unreadable);
+        let read = self.next.min(self.segments.len());
+        let (mut segments, to_read) = (self.segments.clone(), self.segments.split_off(read));
+        segments.truncate(read);
+        let last_read = segments.last().map(|segment| segment.id);
+        for fresh in found {
+            if last_read.is_none_or(|last| last < fresh.id) {
+                segments.push(fresh);
+            } else if let Some(known) = segments.iter_mut().find(|known| known.id == fresh.id) {
+                *known = fresh;
+            }
+        }
+        let is_there = |id: u64| segments.iter().any(|segment| segment.id == id);
+        self.gone.retain(|id| !is_there(*id));
+        self.gone.extend(to_read.iter().map(|known| known.id).filter(|id| !is_there(*id)));
+        self.segments = segments;
     }
 
     /// A file that was empty may have got a start meanwhile.
@@ -308,64 +387,99 @@ impl LogDir {
     /// As [`Reader::open`] and [`Reader::next_record`]. Damage and missing segments are no errors.
     pub fn verify(&self) -> Result<LogReport, Error> {
         let options = ReadOptions::new().layout(self.options.layout);
-        let mut log = LogDir::new(&self.dir, self.log_id, self.segments.clone(), options);
-        while log.open_next()? {
-            if let Some(reader) = &mut log.reader {
-                reader.read_to_end()?;
-            }
-        }
-        Ok(log.report())
+        LogDir::new(&self.dir, self.log_id, self.segments.clone(), options).read_to_end()
     }
 
-    /// Turns to the next segment; `false`: there is none.
+    /// Turns to the next segment that can be read; `false`: there is none.
     fn open_next(&mut self) -> Result<bool, Error> {
-        let source = loop {
-            let Some(mut source) = self.open_segment(self.next)? else { return Ok(false) };
-            if self.options.selection.is_all() {
-                break source;
-            }
-            let Some(span) = segments::span(&mut source)? else {
-                break source;
-            };
-            if self.options.selection.is_before(&span) {
-                // Those behind it are later. To read one of them without this one would leave a gap.
-                self.next = self.segments.len();
+        let (mut reader, promise) = loop {
+            let Some(id) = self.segments.get(self.next).map(|segment| segment.id) else {
                 return Ok(false);
+            };
+            match self.open_reader(id) {
+                Ok(Some(opened)) => break opened,
+                Ok(None) => {}
+                Err(error) => self.pass_over(id, error)?,
             }
-            // Once something is read, every segment is: only at the beginning is nothing missed.
-            if self.reader.is_some() || !self.options.selection.is_after(&span) {
-                break source;
-            }
-            self.next += 1;
         };
         // Nothing is given up before the next file is open: after an error the call can be repeated.
-        let mut reader = Reader::with(source, &self.options)?;
-        reader.pass(self.to_pass)?;
+        if let Err(error) = reader.pass(self.to_pass) {
+            let id = self.segments.get(self.next).map_or(0, |segment| segment.id);
+            return self.pass_over(id, error).and_then(|()| self.open_next());
+        }
         self.to_pass = 0;
         if let Some(last) = self.reader.take() {
-            self.finished.push(last.report().clone());
-            self.history = last.into_history().unwrap_or_default();
+            self.end_segment(last, promise);
         }
         reader.set_history(std::mem::take(&mut self.history));
-        self.reader = Some(reader);
+        (self.reader, self.is_given_up) = (Some(reader), false);
         self.next += 1;
         Ok(true)
     }
 
-    /// Opens a segment, under another name if it was archived or compressed since the directory was read.
-    fn open_segment(&mut self, index: usize) -> Result<Option<Source>, Error> {
-        let Some(segment) = self.segments.get(index).cloned() else { return Ok(None) };
-        if let Some(source) = segment.open()? {
-            return Ok(Some(source));
+    /// Takes over the accounts of a segment that is read. As long as nothing was found that is asked for, there
+    /// is none: what is missing or damaged before is not asked for either.
+    fn end_segment(&mut self, last: Reader, promise: Option<Promise>) {
+        let mut report = last.report().clone();
+        let is_asked_for = self.options.selection.is_all() || report.blocks > 0;
+        if self.finished.is_empty() && !is_asked_for && !self.is_given_up {
+            self.history = History::default();
+            return;
         }
-        self.list_again()?;
-        let renamed = self.segments.get(index).cloned().unwrap_or(segment);
-        let source = renamed.open()?;
-        source.map(Some).ok_or_else(|| gone(&renamed))
+        if let Some(promise) = promise {
+            last.settle(&mut report, promise);
+        }
+        self.finished.push(report);
+        self.history = last.into_history().unwrap_or_default();
     }
-}
 
-fn gone(segment: &Segment) -> Error {
-    let doing = format!("cannot find segment {}", segment.id);
-    Error::io(doing, std::io::ErrorKind::NotFound).at_path(&segment.path)
+    /// A reader of a segment, and what its start promises; `None`: it is gone.
+    fn open_reader(&mut self, id: u64) -> Result<Option<(Reader, Option<Promise>)>, Error> {
+        let Some(mut source) = self.open_segment(id)? else { return Ok(None) };
+        let promise = Promise::of(&mut source)?;
+        Ok(Some((Reader::with(source, &self.options)?, promise)))
+    }
+
+    /// Opens a segment, under another name if it was archived or compressed since the directory was read; `None`:
+    /// it is gone, and not among the segments any more, or another one is there in its place.
+    fn open_segment(&mut self, id: u64) -> Result<Option<Source>, Error> {
+        for _ in 0..LOOKS {
+            let Some(segment) = self.segments.iter().find(|segment| segment.id == id) else {
+                return Ok(None);
+            };
+            if self.log_id.is_none() {
+                return Source::open_listed(&segment.path).map(Some);
+            }
+            let (path, opened) = (segment.path.clone(), segment.open(self.log_id));
+            if let Ok(Some(source)) = opened {
+                return Ok(Some(source));
+            }
+            self.list_again()?;
+            // What cannot be read may be there once more.
+            let is_elsewhere = |segment: &Segment| segment.id == id && segment.path != path;
+            if let (Err(error), false) = (opened, self.segments.iter().any(is_elsewhere)) {
+                return Err(error);
+            }
+        }
+        self.drop_segment(id);
+        Ok(None)
+    }
+
+    /// Goes on without a segment that cannot be read, unless it may be read later, or none of the directory can.
+    fn pass_over(&mut self, id: u64, error: Error) -> Result<(), Error> {
+        let is_last = self.segments.last().is_none_or(|last| last.id <= id);
+        if (self.options.follow && is_last) || error.path() == Some(self.dir.as_path()) {
+            return Err(error);
+        }
+        self.unread.push(error);
+        self.drop_segment(id);
+        Ok(())
+    }
+
+    fn drop_segment(&mut self, id: u64) {
+        self.segments.retain(|segment| segment.id != id);
+        if self.log_id.is_some() {
+            self.gone.push(id);
+        }
+    }
 }

@@ -7,10 +7,10 @@ use super::{
     ledger::sum_known,
     report::{Loss, Report, SessionReport},
 };
-use crate::{Dropped, LogId};
+use crate::{Dropped, Error, LogId};
 
 /// What reading a whole log found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[must_use]
 #[non_exhaustive]
 pub struct LogReport {
@@ -21,6 +21,8 @@ pub struct LogReport {
     pub segments: Vec<Report>,
     /// See [`LogDir::missing`](super::LogDir::missing).
     pub missing: Vec<RangeInclusive<u64>>,
+    /// See [`LogDir::unread`](super::LogDir::unread).
+    pub unread: Vec<Error>,
     /// The sessions over all segments.
     pub sessions: Vec<SessionReport>,
     /// Blocks, each counted once.
@@ -45,6 +47,7 @@ impl LogReport {
         log_id: Option<LogId>,
         segments: Vec<Report>,
         missing: Vec<RangeInclusive<u64>>,
+        unread: Vec<Error>,
         history: Option<History>,
     ) -> LogReport {
         let sum = |of: fn(&Report) -> u64| segments.iter().map(of).fold(0, u64::saturating_add);
@@ -78,6 +81,7 @@ impl LogReport {
             log_id,
             segments,
             missing,
+            unread,
             sessions,
             blocks,
             records,
@@ -89,9 +93,12 @@ impl LogReport {
         }
     }
 
-    /// Whether no segment is damaged or missing, and nothing lost.
+    /// Whether no segment is damaged, missing or unread, and nothing lost.
     pub fn is_whole(&self) -> bool {
-        self.missing.is_empty() && self.lost.is_none() && self.segments.iter().all(Report::is_whole)
+        self.missing.is_empty()
+            && self.unread.is_empty()
+            && self.lost.is_none()
+            && self.segments.iter().all(Report::is_whole)
     }
 
     /// All drops that the sessions declare.

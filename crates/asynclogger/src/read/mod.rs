@@ -22,9 +22,11 @@
 #![deny(clippy::indexing_slicing)]
 
 mod block;
+mod gaps;
 mod history;
 mod ledger;
 mod listed;
+mod listing;
 mod loaded;
 mod log_dir;
 mod log_report;
@@ -33,12 +35,15 @@ mod native;
 mod options;
 mod original;
 mod partial;
+mod promise;
 mod reader;
 mod records;
 mod report;
 mod resync;
+mod scan;
 mod segments;
 mod selection;
+mod suspects;
 mod verdict;
 
 pub use self::{
@@ -48,6 +53,7 @@ pub use self::{
     reader::{IntoRecords, Reader, verify},
     records::{Block, BlockRecords, OwnedRecord, Record},
     report::{Damage, DamageKind, Declared, Ending, Format, Layout, Loss, Report, SessionReport},
+    scan::Scan,
     segments::Segment,
 };
 

@@ -6,9 +6,11 @@ use super::{
     ledger::Ledger,
     loaded::Loaded,
     partial::Copy,
+    promise::Promise,
     report::{Damage, DamageKind, Ending, Loss, Report},
     resync::{Found, Search, Skipped},
     selection::Selection,
+    suspects::Suspects,
     verdict::{kind_at, stretch_at, verdict_of},
 };
 use crate::{
@@ -44,6 +46,7 @@ pub(super) struct State {
     at_end: bool,
     /// So many of the records that come next are not asked for.
     to_pass: u64,
+    suspects: Suspects,
 }
 
 /// The torn end of the file, kept for the case that it grows.
@@ -77,6 +80,7 @@ impl Native {
             ids: None,
             at_end: false,
             to_pass: 0,
+            suspects: Suspects::default(),
         };
         let (search, selection) = (Search::default(), Selection::default());
         Native { state, search, undo: None, follow: false, selection, delivered: None }
@@ -85,6 +89,11 @@ impl Native {
     /// Leaves out the next `records` that are asked for: whole blocks of them are not read.
     pub(super) fn pass(&mut self, records: u64) {
         self.state.to_pass = records;
+    }
+
+    /// See [`Suspects::settle`].
+    pub(super) fn settle(&self, report: &mut Report, promise: Promise) {
+        self.state.suspects.settle(report, promise);
     }
 
     /// Whether a look at the same bytes can find more than the last one.
@@ -221,6 +230,8 @@ impl Native {
         gap: DamageKind,
     ) -> Option<usize> {
         let mut stands = None;
+        let (before, expected) =
+            (self.state.report.damage.len(), self.state.ledger.expected(&self.state.report));
         let mut add = |offset: u64, end: u64, kind: DamageKind| {
             let kind = if kind == DamageKind::Gap { gap } else { kind };
             let lost = Loss::exact(0);
@@ -238,6 +249,9 @@ impl Native {
         let ends = skipped.iter().skip(1).map(|next| next.offset).chain([to]);
         for (region, end) in skipped.iter().zip(ends).filter(|(region, _)| region.offset < to) {
             add(region.offset, end.min(to), region.kind);
+        }
+        if let Some(expected) = expected {
+            self.state.suspects.note(&self.state.report, before, expected);
         }
         stands.map(|(index, _)| index)
     }
@@ -312,6 +326,7 @@ impl Native {
             self.state.pos = end;
             return Ok(Step::Other);
         }
+        let before = self.state.report.damage.len();
         let report = &mut self.state.report;
         let mut add = |offset, len, kind, lost| {
             report.add_damage(Damage { offset, len, kind, lost: Loss::exact(lost) });
@@ -331,6 +346,8 @@ impl Native {
         if !has_tail {
             add(tail_at, u64::from(info.tail_len), DamageKind::Metadata, 0);
         }
+        let own = (part.prefix.session, info.sequence);
+        self.state.suspects.note(&self.state.report, before, own);
         self.state.pos = if is_waited_for { source.len() } else { end.min(source.len()) };
         let step = self.deliver(part, info, (begin, data_at), checked, loaded);
         if is_asked_for {

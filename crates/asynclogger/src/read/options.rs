@@ -47,7 +47,7 @@ impl ReadOptions {
     /// Who follows gets `None` at a hole near the end and finds it filled at a later call; a hole that stays
     /// is passed over once 256 MiB, an end or a start of a session are behind it.
     ///
-    /// To follow a [`LogDir`] over a rotation, call [`refresh`](LogDir::refresh) when there is no further record.
+    /// To follow a [`LogDir`](super::LogDir) over a rotation, call [`refresh`](super::LogDir::refresh) when there is no further record.
     pub fn follow(mut self, follow: bool) -> ReadOptions {
         self.follow = follow;
         self
@@ -55,17 +55,17 @@ impl ReadOptions {
 
     /// Asks for the blocks only that were sealed at this time or later. Records have no time of their own: a block holds what was logged before it was
     /// sealed, for the flush interval of its logger or less. Other blocks are passed over by their heads,
-    /// unread and unchecked, and counted in [`Report::skipped_blocks`]. Files of the original have no times:
+    /// unread and unchecked, and counted in [`Report::skipped_blocks`](super::Report::skipped_blocks). Files of the original have no times:
     /// all of them is read.
     ///
-    /// Segments at the beginning of a [`LogDir`] whose end says that all of them is older are not read at all.
+    /// A clock may be set back, so the time of a block says nothing of its neighbours: of each block of a log the head
+    /// is read. Damage and losses in the segments before the first block that is chosen are not reported.
     pub fn since(mut self, time: SystemTime) -> ReadOptions {
         self.selection.since = Some(to_nanoseconds(time));
         self
     }
 
-    /// Asks for the blocks only that were sealed before this time; see [`since`](ReadOptions::since). The
-    /// reading of a [`LogDir`] ends at the first segment that was begun at this time or later.
+    /// Asks for the blocks only that were sealed before this time; see [`since`](ReadOptions::since).
     pub fn until(mut self, time: SystemTime) -> ReadOptions {
         self.selection.until = Some(to_nanoseconds(time));
         self

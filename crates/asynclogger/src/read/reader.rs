@@ -10,6 +10,7 @@ use super::{
     native::{Native, Step},
     options::ReadOptions,
     original::{self, Original},
+    promise::Promise,
     records::{Block, OwnedRecord, Record},
     report::{DamageKind, Format, Layout, Report},
     resync::Search,
@@ -220,6 +221,13 @@ impl Reader {
         }
     }
 
+    /// See [`Native::settle`].
+    pub(super) fn settle(&self, report: &mut Report, promise: Promise) {
+        if let Walk::Native(native) = &self.walk {
+            native.settle(report, promise);
+        }
+    }
+
     /// The accounts of the log, as if its reading ended here.
     pub(super) fn history(&self) -> Option<History> {
         let Walk::Native(native) = &self.walk else { return None };
@@ -345,6 +353,7 @@ pub struct IntoRecords {
 
 impl IntoRecords {
     /// The reader again, with its report.
+    #[must_use]
     pub fn into_reader(self) -> Reader {
         self.reader
     }

@@ -93,6 +93,14 @@ impl Loss {
         Loss { at_least, at_most: more.map(|more| at_least.saturating_add(more)) }
     }
 
+    fn subtract(&mut self, less: Loss) {
+        self.at_least = self.at_least.saturating_sub(less.at_least);
+        self.at_most = match (self.at_most, less.at_most) {
+            (Some(most), Some(less)) => Some(most.saturating_sub(less).max(self.at_least)),
+            (most, _) => most,
+        };
+    }
+
     /// Whether it is known that nothing is gone.
     #[must_use]
     pub fn is_none(&self) -> bool {
@@ -144,6 +152,9 @@ pub enum DamageKind {
     Duplicate,
     /// A valid part of another file.
     Foreign,
+    /// In a log that is read as a whole: what could not be written here, or not all of it, was written again in
+    /// the next segment, which begins with that. It is no damage to the log.
+    Repeated,
     /// Nothing valid, and something valid after it. With a length of 0: nothing is there, and the numbers
     /// of the records say that something was.
     Gap,
@@ -169,6 +180,7 @@ impl fmt::Display for DamageKind {
             DamageKind::Misplaced => "misplaced",
             DamageKind::Duplicate => "duplicate",
             DamageKind::Foreign => "foreign",
+            DamageKind::Repeated => "repeated",
             DamageKind::Gap => "gap",
             DamageKind::TornTail => "torn tail",
             DamageKind::Frame => "frame",
@@ -311,7 +323,14 @@ impl Report {
     /// [`ending`](Report::ending).
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.damage.is_empty() && self.damage_left_out == 0 && self.lost.is_none()
+        self.damage_count() == 0 && self.lost.is_none()
+    }
+
+    /// How many places are damaged, without those that are [`DamageKind::Repeated`].
+    #[must_use]
+    pub fn damage_count(&self) -> u64 {
+        let damage = self.damage.iter().filter(|damage| damage.kind != DamageKind::Repeated);
+        damage.count() as u64 + self.damage_left_out
     }
 
     /// Bytes of the file that are no bytes of records: lengths, metadata, padding, damage.
@@ -337,6 +356,23 @@ impl Report {
             self.damage_left_out += 1;
             None
         }
+    }
+
+    /// Turns damage into what was only repeated, and cost nothing.
+    pub(super) fn settle_damage(&mut self, index: usize, session: u64) {
+        let Some(damage) = self.damage.get_mut(index) else { return };
+        let lost = std::mem::replace(&mut damage.lost, Loss::exact(0));
+        damage.kind = DamageKind::Repeated;
+        let is_all = self.damage.iter().all(|damage| damage.lost.is_none());
+        let less = |from: &mut Loss| match is_all {
+            true => *from = Loss::exact(0),
+            false => from.subtract(lost),
+        };
+        less(&mut self.lost);
+        self.sessions
+            .iter_mut()
+            .filter(|it| it.session == session)
+            .for_each(|it| less(&mut it.lost));
     }
 
     pub(super) fn add_block(&mut self, records: u64, payload: u64, time: SystemTime) {

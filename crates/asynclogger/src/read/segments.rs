@@ -1,23 +1,19 @@
-//! Which files of a directory are segments of which log.
+//! Whose segment a file is, by its start.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
+use std::path::PathBuf;
+
+use super::{
+    reader::Reader,
+    report::{DamageKind, Layout},
+    resync::Search,
 };
-
-use super::{reader::Reader, report::DamageKind, resync::Search, selection::Span};
 use crate::{
-    Error, ErrorKind, LogId,
-    probe::{Body, Origin, Part, Place, Source, is_compressed_name, look},
+    Error, LogId,
+    probe::{Body, Part, Place, Source, is_gone, look},
 };
 
 /// A file whose start is damaged is searched so far for another sign of its log.
 const SIGN_WITHIN: u64 = 1 << 20;
-
-/// A directory is read so often if it changes meanwhile: a file that is renamed or compressed just then may
-/// be seen under neither name.
-const LISTINGS: usize = 3;
 
 /// One file of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,31 +32,25 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Opens the file; `None`: it is gone, or is another segment by now.
-    pub(super) fn open(&self) -> Result<Option<Source>, Error> {
-        let mut source = match Source::open(&self.path) {
+    /// Opens the file; `None`: it is gone, or is another segment, or one of another log, by now.
+    pub(super) fn open(&self, log_id: Option<LogId>) -> Result<Option<Source>, Error> {
+        let mut source = match Source::open_listed(&self.path) {
             Ok(source) => source,
-            Err(error) if is_passed_over(&error) => return Ok(None),
+            Err(error) if is_gone(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
-        if self.id == 0 {
-            return Ok(Some(source));
-        }
+        let Some(log_id) = log_id else { return Ok(Some(source)) };
         let found = identify(&mut source, &mut Search::default())?;
-        Ok(found.is_some_and(|(_, segment)| segment.id == self.id).then_some(source))
-    }
-
-    /// The path without what compression adds to it.
-    fn plain_path(&self) -> PathBuf {
-        match is_compressed_name(&self.path) {
-            true => self.path.with_extension(""),
-            false => self.path.clone(),
-        }
+        let is_same = found.is_some_and(|(log, segment)| (log, segment.id) == (log_id, self.id));
+        Ok(is_same.then_some(source))
     }
 }
 
 /// The log that a file belongs to, by its start; without a valid start, by the first valid part of it.
-fn identify(source: &mut Source, search: &mut Search) -> Result<Option<(LogId, Segment)>, Error> {
+pub(super) fn identify(
+    source: &mut Source,
+    search: &mut Search,
+) -> Result<Option<(LogId, Segment)>, Error> {
     let found = match look(source, 0, &mut search.buffer)? {
         Place::Valid(part) if part.belongs(None) => Some(part),
         Place::Valid(_) | Place::Later(_) => None,
@@ -70,6 +60,19 @@ fn identify(source: &mut Source, search: &mut Search) -> Result<Option<(LogId, S
         }
     };
     Ok(found.map(|part| segment_of(source, part)))
+}
+
+/// As [`identify`], by a valid start in its place alone.
+pub(super) fn begin(
+    source: &mut Source,
+    search: &mut Search,
+) -> Result<Option<(LogId, Segment)>, Error> {
+    Ok(match look(source, 0, &mut search.buffer)? {
+        Place::Valid(part) if part.belongs(None) && matches!(part.body, Body::Start { .. }) => {
+            Some(segment_of(source, part))
+        }
+        _ => None,
+    })
 }
 
 fn segment_of(source: &Source, part: Part) -> (LogId, Segment) {
@@ -82,110 +85,9 @@ fn segment_of(source: &Source, part: Part) -> (LogId, Segment) {
     (part.prefix.log_id, Segment { path, id, previous, name, file_bytes })
 }
 
-/// When the blocks of a segment were sealed, by its start and its end; `None`: its start does not tell.
-pub(super) fn span(source: &mut Source) -> Result<Option<Span>, Error> {
-    let Ok(start) = Origin::read(source)? else { return Ok(None) };
-    let mut span = Span { first: start.prefix.time, last: None };
-    // Of several sessions the last end knows its own alone.
-    let end = start.end(source)?.filter(|(end, _)| end.session == start.prefix.session);
-    if let Some((end, totals)) = end {
-        span.last = Some(end.time.max(totals.last_time));
-        if totals.first_time != 0 {
-            span.first = span.first.min(totals.first_time);
-        }
-    }
-    Ok(Some(span))
-}
-
-/// The log and the number of the file at `path`; `None`: it is no log of ours, or nothing of it tells.
-pub(super) fn identify_path(path: &Path) -> Result<Option<(LogId, Segment)>, Error> {
-    identify(&mut Source::open(path)?, &mut Search::default())
-}
-
 /// A file without numbers: of the original, or empty.
-pub(super) fn single(path: &Path) -> Result<Segment, Error> {
-    let reader = Reader::open(path)?;
-    let file_bytes = reader.source.len();
-    Ok(Segment { path: path.to_path_buf(), id: 0, previous: 0, name: Vec::new(), file_bytes })
-}
-
-/// The logs of a directory.
-#[derive(Debug, Default)]
-pub(super) struct Listing {
-    /// The segments of each log of ours, in order.
-    pub(super) logs: BTreeMap<LogId, Vec<Segment>>,
-    /// `*.log` and `*.log.zst` that are none of these.
-    pub(super) others: Vec<PathBuf>,
-}
-
-/// Reads the start of every regular file `*.log` and `*.log.zst` in `dir`; hidden ones are left out, for
-/// they are being prepared. Files that vanish meanwhile are passed over.
-pub(super) fn list(dir: &Path) -> Result<Listing, Error> {
-    let modified = || fs::metadata(dir).and_then(|metadata| metadata.modified()).ok();
-    let mut before = modified();
-    for _ in 1..LISTINGS {
-        let listing = list_once(dir)?;
-        let after = modified();
-        if after == before {
-            return Ok(listing);
-        }
-        before = after;
-    }
-    list_once(dir)
-}
-
-fn list_once(dir: &Path) -> Result<Listing, Error> {
-    let cannot_list = |error| Error::io("cannot list", error).at_path(dir);
-    let (mut listing, mut search) = (Listing::default(), Search::default());
-    for entry in fs::read_dir(dir).map_err(cannot_list)? {
-        let entry = entry.map_err(cannot_list)?;
-        if !is_segment_name(entry.file_name().as_encoded_bytes()) {
-            continue;
-        }
-        let path = entry.path();
-        // The directory knows the type: most files need no call of their own for it.
-        let is_regular = entry.file_type().is_ok_and(|kind| kind.is_file());
-        let opened = if is_regular { Source::open_listed(&path) } else { Source::open(&path) };
-        let mut source = match opened {
-            Ok(source) => source,
-            Err(error) if is_passed_over(&error) => continue,
-            Err(error) if error.kind() == ErrorKind::NotALog => {
-                listing.others.push(path);
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        match identify(&mut source, &mut search)? {
-            Some((log_id, segment)) => listing.logs.entry(log_id).or_default().push(segment),
-            None => listing.others.push(path),
-        }
-    }
-    for segments in listing.logs.values_mut() {
-        // Of two copies the longer one first: what the other repeats is recognised as such.
-        segments.sort_by(|a, b| (a.id, b.file_bytes, &a.path).cmp(&(b.id, a.file_bytes, &b.path)));
-        drop_second_forms(segments);
-    }
-    listing.others.sort();
-    Ok(listing)
-}
-
-fn is_segment_name(name: &[u8]) -> bool {
-    !name.starts_with(b".") && (name.ends_with(b".log") || name.ends_with(b".log.zst"))
-}
-
-/// Of a file and its compressed form one is enough: the original is removed when the other is complete,
-/// and for a moment, or after a crash, both are there. The longer one stays, else the original.
-fn drop_second_forms(segments: &mut Vec<Segment>) {
-    segments.dedup_by(|second, first| {
-        let is_one = first.id == second.id && first.plain_path() == second.plain_path();
-        if is_one && first.file_bytes == second.file_bytes && is_compressed_name(&first.path) {
-            std::mem::swap(first, second);
-        }
-        is_one
-    });
-}
-
-fn is_passed_over(error: &Error) -> bool {
-    let is_gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
-    error.kind() == ErrorKind::NotAFile || error.io_error().is_some_and(is_gone)
+pub(super) fn single(source: Source) -> Result<Segment, Error> {
+    let (path, file_bytes) = (source.path().to_path_buf(), source.len());
+    let _ = Reader::new(source, Layout::Auto)?;
+    Ok(Segment { path, id: 0, previous: 0, name: Vec::new(), file_bytes })
 }

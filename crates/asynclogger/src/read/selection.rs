@@ -11,15 +11,6 @@ pub(super) struct Selection {
     pub(super) until: Option<i128>,
 }
 
-/// When the blocks of a segment were sealed, as far as it tells without being read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    /// Not before this time.
-    pub(super) first: i64,
-    /// Not after this time; `None`: nothing tells.
-    pub(super) last: Option<i64>,
-}
-
 impl Selection {
     /// No block at all.
     pub(super) const NOTHING: Selection = Selection { since: None, until: Some(i128::MIN) };
@@ -32,15 +23,5 @@ impl Selection {
     pub(super) fn admits(&self, time: i64) -> bool {
         let time = i128::from(time);
         self.since.is_none_or(|since| since <= time) && self.until.is_none_or(|until| time < until)
-    }
-
-    /// Whether every block of a segment is too early.
-    pub(super) fn is_after(&self, span: &Span) -> bool {
-        self.since.zip(span.last).is_some_and(|(since, last)| i128::from(last) < since)
-    }
-
-    /// Whether every block of a segment is too late.
-    pub(super) fn is_before(&self, span: &Span) -> bool {
-        self.until.is_some_and(|until| until <= i128::from(span.first))
     }
 }

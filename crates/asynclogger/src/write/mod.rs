@@ -11,13 +11,19 @@ mod swap;
 #[cfg(all(test, feature = "zstd"))]
 pub(crate) use self::archive::compress;
 pub use self::swap::RecordWriter;
+#[cfg(test)]
+pub(crate) use self::swap::Sleep;
 pub(crate) use self::{
     archive::Archivist,
     common::{Ending, Gate, Local},
     events::{
-        EventHandle, EventsFlusher, MAX_EVENT_NAME, NotOpened, Opener, Shared, Shares, Totals,
+        Callers, Event, EventHandle, MAX_EVENT_NAME, NotOpened, Opener, Setup, Shared, Sums,
+        set_up, start_flusher,
     },
-    flush::{Archiving, Flusher, Intake, LogWriter, Session},
+    flush::{
+        Archiving, Closer, Closing, Intake, LogWriter, Session, Teller, inside,
+        start_flusher as start_logger_flusher,
+    },
     segments::{LogFiles, Zone, new_session},
-    swap::{Bell, Ingest, IngestParts, Pool, Shards, Sleep},
+    swap::{Bell, Ingest, IngestParts, Pool, Shards},
 };

@@ -244,7 +244,7 @@ fn leave_and_come_back(durability: Durability, engine: Engine) {
             }
         }
     }
-    let mut logs = LogDir::scan(all.path()).expect("logs");
+    let mut logs = LogDir::scan(all.path()).expect("logs").logs;
     assert_eq!(logs.len(), 1, "one log id");
     let mut count = 0;
     while logs[0].next_record().expect("a record").is_some() {

@@ -57,7 +57,7 @@ fn a_failing_disk_loses_nothing_and_is_retried() {
     assert_eq!(error.io_error().and_then(std::io::Error::raw_os_error), Some(libc::EFBIG));
     assert!(error.path().is_some_and(|at| at == path), "{error}");
     wait_until("some retries", || logger.stats().flush_errors > 5);
-    assert!(told.load(Ordering::SeqCst) > 0);
+    wait_until("the callback", || told.load(Ordering::SeqCst) > 0);
     assert!(logger.last_error().is_some());
     let begun = Instant::now();
     let error = logger.close().expect_err("the device takes nothing");

@@ -197,7 +197,7 @@ fn an_encoder_may_fork() {
             let logged = if is_event {
                 event.try_log_with(len, encode)
             } else {
-                logger.try_log_with(len, encode).map(drop)
+                logger.try_log_with(len, encode)
             };
             if child == 0 {
                 let said = catch_unwind(AssertUnwindSafe(|| {
@@ -205,7 +205,7 @@ fn an_encoder_may_fork() {
                     let next = if is_event {
                         refused(event.try_log_bytes(b"next"))
                     } else {
-                        refused(logger.try_log_bytes(b"next").map(drop))
+                        refused(logger.try_log_bytes(b"next"))
                     };
                     let stats = if is_event { events.stats().total } else { logger.stats() };
                     refused(logged) && next && stats.accepted == 0

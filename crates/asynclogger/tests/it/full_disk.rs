@@ -69,6 +69,7 @@ impl Place {
     fn wait_until_full(&self, logger: &Logger) {
         wait_until("some attempts", || logger.stats().flush_errors > 3);
         self.is_told_of(&logger.last_error().expect("an error"));
+        wait_until("the callback", || !self.told.lock().expect("unpoisoned").is_empty());
         let told = self.told.lock().expect("unpoisoned");
         self.is_told_of(told.last().expect("the callback was called"));
         let stats = logger.stats();

@@ -7,6 +7,7 @@ mod auto_traits;
 mod bad_input;
 mod config;
 mod durability;
+mod environment;
 mod failing_disk;
 mod files;
 mod filesystems;

@@ -3,12 +3,16 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        OnceLock,
+        Barrier, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
+    time::Duration,
 };
 
-use asynclogger::{Config, ErrorKind, LogError, Logger, Overflow};
+use asynclogger::{
+    Config, Error, ErrorKind, LogError, Logger, LoggerManager, Overflow, RecordWriter,
+};
 
 use crate::{
     seed_readers::{self, Step},
@@ -97,6 +101,138 @@ fn an_encoder_that_logs_never_waits() {
         .expect("accepted");
     logger.close().expect("close");
     assert_eq!(seed_readers::records(&path, Step::Valid).len(), 2);
+}
+
+/// What waits for the flusher, and so for the claim of the log call that it is made in, fails at once.
+#[test]
+fn an_encoder_that_waits_gets_an_error() {
+    const LONG: Duration = Duration::from_secs(60);
+    fn refused<T>(what: &str, result: Result<T, Error>) {
+        let error = result.err().unwrap_or_else(|| panic!("{what} waited for itself"));
+        assert_eq!(error.kind(), ErrorKind::WouldDeadlock, "{what}: {error}");
+    }
+    let directory = directory();
+    let logger = open(Config::new(log_path(&directory)));
+    let other = open(Config::new(directory.path().join("other.log")));
+    let events = directory.path().join("events");
+    let manager = LoggerManager::new(Config::new(events.join("base.log"))).expect("a manager");
+    let event = manager.event("event").expect("opened");
+    let before = logger.try_log_bytes(b"before").expect("accepted");
+    let of_event = event.try_log_bytes(b"before").expect("accepted");
+    let all = || {
+        for logger in [&logger, &other] {
+            refused("flush", logger.flush());
+            refused("flush_for", logger.flush_for(LONG));
+            refused("rotate", logger.rotate());
+            refused("reopen", logger.reopen());
+            refused("close", logger.close());
+        }
+        refused("wait_durable", logger.wait_durable(&before, LONG));
+        refused("the manager's flush", manager.flush());
+        refused("the manager's flush_for", manager.flush_for(LONG));
+        refused("the manager's close", manager.close());
+        refused("close_event_logger", manager.close_event_logger("event"));
+        refused("event", manager.event("not opened yet"));
+        refused("the event's flush", event.flush());
+        refused("the event's flush_for", event.flush_for(LONG));
+        refused("the event's wait_durable", event.wait_durable(&of_event, LONG));
+        // These tell what is known.
+        assert_eq!(logger.stats().accepted, 1);
+        assert_eq!(manager.event_stats("event").expect("stats").dropped_logs, 0);
+    };
+    logger
+        .try_log_with(6, |record| {
+            all();
+            assert!(record.write(b"around"));
+        })
+        .expect("accepted");
+    other.try_log_bytes(b"one").expect("accepted");
+    event
+        .try_log_with(6, |room| {
+            refused("the manager's flush", manager.flush());
+            refused("flush", other.flush());
+            assert!(room.write(b"around"));
+        })
+        .expect("accepted");
+    // Outside all goes on.
+    for logger in [&logger, &other] {
+        logger.flush().expect("flush");
+        logger.close().expect("close");
+    }
+    event.flush().expect("flush");
+    assert_eq!(manager.close().expect("close").total.durable, 2);
+    assert_eq!((logger.stats().durable, other.stats().durable), (2, 1));
+}
+
+/// Under `Block` a call in an encoder of another logger waits, if that was opened before; else it is refused, and
+/// counted. Both at once, the two threads would otherwise wait for each other.
+#[test]
+fn an_encoder_waits_for_a_logger_that_was_opened_later() {
+    let directory = directory();
+    let one_shard = |name: &str| {
+        let config = Config::new(directory.path().join(name)).num_shards(1);
+        open(config.overflow(Overflow::Block))
+    };
+    let (first, second) = (one_shard("first.log"), one_shard("second.log"));
+    let manager = LoggerManager::new(
+        Config::new(directory.path().join("events/base.log"))
+            .num_shards(1)
+            .overflow(Overflow::Block),
+    );
+    let manager = manager.expect("a manager");
+    let event = manager.event("event").expect("opened");
+    let log = |to: &dyn Fn() -> Result<(), LogError>| to();
+    let (to_first, to_second, to_event) = (
+        || first.try_log_bytes(b"inner").map(|_| ()),
+        || second.try_log_bytes(b"inner").map(|_| ()),
+        || event.try_log_bytes(b"inner").map(|_| ()),
+    );
+    // In the encoder of the one and of the other, until both are there.
+    let meet = Barrier::new(2);
+    let cross = |outer: &dyn Fn(&mut dyn FnMut()), inner: &dyn Fn() -> Result<(), LogError>| {
+        let mut answer = None;
+        outer(&mut || {
+            meet.wait();
+            answer = Some(log(inner));
+        });
+        answer.expect("the encoder was called")
+    };
+    let in_first = |body: &mut dyn FnMut()| {
+        let encode = |record: &mut RecordWriter<'_>| {
+            body();
+            assert!(record.write(b"outer"));
+        };
+        first.try_log_with(5, encode).expect("accepted");
+    };
+    let in_second = |body: &mut dyn FnMut()| {
+        let encode = |record: &mut RecordWriter<'_>| {
+            body();
+            assert!(record.write(b"outer"));
+        };
+        second.try_log_with(5, encode).expect("accepted");
+    };
+    let in_event = |body: &mut dyn FnMut()| {
+        let encode = |record: &mut RecordWriter<'_>| {
+            body();
+            assert!(record.write(b"outer"));
+        };
+        event.try_log_with(5, encode).expect("accepted");
+    };
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| cross(&in_first, &to_second));
+        assert_eq!(cross(&in_second, &to_first), Err(LogError::Busy));
+        assert_eq!(waits.join().expect("no panic"), Ok(()));
+    });
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| cross(&in_second, &to_event));
+        assert_eq!(cross(&in_event, &to_second), Err(LogError::Busy));
+        assert_eq!(waits.join().expect("no panic"), Ok(()));
+    });
+    let (first, second) = (first.close().expect("close"), second.close().expect("close"));
+    assert_eq!((first.durable, first.dropped.busy), (1, 1));
+    assert_eq!((second.durable, second.dropped.busy), (3, 1));
+    let events = manager.close().expect("close").total;
+    assert_eq!((events.durable, events.dropped_logs), (2, 0));
 }
 
 #[test]

@@ -27,7 +27,7 @@ use asynclogger::{
 
 use crate::{
     matrix::{Finally, log_as},
-    support::{Found, Numbered, assert_balanced, open},
+    support::{Found, Numbered, assert_balanced, open, wait_until},
 };
 
 const THREADS: u32 = 4;
@@ -200,6 +200,7 @@ impl Told {
 
     /// It was told once that the file was moved, and of nothing else.
     fn assert_moved(&self, path: &Path) {
+        wait_until("the callback", || !self.errors.lock().expect("unpoisoned").is_empty());
         let errors = self.errors.lock().expect("unpoisoned");
         let [error] = &errors[..] else { panic!("{errors:?}") };
         let last = self.logger.last_error().expect("an error");

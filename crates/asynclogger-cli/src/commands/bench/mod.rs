@@ -18,7 +18,6 @@ use crate::{
     errors,
     outcome::{Answer, Failure},
     output::{Output, say},
-    progress::Progress,
 };
 
 pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
@@ -38,7 +37,7 @@ pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
         )));
     }
     let length_before = file_length(&args.path);
-    let logger = Logger::new(config.on_error(errors::reporter(Progress::new())))?;
+    let logger = Logger::new(config.on_error(errors::reporter()))?;
     say_if_set_aside(&logger);
     // What is older than that is not ours.
     let files = Files::from_now_on(&args.path)?;

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     outcome::Failure,
     report::show_dropped,
-    units::{show_count, show_mb, show_number_of},
+    units::{show_bytes, show_count, show_number_of},
 };
 
 /// Everything that was measured.
@@ -156,8 +156,8 @@ impl Report<'_> {
         writeln!(
             out,
             "payload     {}; file {}, {:.2} % more",
-            show_mb(self.payload_bytes()),
-            show_mb(self.file_bytes),
+            show_bytes(self.payload_bytes()),
+            show_bytes(self.file_bytes),
             percent_more(self.file_bytes, self.payload_bytes())
         )?;
         writeln!(

@@ -5,21 +5,20 @@ use std::{
     fmt,
     path::Path,
     str,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use asynclogger::{Error, ErrorKind, EventLogger, LoggerManager, Opened, Overflow};
 use memchr::memchr;
 
-use super::{how_written, record_of, show_records, unstored};
+use super::{Patience, Service, done, how_written, no_signals, record_of, show_records, unstored};
 use crate::{
     args::WriteArgs,
     errors,
-    input::for_each_line,
     lines::{FRONT_BYTES, Line},
     outcome::{Answer, Failure},
-    progress::Progress,
-    stop::StopSignal,
+    output::say,
+    signals::{Order, Signals},
     units::{show_count, show_number_of},
 };
 
@@ -27,26 +26,36 @@ use crate::{
 const SAID: u64 = 10;
 
 pub(super) fn run(args: &WriteArgs, directory: &Path) -> Result<Answer, Failure> {
-    let progress = Progress::new();
+    let Service { input, signals, orders, patience, progress } = Service::begin(args)?;
     // Of that path only the directory counts.
     let config =
         args.logger.config(directory.join("events.log"), args.logger.policy_or(Overflow::Block));
-    let config = args.rotation.apply(config);
-    let manager = LoggerManager::new(config.on_error(errors::reporter(progress.clone())))?;
-    let blocked = manager.clone();
-    let stop = StopSignal::install(move || {
+    let config = args.service.apply(args.rotation.apply(config)).on_error(errors::reporter());
+    let manager = patience.open(&signals, || LoggerManager::new(config.clone()))?;
+    let (ordered, blocked) = (manager.clone(), manager.clone());
+    let file = move |order| {
+        done(match order {
+            Order::Reopen => ordered.flush(),
+            Order::Rotate => ordered.rotate(),
+        });
+    };
+    let overdue = move || {
         // Refuses the record that waits, and those behind it: they are counted as dropped.
         let _ = blocked.close();
-    })
-    .map_err(|error| Failure::io("cannot catch signals", error))?;
+    };
+    orders.serve(file, overdue).map_err(no_signals)?;
 
     let started = Instant::now();
     let watched = manager.clone();
     let watching = progress.watch(move || watched.stats().total);
-    let mut sorter = Sorter::new(&manager, &progress);
+    let mut sorter = Sorter::new(&manager, &signals, patience);
     // The record may be as long as ever, behind a name.
     let max = FRONT_BYTES + manager.max_record();
-    let read = for_each_line(max, &stop, &progress, |line| sorter.line(line));
+    let paused = || {
+        // Asked for, not waited for.
+        let _ = manager.flush_for(Duration::ZERO);
+    };
+    let read = input.for_each_line(max, &signals, |line| sorter.line(line), paused);
     sorter.say_how_many_more();
     let Sorter { events, bad_lines, unopened, first_error, .. } = sorter;
     let events = events.len() as u64;
@@ -68,7 +77,7 @@ pub(super) fn run(args: &WriteArgs, directory: &Path) -> Result<Answer, Failure>
         0 => manager.directory().display().to_string(),
         _ => how_written(&stats, manager.directory(), args.logger.durability_name()),
     };
-    progress.say(format_args!("{summary}; {how}"));
+    say(format_args!("{summary}; {how}"));
     read?;
     closed?;
     match first_error {
@@ -84,7 +93,8 @@ pub(super) fn run(args: &WriteArgs, directory: &Path) -> Result<Answer, Failure>
 /// Gives each line to its event.
 struct Sorter<'a> {
     manager: &'a LoggerManager,
-    progress: &'a Progress,
+    signals: &'a Signals,
+    patience: Patience,
     /// One look-up here costs less than the manager's, which has to be safe beside other threads.
     events: HashMap<Box<[u8]>, EventLogger>,
     number: u64,
@@ -106,25 +116,26 @@ struct Trouble {
 }
 
 impl Trouble {
-    fn say(&mut self, progress: &Progress, what: impl fmt::Display) {
+    fn say(&mut self, what: impl fmt::Display) {
         self.count += 1;
         if self.count <= SAID {
-            progress.say(what);
+            say(what);
         }
     }
 
-    fn say_how_many_more(&self, progress: &Progress, what: &str) {
+    fn say_how_many_more(&self, what: &str) {
         if self.count > SAID {
-            progress.say(format_args!("{} more {what}", show_count(self.count - SAID)));
+            say(format_args!("{} more {what}", show_count(self.count - SAID)));
         }
     }
 }
 
 impl<'a> Sorter<'a> {
-    fn new(manager: &'a LoggerManager, progress: &'a Progress) -> Sorter<'a> {
+    fn new(manager: &'a LoggerManager, signals: &'a Signals, patience: Patience) -> Sorter<'a> {
         Sorter {
             manager,
-            progress,
+            signals,
+            patience,
             events: HashMap::new(),
             number: 0,
             bad_lines: Trouble::default(),
@@ -174,7 +185,7 @@ impl<'a> Sorter<'a> {
                 "line {}: a record of {len} bytes; it has at most {max}: dropped",
                 self.number
             );
-            self.too_long.say(self.progress, what);
+            self.too_long.say(what);
             event.log_bytes(&vec![0; max + 1]);
         }
     }
@@ -186,12 +197,12 @@ impl<'a> Sorter<'a> {
             self.bad_line("the name of the event is not UTF-8");
             return None;
         };
-        match self.manager.event(text) {
+        match self.patience.open(self.signals, || self.manager.event(text)) {
             Ok(event) => {
                 if let Opened::SetAside { to, reason, .. } = event.opened() {
                     let to = to.display();
                     let what = format!("event {text:?}: {reason}; its file was set aside as {to}");
-                    self.set_aside.say(self.progress, what);
+                    self.set_aside.say(what);
                 }
                 self.events.insert(name.into(), event.clone());
                 Some(event)
@@ -204,7 +215,7 @@ impl<'a> Sorter<'a> {
                 self.unopened += 1;
                 if self.refused_names.insert(name.into()) {
                     let what = format!("event {text:?} cannot be opened: {error:#}");
-                    self.refused.say(self.progress, what);
+                    self.refused.say(what);
                 }
                 self.first_error.get_or_insert(error);
                 None
@@ -215,14 +226,14 @@ impl<'a> Sorter<'a> {
     #[cold]
     fn bad_line(&mut self, what: impl fmt::Display) {
         let what = format!("line {}: {what}: not logged", self.number);
-        self.bad_lines.say(self.progress, what);
+        self.bad_lines.say(what);
     }
 
     fn say_how_many_more(&self) {
-        self.bad_lines.say_how_many_more(self.progress, "lines that name no event");
-        self.too_long.say_how_many_more(self.progress, "records were too long");
-        self.set_aside.say_how_many_more(self.progress, "files were set aside");
-        self.refused.say_how_many_more(self.progress, "events cannot be opened");
+        self.bad_lines.say_how_many_more("lines that name no event");
+        self.too_long.say_how_many_more("records were too long");
+        self.set_aside.say_how_many_more("files were set aside");
+        self.refused.say_how_many_more("events cannot be opened");
     }
 }
 

@@ -7,20 +7,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynclogger::{Logger, Opened, Overflow, Stats};
+use asynclogger::{Error, ErrorKind, Logger, Opened, Overflow, Stats};
 
 use crate::{
     args::WriteArgs,
     errors,
-    input::for_each_line,
+    input::Input,
     lines::Line,
     outcome::{Answer, Failure},
     output::say,
     progress::Progress,
     report::show_dropped,
-    stop::StopSignal,
-    units::{show_count, show_mb, show_number_of, show_seconds},
+    signals::{Order, Orders, Signals},
+    units::{show_bytes, show_count, show_number_of, show_seconds},
 };
+
+/// How often a log is looked for that another process writes: its lock cannot be waited for with a limit.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The same for one that was asked to end: of several that wait it comes first, or its input would be lost.
+const HURRY: Duration = Duration::from_millis(2);
 
 pub(crate) fn run(args: WriteArgs) -> Result<Answer, Failure> {
     // One of both is there, says the parser.
@@ -31,22 +36,28 @@ pub(crate) fn run(args: WriteArgs) -> Result<Answer, Failure> {
 }
 
 fn write_log(args: &WriteArgs, path: PathBuf) -> Result<Answer, Failure> {
-    let progress = Progress::new();
+    let Service { input, signals, orders, patience, progress } = Service::begin(args)?;
     let config = args.logger.config(path, args.logger.policy_or(Overflow::Block));
-    let config = args.rotation.apply(config);
-    let logger = Logger::new(config.on_error(errors::reporter(progress.clone())))?;
+    let config = args.service.apply(args.rotation.apply(config)).on_error(errors::reporter());
+    let logger = patience.open(&signals, || Logger::new(config.clone()))?;
     say_if_set_aside(&logger);
-    let blocked = logger.clone();
-    let stop = StopSignal::install(move || {
+    let (ordered, blocked) = (logger.clone(), logger.clone());
+    let file = move |order| {
+        done(match order {
+            Order::Reopen => ordered.reopen(),
+            Order::Rotate => ordered.rotate(),
+        });
+    };
+    let overdue = move || {
         // Refuses the record that waits, and those behind it: they are counted as dropped.
         let _ = blocked.close();
-    })
-    .map_err(|error| Failure::io("cannot catch signals", error))?;
+    };
+    orders.serve(file, overdue).map_err(no_signals)?;
 
     let started = Instant::now();
     let watched = logger.clone();
     let watching = progress.watch(move || watched.stats());
-    let read = log_input(&logger, &stop, &progress);
+    let read = log_input(&logger, &input, &signals);
     let closed = logger.close();
     drop(watching);
 
@@ -59,19 +70,97 @@ fn write_log(args: &WriteArgs, path: PathBuf) -> Result<Answer, Failure> {
     Ok(Answer::fine_if(stats.dropped_logs == 0 && unstored(&stats) == 0))
 }
 
+/// What surrounds a log whose records come from standard input.
+struct Service {
+    input: Input,
+    signals: Signals,
+    orders: Orders,
+    patience: Patience,
+    progress: Progress,
+}
+
+impl Service {
+    /// From here on no signal kills, and nobody waits for whoever should read standard error.
+    fn begin(args: &WriteArgs) -> Result<Service, Failure> {
+        let progress = Progress::new();
+        progress.never_wait();
+        let input = Input::open();
+        let grace = if input.is_terminal() { Duration::ZERO } else { args.service.grace };
+        let (signals, orders) = Signals::catch(grace).map_err(no_signals)?;
+        let patience = Patience::from_now(args.service.wait_lock);
+        Ok(Service { input, signals, orders, patience, progress })
+    }
+}
+
+fn no_signals(error: std::io::Error) -> Failure {
+    Failure::io("cannot catch signals", error)
+}
+
+/// How long to wait for a log that another process still writes.
+#[derive(Clone, Copy)]
+struct Patience {
+    begun: Instant,
+    limit: Duration,
+}
+
+impl Patience {
+    fn from_now(limit: Duration) -> Patience {
+        Patience { begun: Instant::now(), limit }
+    }
+
+    /// Opens a log, if need be when its last process has left it. The end of the reading ends the waiting.
+    ///
+    /// # Errors
+    /// Those of the last attempt.
+    fn open<T>(
+        &self,
+        signals: &Signals,
+        mut open: impl FnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        loop {
+            match open() {
+                Err(error)
+                    if error.kind() == ErrorKind::InUse
+                        && self.begun.elapsed() < self.limit
+                        && !signals.is_over() =>
+                {
+                    // If it cannot wait for signals it cannot wait at all.
+                    let time = if signals.is_ending() { HURRY } else { LOOK_EVERY };
+                    if signals.pause(time).is_err() {
+                        return Err(error);
+                    }
+                }
+                opened => return opened,
+            }
+        }
+    }
+}
+
+/// Says why something could not be done that a signal asked for.
+fn done(result: Result<(), Error>) {
+    match result {
+        // The end came first.
+        Err(error) if error.kind() == ErrorKind::Closed => {}
+        Err(error) => say(error),
+        Ok(()) => {}
+    }
+}
+
 /// Logs lines until the input ends or somebody wants us to.
-fn log_input(logger: &Logger, stop: &StopSignal, progress: &Progress) -> Result<(), Failure> {
+fn log_input(logger: &Logger, input: &Input, signals: &Signals) -> Result<(), Failure> {
     let max = logger.max_record();
-    for_each_line(max, stop, progress, |line| match line {
+    let each = |line: Line<'_>| match line {
         Line::Whole(bytes) => logger.log_bytes(record_of(bytes)),
         Line::TooLong { number, len, .. } => {
-            progress.say(format_args!(
-                "line {number} has {len} bytes; a record has at most {max}: dropped"
-            ));
+            say(format_args!("line {number} has {len} bytes; a record has at most {max}: dropped"));
             // The bytes are gone, but the logger shall count it: it refuses by the length alone.
             let len = usize::try_from(len).unwrap_or(usize::MAX);
             let _ = logger.try_log_with(len, |_| {});
         }
+    };
+    input.for_each_line(max, signals, each, || {
+        // Asked for, not waited for: what comes next is read meanwhile. Errors are told by the callback.
+        let _ = logger.flush_for(Duration::ZERO);
     })
 }
 
@@ -98,7 +187,7 @@ fn show_records(stats: &Stats, time: Duration) -> String {
     let mut text = format!(
         "{}, {} in {}, {:.1} MB/s, dropped {}",
         show_number_of(stats.accepted, "record"),
-        show_mb(stats.payload_bytes),
+        show_bytes(stats.payload_bytes),
         show_seconds(time),
         stats.payload_bytes as f64 / 1e6 / time.as_secs_f64().max(1e-9),
         show_dropped(&stats.dropped),

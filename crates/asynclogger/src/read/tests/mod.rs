@@ -7,6 +7,8 @@ mod compressed;
 mod damage;
 mod forged;
 mod fuzzed;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod live;
 mod log_dir;
 mod original;

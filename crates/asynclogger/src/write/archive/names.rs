@@ -30,7 +30,8 @@ pub(crate) struct LogName {
 
 impl LogName {
     /// # Errors
-    /// [`ErrorKind::InvalidConfig`] if there is no name, or one too long for archived names.
+    /// [`ErrorKind::InvalidConfig`] if there is no name, or one too long for archived names, or one that other
+    /// files of logs have: a reader of the directory would not take it for a log.
     pub(crate) fn of(path: &Path) -> Result<LogName, Error> {
         let invalid = |what: &'static str| Error::new(ErrorKind::InvalidConfig, what).at_path(path);
         let file =
@@ -41,6 +42,17 @@ impl LogName {
         };
         if base.len() > MAX_BASE {
             return Err(invalid("the file name is longer than 200 bytes"));
+        }
+        let name = file.as_encoded_bytes();
+        if name.ends_with(COMPRESSED_SUFFIX.as_bytes()) {
+            return Err(invalid("a name that ends in `.zst` is that of a compressed log"));
+        }
+        let is_ending_of_ours =
+            [".next", ".lock", ".part"].iter().any(|it| name.ends_with(it.as_bytes()));
+        if name.starts_with(b".") && is_ending_of_ours {
+            return Err(invalid(
+                "a hidden name that ends like this is that of a file beside a log",
+            ));
         }
         Ok(LogName { file: file.to_owned(), base: base.to_owned() })
     }
@@ -263,5 +275,12 @@ mod tests {
         assert_eq!(LogName::of(Path::new("plain")).expect("name").base(), "plain");
         assert!(LogName::of(Path::new("/")).is_err());
         assert!(LogName::of(Path::new(&"x".repeat(201))).is_err());
+        for taken in ["app.log.zst", "app.zst", ".app.next", ".app.lock", ".app_1.log.zst.part"] {
+            let error = LogName::of(Path::new(taken)).expect_err(taken);
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+        }
+        for free in [".app.log", "app.txt", "app.next", "zst", "app.log.1"] {
+            assert_eq!(LogName::of(Path::new(free)).expect(free).file(), free);
+        }
     }
 }

@@ -109,8 +109,13 @@ impl Gate {
 
     /// The last ticket, if it is not answered yet.
     pub(crate) fn open_request(&self) -> Option<Request> {
+        self.open_request_after(0)
+    }
+
+    /// The last ticket, if it is neither answered yet nor one of those up to `known`.
+    pub(crate) fn open_request_after(&self, known: u64) -> Option<Request> {
         let state = lock(&self.state);
-        let answered = state.completed.max(state.failed);
+        let answered = state.completed.max(state.failed).max(known);
         let (ticket, rotate) = (state.requested, state.rotation > answered);
         (ticket > answered).then_some(Request { ticket, rotate })
     }

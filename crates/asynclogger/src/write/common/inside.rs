@@ -15,13 +15,18 @@ const CACHED: usize = 4;
 const INSIDE: u8 = 1 << 0;
 /// It is inside a log call, and so may hold the claim of a shard.
 const LOGS: u8 = 1 << 1;
+/// It runs the caller's own code inside of that, an encoder, and outside of the call nothing of ours: a call of
+/// another log may wait there. Gone as soon as anything of ours is entered again.
+const ENCODES: u8 = 1 << 2;
 
 /// What a log call keeps per thread.
 pub(crate) struct Local {
     mark: Cell<u8>,
     is_flusher: Cell<bool>,
+    /// The highest id of the logs whose encoders this thread is in, and whose claims it may hold; 0: of none.
+    encodes: Cell<u64>,
     /// `(id of the log, home)`, at the place that the id says.
-    homes: [Cell<(u64, u32)>; CACHED],
+    homes: [Cell<(u64, usize)>; CACHED],
 }
 
 thread_local! {
@@ -29,6 +34,7 @@ thread_local! {
         Local {
             mark: Cell::new(0),
             is_flusher: Cell::new(false),
+            encodes: Cell::new(0),
             homes: [const { Cell::new((0, 0)) }; CACHED],
         }
     };
@@ -52,7 +58,31 @@ impl Local {
 
     /// Enters anything in which a log call on the same thread must neither wait nor lock.
     pub(crate) fn enter(&self) -> Inside<'_> {
-        self.mark(self.mark.get() | INSIDE)
+        self.mark(self.mark.get() & !ENCODES | INSIDE)
+    }
+
+    /// Whether the thread is where a log call may wait, for some log at least: outside of all that is ours, but
+    /// for encoders.
+    pub(in crate::write) fn is_callers(&self) -> bool {
+        let mark = self.mark.get();
+        mark == 0 || mark & ENCODES != 0
+    }
+
+    /// Runs an encoder inside a call of the log with this id. `is_callers`: what
+    /// [`is_callers`](Local::is_callers) said before that call.
+    #[inline]
+    pub(in crate::write) fn encode<T>(
+        &self,
+        log: u64,
+        is_callers: bool,
+        encode: impl FnOnce() -> T,
+    ) -> T {
+        let before = self.encodes.get();
+        // First: a signal handler that finds the mark finds the id.
+        self.encodes.set(before.max(log));
+        let _encoding = Encoding { local: self, before };
+        let _inside = is_callers.then(|| self.mark(self.mark.get() | ENCODES));
+        encode()
     }
 
     /// Enters a log call.
@@ -78,7 +108,7 @@ impl Local {
 
     /// Makes a shard this thread's home at the log with this id: a model says where its threads log.
     #[cfg(test)]
-    pub(in crate::write) fn set_home(&self, log: u64, home: u32) {
+    pub(in crate::write) fn set_home(&self, log: u64, home: usize) {
         self.homes[log as usize % CACHED].set((log, home));
     }
 
@@ -98,7 +128,30 @@ impl Local {
     }
 }
 
+/// The thread is in an encoder; also when that panics, this ends it.
+struct Encoding<'a> {
+    local: &'a Local,
+    before: u64,
+}
+
+impl Drop for Encoding<'_> {
+    fn drop(&mut self) {
+        self.local.encodes.set(self.before);
+    }
+}
+
 impl Inside<'_> {
+    /// Whether this call of the log with this id may wait, and lock: outside of all that is ours, and within an
+    /// encoder of other logs that all were opened before this one.
+    ///
+    /// A thread in an encoder holds a claim, and whoever waits for that claim waits for the thread. If each thread
+    /// waits for logs only that were opened after those whose claims it holds, they cannot wait in a circle: of
+    /// the logs that are waited for in it, take the one that was opened last. The thread that is waited for there
+    /// holds a claim of it, and so waits for one that was opened later still.
+    pub(in crate::write) fn may_wait(&self, log: u64) -> bool {
+        self.before == 0 || (self.before & ENCODES != 0 && log > self.local.encodes.get())
+    }
+
     /// Whether this call interrupted another one on its thread: then it may neither wait nor lock.
     #[inline]
     pub(crate) fn is_nested(&self) -> bool {
@@ -107,13 +160,13 @@ impl Inside<'_> {
 
     /// The home of this thread at the log with this id, if it was found before.
     #[inline]
-    pub(in crate::write) fn cached_home(&self, log: u64) -> Option<u32> {
+    pub(in crate::write) fn cached_home(&self, log: u64) -> Option<usize> {
         let (id, home) = self.local.homes[log as usize % CACHED].get();
         (id == log).then_some(home)
     }
 
     /// Keeps the home of this thread at the log with this id.
-    pub(in crate::write) fn remember_home(&self, log: u64, home: u32) {
+    pub(in crate::write) fn remember_home(&self, log: u64, home: usize) {
         self.local.homes[log as usize % CACHED].set((log, home));
     }
 }
@@ -146,6 +199,40 @@ mod tests {
             assert!(!local.holds_claim() && local.enter().is_nested());
             drop(lock);
             assert!(!local.enter().is_nested());
+        });
+    }
+
+    #[test]
+    fn within_an_encoder_only_logs_that_were_opened_later_are_waited_for() {
+        let may_wait = |log: u64| Local::with(|local| local.enter_log_call().may_wait(log));
+        Local::with(|local| {
+            assert!(local.is_callers() && may_wait(1));
+            let call = local.enter_log_call();
+            assert!(!local.is_callers() && !may_wait(9), "a signal handler");
+            local.encode(5, true, || {
+                assert!(local.is_callers());
+                assert!(may_wait(6) && !may_wait(5) && !may_wait(4));
+                let inner = local.enter_log_call();
+                assert!(!may_wait(9), "a signal handler");
+                local.encode(3, true, || assert!(may_wait(6) && !may_wait(4), "5 is still held"));
+                local.encode(7, true, || assert!(may_wait(8) && !may_wait(6)));
+                drop(inner);
+                let lock = local.enter();
+                assert!(!local.is_callers() && !may_wait(9), "a signal handler within a lock");
+                drop(lock);
+                assert!(may_wait(6));
+            });
+            assert!(!may_wait(9));
+            drop(call);
+            // A callback on the flusher's thread: whatever it encodes, it never waits.
+            let thread = local.enter();
+            let call = local.enter_log_call();
+            local.encode(5, false, || assert!(!local.is_callers() && !may_wait(9)));
+            drop((call, thread));
+            let panics = std::panic::AssertUnwindSafe(|| local.encode(5, true, || panic!("its")));
+            assert!(std::panic::catch_unwind(panics).is_err());
+            assert!(local.is_callers() && may_wait(1));
+            assert_eq!(local.encodes.get(), 0);
         });
     }
 }

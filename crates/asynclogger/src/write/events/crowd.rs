@@ -4,20 +4,23 @@
 //! buffer while fewer than half are free takes nothing until three quarters of them are: its own records are
 //! refused meanwhile, and those of others find the room.
 
-use super::event::{Event, Hold};
+use super::{
+    by_number::ByNumber,
+    event::{Event, Hold},
+};
 use crate::sync::Arc;
 
 pub(super) struct Crowd {
     /// Whether anybody is ever held.
     is_watched: bool,
-    /// By number, of the buffer that is looked at; between two looks all are 0.
-    bytes: Vec<usize>,
+    /// By number, of the buffer that is looked at.
+    bytes: ByNumber<usize>,
     held: Vec<Arc<Event>>,
 }
 
 impl Crowd {
     pub(super) fn new(is_watched: bool) -> Crowd {
-        Crowd { is_watched, bytes: Vec::new(), held: Vec::new() }
+        Crowd { is_watched, bytes: ByNumber::default(), held: Vec::new() }
     }
 
     /// Whether so few buffers are free that somebody is to be held.
@@ -26,30 +29,21 @@ impl Crowd {
     }
 
     /// Who has the most of a buffer with these records, of events by number and lengths, if that is more than
-    /// an eighth of it. Numbers from `numbers` on are nobody's.
+    /// an eighth of it. Records of numbers that are not known are nobody's.
     pub(super) fn loudest(
         &mut self,
-        records: impl Iterator<Item = (u32, usize)> + Clone,
-        numbers: u32,
+        records: impl Iterator<Item = (u32, usize)>,
+        is_known: impl Fn(u32) -> bool,
     ) -> Option<u32> {
-        self.bytes.resize(numbers as usize, 0);
+        self.bytes.clear();
         let mut total = 0;
-        let mut most = (0, None);
-        for (number, len) in records.clone() {
+        for (number, len) in records {
             total += len;
-            if let Some(bytes) = self.bytes.get_mut(number as usize) {
-                *bytes += len;
-                if *bytes > most.0 {
-                    most = (*bytes, Some(number));
-                }
-            }
+            *self.bytes.entry(number).or_default() += len;
         }
-        for (number, _) in records {
-            if let Some(bytes) = self.bytes.get_mut(number as usize) {
-                *bytes = 0;
-            }
-        }
-        most.1.filter(|_| most.0 > total / 8)
+        let known = self.bytes.iter().filter(|(number, _)| is_known(**number));
+        let (number, most) = known.max_by_key(|(_, bytes)| **bytes)?;
+        (*most > total / 8).then_some(*number)
     }
 
     /// Has an event take nothing for now.
@@ -75,6 +69,7 @@ mod tests {
     use crate::{
         Opened,
         write::{
+            events::names::Names,
             flush::{Counts, Intake, Session},
             swap::Bell,
         },
@@ -84,8 +79,8 @@ mod tests {
         let counts = Arc::new(Counts::new());
         let bell = Arc::new(Bell::new().expect("a bell"));
         let session = Arc::new(Session::new(1, Intake::Gathered(counts.clone()), bell));
-        let names = Arc::new(crate::write::events::names::Names::new());
-        Arc::new(Event::new("event", number, 100, Opened::Created, session, counts, names))
+        let name = Names::new().entry("event");
+        Arc::new(Event::new(name, number, 100, Opened::Created, session, counts, 1))
     }
 
     #[test]
@@ -99,7 +94,8 @@ mod tests {
     #[test]
     fn who_has_the_most_is_held_if_it_is_much() {
         let mut crowd = Crowd::new(true);
-        let mut loudest = |records: &[(u32, usize)]| crowd.loudest(records.iter().copied(), 10);
+        let mut loudest =
+            |records: &[(u32, usize)]| crowd.loudest(records.iter().copied(), |number| number < 10);
         assert_eq!(loudest(&[]), None);
         assert_eq!(loudest(&[(0, 1), (9, 100), (0, 98)]), Some(9));
         // Nothing is left of the last time.

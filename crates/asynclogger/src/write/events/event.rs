@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use super::names::Names;
+use super::{durable::Marks, names::Name};
 use crate::{
-    FlushMetrics, Opened,
+    FlushMetrics, Opened, Position,
     sync::{
         Arc, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until,
     },
     write::{
-        common::Reason,
+        common::{Gate, Reason},
         flush::{Counts, Session},
     },
 };
@@ -34,48 +34,53 @@ pub(crate) struct Event {
     number: u32,
     /// Of records that are taken while it is open.
     max_record: usize,
-    name: Box<str>,
+    /// Where calls by name find it while it is open.
+    name: Arc<Name<Event>>,
     opened: Opened,
     session: Arc<Session>,
     counts: Arc<Counts>,
+    /// Who wants the records to be durable that were accepted before.
+    flushes: Gate,
+    /// What its own flushes have made durable.
+    durable: Marks,
     /// Pieces of memory that its records have.
     pieces: AtomicUsize,
     /// CLOSED, and for which [`Hold`]s it takes no records. Read without a lock, by signal handlers, too.
     standing: AtomicU32,
     /// Held while `standing` changes, and by whoever waits for that.
     changing: Mutex<()>,
-    /// Where calls by name find it, as long as it is known.
-    names: Arc<Names>,
     changed: Condvar,
 }
 
 impl Event {
+    /// `shards`: how many its records may go through.
     pub(super) fn new(
-        name: &str,
+        name: Arc<Name<Event>>,
         number: u32,
         max_record: usize,
         opened: Opened,
         session: Arc<Session>,
         counts: Arc<Counts>,
-        names: Arc<Names>,
+        shards: usize,
     ) -> Event {
         Event {
             limit: AtomicUsize::new(max_record),
             number,
             max_record,
-            name: name.into(),
+            name,
             opened,
             session,
             counts,
+            flushes: Gate::new(),
+            durable: Marks::new(shards),
             pieces: AtomicUsize::new(0),
             standing: AtomicU32::new(0),
             changing: Mutex::default(),
-            names,
             changed: Condvar::new(),
         }
     }
 
-    /// What its records are tagged with. Used for another event only when nobody has this one any more.
+    /// What its records are tagged with. No other event of the manager ever has this number.
     #[inline]
     pub(crate) fn number(&self) -> u32 {
         self.number
@@ -83,6 +88,11 @@ impl Event {
 
     /// As it was given.
     pub(crate) fn name(&self) -> &str {
+        self.name.text()
+    }
+
+    /// Where calls by name find it while it is open.
+    pub(super) fn entry(&self) -> &Arc<Name<Event>> {
         &self.name
     }
 
@@ -94,7 +104,7 @@ impl Event {
     }
 
     /// The longest record that is taken while it is open.
-    pub(super) fn max_record(&self) -> usize {
+    pub(crate) fn max_record(&self) -> usize {
         self.max_record
     }
 
@@ -139,7 +149,7 @@ impl Event {
         self.standing.store(standing, Ordering::Relaxed);
         let limit = if standing == 0 { self.max_record } else { 0 };
         self.limit.store(limit, Ordering::Relaxed);
-        self.names.set_limit(self.number, limit);
+        self.name.set_limit(self.number, limit);
         drop(changing);
         self.changed.notify_all();
     }
@@ -155,6 +165,27 @@ impl Event {
             changing = wait_until(&self.changed, changing, deadline);
         }
         true
+    }
+
+    /// The position of one of its records, which the shared buffers have given this one.
+    #[inline]
+    pub(super) fn position(&self, shared: Position) -> Position {
+        Position { session: self.session.id(), ..shared }
+    }
+
+    /// Who wants its records to be durable.
+    pub(super) fn flushes(&self) -> &Gate {
+        &self.flushes
+    }
+
+    /// What its own flushes have made durable.
+    pub(super) fn durable(&self) -> &Marks {
+        &self.durable
+    }
+
+    /// Whether not all that it has accepted is durable.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.session.accepted() > self.session.written().durable
     }
 
     /// What was found where its file is.

@@ -298,8 +298,8 @@ mod tests {
         let counts = Arc::new(Counts::new());
         let bell = Arc::new(Bell::new().expect("a bell"));
         let session = Arc::new(Session::new(1, Intake::Gathered(counts.clone()), bell));
-        let names = Arc::new(Names::new());
-        Arc::new(Event::new("event", 0, CAPACITY, Opened::Created, session, counts, names))
+        let name = Names::new().entry("event");
+        Arc::new(Event::new(name, 0, CAPACITY, Opened::Created, session, counts, 1))
     }
 
     /// The block as it goes to the file.

@@ -2,36 +2,27 @@
 
 use std::time::Instant;
 
-use super::{
-    event::{Event, Unplaced},
-    memory::TAG,
-};
+use super::{callers::Callers, event::Event, memory::TAG};
 use crate::{
-    LogError, Overflow,
+    LogError, Overflow, Position,
     sync::Arc,
-    write::{
-        common::{Local, Reason},
-        swap::{Ingest, RecordWriter},
-    },
+    write::{common::Local, swap::RecordWriter},
 };
 
-/// What it takes to log a record of an event.
+/// What it takes to log a record of an event: one comparison more than a plain logger, and four bytes.
+///
+/// Both things that a log call looks at stand in the event: its number, which goes in front of the record, and
+/// the longest record that it takes now. That length is 0 while the event takes none, closed or held, so the
+/// one comparison that every call needs anyway says that, too.
 #[derive(Clone)]
 pub(crate) struct EventHandle {
-    ingest: Arc<Ingest>,
+    callers: Arc<Callers>,
     event: Arc<Event>,
-    unplaced: Arc<Unplaced>,
-    overflow: Overflow,
 }
 
 impl EventHandle {
-    pub(super) fn new(
-        ingest: Arc<Ingest>,
-        event: Arc<Event>,
-        unplaced: Arc<Unplaced>,
-        overflow: Overflow,
-    ) -> EventHandle {
-        EventHandle { ingest, event, unplaced, overflow }
+    pub(crate) fn new(callers: &Arc<Callers>, event: &Arc<Event>) -> EventHandle {
+        EventHandle { callers: callers.clone(), event: event.clone() }
     }
 
     pub(crate) fn event(&self) -> &Arc<Event> {
@@ -43,19 +34,23 @@ impl EventHandle {
     /// # Errors
     /// Refused, and counted.
     #[inline]
-    pub(crate) fn append(&self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), LogError> {
+    pub(crate) fn append(
+        &self,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<Position, LogError> {
         // One comparison for all: an empty record wraps around, a closed event takes no length.
         if len.wrapping_sub(1) >= self.event.limit() {
             self.wait_to_append(len)?;
         }
         let number = self.event.number();
-        let appended = self.ingest.append(TAG + len, |room| {
+        let appended = self.callers.ingest().append(TAG + len, |room| {
             let (tag, bytes) = room.split_at_mut(TAG);
             tag.copy_from_slice(&number.to_le_bytes());
             fill(bytes);
         });
         match appended {
-            Ok(_) => Ok(()),
+            Ok(position) => Ok(self.event.position(position)),
             Err(error) => Err(self.refused(error)),
         }
     }
@@ -68,12 +63,14 @@ impl EventHandle {
         &self,
         max: usize,
         encode: impl FnOnce(&mut RecordWriter<'_>),
-    ) -> Result<(), LogError> {
+    ) -> Result<Position, LogError> {
         if max.wrapping_sub(1) >= self.event.limit() {
             self.wait_to_append(max)?;
         }
-        let appended = self.ingest.append_with(self.event.number().to_le_bytes(), max, encode);
-        appended.map(|_| ()).map_err(|error| self.refused(error))
+        let appended =
+            self.callers.ingest().append_with(self.event.number().to_le_bytes(), max, encode);
+        let appended = appended.map(|position| self.event.position(position));
+        appended.map_err(|error| self.refused(error))
     }
 
     /// Of no length that is taken now: perhaps later, and then this returns.
@@ -95,10 +92,12 @@ impl EventHandle {
     fn wait_while_held(&self) -> bool {
         Local::with(|local| {
             let inside = local.enter();
-            let deadline = match self.overflow {
-                _ if !self.event.is_held() => return true,
+            let ingest = self.callers.ingest();
+            let deadline = match self.callers.overflow() {
+                // Nobody will let it go in a forked child, whose shards are closed.
+                _ if !self.event.is_held() || ingest.shards().is_forked() => return true,
                 Overflow::Drop => return false,
-                _ if inside.is_nested() => return false,
+                _ if !ingest.may_wait(&inside) => return false,
                 Overflow::Block => None,
                 Overflow::BlockFor(timeout) => Instant::now().checked_add(timeout),
             };
@@ -106,20 +105,9 @@ impl EventHandle {
         })
     }
 
-    /// Counts a refusal: for the event's file, as long as that can tell of it.
     #[cold]
-    pub(super) fn refused(&self, error: LogError) -> LogError {
-        let reason = match error {
-            LogError::Full => Reason::Full,
-            LogError::Busy => Reason::Busy,
-            LogError::TooLarge { .. } => Reason::TooLarge,
-            LogError::Empty => Reason::Empty,
-            LogError::Closed => {
-                Unplaced::count(&self.unplaced.closed);
-                return error;
-            }
-        };
-        self.event.count_drop(reason);
+    fn refused(&self, error: LogError) -> LogError {
+        self.callers.count_refusal(&self.event, error);
         error
     }
 }

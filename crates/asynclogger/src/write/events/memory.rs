@@ -2,7 +2,7 @@
 
 use super::gathered::pieces_of;
 use crate::{
-    Config, Error,
+    Config, Error, Rotation,
     format::{RECORD_HEADER, SHARD_HEADER, block},
     mem::Arena,
     sync::Arc,
@@ -42,7 +42,7 @@ pub(crate) struct Shares {
     quota: usize,
     /// From so many bytes on a block is written.
     most: usize,
-    /// The longest block of an event, in bytes of header and records.
+    /// The longest block of an event, in bytes of header and records, but for one with a longer record.
     longest: usize,
 }
 
@@ -58,13 +58,19 @@ impl Shares {
         let limit = (ingest / 4 * 3 / buffers).clamp(4 * PAGE, capacity.max(4 * PAGE));
         let beyond = (ingest / 4).max(capacity);
         let share = (2 * config.buffer_size / FEW).next_power_of_two();
-        let piece = share.clamp(PAGE, PIECE).max(align);
+        // A block is of whole pieces, some of which make a small file.
+        let in_file = config.rotation.room_for_blocks(align);
+        let piece = share.clamp(PAGE, PIECE).min((in_file / 8).max(PAGE)).max(align);
+        // A power of two.
+        let piece = 1 << piece.ilog2();
         // The longest record, and what goes round it, has room at all times.
         let data = block::data_len(config.shard_capacity());
         let around = 2 * block::head_len(data, align) + block::tail_len(data, align) + 2 * piece;
         let events = (2 * config.buffer_size - ingest).max(data + around).next_multiple_of(piece);
         let quota = config.event_quota.unwrap_or(events / 3).max(data + around);
-        let most = MOST.min(events / 8);
+        let longest = config.shard_capacity().max(MOST.min(events / 8));
+        let longest = Rotation::block_limit_in(in_file / piece * piece, longest, align);
+        let most = MOST.min(events / 8).min(longest);
         Shares {
             buffers,
             capacity,
@@ -73,7 +79,7 @@ impl Shares {
             piece,
             quota,
             most,
-            longest: config.shard_capacity().max(most),
+            longest,
         }
     }
 

@@ -6,26 +6,34 @@
 //! large as the budget of all allows. From there on an event's log is an ordinary one, of one shard.
 
 mod block;
+mod by_number;
+mod callers;
 mod crowd;
+mod durable;
 mod event;
+mod file_names;
 mod gathered;
 mod handle;
 mod memory;
 mod name;
 mod names;
 mod opener;
-mod places;
+mod orders;
+mod setup;
 mod shared;
 mod sorter;
 mod staged;
-mod table;
+mod sums;
 mod worker;
 
 pub(crate) use self::{
+    callers::Callers,
+    event::Event,
     handle::EventHandle,
-    memory::Shares,
     name::MAX_EVENT_NAME,
     opener::{NotOpened, Opener},
-    shared::{Shared, Totals},
-    worker::EventsFlusher,
+    setup::{Setup, set_up},
+    shared::Shared,
+    sums::Sums,
+    worker::start_flusher,
 };

@@ -8,14 +8,14 @@ use std::{
 };
 
 use super::{
+    callers::Callers,
     event::Event,
-    handle::EventHandle,
+    file_names::{Chosen, FileNames},
     name::EventName,
-    places::{Chosen, Places},
     shared::Shared,
 };
 use crate::{
-    Config, DirectIo, Error, Opened,
+    Config, DirectIo, Error, ErrorKind, Opened,
     io::{Directory, Driver, EventsLock, alignment_in},
     sync::{Arc, Ordering},
     write::{
@@ -37,11 +37,33 @@ pub(crate) struct Opener {
     lock: EventsLock,
     driver: Driver,
     zone: Zone,
-    places: Places,
+    file_names: FileNames,
     archivist: Arc<Archivist>,
     whole: Option<Arc<WholeDirectory>>,
     held: HashMap<Box<str>, (Instant, Error)>,
+    numbers: Numbers,
     max_open: usize,
+}
+
+/// The numbers of the events. None is given twice: whoever still has the number of an event that is closed can
+/// do no harm to another one.
+#[derive(Default)]
+struct Numbers {
+    next: u32,
+}
+
+impl Numbers {
+    /// # Errors
+    /// All have been given.
+    fn take(&mut self) -> Result<u32, Error> {
+        let number = self.next;
+        let none = || {
+            let what = format!("a manager opens events {number} times at most, all together");
+            Error::new(ErrorKind::InvalidConfig, what)
+        };
+        self.next = number.checked_add(1).ok_or_else(none)?;
+        Ok(number)
+    }
 }
 
 /// Whether the file of an event with this full name may be called so.
@@ -69,7 +91,7 @@ impl Opener {
     /// Locks the directory that the config's path is in, making it if it is missing.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another manager has it; those of the system.
+    /// [`ErrorKind::InUse`] if another manager has it; those of the system.
     pub(crate) fn new(
         config: &Config,
         driver: Driver,
@@ -85,13 +107,14 @@ impl Opener {
         }
         Ok(Opener {
             zone: Zone::of(&config.rotation)?,
-            places: Places::read(directory.clone())?,
+            file_names: FileNames::read(directory.clone())?,
             directory,
             lock,
             driver,
             archivist,
             whole,
             held: HashMap::new(),
+            numbers: Numbers::default(),
             max_open,
         })
     }
@@ -105,7 +128,12 @@ impl Opener {
     ///
     /// # Errors
     /// As of a logger; the same again for a while, without another attempt.
-    pub(crate) fn open(&mut self, shared: &Shared, name: &str) -> Result<EventHandle, NotOpened> {
+    pub(crate) fn open(
+        &mut self,
+        shared: &Shared,
+        callers: &Callers,
+        name: &str,
+    ) -> Result<Arc<Event>, NotOpened> {
         let now = Instant::now();
         if let Some((until, error)) = self.held.get(name) {
             if now < *until {
@@ -114,11 +142,14 @@ impl Opener {
             self.held.remove(name);
         }
         let opened = EventName::of(name).and_then(|name| {
-            let number = shared.take_number()?;
-            self.open_now(shared, &name, number).inspect_err(|_| shared.return_number(number))
+            let number = self.numbers.take()?;
+            self.open_now(shared, callers, &name, number)
         });
         match opened {
-            Ok(NewEvent { event, writer }) => Ok(shared.publish(event, writer)),
+            Ok(NewEvent { event, writer }) => {
+                shared.publish(&event, writer);
+                Ok(event)
+            }
             Err(error) => {
                 if self.held.len() >= HELD {
                     self.held.retain(|_, (until, _)| now < *until);
@@ -135,11 +166,12 @@ impl Opener {
     fn open_now(
         &mut self,
         shared: &Shared,
+        callers: &Callers,
         name: &EventName,
         number: u32,
     ) -> Result<NewEvent, Error> {
         self.directory.find_again()?;
-        let Chosen { base, has_past } = self.places.choose(name)?;
+        let Chosen { base, has_past } = self.file_names.choose(name)?;
         let mut config = shared.config.clone();
         config.path = self.directory.path().join(format!("{base}.log"));
         let id = new_session()?;
@@ -156,9 +188,9 @@ impl Opener {
         let session = Session::new(id, Intake::Gathered(counts.clone()), shared.bell.clone());
         let session = Arc::new(session);
         let max_record = config.max_record();
-        let names = shared.names.clone();
-        let event =
-            Event::new(name.full(), number, max_record, opened, session.clone(), counts, names);
+        let entry = callers.names().entry(name.full());
+        let shards = shared.shards.len();
+        let event = Event::new(entry, number, max_record, opened, session.clone(), counts, shards);
         let settings = files.archive_settings();
         self.archivist.opened(&settings, segment.lineage());
         if has_past || *event.opened() != Opened::Created {
@@ -174,5 +206,22 @@ impl Opener {
         let zone = self.zone.clone();
         let writer = LogWriter::new(session, segment, files, &config, zone, archiving);
         Ok(NewEvent { event: Arc::new(event), writer })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_is_given_twice() {
+        let mut numbers = Numbers { next: u32::MAX - 2 };
+        let mut take = || numbers.take().expect("one is left");
+        assert_eq!((take(), take()), (u32::MAX - 2, u32::MAX - 1));
+        for _ in 0..2 {
+            let error = numbers.take().expect_err("all are given");
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+            assert!(error.to_string().contains("4294967295 times"), "{error}");
+        }
     }
 }

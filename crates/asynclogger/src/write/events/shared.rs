@@ -3,31 +3,25 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use super::{
+    durable::{Marks, SortedOut},
     event::{Event, Unplaced},
-    handle::EventHandle,
-    memory::TAG,
-    names::Names,
-    table::Table,
+    orders::Orders,
+    sums::Sums,
 };
 use crate::{
-    Config, EngineKind, Error, ErrorKind, FlushMetrics, Health, IoMode, LogError, Stats,
+    Config, EngineKind, Error, IoMode, Position,
     config::tell,
-    sync::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, is_over, lock, wait_until},
+    sync::{Arc, AtomicUsize, Condvar, Mutex, is_over, lock, wait_until},
     write::{
         common::Gate,
-        flush::LogWriter,
-        swap::{Bell, Ingest, Shards, Sleep},
+        flush::{LogWriter, inside},
+        swap::{Bell, Shards, Sleep},
     },
 };
 
-/// Bytes of a record that is looked at before it is put in: less than any shared buffer has room for.
-const LONG: usize = 8 << 10;
-
 pub(crate) struct Shared {
     pub(crate) config: Config,
-    /// What callers use of the shared buffers.
-    pub(crate) ingest: Arc<Ingest>,
-    /// What the flusher does.
+    /// The shared buffers, as the flusher sees them.
     pub(crate) shards: Arc<Shards>,
     pub(crate) bell: Arc<Bell>,
     /// Who wants all that was logged to be durable, or the end.
@@ -35,11 +29,10 @@ pub(crate) struct Shared {
     /// Who wants all that was logged to be sorted.
     pub(crate) sorted: Gate,
     pub(crate) unplaced: Arc<Unplaced>,
-    table: Table,
-    pub(super) names: Arc<Names>,
-    orders: Mutex<Orders>,
-    has_orders: AtomicBool,
-    pub(super) stop: AtomicBool,
+    /// What flushes of all events have made durable.
+    pub(super) durable: Marks,
+    pub(super) sorted_out: SortedOut,
+    pub(super) orders: Orders,
     /// Files of events that are open now.
     pub(crate) open_files: AtomicUsize,
     state: Mutex<State>,
@@ -47,105 +40,60 @@ pub(crate) struct Shared {
 }
 
 #[derive(Default)]
-struct Orders {
-    new: Vec<(Arc<Event>, LogWriter)>,
-    close: Vec<u32>,
-}
-
-#[derive(Default)]
 struct State {
+    /// Events that are open, by name; once the manager is closed, those that were.
+    open: BTreeMap<Box<str>, Arc<Event>>,
     /// Events whose files are being ended, by name.
     closing: BTreeMap<Box<str>, Arc<Event>>,
-    /// Closed, and somebody may still have a handle.
+    /// Closed, and a call that has a handle may still count a record.
     retired: Vec<Arc<Event>>,
-    /// Numbers of which nobody has a handle: free after the next time that all was sorted.
-    resting: Vec<u32>,
-    free: Vec<u32>,
-    next: u32,
-    past: Past,
+    /// What closed events have done.
+    past: Sums,
     /// How the last event was written that was opened.
     io: (IoMode, EngineKind),
 }
 
-/// What closed events have done.
-#[derive(Clone, Default)]
-struct Past {
-    stats: Stats,
-    metrics: FlushMetrics,
-}
-
-/// Sums over all events, the closed ones too.
-pub(crate) struct Totals {
-    pub(crate) stats: Stats,
-    pub(crate) metrics: FlushMetrics,
-    pub(crate) health: Health,
-    pub(crate) events: usize,
+impl State {
+    /// Adds up what those closed events have done of which nobody has a handle any more.
+    fn fold(&mut self) {
+        let State { retired, past, .. } = self;
+        retired.retain_mut(|event| {
+            // Whoever had it last has no call of it under way any more.
+            if Arc::get_mut(event).is_none() {
+                return true;
+            }
+            past.add_past(event);
+            false
+        });
+    }
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, ingest: Arc<Ingest>) -> Shared {
-        let shards = ingest.shards().clone();
+    pub(super) fn new(config: Config, shards: Arc<Shards>, unplaced: Arc<Unplaced>) -> Shared {
+        let count = shards.len();
         Shared {
             config,
             bell: shards.bell().clone(),
             shards,
-            ingest,
             gate: Gate::new(),
             sorted: Gate::new(),
-            unplaced: Arc::new(Unplaced::default()),
-            table: Table::new(),
-            names: Arc::new(Names::new()),
-            orders: Mutex::default(),
-            has_orders: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
+            unplaced,
+            durable: Marks::new(count),
+            sorted_out: SortedOut::new(count),
+            orders: Orders::default(),
             open_files: AtomicUsize::new(0),
             state: Mutex::default(),
             changed: Condvar::new(),
         }
     }
 
-    /// Logs a record by name; whether that is done, or refused and counted. If not, its event is not open, or
-    /// does not take it now.
-    #[inline]
-    pub(crate) fn log(&self, name: &str, record: &[u8]) -> bool {
-        let len = record.len();
-        if len > LONG {
-            // It may take memory that is there for one such record at a time, and must not take it in vain.
-            return false;
+    /// All open events, by name; those of a manager that is closed, too.
+    pub(crate) fn all(&self) -> Vec<Arc<Event>> {
+        if self.shards.is_forked() {
+            // A thread of the parent's may have held the lock.
+            return Vec::new();
         }
-        let appended = self.ingest.append_some(TAG + len, |room| {
-            let found = self.names.find(name);
-            let Some((number, _)) = found.filter(|(_, limit)| len.wrapping_sub(1) < *limit) else {
-                return 0;
-            };
-            let (tag, bytes) = room.split_at_mut(TAG);
-            tag.copy_from_slice(&number.to_le_bytes());
-            bytes.copy_from_slice(record);
-            TAG + len
-        });
-        match appended {
-            Ok(Some(_)) => true,
-            Ok(None) => false,
-            Err(error) => self.refused(name, error),
-        }
-    }
-
-    /// The shared buffers did not take a record; whether it was counted.
-    #[cold]
-    fn refused(&self, name: &str, error: LogError) -> bool {
-        let is_long = matches!(error, LogError::TooLarge { .. });
-        !is_long && self.table.with(name, |handle| handle.refused(error)).is_some()
-    }
-
-    /// Does something with the handle of an open event; without a lock.
-    #[inline]
-    pub(crate) fn with<T>(&self, name: &str, use_it: impl FnOnce(&EventHandle) -> T) -> Option<T> {
-        self.table.with(name, use_it)
-    }
-
-    /// Handles of all open events, in no order.
-    pub(crate) fn all(&self) -> Vec<Arc<EventHandle>> {
-        self.table.all()
+        lock(&self.state).open.values().cloned().collect()
     }
 
     /// Tells the user's callback, whose panics are its own.
@@ -153,44 +101,16 @@ impl Shared {
         tell(self.config.on_error.as_ref(), error);
     }
 
-    /// A number for a new event.
-    ///
-    /// # Errors
-    /// If there is none left.
-    pub(super) fn take_number(&self) -> Result<u32, Error> {
-        let mut state = lock(&self.state);
-        if let Some(number) = state.free.pop() {
-            return Ok(number);
-        }
-        let number = state.next;
-        let none = || Error::new(ErrorKind::InvalidConfig, "there are too many events");
-        state.next = number.checked_add(1).ok_or_else(none)?;
-        Ok(number)
-    }
-
-    /// Gives a number back that nobody was told of.
-    pub(super) fn return_number(&self, number: u32) {
-        lock(&self.state).free.push(number);
-    }
-
     /// Hands an event over to the flusher, and makes it known.
-    pub(super) fn publish(&self, event: Arc<Event>, writer: LogWriter) -> EventHandle {
-        let handle = EventHandle::new(
-            self.ingest.clone(),
-            event.clone(),
-            self.unplaced.clone(),
-            self.config.overflow,
-        );
-        let (name, number, limit) = (event.name().to_owned(), event.number(), event.limit());
+    pub(super) fn publish(&self, event: &Arc<Event>, writer: LogWriter) {
         // First: the flusher finds the event when it finds a record of it.
-        lock(&self.orders).new.push((event, writer));
-        self.order();
-        lock(&self.state).io = handle.event().session().io();
-        // In this order, which is that of forgetting it: a name that is in the table is not about to be put
-        // among the numbers.
-        self.names.insert(&name, number, limit);
-        self.table.insert(handle.clone());
-        handle
+        self.orders.open(event, writer);
+        self.bell.ring(Sleep::Timed);
+        let mut state = lock(&self.state);
+        state.io = event.session().io();
+        // Under the lock: whoever closes the event finds it in both places, or in neither.
+        state.open.insert(event.name().into(), event.clone());
+        event.entry().open(event, event.number(), event.limit());
     }
 
     /// Begins to close an event: it is not known any more, and takes no record. `None`: there is none.
@@ -199,37 +119,43 @@ impl Shared {
         if let Some(event) = state.closing.get(name) {
             return Some(event.clone());
         }
-        let event = self.table.remove(name)?.event().clone();
-        self.names.remove(name, event.number());
+        let (name, event) = state.open.remove_entry(name)?;
+        event.entry().close();
         event.close();
-        state.closing.insert(name.into(), event.clone());
+        state.closing.insert(name, event.clone());
         drop(state);
-        lock(&self.orders).close.push(event.number());
-        self.order();
+        self.orders.close(event.number());
+        self.bell.ring(Sleep::Timed);
         Some(event)
     }
 
-    fn order(&self) {
-        // Release pairs with the Acquire in `has_orders`; the bell has the fence.
-        self.has_orders.store(true, Ordering::Release);
+    /// Returns when every record of an event that was accepted before is durable.
+    ///
+    /// # Errors
+    /// The first error of an attempt; [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) at `deadline`.
+    pub(crate) fn flush_event(
+        &self,
+        event: &Arc<Event>,
+        deadline: Option<Instant>,
+    ) -> Result<(), Error> {
+        let ticket = inside(|| {
+            let ticket = event.flushes().request();
+            self.orders.flush(event);
+            ticket
+        });
         self.bell.ring(Sleep::Timed);
+        event.flushes().wait(ticket, deadline)
     }
 
-    pub(super) fn has_orders(&self) -> bool {
-        self.has_orders.load(Ordering::Acquire)
-    }
-
-    pub(super) fn take_new(&self) -> Vec<(Arc<Event>, LogWriter)> {
-        std::mem::take(&mut lock(&self.orders).new)
-    }
-
-    /// Numbers of events to close. What is new was taken before.
-    pub(super) fn take_closes(&self) -> Vec<u32> {
-        let mut orders = lock(&self.orders);
-        if orders.new.is_empty() {
-            self.has_orders.store(false, Ordering::Release);
-        }
-        std::mem::take(&mut orders.close)
+    /// Whether a record of an event is known to be durable.
+    pub(crate) fn is_durable(&self, event: &Event, position: &Position) -> bool {
+        // A forked child must not lock what a thread of its parent may have held.
+        event.session().is_ours(position)
+            && !self.shards.is_forked()
+            && (self.durable.cover(position) || event.durable().cover(position))
+            && !self.sorted_out.may_have(position)
+            // Of an event that is closed, no flush says any more what is in doubt.
+            && (event.is_open() || !event.is_in_doubt())
     }
 
     /// Whether an event of this name is being closed.
@@ -250,7 +176,14 @@ impl Shared {
     }
 
     /// The file of an event is ended and let go: it can be opened again.
-    pub(super) fn closed(&self, event: Arc<Event>) {
+    /// Of each shared shard `sorted` records were with their events when it took its last one.
+    pub(super) fn closed(&self, event: Arc<Event>, sorted: &[u64]) {
+        // A log that is closed answers at once: with what is in doubt, if anything is.
+        let answer = event.session().gate().answer(u64::MAX);
+        if !event.is_in_doubt() {
+            event.durable().raise(sorted);
+        }
+        event.flushes().set_closed(answer.and_then(Result::err));
         let mut state = lock(&self.state);
         if state.closing.get(event.name()).is_some_and(|closing| Arc::ptr_eq(closing, &event)) {
             state.closing.remove(event.name());
@@ -261,34 +194,13 @@ impl Shared {
             return;
         }
         state.retired.push(event);
+        state.fold();
         drop(state);
         self.changed.notify_all();
     }
 
-    /// All that was logged before was sorted: numbers that rested since the last time are free, and those
-    /// rest of which nobody has a handle any more.
-    pub(super) fn recycle(&self) {
-        let mut state = lock(&self.state);
-        let State { retired, resting, free, past, .. } = &mut *state;
-        free.append(resting);
-        // Their names are gone: a call by name that begins now does not find them, and none that did is left.
-        if retired.is_empty() || !self.shards.are_unclaimed() {
-            return;
-        }
-        retired.retain_mut(|event| {
-            // Whoever had it last has no call of it under way any more.
-            if Arc::get_mut(event).is_none() {
-                return true;
-            }
-            add(&mut past.stats, &mut past.metrics, event);
-            past.metrics.flush_queue_depth = 0;
-            resting.push(event.number());
-            false
-        });
-    }
-
     /// Sums over all events.
-    pub(crate) fn totals(&self) -> Totals {
+    pub(crate) fn sums(&self) -> Sums {
         // In this order: then neither what was written nor what was refused later is more than what was
         // accepted.
         let held = (!self.shards.is_forked()).then(|| lock(&self.state));
@@ -297,20 +209,16 @@ impl Shared {
         let state = held.as_deref().unwrap_or(&of_child);
         let unplaced = &self.unplaced;
         let sorted_out = unplaced.sorted_out();
-        let Past { mut stats, mut metrics } = state.past.clone();
-        let mut health = Health::Ok;
-        let open = self.table.all();
-        let open_events = open.iter().map(|handle| handle.event());
-        for event in open_events.chain(state.closing.values()) {
-            health = health.max(event.session().health());
-            add(&mut stats, &mut metrics, event);
-        }
-        for event in &state.retired {
-            add(&mut stats, &mut metrics, event);
-        }
-        (stats.io_mode, stats.engine) =
-            open.first().map_or(state.io, |handle| handle.event().session().io());
+        let mut sums = state.past.clone();
+        let present = state.open.values().chain(state.closing.values());
+        present.for_each(|event| sums.add_now(event));
+        state.retired.iter().for_each(|event| sums.add(event));
+        sums.events = state.open.len();
+        let first = state.open.values().next();
+        let io = first.map_or(state.io, |event| event.session().io());
         drop(held);
+        let Sums { stats, metrics, .. } = &mut sums;
+        (stats.io_mode, stats.engine) = io;
         stats.dropped.closed += unplaced.closed();
         stats.dropped_logs = stats.dropped.total();
         // Those that are not sorted yet, too.
@@ -322,24 +230,6 @@ impl Shared {
             metrics.total_flush_duration.checked_div(flushes).unwrap_or_default();
         metrics.flush_queue_depth += self.shards.pool().sealed_count();
         metrics.blocked_swaps = self.shards.blocked_swaps();
-        Totals { stats, metrics, health, events: open.len() }
+        sums
     }
-}
-
-/// Adds what an event has done.
-fn add(stats: &mut Stats, metrics: &mut FlushMetrics, event: &Event) {
-    event.session().add_to(stats);
-    let of_log = event.flush_metrics();
-    let flushes = metrics.total_flushes + of_log.total_flushes;
-    let weighed = metrics.avg_write_duration.as_secs_f64() * metrics.total_flushes as f64
-        + of_log.avg_write_duration.as_secs_f64() * of_log.total_flushes as f64;
-    let mean = if flushes == 0 { 0.0 } else { weighed / flushes as f64 };
-    metrics.total_flushes = flushes;
-    metrics.total_flush_duration += of_log.total_flush_duration;
-    metrics.max_flush_duration = metrics.max_flush_duration.max(of_log.max_flush_duration);
-    metrics.avg_write_duration = std::time::Duration::from_secs_f64(mean);
-    metrics.max_write_duration = metrics.max_write_duration.max(of_log.max_write_duration);
-    let percent = 100.0 * mean * flushes as f64 / metrics.total_flush_duration.as_secs_f64();
-    metrics.write_percent = if percent.is_finite() { percent } else { 0.0 };
-    metrics.flush_queue_depth += of_log.flush_queue_depth;
 }

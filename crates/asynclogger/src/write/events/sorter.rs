@@ -1,6 +1,9 @@
 //! From the shared buffers to the events.
 
+use std::time::Instant;
+
 use super::{
+    by_number::ByNumber,
     crowd::Crowd,
     event::{Hold, Unplaced},
     gathered::{Gathered, NoMemory},
@@ -13,7 +16,7 @@ use crate::{
     format::RECORD_HEADER,
     sync::{Arc, Ordering},
     write::{
-        common::BlockMemory,
+        common::{BlockMemory, Ending},
         swap::{HEADER, SealedBuffer},
     },
 };
@@ -22,7 +25,7 @@ use crate::{
 const AHEAD: usize = 12;
 
 /// A shared buffer whose records are being sorted.
-pub(super) struct Hand {
+pub(super) struct Unsorted {
     pub(super) buffer: SealedBuffer,
     /// Where the next record begins, counted from the header.
     pub(super) at: usize,
@@ -56,19 +59,27 @@ impl<'a> Iterator for Tagged<'a> {
     }
 }
 
-/// What a number stands for.
-struct Slot {
+/// An event: what is gathered for it, and its log's writer.
+struct Sorted {
     gathered: Gathered,
     staged: Box<Staged>,
 }
 
-/// All events that are open, by number, and their memory.
+/// Puts the records of the shared buffers to their events, and decides which events are written when memory is short.
+///
+/// Callers log to buffers that all events share, so that a thousand events need no thousand buffers. What makes that
+/// work is that a shared buffer comes back at the speed of memory: its records are copied to the last piece of memory
+/// of their events, and no device is waited for. A record that finds no piece stops the sorting, since the records of
+/// a thread must not change places; so the pieces have to last, and one event must not have them all. The quota holds
+/// an event that has too many; the cost of what is gathered, length times age, says who is written when few are left.
 pub(super) struct Sorter {
     shared: Arc<Shared>,
-    slots: Vec<Option<Slot>>,
+    slots: ByNumber<Sorted>,
     /// Numbers of those with something to do.
     pub(super) hot: Vec<u32>,
     pub(super) memory: Memory,
+    /// Of each shared shard, how many of its records are sorted.
+    sorted: Vec<u64>,
     /// Whether what finds no room is dropped.
     drops: bool,
     /// Whether memory is not waited for.
@@ -79,6 +90,8 @@ pub(super) struct Sorter {
 #[derive(PartialEq, Eq)]
 enum Placed {
     Done,
+    /// It is dropped, and counted.
+    Out,
     /// It has to wait for a device.
     Not,
 }
@@ -86,70 +99,73 @@ enum Placed {
 impl Sorter {
     pub(super) fn new(shared: Arc<Shared>, memory: Memory) -> Sorter {
         let drops = shared.config.overflow == Overflow::Drop;
-        Sorter { shared, slots: Vec::new(), hot: Vec::new(), memory, drops, gives_up: false }
+        let sorted = vec![0; shared.shards.len()];
+        Sorter {
+            shared,
+            slots: ByNumber::default(),
+            hot: Vec::new(),
+            memory,
+            sorted,
+            drops,
+            gives_up: false,
+        }
     }
 
     /// Takes over events that were opened; whether there were any.
     pub(super) fn adopt(&mut self) -> bool {
-        let new = self.shared.take_new();
+        let new = self.shared.orders.take_new();
         let any = !new.is_empty();
         for (event, writer) in new {
-            let number = event.number() as usize;
-            if self.slots.len() <= number {
-                self.slots.resize_with(number + 1, || None);
-            }
+            let number = event.number();
             let gathered = Gathered::new(writer.align());
             let staged = Box::new(Staged::new(event, writer));
-            self.slots[number] = Some(Slot { gathered, staged });
+            self.slots.insert(number, Sorted { gathered, staged });
         }
         any
     }
 
-    /// Numbers of all events are below this.
-    pub(super) fn numbers(&self) -> u32 {
-        self.slots.len() as u32
+    /// The numbers of all events, in the order of their opening.
+    pub(super) fn numbers(&self) -> Vec<u32> {
+        let mut numbers: Vec<u32> = self.slots.keys().copied().collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.slots.iter().all(Option::is_none)
-    }
-
-    fn slot(&mut self, number: u32) -> Option<&mut Slot> {
-        self.slots.get_mut(number as usize)?.as_mut()
+        self.slots.is_empty()
     }
 
     pub(super) fn get(&self, number: u32) -> Option<&Staged> {
-        Some(&self.slots.get(number as usize)?.as_ref()?.staged)
+        Some(&self.slots.get(&number)?.staged)
     }
 
     pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Staged> {
-        Some(&mut self.slot(number)?.staged)
+        Some(&mut self.slots.get_mut(&number)?.staged)
     }
 
     pub(super) fn with_memory(&mut self, number: u32) -> Option<(&mut Staged, &Memory)> {
         let Sorter { slots, memory, .. } = self;
-        Some((&mut slots.get_mut(number as usize)?.as_mut()?.staged, memory))
+        Some((&mut slots.get_mut(&number)?.staged, memory))
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Staged> {
-        self.slots.iter().flatten().map(|slot| &*slot.staged)
+        self.slots.values().map(|slot| &*slot.staged)
     }
 
     pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Staged> {
-        self.slots.iter_mut().flatten().map(|slot| &mut *slot.staged)
+        self.slots.values_mut().map(|slot| &mut *slot.staged)
     }
 
     /// Forgets an event; what was gathered and sealed for it is given up.
     pub(super) fn remove(&mut self, number: u32) -> Option<Box<Staged>> {
-        let Slot { gathered, staged } = self.slots.get_mut(number as usize)?.take()?;
+        let Sorted { gathered, staged } = self.slots.remove(&number)?;
         self.memory.sealed(gathered.pieces());
         Some(staged)
     }
 
     /// Whether records are gathered for it.
     pub(super) fn has_gathered(&self, number: u32) -> bool {
-        let slot = self.slots.get(number as usize).and_then(Option::as_ref);
-        slot.is_some_and(|slot| !slot.gathered.is_empty())
+        self.slots.get(&number).is_some_and(|slot| !slot.gathered.is_empty())
     }
 
     /// It has something to do.
@@ -158,6 +174,14 @@ impl Sorter {
             && !std::mem::replace(&mut staged.is_hot, true)
         {
             self.hot.push(number);
+        }
+    }
+
+    /// An event takes no more records.
+    pub(super) fn end(&mut self, number: u32, ending: Ending) {
+        if let Some(Sorted { staged, .. }) = self.slots.get_mut(&number) {
+            staged.end(ending, &self.sorted);
+            self.heat(number);
         }
     }
 
@@ -171,28 +195,40 @@ impl Sorter {
         self.gives_up = true;
     }
 
+    /// The interval is over for what is gathered.
+    pub(super) fn expire_all(&mut self, now: Instant) {
+        for number in self.numbers() {
+            if self.has_gathered(number)
+                && let Some(staged) = self.get_mut(number)
+            {
+                staged.writer.expire(now);
+                self.seal(number);
+            }
+        }
+    }
+
     /// Has the logs count all that is gathered.
     pub(super) fn count(&mut self) {
-        for slot in self.slots.iter_mut().flatten() {
+        for slot in self.slots.values_mut() {
             slot.staged.count(&slot.gathered);
         }
     }
 
     /// Has the event with the most of a buffer take nothing for now, if that is much of it.
-    pub(super) fn hold_loudest(&self, hand: &Hand, crowd: &mut Crowd) {
+    pub(super) fn hold_loudest(&self, hand: &Unsorted, crowd: &mut Crowd) {
         let data = hand.buffer.data(HEADER + hand.buffer.valid() as usize);
         let records = Tagged::all(data, hand.at).map(|(number, record)| (number, record.len()));
-        let loudest = crowd.loudest(records, self.numbers());
+        let loudest = crowd.loudest(records, |number| self.slots.contains_key(&number));
         if let Some(staged) = loudest.and_then(|number| self.get(number)) {
             crowd.hold(staged.event());
         }
     }
 
     /// Sorts the records of a buffer; whether all of them.
-    pub(super) fn sort(&mut self, hand: &mut Hand) -> bool {
+    pub(super) fn sort(&mut self, hand: &mut Unsorted) -> bool {
         let end = HEADER + hand.buffer.valid() as usize;
         let data = hand.buffer.data(end);
-        let begun_at = hand.at;
+        let (begun_at, shard) = (hand.at, hand.buffer.shard() as usize);
         let mut ahead = Tagged::all(data, begun_at);
         for _ in 0..AHEAD {
             self.prefetch(ahead.next());
@@ -201,10 +237,15 @@ impl Sorter {
         let mut records = Tagged::all(data, begun_at);
         while let Some((number, record)) = records.next() {
             self.prefetch(ahead.next());
-            if self.place(number, record) == Placed::Not {
-                is_sorted = false;
-                break;
+            match self.place(number, record) {
+                Placed::Done => {}
+                Placed::Out => self.sort_out(shard),
+                Placed::Not => {
+                    is_sorted = false;
+                    break;
+                }
             }
+            self.sorted[shard] += 1;
             hand.at = records.at;
         }
         self.memory.tick(hand.at - begun_at);
@@ -215,7 +256,7 @@ impl Sorter {
     #[inline]
     fn prefetch(&self, record: Option<(u32, &[u8])>) {
         if let Some((number, record)) = record
-            && let Some(Some(Slot { gathered, .. })) = self.slots.get(number as usize)
+            && let Some(Sorted { gathered, .. }) = self.slots.get(&number)
         {
             gathered.prefetch(record.len());
         }
@@ -223,7 +264,7 @@ impl Sorter {
 
     #[inline]
     fn place(&mut self, number: u32, record: &[u8]) -> Placed {
-        if let Some(Some(Slot { gathered, .. })) = self.slots.get_mut(number as usize)
+        if let Some(Sorted { gathered, .. }) = self.slots.get_mut(&number)
             && gathered.add(record)
         {
             return Placed::Done;
@@ -235,9 +276,7 @@ impl Sorter {
     #[cold]
     fn place_with_more(&mut self, number: u32, record: &[u8]) -> Placed {
         let Sorter { slots, memory, .. } = self;
-        let Some(Slot { gathered, staged }) =
-            slots.get_mut(number as usize).and_then(Option::as_mut)
-        else {
+        let Some(Sorted { gathered, staged }) = slots.get_mut(&number) else {
             return self.place_unknown(number, record);
         };
         let event = staged.event();
@@ -258,9 +297,8 @@ impl Sorter {
             event.hold(Hold::Quota);
             if self.drops {
                 staged.count_drop();
-                self.sort_out();
                 self.heat(number);
-                return Placed::Done;
+                return Placed::Out;
             }
         }
         match gathered.add_with(record, memory.arena(), memory.now()) {
@@ -284,9 +322,8 @@ impl Sorter {
     }
 
     fn closed(&self) -> Placed {
-        self.sort_out();
         Unplaced::count(&self.shared.unplaced.closed);
-        Placed::Done
+        Placed::Out
     }
 
     /// All memory is in use: callers wait, or drop, as their buffers fill.
@@ -296,8 +333,7 @@ impl Sorter {
             if let Some(staged) = self.get(number) {
                 staged.count_drop();
             }
-            self.sort_out();
-            return Placed::Done;
+            return Placed::Out;
         }
         self.memory.set_wanted(true);
         let align = self.get(number).map_or(0, |staged| staged.writer.align());
@@ -308,8 +344,16 @@ impl Sorter {
         Placed::Not
     }
 
-    fn sort_out(&self) {
+    /// The next record of a shard is dropped.
+    #[cold]
+    fn sort_out(&self, shard: usize) {
         self.shared.unplaced.sorted_out.fetch_add(1, Ordering::Relaxed);
+        self.shared.sorted_out.add(shard, self.sorted[shard]);
+    }
+
+    /// Of each shared shard, how many of its records are sorted.
+    pub(super) fn sorted(&self) -> &[u64] {
+        &self.sorted
     }
 
     /// Seals until enough is: of all blocks those that have cost the most, in memory and time. If an event's
@@ -319,12 +363,12 @@ impl Sorter {
     #[cold]
     fn seal_some(&mut self) {
         let now = self.memory.now();
-        let cost = |(number, slot): (usize, &Option<Slot>)| {
-            let gathered = &slot.as_ref().filter(|slot| !slot.gathered.is_empty())?.gathered;
+        let gathered = self.slots.iter().filter(|(_, slot)| !slot.gathered.is_empty());
+        let cost = |(number, Sorted { gathered, .. }): (&u32, &Sorted)| {
             let age = now - gathered.began() + 1;
-            Some((u128::from(age) * gathered.filled() as u128, number as u32))
+            (u128::from(age) * gathered.filled() as u128, *number)
         };
-        let mut all: Vec<_> = self.slots.iter().enumerate().filter_map(cost).collect();
+        let mut all: Vec<_> = gathered.map(cost).collect();
         all.sort_unstable_by(|a, b| b.cmp(a));
         for (_, number) in all {
             if self.memory.is_eased() {
@@ -335,7 +379,7 @@ impl Sorter {
     }
 
     fn seal_all(&mut self) {
-        for number in 0..self.numbers() {
+        for number in self.numbers() {
             self.seal(number);
         }
     }
@@ -343,8 +387,7 @@ impl Sorter {
     /// Has what is gathered for an event written.
     pub(super) fn seal(&mut self, number: u32) {
         let Sorter { slots, memory, .. } = self;
-        if let Some(Slot { gathered, staged }) =
-            slots.get_mut(number as usize).and_then(Option::as_mut)
+        if let Some(Sorted { gathered, staged }) = slots.get_mut(&number)
             && !gathered.is_empty()
         {
             staged.seal(gathered, memory);

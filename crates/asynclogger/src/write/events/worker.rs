@@ -1,406 +1,201 @@
 //! The flusher of a manager: sorts what is sealed, writes the logs of the events, answers requests.
 
 mod endings;
-mod requests;
+mod files;
+mod flushes;
+mod passes;
+mod sorting;
 mod stuck;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
-use std::{
-    any::Any,
-    collections::BTreeSet,
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::{Duration, Instant},
+use std::time::{Duration, Instant};
+
+use self::{
+    endings::{Endings, begin_end},
+    files::{Files, have_news},
+    flushes::Flushes,
+    passes::{After, Passes},
+    sorting::Sorting,
+    stuck::{Stuck, Waiting},
 };
-
-use self::{requests::Flush, stuck::Stuck};
 use super::{
-    crowd::Crowd,
-    event::Hold,
     memory::{Memory, Shares},
     shared::Shared,
-    sorter::{Hand, Sorter},
-    staged::{RETRY, Staged},
+    sorter::Sorter,
 };
 use crate::{
-    Error, Overflow,
-    sync::{Arc, Ordering},
+    Error,
+    sync::Arc,
     write::{
-        common::{Local, OwnThread, own_thread},
-        flush::Sealing,
-        swap::{Pool, Sleep},
+        common::Ending,
+        flush::{FlusherThread, NotStarted, Round, Rounds, Stop},
+        swap::Sleep,
     },
 };
 
-/// Shared buffers that are sorted before the files are looked after again.
-const SORTED_AT_ONCE: usize = 4;
-/// After looking after one event for so long, the shared buffers come first.
+/// After looking after one event for so long, the shared buffers come first: a file was opened, or renamed, say,
+/// and callers' buffers must not wait for many such.
 const LONG: Duration = Duration::from_millis(1);
-/// After a panic.
-const PAUSE: Duration = Duration::from_millis(10);
 
-/// A handle to the flusher's thread.
-pub(crate) struct EventsFlusher {
+/// Starts the flusher of a manager. `max_open`: of so many events the files are open at a time.
+///
+/// # Errors
+/// If the system has no memory or no thread for it.
+pub(crate) fn start_flusher(
     shared: Arc<Shared>,
-    thread: OwnThread,
+    shares: Shares,
+    max_open: usize,
+) -> Result<FlusherThread, Error> {
+    let bell = shared.bell.clone();
+    let worker = Worker::new(shared, Memory::new(&shares)?, max_open);
+    FlusherThread::start(bell, worker).map_err(|NotStarted { error, .. }| error)
 }
 
-impl EventsFlusher {
-    /// Starts the thread. `max_open`: of so many events the files are open at a time.
-    ///
-    /// # Errors
-    /// If the system does not give us one.
-    pub(crate) fn start(
-        shared: Arc<Shared>,
-        shares: Shares,
-        max_open: usize,
-    ) -> Result<EventsFlusher, Error> {
-        let worker = Worker::new(shared.clone(), Memory::new(&shares)?, max_open);
-        let thread = OwnThread::flusher(move || worker.run())?;
-        Ok(EventsFlusher { shared, thread })
-    }
-
-    /// Ends the thread once the manager is closed. `wait`: until it has ended.
-    pub(crate) fn stop(&mut self, wait: bool) {
-        // Release pairs with the Acquire in `Worker::round`; the bell has the fence.
-        self.shared.stop.store(true, Ordering::Release);
-        self.shared.bell.ring(Sleep::Timed);
-        self.thread.end(wait);
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Round {
-    Busy,
-    Idle,
-    Over,
-}
-
-/// What is done when a pass over the shared buffers is over: all that was logged before is sorted then.
-#[derive(Default)]
-struct After {
-    /// The interval is over.
-    interval: bool,
-    flush: Option<u64>,
-    sorted: Option<u64>,
-    close: Vec<u32>,
-}
-
+/// What runs on the thread.
+///
+/// Records go from `sorting` by the `sorter` to the events, whose `files` write them. Whoever wants all records
+/// of until now waits for a pass (`passes`), and then perhaps for events (`flushes`). `stuck` and `endings` are
+/// what is done when memory does not come back, and when all is closed.
 struct Worker {
     shared: Arc<Shared>,
-    pool: Arc<Pool>,
+    sorting: Sorting,
     sorter: Sorter,
-    /// Of each shard, the generation that is sorted next.
-    generations: Vec<u64>,
-    hand: Option<Hand>,
-    crowd: Crowd,
+    files: Files,
+    passes: Passes,
+    flushes: Flushes,
     stuck: Stuck,
-    /// Events to be closed, for the next pass.
-    closes: Vec<u32>,
-    pass: Option<(Sealing, After)>,
-    /// When what is in memory has been there for an interval.
-    deadline: Option<Instant>,
-    flushes: Vec<Flush>,
-    /// When quiet events have something to do: a rotation that is due.
-    wakes: BTreeSet<(Instant, u32)>,
-    max_open: usize,
-    round: u64,
-    /// The last handle is gone.
-    is_abandoned: bool,
-    /// And what stopped threads had published is sorted.
-    is_held_sorted: bool,
+    endings: Endings,
 }
 
 impl Worker {
     fn new(shared: Arc<Shared>, memory: Memory, max_open: usize) -> Worker {
-        let shards = &shared.shards;
         Worker {
-            pool: shards.pool().clone(),
+            sorting: Sorting::new(&shared),
             sorter: Sorter::new(shared.clone(), memory),
-            generations: vec![0; shards.len()],
-            hand: None,
-            crowd: Crowd::new(shared.config.overflow == Overflow::Drop),
+            files: Files::new(shared.clone(), max_open),
+            passes: Passes::default(),
+            flushes: Flushes::default(),
             stuck: Stuck::default(),
-            closes: Vec::new(),
-            pass: None,
-            deadline: None,
-            flushes: Vec::new(),
-            wakes: BTreeSet::new(),
-            max_open: max_open.max(1),
-            round: 0,
-            is_abandoned: false,
-            is_held_sorted: false,
+            endings: Endings::default(),
             shared,
         }
     }
 
-    fn run(mut self) {
-        Local::with(|local| {
-            local.become_flusher();
-            let _inside = local.enter();
-            loop {
-                match catch_unwind(AssertUnwindSafe(|| self.turn())) {
-                    Ok(Round::Over) => return,
-                    Ok(Round::Busy | Round::Idle) => {}
-                    // A bug of ours. What it was about is still there, so the work goes on.
-                    Err(panic) => {
-                        self.panicked(&*panic);
-                        let until = Instant::now().checked_add(PAUSE);
-                        self.shared.bell.sleep(Sleep::Timed, until, || false);
-                    }
-                }
-            }
-        });
-    }
-
-    #[cold]
-    fn panicked(&mut self, panic: &(dyn Any + Send)) {
-        let error = own_thread::panicked("the flusher", panic);
-        for staged in self.sorter.all_mut().filter(|staged| staged.is_hot) {
-            staged.writer.panicked(&error);
-        }
-    }
-
-    fn turn(&mut self) -> Round {
-        let round = self.round();
-        if round == Round::Idle {
-            self.sleep();
-        }
-        round
-    }
-
-    fn round(&mut self) -> Round {
-        self.round += 1;
-        let mut busy = self.take_orders();
-        self.pool.waiters().pass_on();
-        busy |= self.sort();
-        let now = Instant::now();
-        self.arm(now);
-        busy |= self.begin_pass(now);
-        busy |= self.advance_pass(now);
-        busy |= self.pump(now);
-        busy |= self.advance_stuck(now);
-        busy |= self.answer_flushes();
-        busy |= self.end_if_asked();
-        if busy {
-            return Round::Busy;
-        }
-        // Acquire pairs with the Release in `stop`.
-        let stop = self.is_closed() && self.shared.stop.load(Ordering::Acquire);
-        if stop { Round::Over } else { Round::Idle }
-    }
-
-    /// Takes over events that are new, and numbers of those to close; whether there were any new ones.
+    /// Takes over events that are new, and what was ordered of single events; whether there were new ones.
     fn take_orders(&mut self) -> bool {
-        if !self.shared.has_orders() {
+        if !self.shared.orders.is_any() {
             return false;
         }
-        self.closes.append(&mut self.shared.take_closes());
-        // Behind that: what is to be closed was new before.
+        self.passes.take_orders(&self.shared);
+        // After that: what is to be closed was new before.
         self.sorter.adopt()
     }
 
-    /// Sorts sealed buffers, each shard's in their order; whether there was anything to sort.
     fn sort(&mut self) -> bool {
-        let mut busy = false;
-        for _ in 0..SORTED_AT_ONCE {
-            if self.hand.is_none() {
-                self.hand = self.next_sealed();
-                if let Some(hand) = &self.hand
-                    && self.crowd.is_dense(|| self.pool.free_count(), self.pool.len())
-                {
-                    self.sorter.hold_loudest(hand, &mut self.crowd);
-                }
-            }
-            let Some(hand) = &mut self.hand else {
-                self.stuck.is_over();
-                break;
-            };
-            let before = hand.at;
-            let is_sorted = self.sorter.sort(hand);
-            busy |= is_sorted || hand.at > before;
-            if !is_sorted {
-                // It waits for a device.
-                self.stuck.waits(hand.at > before);
-                break;
-            }
-            self.stuck.is_over();
-            if let Some(Hand { buffer, .. }) = self.hand.take() {
-                self.generations[buffer.shard() as usize] += 1;
-                buffer.give_back();
-            }
+        self.sorting.sort(&mut self.sorter, &mut self.stuck)
+    }
+
+    fn arm(&mut self, now: Instant) {
+        let (sorting, sorter) = (&self.sorting, &self.sorter);
+        let holds_something = || sorter.memory.has_gathered() || sorting.has_active();
+        self.passes.arm(now, self.shared.config.flush_interval, holds_something);
+    }
+
+    /// Goes on with what waited for the pass that is over, if one is; whether one is.
+    fn advance_pass(&mut self, now: Instant) -> bool {
+        let generations = self.sorting.generations();
+        let Some(after) = self.passes.advance(generations) else {
+            return false;
+        };
+        let After { interval, flush, events, sorted, close } = after;
+        if interval {
+            self.sorter.expire_all(now);
         }
-        self.crowd.ease(|| self.pool.free_count(), self.pool.len());
-        busy
-    }
-
-    fn next_sealed(&self) -> Option<Hand> {
-        let is_next = |shard, generation| self.is_next(shard, generation);
-        let buffer = self.pool.sealed().take_next(is_next)?;
-        Some(Hand { buffer, at: crate::write::swap::HEADER })
-    }
-
-    /// Whether a shared buffer is the one to sort next.
-    fn is_next(&self, shard: u32, generation: u64) -> bool {
-        self.generations[shard as usize] == generation
+        if let Some(request) = flush {
+            self.flushes.begin(request, &mut self.sorter);
+        }
+        for (event, ticket) in events {
+            self.flushes.begin_one(event, ticket, &mut self.sorter);
+        }
+        if let Some(ticket) = sorted {
+            self.sorter.count();
+            self.shared.sorted.complete(ticket);
+        }
+        for number in close {
+            begin_end(number, Ending::Closing, &mut self.sorter);
+        }
+        true
     }
 
     /// Looks after the events that have something to do; whether anything was done.
     fn pump(&mut self, now: Instant) -> bool {
-        while let Some((at, number)) = self.wakes.first().copied().filter(|(at, _)| *at <= now) {
-            self.wakes.remove(&(at, number));
-            self.sorter.heat(number);
-        }
-        let (mut busy, mut looked) = (false, now);
-        let mut at = 0;
-        while let Some(number) = self.sorter.hot.get(at).copied() {
-            let Pumped { did, rests } = self.pump_event(number, now);
-            busy |= did;
-            if did {
-                let before = std::mem::replace(&mut looked, Instant::now());
-                if looked.saturating_duration_since(before) >= LONG {
-                    // A file was opened, or renamed, say; callers' buffers must not wait for many such.
-                    busy |= self.sort();
-                }
-            }
-            if rests {
-                self.sorter.hot.swap_remove(at);
-            } else {
-                at += 1;
-            }
-        }
-        busy
+        let Worker { sorting, sorter, files, stuck, .. } = self;
+        let mut looked = now;
+        files.pump(now, sorter, |sorter| {
+            let before = std::mem::replace(&mut looked, Instant::now());
+            looked.saturating_duration_since(before) >= LONG && sorting.sort(sorter, stuck)
+        })
     }
 
-    fn pump_event(&mut self, number: u32, now: Instant) -> Pumped {
-        let waits = Pumped { did: false, rests: false };
-        let is_suspended = match self.sorter.get_mut(number) {
-            None => return Pumped { did: false, rests: true },
-            Some(staged) if staged.is_asleep(now) && !staged.event().is_held_for(Hold::Quota) => {
-                staged.is_hot = false;
-                return Pumped { did: false, rests: true };
-            }
-            Some(staged) if staged.retry_at.is_some_and(|at| now < at) => return waits,
-            Some(staged) => staged.writer.is_suspended(),
-        };
-        if is_suspended && !self.make_room_for_a_file() {
-            return waits;
-        }
-        let round = self.round;
-        let Some((staged, memory)) = self.sorter.with_memory(number) else {
-            return Pumped { did: false, rests: true };
-        };
-        staged.last_round = round;
-        let pumped = staged.pump(now);
-        if is_suspended && !staged.writer.is_suspended() {
-            self.shared.open_files.fetch_add(1, Ordering::Relaxed);
-        }
-        if staged.writer.is_closed() {
-            self.let_go(number);
-            return Pumped { did: true, rests: true };
-        }
-        let did = pumped.unwrap_or(false);
-        let rests = !did && staged.is_at_rest();
-        if staged.event().is_held_for(Hold::Quota) {
-            if memory.is_within_quota(staged.event().pieces()) {
-                staged.event().resume(Hold::Quota);
-            } else if rests && self.sorter.has_gathered(number) {
-                // That is all it has: nothing comes back unless it is written.
-                self.sorter.seal(number);
-                return Pumped { did: true, rests: false };
-            }
-        }
-        let Some((staged, memory)) = self.sorter.with_memory(number) else {
-            return Pumped { did, rests: true };
-        };
-        if rests {
-            staged.is_hot = false;
-            if let Some(at) = staged.writer.wake_at(now) {
-                self.wakes.insert((at, number));
-            }
-        } else if memory.is_wanted() || staged.event().is_held_for(Hold::Quota) {
-            staged.writer.want_memory();
-        }
-        Pumped { did, rests }
+    fn advance_stuck(&mut self, now: Instant) -> bool {
+        let Worker { shared, sorter, passes, flushes, stuck, endings, .. } = self;
+        let is_abandoned = endings.is_abandoned();
+        stuck.advance(now, sorter, Waiting { shared, flushes, passes, is_abandoned })
     }
 
-    /// An event is closed: its file, and the right to it, are given up.
-    fn let_go(&mut self, number: u32) {
-        if let Some(staged) = self.sorter.remove(number) {
-            if !staged.writer.is_suspended() {
-                self.shared.open_files.fetch_sub(1, Ordering::Relaxed);
-            }
-            let event = staged.event().clone();
-            drop(staged);
-            self.shared.closed(event);
-        }
-    }
-
-    /// Sees to it that one more file can be opened: those that were not used for the longest time give
-    /// their descriptors back, some at a time. Whether it can.
-    fn make_room_for_a_file(&mut self) -> bool {
-        if self.shared.open_files.load(Ordering::Relaxed) < self.max_open {
-            return true;
-        }
-        let events = self.sorter.all_mut();
-        let mut resting: Vec<_> =
-            events.filter(|staged| !staged.writer.is_suspended() && staged.is_at_rest()).collect();
-        resting.sort_unstable_by_key(|staged| staged.last_round);
-        for staged in resting.into_iter().take((self.max_open / 4).max(1)) {
-            staged.writer.suspend();
-            self.shared.open_files.fetch_sub(1, Ordering::Relaxed);
-        }
-        self.shared.open_files.load(Ordering::Relaxed) < self.max_open
-    }
-
-    /// Begins the interval, if there is anything in memory and it has not begun.
-    fn arm(&mut self, now: Instant) {
-        if self.deadline.is_none() && self.holds_something() {
-            let interval = self.shared.config.flush_interval;
-            self.deadline = Some(now.checked_add(interval).unwrap_or(now));
-        }
-    }
-
-    fn holds_something(&self) -> bool {
-        self.sorter.memory.has_gathered() || self.pool.has_active()
-    }
-
-    fn sleep(&mut self) {
-        let now = Instant::now();
-        self.arm(now);
-        let look = self.pass.as_ref().and_then(|(pass, _)| pass.look_again());
-        let hot = self.sorter.hot.iter().filter_map(|number| {
-            let staged = self.sorter.get(*number)?;
-            // Closed, and looked after: so many are open that it has to wait for one of them.
-            let waits_for_a_file = || staged.writer.is_suspended().then_some(now + RETRY);
-            staged.retry_at.or_else(waits_for_a_file).or_else(|| staged.writer.wake_at(now))
-        });
-        let wake = self.wakes.first().map(|(at, _)| *at);
-        let deadline = self.deadline.filter(|_| self.pass.is_none());
-        let all = [look.map(|look| now + look), wake, deadline, self.gives_up_at()];
-        let wake_at = all.into_iter().flatten().chain(hot).min();
-        let sleep = Sleep::of(self.deadline.is_some());
-        self.shared.bell.sleep(sleep, wake_at, || self.has_news());
+    fn is_closed(&self) -> bool {
+        self.shared.gate.ending() == Ending::Closed
     }
 
     /// Looked at between the announcement of a sleep and the sleep.
-    fn has_news(&self) -> bool {
-        let is_next = |shard, generation| self.is_next(shard, generation);
-        let sealed = (self.hand.is_none() && self.pool.has_sealed(is_next))
-            || (self.deadline.is_none() && self.pool.has_active());
-        let mut hot = self.sorter.hot.iter().filter_map(|number| self.sorter.get(*number));
-        let of_events = hot.any(Staged::has_news);
-        sealed
-            || self.pool.waiters().has_deferred()
-            || self.shared.has_orders()
-            || of_events
-            || self.has_requests()
-            || self.has_ending_to_do()
-            || (self.is_closed() && self.shared.stop.load(Ordering::Acquire))
+    fn has_news(&self, stop: &Stop) -> bool {
+        let Worker { shared, sorting, sorter, passes, flushes, endings, .. } = self;
+        sorting.has_sealed()
+            || (!passes.is_armed() && sorting.has_active())
+            || shared.shards.pool().waiters().has_deferred()
+            || shared.orders.is_any()
+            || have_news(sorter)
+            || passes.has_requests(shared, flushes.request(shared))
+            || endings.has_something_to_do(shared, sorting, sorter)
+            || (self.is_closed() && stop.is_asked())
     }
 }
 
-/// How looking after an event went.
-struct Pumped {
-    did: bool,
-    /// Whether it has nothing to do until somebody says so.
-    rests: bool,
+impl Rounds for Worker {
+    fn round(&mut self, stop: &Stop) -> Round {
+        let mut busy = self.take_orders();
+        self.shared.shards.pool().waiters().pass_on();
+        busy |= self.sort();
+        let now = Instant::now();
+        self.arm(now);
+        let flush = self.flushes.request(&self.shared);
+        busy |= self.passes.begin(now, &self.shared, flush);
+        busy |= self.advance_pass(now);
+        busy |= self.pump(now);
+        busy |= self.advance_stuck(now);
+        busy |= self.flushes.answer(&self.shared, &self.sorter);
+        busy |= self.endings.advance(&self.shared, &mut self.sorting, &mut self.sorter);
+        if busy {
+            return Round::Busy;
+        }
+        if self.is_closed() && stop.is_asked() { Round::Over } else { Round::Idle }
+    }
+
+    fn idle(&mut self, stop: &Stop) {
+        let now = Instant::now();
+        self.arm(now);
+        let gives_up_at = self.stuck.gives_up_at(self.endings.is_abandoned());
+        let files = self.files.wake_at(now, &self.sorter);
+        let wake_at = [self.passes.wake_at(now), gives_up_at, files].into_iter().flatten().min();
+        let sleep = Sleep::of(self.passes.is_armed());
+        self.shared.bell.sleep(sleep, wake_at, || self.has_news(stop));
+    }
+
+    #[cold]
+    fn panicked(&mut self, error: &Error) {
+        for staged in self.sorter.all_mut().filter(|staged| staged.is_hot) {
+            staged.writer.panicked(error);
+        }
+    }
 }

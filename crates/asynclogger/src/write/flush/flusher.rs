@@ -3,84 +3,38 @@
 //! There is no queue of sealed buffers: it scans the buffers' states. A queue would reorder: the flusher
 //! seals a buffer by CAS, and before it has put it into the queue, a writer fills and puts the next.
 
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
-use super::log_writer::LogWriter;
+use super::{
+    log_writer::LogWriter,
+    thread::{FlusherThread, NotStarted, Round, Rounds, Stop},
+};
 use crate::{
     Error,
-    sync::{Arc, AtomicBool, Mutex, Ordering, lock},
+    sync::Arc,
     write::{
-        common::{Local, OwnThread, fault, own_thread},
-        swap::{Bell, Prefault, Shards, Sleep},
+        common::fault,
+        swap::{Prefault, Shards, Sleep},
     },
 };
 
-/// The pauses after a panic: the first one, doubled each time.
-const PAUSE_MIN: Duration = Duration::from_millis(1);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
-
-/// A handle to the flusher of a log.
-pub(crate) struct Flusher {
-    /// Whether it is to end with its log.
-    stop: Arc<AtomicBool>,
-    bell: Arc<Bell>,
-    thread: OwnThread,
-}
-
-impl Flusher {
-    /// Starts the thread that writes what comes to these shards. `prefault`: it makes all buffers resident first.
-    ///
-    /// # Errors
-    /// If the system does not give us one; the log's file is clean then, as of a session without records.
-    pub(crate) fn start(
-        shards: Arc<Shards>,
-        writer: LogWriter,
-        prefault: bool,
-    ) -> Result<Flusher, Error> {
-        let (stop, bell) = (Arc::new(AtomicBool::new(false)), shards.bell().clone());
-        let worker = Worker::new(shards, writer, stop.clone(), prefault);
-        // Where it is left if there is no thread to take it.
-        let place = Arc::new(Mutex::new(Some(worker)));
-        let taken = place.clone();
-        let started = OwnThread::flusher(move || {
-            let worker = lock(&taken).take();
-            if let Some(worker) = worker {
-                worker.run();
-            }
-        });
-        match started {
-            Ok(thread) => Ok(Flusher { stop, bell, thread }),
-            Err(error) => {
-                if let Some(Worker { writer: Some(mut writer), .. }) = lock(&place).take() {
-                    writer.end_unused();
-                }
-                Err(error)
-            }
+/// Starts the thread that writes what comes to these shards. `prefault`: it makes all buffers resident first.
+///
+/// # Errors
+/// If the system does not give us one; the log's file is clean then, as of a session without records.
+pub(crate) fn start_flusher(
+    shards: Arc<Shards>,
+    writer: LogWriter,
+    prefault: bool,
+) -> Result<FlusherThread, Error> {
+    let bell = shards.bell().clone();
+    let started = FlusherThread::start(bell, Worker::new(shards, writer, prefault));
+    started.map_err(|NotStarted { error, work }| {
+        if let Some(Worker { writer: Some(mut writer), .. }) = work {
+            writer.end_unused();
         }
-    }
-
-    /// Ends the thread once the log is closed. `wait`: until it has ended; never on the thread itself.
-    pub(crate) fn stop(&mut self, wait: bool) {
-        // Release pairs with the Acquire in `Worker::round`; the bell has the fence.
-        self.stop.store(true, Ordering::Release);
-        self.bell.ring(Sleep::Timed);
-        self.thread.end(wait);
-    }
-}
-
-/// How a round of the flusher's work ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Round {
-    /// Something was done; there may be more.
-    Busy,
-    /// Nothing was to be done.
-    Idle,
-    /// The log is closed, and nobody needs the thread any more.
-    Over,
+        error
+    })
 }
 
 /// What runs on the thread.
@@ -88,77 +42,56 @@ pub(super) struct Worker {
     shards: Arc<Shards>,
     /// `None` once the log is closed.
     writer: Option<LogWriter>,
-    stop: Arc<AtomicBool>,
     resident: Prefault,
     prefault: bool,
 }
 
 impl Worker {
-    pub(super) fn new(
-        shards: Arc<Shards>,
-        writer: LogWriter,
-        stop: Arc<AtomicBool>,
-        prefault: bool,
-    ) -> Worker {
+    pub(super) fn new(shards: Arc<Shards>, writer: LogWriter, prefault: bool) -> Worker {
         let resident = Prefault::new(shards.pool().clone());
-        Worker { shards, writer: Some(writer), stop, resident, prefault }
+        Worker { shards, writer: Some(writer), resident, prefault }
     }
 
-    /// All of the thread is "inside": a signal handler or callback that logs here neither waits for this
-    /// thread nor locks what it holds.
-    fn run(self) {
-        Local::with(|local| {
-            local.become_flusher();
-            let _inside = local.enter();
-            self.work();
-        });
+    /// Begins the interval if there is an active buffer.
+    fn arm(&mut self, now: Instant) {
+        if let Some(writer) = &mut self.writer
+            && self.shards.pool().has_active()
+        {
+            writer.arm(now);
+        }
     }
 
-    pub(super) fn work(mut self) {
+    pub(super) fn sleep(&mut self, stop: &Stop) {
+        let now = Instant::now();
+        self.arm(now);
+        let wake_at = self.writer.as_ref().and_then(|writer| writer.wake_at(now));
+        let is_armed = self.writer.as_ref().is_none_or(LogWriter::is_armed);
+        self.shards.bell().sleep(Sleep::of(is_armed), wake_at, || self.has_news(stop));
+    }
+
+    /// Looked at between the announcement of a sleep and the sleep.
+    fn has_news(&self, stop: &Stop) -> bool {
+        let pool = self.shards.pool();
+        let of_writer = match &self.writer {
+            None => stop.is_asked(),
+            Some(writer) => {
+                pool.has_sealed(|shard, generation| writer.is_next(shard, generation))
+                    || (!writer.is_armed() && pool.has_active())
+                    || writer.has_news()
+            }
+        };
+        of_writer || pool.waiters().has_deferred()
+    }
+}
+
+impl Rounds for Worker {
+    fn begin(&mut self) {
         if self.prefault {
             self.resident.all();
         }
-        let mut pause = PAUSE_MIN;
-        loop {
-            match catch_unwind(AssertUnwindSafe(|| self.turn())) {
-                Ok(Round::Over) => return,
-                Ok(Round::Busy | Round::Idle) => pause = PAUSE_MIN,
-                // A bug of ours. What it was about is still there, so the work goes on, with a pause: it
-                // may happen again at once.
-                Err(panic) => {
-                    self.panicked(&*panic);
-                    let until = Instant::now().checked_add(pause);
-                    self.shards.bell().sleep(Sleep::Timed, until, || false);
-                    pause = (pause * 2).min(PAUSE_MAX);
-                }
-            }
-        }
     }
 
-    /// A round, and what is done when there was nothing to do.
-    fn turn(&mut self) -> Round {
-        let round = self.round();
-        if round == Round::Idle {
-            // First: a log with an active buffer will need the next one.
-            self.arm(Instant::now());
-            let is_armed = self.writer.as_ref().is_some_and(LogWriter::is_armed);
-            if !self.resident.next(is_armed) {
-                self.sleep();
-            }
-        }
-        round
-    }
-
-    #[cold]
-    pub(super) fn panicked(&mut self, panic: &(dyn Any + Send)) {
-        let error = own_thread::panicked("the flusher", panic);
-        if let Some(writer) = &mut self.writer {
-            writer.panicked(&error);
-        }
-    }
-
-    /// Does once what is to be done now.
-    pub(super) fn round(&mut self) -> Round {
+    fn round(&mut self, stop: &Stop) -> Round {
         fault::step("round");
         self.shards.pool().waiters().pass_on();
         let mut progress = false;
@@ -172,40 +105,23 @@ impl Worker {
         if progress {
             return Round::Busy;
         }
-        // Acquire pairs with the Release in `stop`.
-        let stop = self.writer.is_none() && self.stop.load(Ordering::Acquire);
-        if stop { Round::Over } else { Round::Idle }
+        if self.writer.is_none() && stop.is_asked() { Round::Over } else { Round::Idle }
     }
 
-    /// Begins the interval if there is an active buffer.
-    fn arm(&mut self, now: Instant) {
-        if let Some(writer) = &mut self.writer
-            && self.shards.pool().has_active()
-        {
-            writer.arm(now);
+    fn idle(&mut self, stop: &Stop) {
+        // First: a log with an active buffer will need the next one.
+        self.arm(Instant::now());
+        let is_armed = self.writer.as_ref().is_some_and(LogWriter::is_armed);
+        if !self.resident.next(is_armed) {
+            self.sleep(stop);
         }
     }
 
-    pub(super) fn sleep(&mut self) {
-        let now = Instant::now();
-        self.arm(now);
-        let wake_at = self.writer.as_ref().and_then(|writer| writer.wake_at(now));
-        let is_armed = self.writer.as_ref().is_none_or(LogWriter::is_armed);
-        self.shards.bell().sleep(Sleep::of(is_armed), wake_at, || self.has_news());
-    }
-
-    /// Looked at between the announcement of a sleep and the sleep.
-    fn has_news(&self) -> bool {
-        let pool = self.shards.pool();
-        let of_writer = match &self.writer {
-            None => self.stop.load(Ordering::Relaxed),
-            Some(writer) => {
-                pool.has_sealed(|shard, generation| writer.is_next(shard, generation))
-                    || (!writer.is_armed() && pool.has_active())
-                    || writer.has_news()
-            }
-        };
-        of_writer || pool.waiters().has_deferred()
+    #[cold]
+    fn panicked(&mut self, error: &Error) {
+        if let Some(writer) = &mut self.writer {
+            writer.panicked(error);
+        }
     }
 }
 

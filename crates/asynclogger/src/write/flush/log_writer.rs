@@ -10,6 +10,7 @@ mod resting;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use self::reporter::Archiving;
 use self::{account::Account, closing::Closing, reporter::Reporter};
 use super::{
     interval::Interval,
@@ -22,7 +23,6 @@ use crate::{
     format::{Kind, block},
     sync::Arc,
     write::{
-        archive::{ArchiveSettings, Archivist},
         common::{BlockMemory, Ending, fault, wall_clock},
         segments::{Active, NextSegment, Rotator, Segment, Zone},
     },
@@ -38,16 +38,6 @@ struct Hand {
     shard: u32,
     generation: u64,
     taken: Instant,
-}
-
-/// What a stopped thread had published: of which shard, and of which generation.
-type HeldCopy = (Arc<dyn BlockMemory>, u32, u64);
-
-/// Who looks after archived segments, and what has to be known of the log for that.
-#[derive(Clone)]
-pub(crate) struct Archiving {
-    pub(crate) archivist: Arc<Archivist>,
-    pub(crate) settings: Arc<ArchiveSettings>,
 }
 
 /// The flusher's side of one log.

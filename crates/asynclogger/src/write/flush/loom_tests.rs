@@ -4,7 +4,6 @@
 //! Run by `scripts/loom`. What each model catches is in `docs/concurrency.md`.
 
 mod file;
-mod names;
 
 use std::{
     sync::atomic::Ordering::Relaxed as StdRelaxed,
@@ -13,15 +12,16 @@ use std::{
 
 use self::file::{NoOther, Written};
 use super::{
-    flusher::{Round, Worker},
+    flusher::Worker,
     intake::Intake,
     log_writer::LogWriter,
     session::Session,
+    thread::{self, Round, Rounds, Stop},
 };
 use crate::{
     Config, Durability, LogError, Overflow, Position, Rotation,
     format::MIN_ALIGN,
-    sync::{Arc, AtomicBool, AtomicU64, Ordering},
+    sync::{Arc, AtomicU64, Ordering},
     write::{
         common::{Ending, Local},
         segments::Zone,
@@ -41,8 +41,15 @@ const AT_ONCE: Duration = Duration::ZERO;
 /// A log without a thread of its own.
 struct Model {
     log: Arc<Log>,
-    worker: Worker,
+    worker: Stepped,
     written: Written,
+}
+
+/// A flusher that is worked by hand. It ends when the log is closed.
+struct Stepped {
+    worker: Worker,
+    stop: Stop,
+    bell: Arc<Bell>,
 }
 
 /// What its handles have.
@@ -84,10 +91,24 @@ impl Model {
         let config = config.rotation(rotation);
         let files = Box::new(NoOther);
         let writer = LogWriter::new(session.clone(), segment, files, &config, Zone::Utc, None);
-        // It ends when the log is closed.
-        let stop = Arc::new(AtomicBool::new(true));
-        let worker = Worker::new(shards, writer, stop, false);
+        let bell = shards.bell().clone();
+        let worker = Worker::new(shards, writer, false);
+        let worker = Stepped { worker, stop: Stop::asked(), bell };
         Model { log: Arc::new(Log { ingest, session }), worker, written }
+    }
+}
+
+impl Stepped {
+    fn round(&mut self) -> Round {
+        self.worker.round(&self.stop)
+    }
+
+    fn sleep(&mut self) {
+        self.worker.sleep(&self.stop);
+    }
+
+    fn work(self) {
+        thread::run(self.worker, &self.stop, &self.bell);
     }
 }
 
@@ -102,13 +123,13 @@ impl Log {
 }
 
 /// Logs a record on a thread whose home that is.
-fn append(log: &Log, home: u32, record: Record) -> Result<Position, LogError> {
+fn append(log: &Log, home: usize, record: Record) -> Result<Position, LogError> {
     Local::with(|local| local.set_home(log.ingest.id(), home));
     log.ingest.append(record.len(), |room| room.copy_from_slice(&record))
 }
 
 /// Logs `count` records of thread `thread`; returns those that were accepted.
-fn append_some(log: &Log, home: u32, thread: u8, count: u8) -> Vec<(Position, Record)> {
+fn append_some(log: &Log, home: usize, thread: u8, count: u8) -> Vec<(Position, Record)> {
     let records = (0..count).map(|number| [thread, number, !thread, !number]);
     records.filter_map(|record| Some((append(log, home, record).ok()?, record))).collect()
 }
@@ -117,11 +138,11 @@ fn append_some(log: &Log, home: u32, thread: u8, count: u8) -> Vec<(Position, Re
 fn close(log: &Log) {
     assert_eq!(log.shards().close(Instant::now() + NEVER), 0);
     log.session.gate().set_ending(Ending::Closing);
-    log.session.bell().ring(Sleep::Timed);
+    log.shards().bell().ring(Sleep::Timed);
 }
 
 /// Works and sleeps on the flusher's thread, until that is so after a round.
-fn work_until(mut worker: Worker, done: impl Fn() -> bool) -> Worker {
+fn work_until(mut worker: Stepped, done: impl Fn() -> bool) -> Stepped {
     while !done() {
         if worker.round() == Round::Idle {
             worker.sleep();
@@ -131,7 +152,7 @@ fn work_until(mut worker: Worker, done: impl Fn() -> bool) -> Worker {
 }
 
 /// Works until there is nothing more to do.
-fn finish(worker: &mut Worker) {
+fn finish(worker: &mut Stepped) {
     while worker.round() == Round::Busy {}
 }
 
@@ -263,7 +284,7 @@ fn loom_flush_against_a_writer() {
         let flusher = spawn(move || work_until(worker, flushed));
         let told = done.load(Ordering::Acquire);
         let ticket = log.session.gate().request();
-        log.session.bell().ring(Sleep::Timed);
+        log.shards().bell().ring(Sleep::Timed);
         log.session.gate().wait(ticket, None).expect("flushed");
         assert!(written.has([2, 0, !2, !0]), "accepted before by this thread");
         assert!(told == 0 || written.has([1, 0, !1, !0]), "accepted before by another");

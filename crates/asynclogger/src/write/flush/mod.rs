@@ -1,5 +1,6 @@
 //! The flusher: one thread, one log; sealed buffers become blocks of the active segment.
 
+mod closer;
 mod flusher;
 mod intake;
 mod interval;
@@ -8,6 +9,8 @@ mod outbox;
 mod pass;
 mod sealing;
 mod session;
+mod teller;
+mod thread;
 
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -15,9 +18,15 @@ mod loom_tests;
 mod schedule_tests;
 
 pub(crate) use self::{
-    flusher::Flusher,
+    closer::{Closer, Closing, inside},
+    flusher::start_flusher,
     intake::Intake,
     log_writer::{Archiving, LogWriter},
     session::Session,
+    teller::Teller,
 };
-pub(in crate::write) use self::{intake::Counts, sealing::Sealing};
+pub(in crate::write) use self::{
+    intake::Counts,
+    sealing::Sealing,
+    thread::{FlusherThread, NotStarted, Round, Rounds, Stop},
+};

@@ -14,10 +14,11 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    flusher::{Round, Worker},
+    flusher::Worker,
     intake::Intake,
     log_writer::LogWriter,
     session::Session as LogSession,
+    thread::{Round, Rounds, Stop},
 };
 use crate::{
     Config, Durability, Error, ErrorKind, LogError, Overflow, Rotation,
@@ -28,10 +29,10 @@ use crate::{
     },
     mem::AlignedBytes,
     read::tests::read_segments,
-    sync::{Arc, AtomicBool},
+    sync::Arc,
     write::{
         archive::Lineage,
-        common::{Ending, Local, fault},
+        common::{Ending, Local, fault, own_thread},
         segments::{NextSegment, Promoted, Segment, Standing, Zone},
         swap::{Bell, Ingest, IngestParts, Pool},
     },
@@ -237,11 +238,10 @@ impl World {
         let zone = Zone::of(&config.rotation).expect("UTC");
         let files = Box::new(FaultFiles { disk: disk.clone(), session });
         let writer = LogWriter::new(log.clone(), segment, files, &config, zone, None);
-        let stop = Arc::new(AtomicBool::new(true));
         Session {
             ingest,
             log,
-            worker: Worker::new(shards, writer, stop, false),
+            worker: Worker::new(shards, writer, false),
             stopped: [false; SHARDS],
             flushes: Vec::new(),
             offered: 0,
@@ -252,8 +252,9 @@ impl World {
     /// A round of the flusher, as its thread does it.
     fn round(&mut self) -> Round {
         let worker = &mut self.now.worker;
-        catch_unwind(AssertUnwindSafe(|| worker.round())).unwrap_or_else(|panic| {
-            worker.panicked(&*panic);
+        let stop = Stop::asked();
+        catch_unwind(AssertUnwindSafe(|| worker.round(&stop))).unwrap_or_else(|panic| {
+            worker.panicked(&own_thread::panicked("the flusher", &*panic));
             Round::Busy
         })
     }
@@ -308,7 +309,7 @@ impl World {
 
     fn log(&mut self, home: usize, len: usize) {
         let (log, number) = (&self.now.ingest, self.now.offered);
-        Local::with(|local| local.set_home(log.id(), home as u32));
+        Local::with(|local| local.set_home(log.id(), home));
         let mut record: Vec<u8> = number.to_le_bytes().to_vec();
         record.resize(len, number as u8);
         self.now.offered += 1;

@@ -47,6 +47,12 @@ impl Session {
         }
     }
 
+    /// The one in the positions of its records; random.
+    #[inline]
+    pub(in crate::write) fn id(&self) -> u64 {
+        self.id
+    }
+
     /// Where its records come from.
     pub(super) fn intake(&self) -> &Intake {
         &self.intake
@@ -54,10 +60,6 @@ impl Session {
 
     pub(crate) fn gate(&self) -> &Gate {
         &self.gate
-    }
-
-    pub(crate) fn bell(&self) -> &Bell {
-        &self.bell
     }
 
     pub(super) fn progress(&self) -> &Progress {

@@ -75,6 +75,8 @@ struct Beginning {
     offset: u64,
     /// The file that is there, and its length; `None`: it is made.
     expected: Option<((u64, u64), u64)>,
+    /// The permissions of a file that is made; `None`: those that the config says.
+    mode: Option<u32>,
     alignment: Alignment,
 }
 
@@ -166,6 +168,7 @@ impl LogFiles {
                     first_sequence: 0,
                     offset: size,
                     expected: Some((identity, size)),
+                    mode: None,
                     alignment: Alignment::File(align),
                 };
                 let begun = match last.filter(|last| last.segment > lineage.segment) {
@@ -179,9 +182,10 @@ impl LogFiles {
                 };
                 match begun {
                     Ok(mut segment) => {
-                        let capacity = self.config.shard_capacity();
+                        let (config, rotation) = (&self.config, &self.config.rotation);
+                        let longest = rotation.block_limit(config.shard_capacity(), align);
                         // Sessions without records must not make it longer than it may be.
-                        if self.config.rotation.is_used_up(size, capacity, align) {
+                        if rotation.is_used_up(size, longest, align) {
                             segment.set_filled_since(started);
                         }
                         if let Some(since) = filled_since {
@@ -263,7 +267,7 @@ impl LogFiles {
         beginning: Beginning,
     ) -> Result<Result<Segment, usize>, Error> {
         let Place { directory, .. } = place;
-        let Beginning { lineage, previous, first_sequence, offset, expected, alignment } =
+        let Beginning { lineage, previous, first_sequence, offset, expected, mode, alignment } =
             beginning;
         let create = expected.is_none();
         let mut prefix = Prefix {
@@ -278,6 +282,7 @@ impl LogFiles {
             directory,
             name: file_name,
             create,
+            mode: mode.or(self.config.mode),
             durability: self.config.durability,
             direct: self.config.direct_io,
             driver: &self.driver,
@@ -366,6 +371,7 @@ impl NextSegment for LogFiles {
         first_sequence: u64,
     ) -> Result<Promoted, Error> {
         next.begin_with(old.lineage().segment, first_sequence, self.home.archive.full_name())?;
+        next.take_mode_of(old);
         let mut linked = self.linked.take();
         let place = self.place();
         let mut change =
@@ -469,6 +475,7 @@ impl Beginning {
             first_sequence,
             offset: 0,
             expected,
+            mode: old.mode(),
             alignment: Alignment::Buffers(old.align()),
         }
     }
@@ -485,6 +492,7 @@ impl Beginning {
             None => (Lineage { log_id: LogId(random()?), segment: 1 }, 0),
         };
         let alignment = Alignment::Device;
-        Ok(Beginning { lineage, previous, first_sequence: 0, offset: 0, expected, alignment })
+        let (first_sequence, offset, mode) = (0, 0, None);
+        Ok(Beginning { lineage, previous, first_sequence, offset, expected, mode, alignment })
     }
 }

@@ -101,6 +101,21 @@ impl Segment {
         self.layout.lineage()
     }
 
+    /// The permissions of its file; `None`: the system does not say.
+    pub(super) fn mode(&self) -> Option<u32> {
+        self.file.state().ok().map(|state| state.mode)
+    }
+
+    /// Gives the file the permissions that `old`'s has by now.
+    pub(super) fn take_mode_of(&self, old: &Segment) {
+        if let Some(mode) = old.mode()
+            && self.mode() != Some(mode)
+        {
+            // Somebody else's file system, or file: the records matter more.
+            let _ = self.file.set_mode(mode);
+        }
+    }
+
     /// It holds records of earlier sessions, since then.
     pub(super) fn set_filled_since(&mut self, time: i64) {
         self.filled_since = Some(time);

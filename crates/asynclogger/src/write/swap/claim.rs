@@ -28,6 +28,17 @@ pub(super) struct Claim<'a> {
     active: Option<(Buffer<'a>, usize)>,
 }
 
+/// What there is of a record in the room that was made for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filled {
+    /// All of the room is the record.
+    Whole,
+    /// So many bytes of it, and at least one.
+    Part(usize),
+    /// There is no record.
+    Nothing,
+}
+
 impl Shards {
     /// Claims a shard.
     #[inline]
@@ -44,12 +55,12 @@ impl Shards {
 
 impl<'a> Claim<'a> {
     /// Appends a record for which there have to be `room` bytes, releases the shard and returns the record's
-    /// number. `fill` writes to them and says with how many of them the record ends: none, and there is none.
-    /// Without room for it, gives claim and `fill` back.
+    /// number; `None` if `fill`, which writes to them, says that there is none. Without room for it, gives claim
+    /// and `fill` back.
     #[inline(always)]
     pub(super) fn append<F>(self, room: usize, fill: F) -> Result<Option<u64>, (Claim<'a>, F)>
     where
-        F: FnOnce(&mut [u8]) -> usize,
+        F: FnOnce(&mut [u8]) -> Filled,
     {
         let limit = self.pool.limit();
         self.append_up_to(limit, room, fill)
@@ -58,7 +69,7 @@ impl<'a> Claim<'a> {
     /// The same, to a buffer that was just installed: it takes the longest record.
     pub(super) fn append_first<F>(self, room: usize, fill: F) -> Result<Option<u64>, (Claim<'a>, F)>
     where
-        F: FnOnce(&mut [u8]) -> usize,
+        F: FnOnce(&mut [u8]) -> Filled,
     {
         let capacity = self.pool.capacity();
         self.append_up_to(capacity, room, fill)
@@ -72,7 +83,7 @@ impl<'a> Claim<'a> {
         fill: F,
     ) -> Result<Option<u64>, (Claim<'a>, F)>
     where
-        F: FnOnce(&mut [u8]) -> usize,
+        F: FnOnce(&mut [u8]) -> Filled,
     {
         let Some((buffer, tail)) = self.active else {
             return Err((self, fill));
@@ -83,13 +94,15 @@ impl<'a> Claim<'a> {
         }
         // SAFETY: above the published tail and within the limit, which is within the capacity; we hold the claim
         // of the shard whose active buffer this is, so nobody else uses these bytes.
-        let record = unsafe { buffer.slice_mut(tail, RECORD_HEADER + room) };
-        let (length, bytes) = record.split_at_mut(RECORD_HEADER);
-        // What is not used of the room belongs to the next record.
-        let len = fill(bytes).min(room);
-        if len == 0 {
-            return Ok(None);
-        }
+        let bytes = unsafe { buffer.slice_mut(tail + RECORD_HEADER, room) };
+        let len = match fill(bytes) {
+            Filled::Whole => room,
+            // What is not used of the room belongs to the next record.
+            Filled::Part(len) => len.min(room),
+            Filled::Nothing => return Ok(None),
+        };
+        // SAFETY: as above, and in front of the record's bytes.
+        let length = unsafe { buffer.slice_mut(tail, RECORD_HEADER) };
         length.copy_from_slice(&(len as u32).to_le_bytes());
         let end = tail + RECORD_HEADER + len;
         buffer.publish((end - HEADER) as u32);

@@ -28,7 +28,7 @@ thread_local! {
 /// shards. Shard 0, without taking it, where nothing can be kept: in a nested call and while the thread is
 /// torn down.
 #[cold]
-pub(super) fn find_home(inside: &Inside<'_>, log: u64, slots: &Arc<Slots>, shards: u32) -> u32 {
+pub(super) fn find_home(inside: &Inside<'_>, log: u64, slots: &Arc<Slots>, shards: usize) -> usize {
     if inside.is_nested() {
         return 0;
     }
@@ -44,7 +44,7 @@ pub(super) fn find_home(inside: &Inside<'_>, log: u64, slots: &Arc<Slots>, shard
     });
     match found {
         Ok(slot) => {
-            let home = slot % shards.max(1);
+            let home = slot as usize % shards.max(1);
             inside.remember_home(log, home);
             home
         }
@@ -108,7 +108,7 @@ impl Slots {
 mod tests {
     use super::*;
 
-    fn slot_of(id: u64, slots: &Arc<Slots>) -> u32 {
+    fn slot_of(id: u64, slots: &Arc<Slots>) -> usize {
         Local::with(|local| {
             let inside = local.enter();
             inside.cached_home(id).unwrap_or_else(|| find_home(&inside, id, slots, 100))

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     buffer::HEADER,
-    claim::Claim,
+    claim::{Claim, Filled},
     home::{Slots, find_home},
     pool::Pool,
     record_writer::RecordWriter,
@@ -66,6 +66,11 @@ impl Ingest {
         })
     }
 
+    /// Whether a call that entered here may wait for this log.
+    pub(in crate::write) fn may_wait(&self, inside: &Inside<'_>) -> bool {
+        inside.may_wait(self.id)
+    }
+
     /// Its shards, for the flusher.
     pub(crate) fn shards(&self) -> &Arc<Shards> {
         &self.shards
@@ -89,9 +94,9 @@ impl Ingest {
     ) -> Result<Position, LogError> {
         let appended = self.append_some(len, |room| {
             fill(room);
-            len
+            Filled::Whole
         });
-        // `len` is not 0 here, so there is one.
+        // `fill` says that there is one.
         appended.and_then(|position| position.ok_or(LogError::Closed))
     }
 
@@ -107,15 +112,16 @@ impl Ingest {
         encode: impl FnOnce(&mut RecordWriter<'_>),
     ) -> Result<Position, LogError> {
         let mut wanted = 0;
+        let is_callers = Local::with(Local::is_callers);
         let appended = self.append_some(N.saturating_add(max), |room| {
             let (place, rest) = room.split_at_mut(N);
             place.copy_from_slice(&front);
             let mut writer = RecordWriter::new(rest);
-            encode(&mut writer);
+            Local::with(|local| local.encode(self.id, is_callers, || encode(&mut writer)));
             wanted = writer.wanted();
             // An encoder is not ours: it may have forked. The child comes back from it, too, with the claim.
             let is_over = wanted == 0 || wanted > max || self.shards.is_forked();
-            if is_over { 0 } else { N + wanted }
+            if is_over { Filled::Nothing } else { Filled::Part(N + wanted) }
         })?;
         appended.ok_or_else(|| self.refuse_encoded(wanted, max))
     }
@@ -133,31 +139,31 @@ impl Ingest {
     }
 
     /// Appends a record for which there have to be `room` bytes. `fill`, which runs while the shard is claimed,
-    /// says with how many of them the record ends; 0: there is none, and nothing is counted.
+    /// says how much of that the record is; if there is none, nothing is counted.
     ///
     /// # Errors
     /// Refused, and counted.
     #[inline(always)]
-    pub(crate) fn append_some(
+    fn append_some(
         &self,
         room: usize,
-        fill: impl FnOnce(&mut [u8]) -> usize,
+        fill: impl FnOnce(&mut [u8]) -> Filled,
     ) -> Result<Option<Position>, LogError> {
         // One comparison for both ends: an empty record wraps around.
         if room.wrapping_sub(1) >= self.max_record {
             return Err(self.refuse_length(room, self.max_record));
         }
-        Local::with(|local| {
+        // By value: what it needs is in registers then.
+        Local::with(move |local| {
             let inside = local.enter_log_call();
-            let shard = self.home(&inside);
-            let appended = match self.shards.claim(shard) {
+            let home = self.home(&inside);
+            let (shard, number) = match self.shards.claim(home) {
                 Ok(claim) => match claim.append(room, fill) {
-                    Ok(number) => Ok((shard, number)),
-                    Err((claim, fill)) => self.append_to_next(&inside, shard, claim, room, fill),
+                    Ok(number) => (home, number),
+                    Err((claim, fill)) => self.append_to_next(&inside, home, claim, room, fill)?,
                 },
-                Err(refused) => self.append_elsewhere(&inside, shard, refused, room, fill),
+                Err(refused) => self.append_elsewhere(&inside, home, refused, room, fill)?,
             };
-            let (shard, number) = appended?;
             let position = |number| Position { session: self.session, shard: shard as u32, number };
             Ok(number.map(position))
         })
@@ -165,11 +171,10 @@ impl Ingest {
 
     #[inline]
     fn home(&self, inside: &Inside<'_>) -> usize {
-        let home = match inside.cached_home(self.id) {
+        match inside.cached_home(self.id) {
             Some(home) => home,
-            None => find_home(inside, self.id, &self.slots, self.shards.len() as u32),
-        };
-        home as usize
+            None => find_home(inside, self.id, &self.slots, self.shards.len()),
+        }
     }
 
     #[cold]
@@ -185,7 +190,7 @@ impl Ingest {
 
     /// The home is claimed by another writer, or closed.
     #[cold]
-    fn append_elsewhere<F: FnOnce(&mut [u8]) -> usize>(
+    fn append_elsewhere<F: FnOnce(&mut [u8]) -> Filled>(
         &self,
         inside: &Inside<'_>,
         home: usize,
@@ -222,7 +227,7 @@ impl Ingest {
             }
         }
         let deadline = match self.overflow {
-            _ if inside.is_nested() => return self.drop_record(home, Reason::Busy),
+            _ if !inside.may_wait(self.id) => return self.drop_record(home, Reason::Busy),
             Overflow::Drop => return self.drop_record(home, Reason::Busy),
             Overflow::Block => None,
             Overflow::BlockFor(timeout) => Instant::now().checked_add(timeout),
@@ -241,7 +246,7 @@ impl Ingest {
 
     /// The shard's buffer has no room: seal it, and go on in the next, if need be after a wait.
     #[cold]
-    fn append_to_next<'a, F: FnOnce(&mut [u8]) -> usize>(
+    fn append_to_next<'a, F: FnOnce(&mut [u8]) -> Filled>(
         &'a self,
         inside: &Inside<'_>,
         shard: usize,
@@ -302,7 +307,7 @@ impl Ingest {
             // Nobody waits here, and a thread of the parent's may have held the lock.
             return;
         }
-        if inside.is_nested() {
+        if !inside.may_wait(self.id) {
             self.shards.pool().waiters().defer();
             self.shards.bell().ring(Sleep::Timed);
         } else {
@@ -318,7 +323,7 @@ impl Ingest {
         needed: usize,
         deadline: &mut Option<Instant>,
     ) -> bool {
-        if inside.is_nested() {
+        if !inside.may_wait(self.id) {
             return false;
         }
         match self.overflow {

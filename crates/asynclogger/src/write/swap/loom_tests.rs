@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     Bell, HEADER, Ingest, IngestParts, Pool, SealedBuffer, Sleep,
+    claim::Filled,
     free_stack::FreeStack,
     wait::{Waited, Waiters},
 };
@@ -247,6 +248,7 @@ fn loom_copy_out_of_a_held_claim() {
             session: 1,
         });
         let ingest = ingest.expect("log");
+        crate::write::common::Local::with(|local| local.set_home(ingest.id(), 0));
         ingest.append(4, |room| room.fill(1)).expect("accepted");
         let shards = ingest.shards().clone();
         drop(ingest);
@@ -256,7 +258,7 @@ fn loom_copy_out_of_a_held_claim() {
             let Ok(claim) = held.claim(0) else { return };
             let fill = |room: &mut [u8]| {
                 room.fill(2);
-                4
+                Filled::Whole
             };
             assert_eq!(claim.append(4, fill).ok(), Some(Some(1)), "there is room");
         });

@@ -64,6 +64,21 @@ impl Pool {
         Pool::of(count, capacity, align, None)
     }
 
+    /// The same; beyond `limit` bytes of header and records a buffer takes one record only, if that is longer.
+    ///
+    /// # Errors
+    /// As of [`Pool::new`].
+    pub(crate) fn limited(
+        count: usize,
+        capacity: usize,
+        align: usize,
+        limit: usize,
+    ) -> Result<Pool, Error> {
+        // Each buffer has its memory, so there is always some for a long record.
+        let (beyond, keep) = (usize::MAX / 2, usize::MAX);
+        Pool::of(count, capacity, align, Some(Elastic { limit, beyond, keep }))
+    }
+
     /// The same, with memory only for what is in the buffers.
     ///
     /// # Errors
@@ -83,8 +98,10 @@ impl Pool {
         align: usize,
         elastic: Option<Elastic>,
     ) -> Result<Pool, Error> {
+        // Huge pages would cost an elastic buffer 2 MiB for its first byte.
+        let gives_back = elastic.is_some_and(|elastic| elastic.keep < usize::MAX);
         let memory = if count <= MAX_BUFFERS {
-            Memory::new(count, capacity, align, elastic.is_none())
+            Memory::new(count, capacity, align, !gives_back)
         } else {
             None
         };

@@ -111,14 +111,6 @@ impl Shard {
         self.word.store(word.released().bits(), Ordering::Release);
     }
 
-    /// Whether no writer is at it. Whoever claims it after this has seen all that was done before.
-    ///
-    /// An RMW that changes nothing, AcqRel: of it and a claim's one comes first. If that is the claim, it is
-    /// seen here, or what it has done is; if it is this, the claim's Acquire pairs with it.
-    pub(super) fn is_unclaimed(&self) -> bool {
-        !ShardWord::from_bits(self.word.fetch_or(0, Ordering::AcqRel)).is_claimed()
-    }
-
     /// Changes the word unless a writer is at it; what it was.
     ///
     /// By a single CAS, never by a claim: a claim that is not a writer's would make writers spill to

@@ -103,11 +103,6 @@ impl Shards {
         self.at(number).word().is_claimed()
     }
 
-    /// Whether no writer is at any shard; one that comes later has seen all that was done before.
-    pub(in crate::write) fn are_unclaimed(&self) -> bool {
-        self.shards.iter().all(Shard::is_unclaimed)
-    }
-
     /// Records accepted by all shards.
     pub(crate) fn accepted(&self) -> u64 {
         self.shards.iter().map(Shard::accepted).sum()
@@ -257,6 +252,14 @@ impl Shards {
     #[cfg(test)]
     pub(crate) fn claim_for_ever(&self, number: usize) {
         std::mem::forget(self.claim(number).ok().expect("nobody else is at it"));
+    }
+
+    /// The same, as a thread that is stopped between sealing its buffer and the end of its claim.
+    #[cfg(test)]
+    pub(crate) fn seal_and_claim_for_ever(&self, number: usize) {
+        let mut claim = self.claim(number).ok().expect("nobody else is at it");
+        claim.seal();
+        std::mem::forget(claim);
     }
 
     /// The thread goes on after all.

@@ -45,6 +45,7 @@ fn events_that_cannot_be_opened_are_counted() {
     }
     assert_eq!(manager.event("a").expect_err("not a file").kind(), ErrorKind::NotAFile);
     // Of the calls by name, which cannot say so; not of each, and not of what `event` says.
+    wait_until("the callback", || !told.lock().expect("unpoisoned").is_empty());
     let told = told.lock().expect("unpoisoned").clone();
     assert!(!told.is_empty() && told.len() < 10, "{told:?}");
     assert!(told.iter().all(|kind| *kind == ErrorKind::NotAFile), "{told:?}");

@@ -1,9 +1,9 @@
 //! Many events behind one manager.
 
 mod calls;
-mod crowd;
 mod failing;
 mod files;
+mod handles;
 mod killed;
 mod owners;
 mod races;

@@ -3,15 +3,17 @@
 use std::{
     collections::BTreeSet,
     sync::{
-        Barrier,
+        Arc, Barrier,
         atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
     },
+    time::Duration,
 };
 
 use asynclogger::{ErrorKind, LoggerManager, ManagerStats, Overflow, read::verify};
 use tempfile::TempDir;
 
-use super::{config, file, logs_in};
+use super::{config, file, logs_in, records};
 use crate::{
     matrix::Finally,
     support::{Found, Numbered, assert_balanced, directory, wait_until},
@@ -268,4 +270,74 @@ fn close_of_the_manager_against_everything_loses_nothing() {
         assert!(stats.total.dropped.closed > 0);
         assert_accounted(&directory, &stats, offered.load(Ordering::SeqCst), THREADS);
     }
+}
+
+/// Threads log by handle while the last `LoggerManager` goes, and their handles after it: the last handle of
+/// all closes. Each record that was accepted is in the file, once.
+#[test]
+fn handles_that_log_while_the_last_manager_goes_lose_nothing() {
+    const THREADS: u32 = 16;
+    const EACH: u64 = 400;
+    for overflow in [Overflow::Drop, Overflow::Block] {
+        let directory = directory();
+        let config = config(&directory).flush_timeout(Duration::from_millis(1));
+        let manager = LoggerManager::new(config.overflow(overflow)).expect("a manager");
+        let event = manager.event("event").expect("an event");
+        let logged = Arc::new(AtomicU64::new(0));
+        let writers: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let (event, logged) = (event.clone(), logged.clone());
+                std::thread::spawn(move || {
+                    let mut record = Numbered::new();
+                    let mut accepted = BTreeSet::new();
+                    for number in 0..EACH {
+                        let bytes = record.make(thread, number, 3_000);
+                        if event.try_log_bytes(bytes).is_ok() {
+                            accepted.insert(number);
+                        }
+                        logged.fetch_add(1, Ordering::SeqCst);
+                    }
+                    accepted
+                })
+            })
+            .collect();
+        drop(event);
+        let half = u64::from(THREADS) * EACH / 2;
+        wait_until("records", || logged.load(Ordering::SeqCst) > half);
+        drop(manager);
+        let accepted: Vec<BTreeSet<u64>> =
+            writers.into_iter().map(|writer| writer.join().expect("a writer")).collect();
+        let path = file(&directory, "event");
+        let found = Found::read(&path, THREADS as usize);
+        assert!(verify(&path).expect("a report").is_whole());
+        for (found, accepted) in found.by_thread.iter().zip(&accepted) {
+            assert!(found.iter().eq(accepted), "{overflow:?}");
+        }
+        assert!(overflow == Overflow::Drop || found.count == u64::from(THREADS) * EACH);
+    }
+}
+
+/// A call that is under way when the last `LoggerManager` goes: its record is in the file, and so is the next.
+#[test]
+fn a_call_under_way_while_the_last_manager_goes_is_kept() {
+    let directory = directory();
+    let manager = self::waiting(&directory);
+    let event = manager.event("event").expect("an event");
+    let (begun, has_begun) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let writer = std::thread::spawn(move || {
+        event.log("first");
+        let during = event.try_log_with(6, |room| {
+            begun.send(()).expect("the test");
+            may_go_on.recv().expect("the test");
+            assert!(room.write(b"second"));
+        });
+        (during.is_ok(), event.try_log_bytes(b"third").is_ok())
+    });
+    has_begun.recv().expect("the writer");
+    drop(manager);
+    go_on.send(()).expect("the writer");
+    assert_eq!(writer.join().expect("the writer"), (true, true));
+    let found = records(&file(&directory, "event"));
+    assert_eq!(found, [&b"first"[..], b"second", b"third"]);
 }

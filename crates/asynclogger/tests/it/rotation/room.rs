@@ -131,7 +131,7 @@ fn rotate_elsewhere(durability: Durability, engine: Engine, rotation: Rotation) 
             fs::copy(from.with_file_name(name), to).expect("copy");
         }
     }
-    let mut logs = LogDir::scan(all.path()).expect("logs");
+    let mut logs = LogDir::scan(all.path()).expect("logs").logs;
     assert_eq!(logs.len(), 1, "one log id");
     let log = &mut logs[0];
     for (segment, id) in log.segments().iter().zip(1..) {

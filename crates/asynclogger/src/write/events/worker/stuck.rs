@@ -1,19 +1,22 @@
-//! Sorting waits for memory. A pass over the shared buffers is not over before that ends, which on a full
-//! disk is not soon: whoever waits for the pass is told of an attempt instead.
+//! Sorting waits for memory.
 
 use std::time::{Duration, Instant};
 
-use super::{Worker, requests::Flush};
+use super::{flushes::Flushes, passes::Passes};
 use crate::{
     Error,
     sync::Arc,
-    write::events::{event::Event, staged::Staged},
+    write::events::{event::Event, shared::Shared, sorter::Sorter, staged::Staged},
 };
 
 /// Once the last handle is gone: memory that does not come back for so long is not waited for.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 
-/// Since when, and what is done about it.
+/// Since when a record waits for memory, and what is done about it.
+///
+/// A pass over the shared buffers is not over before the record has found some, which on a full disk is not
+/// soon. Whoever waits for the pass is told of an attempt instead: the events in trouble try once more, and
+/// the first error is the answer.
 #[derive(Default)]
 pub(super) struct Stuck {
     since: Option<Instant>,
@@ -25,6 +28,15 @@ struct Attempt {
     /// For flushes up to this one.
     flush: Option<u64>,
     waits: Vec<(Arc<Event>, u64)>,
+}
+
+/// The flushes that may have to be answered with what sorting waits for.
+pub(super) struct Waiting<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) flushes: &'a mut Flushes,
+    pub(super) passes: &'a mut Passes,
+    /// The last handle is gone.
+    pub(super) is_abandoned: bool,
 }
 
 impl Stuck {
@@ -39,9 +51,69 @@ impl Stuck {
             *self = Stuck { since: Some(Instant::now()), attempt: None };
         }
     }
+
+    /// Has flushes that sorting holds up fail with what it waits for. At the end what finds no memory then
+    /// is given up. Whether anything was done.
+    pub(super) fn advance(
+        &mut self,
+        now: Instant,
+        sorter: &mut Sorter,
+        waiting: Waiting<'_>,
+    ) -> bool {
+        let Some(since) = self.since else {
+            return false;
+        };
+        let Waiting { shared, flushes, passes, is_abandoned } = waiting;
+        if self.gives_up_at(is_abandoned).is_some_and(|at| now >= at.max(since)) {
+            sorter.give_up();
+            return true;
+        }
+        let Some(attempt) = &mut self.attempt else {
+            let flush = flushes.request(shared).map(|request| request.ticket);
+            if flush.is_none() && !passes.has_flush_of_event() && !is_abandoned {
+                return false;
+            }
+            self.attempt = Attempt::begin(flush, sorter);
+            return self.attempt.is_some();
+        };
+        let Some(answer) = attempt.answer() else {
+            return false;
+        };
+        let flush = attempt.flush;
+        self.attempt = None;
+        if let Some(error) = answer {
+            passes.fail_flushes(flush, &error);
+            if let Some(ticket) = flush {
+                // Behind those before it.
+                flushes.fail(ticket, error);
+            }
+            if is_abandoned {
+                // Each thing is tried once.
+                sorter.give_up();
+            }
+        }
+        true
+    }
+
+    /// When what finds no memory is given up whatever the devices say.
+    pub(super) fn gives_up_at(&self, is_abandoned: bool) -> Option<Instant> {
+        self.since.filter(|_| is_abandoned)?.checked_add(GIVE_UP_AFTER)
+    }
 }
 
 impl Attempt {
+    /// Asks the events in trouble to try once more; `None`: there are none. Those without are on their way.
+    fn begin(flush: Option<u64>, sorter: &Sorter) -> Option<Attempt> {
+        let hot = sorter.hot.iter().filter_map(|number| sorter.get(*number));
+        let ask = |staged: &Staged| {
+            let event = staged.event().clone();
+            let ticket = event.session().gate().request();
+            (event, ticket)
+        };
+        let waits: Vec<_> = hot.filter(|staged| staged.is_troubled()).map(ask).collect();
+        (!waits.is_empty()).then_some(Attempt { flush, waits })
+    }
+
     /// The first answer that is an error; `None`: some are missing. Good ones are memory that comes back.
     fn answer(&mut self) -> Option<Option<Error>> {
         let mut failure = None;
@@ -56,68 +128,5 @@ impl Attempt {
             return None;
         }
         Some(failure)
-    }
-}
-
-impl Worker {
-    /// Has flushes that sorting holds up fail with what it waits for. At the end what finds no memory then
-    /// is given up. Whether anything was done.
-    pub(super) fn advance_stuck(&mut self, now: Instant) -> bool {
-        let Some(since) = self.stuck.since else {
-            return false;
-        };
-        if self.gives_up_at().is_some_and(|at| now >= at.max(since)) {
-            self.sorter.give_up();
-            return true;
-        }
-        let Some(attempt) = &mut self.stuck.attempt else {
-            return self.begin_attempt();
-        };
-        let Some(answer) = attempt.answer() else {
-            return false;
-        };
-        let flush = attempt.flush;
-        self.stuck.attempt = None;
-        if let Some(error) = answer {
-            if let Some(ticket) = flush {
-                self.fail_flush(ticket, error);
-            }
-            if self.is_abandoned {
-                // Each thing is tried once.
-                self.sorter.give_up();
-            }
-        }
-        true
-    }
-
-    /// When what finds no memory is given up whatever the devices say.
-    pub(super) fn gives_up_at(&self) -> Option<Instant> {
-        self.stuck.since.filter(|_| self.is_abandoned)?.checked_add(GIVE_UP_AFTER)
-    }
-
-    /// Asks the events in trouble to try once more, if anybody waits. Those without are on their way.
-    fn begin_attempt(&mut self) -> bool {
-        let flush = self.flush_request();
-        if flush.is_none() && !self.is_abandoned {
-            return false;
-        }
-        let hot = self.sorter.hot.iter().filter_map(|number| self.sorter.get(*number));
-        let ask = |staged: &Staged| {
-            let event = staged.event().clone();
-            let ticket = event.session().gate().request();
-            (event, ticket)
-        };
-        let waits: Vec<_> = hot.filter(|staged| staged.is_troubled()).map(ask).collect();
-        let any = !waits.is_empty();
-        self.stuck.attempt = any.then_some(Attempt { flush, waits });
-        any
-    }
-
-    /// Answers flushes up to this one, behind those before; the pass goes on without them.
-    fn fail_flush(&mut self, ticket: u64, error: Error) {
-        if let Some((_, after)) = &mut self.pass {
-            after.flush = after.flush.filter(|of_pass| *of_pass > ticket);
-        }
-        self.flushes.push(Flush::failed(ticket, error));
     }
 }

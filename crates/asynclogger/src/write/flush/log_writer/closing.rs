@@ -1,10 +1,17 @@
 //! How far a log is on its way to its end, and what stopped threads have left.
 
-use super::{HeldCopy, account::Account};
+use super::account::Account;
 use crate::{
     sync::Arc,
-    write::{common::Ending, flush::intake::Intake, swap::Held},
+    write::{
+        common::{BlockMemory, Ending},
+        flush::intake::Intake,
+        swap::Held,
+    },
 };
+
+/// What a stopped thread had published: of which shard, and of which generation.
+type HeldCopy = (Arc<dyn BlockMemory>, u32, u64);
 
 /// The end of a log: asked for, drained, its end block put in, over.
 pub(super) struct Closing {

@@ -6,10 +6,17 @@ use crate::{
     io::Cause,
     sync::Arc,
     write::{
-        archive::{ArchivedSegment, Lineage},
-        flush::{log_writer::Archiving, outbox::cause_of, session::Session},
+        archive::{ArchiveSettings, ArchivedSegment, Archivist, Lineage},
+        flush::{outbox::cause_of, session::Session},
     },
 };
+
+/// Who looks after archived segments, and what has to be known of the log for that.
+#[derive(Clone)]
+pub(crate) struct Archiving {
+    pub(crate) archivist: Arc<Archivist>,
+    pub(crate) settings: Arc<ArchiveSettings>,
+}
 
 /// Tells the outside: whoever waits for a flush, the counts, the user's callback, the archivist.
 pub(super) struct Reporter {

@@ -24,6 +24,11 @@ impl LogWriter {
             || self.account.owes_note(self.session.dropped())
     }
 
+    /// Whether the active segment has records.
+    pub(crate) fn has_records(&self) -> bool {
+        self.active.segment().has_records()
+    }
+
     /// Begins a pass at the next look, as if the interval were over.
     pub(crate) fn expire(&mut self, now: Instant) {
         self.interval.expire(now);

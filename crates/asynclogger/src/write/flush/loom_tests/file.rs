@@ -153,7 +153,12 @@ impl BlockFile for MemoryFile {
     }
 
     fn state(&self) -> io::Result<FileState> {
-        Ok(FileState { identity: (0, 0), links: 1, len: self.end, on_disk: self.end })
+        let (len, mode) = (self.end, 0o644);
+        Ok(FileState { identity: (0, 0), links: 1, len, on_disk: len, mode })
+    }
+
+    fn set_mode(&self, _mode: u32) -> io::Result<()> {
+        Ok(())
     }
 }
 

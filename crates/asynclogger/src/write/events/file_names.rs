@@ -21,7 +21,7 @@ pub(super) struct Chosen {
 }
 
 /// What is known of the names in a directory. Hashes of names, so that what was ever used costs little.
-pub(super) struct Places {
+pub(super) struct FileNames {
     directory: Arc<Directory>,
     /// From a name without upper and lower case to the one name that has its file.
     taken: HashMap<u64, u64>,
@@ -29,12 +29,12 @@ pub(super) struct Places {
     past: HashSet<u64>,
 }
 
-impl Places {
+impl FileNames {
     /// Looks through the directory once.
     ///
     /// # Errors
     /// Those of the system.
-    pub(super) fn read(directory: Arc<Directory>) -> Result<Places, Error> {
+    pub(super) fn read(directory: Arc<Directory>) -> Result<FileNames, Error> {
         let (mut taken, mut past) = (HashMap::new(), HashSet::new());
         for name in directory.names(|_| true)? {
             let Some(name) = name.to_str() else { continue };
@@ -47,7 +47,7 @@ impl Places {
             past.insert(fnv1a(base.as_bytes()));
             taken.entry(fnv1a(folded(base).as_bytes())).or_insert(fnv1a(base.as_bytes()));
         }
-        Ok(Places { directory, taken, past })
+        Ok(FileNames { directory, taken, past })
     }
 
     /// Chooses the name of an event's file: the same after every restart, since files say whose they are.

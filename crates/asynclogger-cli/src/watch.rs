@@ -1,0 +1,91 @@
+//! Whether a path names another log than it did: a cheap look, often.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use asynclogger::{
+    Error, LogId,
+    read::{LogDir, ReadOptions},
+};
+
+use crate::sources::logs_of;
+
+/// A directory says not of every change inside of its files that there was one.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// A path that is watched while the log is followed that it named.
+pub(crate) struct Watch {
+    path: PathBuf,
+    event: Option<String>,
+    options: ReadOptions,
+    /// What the path showed when it was last known to name the log that is followed.
+    seen: Option<Seen>,
+    looked_at: Option<Instant>,
+}
+
+/// What shows that a file was replaced, or emptied, or that a directory was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    file: (u64, u64),
+    changed: (i64, i64),
+    len: u64,
+}
+
+impl Seen {
+    fn of(path: &Path) -> Option<Seen> {
+        let metadata = fs::metadata(path).ok()?;
+        let file = (metadata.dev(), metadata.ino());
+        let is_dir = metadata.is_dir();
+        // Of a file, to grow is no change.
+        let changed = if is_dir { (metadata.mtime(), metadata.mtime_nsec()) } else { (0, 0) };
+        Some(Seen { file, changed, len: if is_dir { 0 } else { metadata.len() } })
+    }
+
+    fn is_the_same(&self, now: &Seen) -> bool {
+        (self.file, self.changed) == (now.file, now.changed) && self.len <= now.len
+    }
+}
+
+impl Watch {
+    pub(crate) fn new(path: &Path, event: Option<&str>, options: ReadOptions) -> Watch {
+        let event = event.map(str::to_owned);
+        Watch { path: path.to_owned(), event, options, seen: None, looked_at: None }
+    }
+
+    /// The log that the path names now, if that is not `followed`.
+    pub(crate) fn another(&mut self, followed: Option<LogId>) -> Option<LogDir> {
+        let now = Seen::of(&self.path)?;
+        let is_young = self.looked_at.is_some_and(|at| at.elapsed() < AGAIN_AFTER);
+        if is_young && self.seen.is_some_and(|seen| seen.is_the_same(&now)) {
+            self.seen = Some(now);
+            return None;
+        }
+        // What cannot be told yet is looked at again.
+        let named = self.named(followed).ok().flatten()?;
+        if named.log_id().is_some() && named.log_id() != followed {
+            return Some(named);
+        }
+        if named.log_id().is_some() {
+            (self.seen, self.looked_at) = (Some(now), Some(Instant::now()));
+        }
+        None
+    }
+
+    /// Of a directory, the log that is followed as long as it is there, and else the only one.
+    fn named(&self, followed: Option<LogId>) -> Result<Option<LogDir>, Error> {
+        if !self.path.is_dir() {
+            return self.options.open_log(&self.path).map(Some);
+        }
+        let mut logs = logs_of(&self.path, self.event.as_deref(), self.options)?.logs;
+        let place = logs.iter().position(|log| followed.is_some() && log.log_id() == followed);
+        Ok(match place {
+            Some(place) => Some(logs.swap_remove(place)),
+            None if logs.len() == 1 => logs.pop(),
+            None => None,
+        })
+    }
+}

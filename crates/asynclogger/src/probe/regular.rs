@@ -1,0 +1,144 @@
+//! Opening what may be anything: only a regular file is opened, and no open waits for somebody.
+
+use std::{
+    fs::{self, File, Metadata, OpenOptions},
+    io,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{Error, ErrorKind};
+
+/// A file, and what the system said of it when it was opened.
+#[derive(Debug)]
+pub(super) struct Regular {
+    pub(super) file: File,
+    pub(super) len: u64,
+    pub(super) identity: Option<Identity>,
+}
+
+/// Device and inode: two names with the same identity are one file.
+pub(crate) type Identity = (u64, u64);
+
+/// The longest that a name may be missing while its log is rotated: the writer syncs the directory in between.
+const ROTATION_TAKES: Duration = Duration::from_secs(2);
+/// How often the name is looked for meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// Opens a regular file. If there is none of this name, and signs that its log is being rotated, the name is
+/// looked for again.
+pub(super) fn open(path: &Path) -> Result<Regular, Error> {
+    let begin = Instant::now();
+    loop {
+        match open_now(path) {
+            Err(error) if is_gone(&error) && begin.elapsed() < ROTATION_TAKES => {
+                if !is_being_rotated(path) {
+                    // The rotation may have ended between the two looks.
+                    return open_now(path);
+                }
+                thread::sleep(LOOK_EVERY);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Opens what there is. The type is looked at before: to open a device may do something, and to open a FIFO
+/// waits for its writer. Whatever takes the file's place after that look is opened without waiting, and refused.
+pub(super) fn open_now(path: &Path) -> Result<Regular, Error> {
+    let cannot_open = |error| Error::io("cannot open", error).at_path(path);
+    if !fs::metadata(path).map_err(cannot_open)?.is_file() {
+        return Err(not_a_file(path));
+    }
+    Regular::of(open_without_waiting(path).map_err(cannot_open)?, path)
+}
+
+impl Regular {
+    pub(super) fn of(file: File, path: &Path) -> Result<Regular, Error> {
+        let cannot_stat = |error| Error::io("cannot stat", error).at_path(path);
+        let metadata = file.metadata().map_err(cannot_stat)?;
+        if !metadata.is_file() {
+            return Err(not_a_file(path));
+        }
+        Ok(Regular { file, len: metadata.len(), identity: identity_of(&metadata) })
+    }
+}
+
+fn not_a_file(path: &Path) -> Error {
+    Error::new(ErrorKind::NotAFile, "not a regular file").at_path(path)
+}
+
+/// Whether the file is not there, which is not the same as being forbidden or of another type.
+pub(crate) fn is_gone(error: &Error) -> bool {
+    error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// The name under which the next segment of a log is prepared. It is no segment before it has the log's name.
+pub(crate) fn is_prepared_name(name: &[u8]) -> bool {
+    name.starts_with(b".") && name.ends_with(b".next")
+}
+
+/// A rotation gives the active file an archived name, and its name to the next file, which is prepared.
+fn is_being_rotated(path: &Path) -> bool {
+    let Some(name) = path.file_name() else { return false };
+    let base = match path.extension() {
+        Some(extension) if extension == "log" => path.file_stem().unwrap_or(name),
+        _ => name,
+    };
+    let mut prepared = std::ffi::OsString::from(".");
+    prepared.push(base);
+    prepared.push(".next");
+    fs::symlink_metadata(path.with_file_name(prepared)).is_ok_and(|metadata| metadata.is_file())
+}
+
+#[cfg(target_os = "linux")]
+fn open_without_waiting(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_without_waiting(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).open(path)
+}
+
+#[cfg(unix)]
+fn identity_of(metadata: &Metadata) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity_of(_metadata: &Metadata) -> Option<Identity> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_missing_during_a_rotation_is_looked_for_again() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let (active, prepared) = (dir.path().join("app.log"), dir.path().join(".app.next"));
+        fs::write(&prepared, b"next")?;
+        let rename = thread::scope(|scope| {
+            let renamer = scope.spawn(|| {
+                thread::sleep(20 * LOOK_EVERY);
+                fs::rename(&prepared, &active)
+            });
+            assert_eq!(open(&active).expect("found").len, 4);
+            renamer.join()
+        });
+        rename.expect("no panic")?;
+        fs::remove_file(&active)?;
+        let begin = Instant::now();
+        assert!(is_gone(&open(&active).expect_err("gone")));
+        assert!(begin.elapsed() < ROTATION_TAKES, "nothing is rotated");
+        Ok(())
+    }
+}

@@ -1,0 +1,244 @@
+//! Which files of a directory are segments of which log, while other processes rename, compress and delete them.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    fs::{self, DirEntry, FileType},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    resync::Search,
+    segments::{self, Segment, identify},
+};
+use crate::{
+    Error, LogId,
+    probe::{Identity, Source, is_compressed_name, is_gone, is_prepared_name},
+};
+
+/// A directory is looked at again until it shows twice the same, but no more often than this: a file that is
+/// renamed or compressed while it is listed may be seen under neither name.
+const LOOKS: usize = 20;
+
+/// The logs of a directory.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// The files of each log of ours.
+    pub(super) logs: BTreeMap<LogId, Files>,
+    /// Files with a log's name that have no numbers: of the original, empty, or no logs at all.
+    pub(super) others: Vec<PathBuf>,
+    /// Files with a log's name that cannot be read.
+    pub(super) unreadable: Vec<Error>,
+}
+
+/// The files of one log.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    /// One file for each number, in order.
+    pub(super) segments: Vec<Segment>,
+    /// Further files with one of these numbers.
+    pub(super) copies: Vec<Segment>,
+}
+
+/// A name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Name {
+    name: OsString,
+    /// The inode behind it: a name that is given to another file is another name.
+    inode: u64,
+    kind: NameKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum NameKind {
+    Regular,
+    Link,
+    Other,
+}
+
+/// What a file is.
+#[derive(Debug)]
+enum Seen {
+    Segment(LogId, Candidate),
+    /// With a log's name, and without numbers.
+    Other(PathBuf),
+    /// With a log's name, and not to be read.
+    Unreadable(Error),
+    /// Nothing of ours, by its name and by its first bytes.
+    Foreign,
+    /// It was gone when it was looked at.
+    Gone,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    segment: Segment,
+    identity: Option<Identity>,
+    kind: NameKind,
+}
+
+/// Reads the start of every file that may be a segment: those with a log's name, `*.log` and `*.log.zst`, and
+/// those of any other name that begin like a log. Of several files with one number, `named` is preferred.
+pub(super) fn list(dir: &Path, named: Option<&OsStr>) -> Result<Listing, Error> {
+    let mut seen: BTreeMap<Name, Seen> = BTreeMap::new();
+    let mut search = Search::default();
+    let mut names = read_names(dir)?;
+    for _ in 0..LOOKS {
+        let mut is_consistent = true;
+        for name in &names {
+            if !matches!(seen.get(name), None | Some(Seen::Gone)) {
+                continue;
+            }
+            let found = look_at(&dir.join(&name.name), name.kind, &mut search);
+            is_consistent &= !matches!(found, Seen::Gone);
+            seen.insert(name.clone(), found);
+        }
+        let again = read_names(dir)?;
+        is_consistent &= again == names;
+        names = again;
+        if is_consistent {
+            // What was there at an earlier look only has been renamed or deleted.
+            seen.retain(|name, _| names.binary_search(name).is_ok());
+            break;
+        }
+    }
+    Ok(sort(seen.into_values(), named))
+}
+
+fn read_names(dir: &Path) -> Result<Vec<Name>, Error> {
+    let cannot_list = |error| Error::io("cannot list", error).at_path(dir);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(cannot_list)? {
+        let entry = entry.map_err(cannot_list)?;
+        let kind = entry.file_type().map_or(NameKind::Other, NameKind::of);
+        let (name, inode) = (entry.file_name(), inode_of(&entry));
+        let can_be_one = has_log_name(&name) || kind != NameKind::Other;
+        if can_be_one && !is_prepared_name(name.as_encoded_bytes()) {
+            names.push(Name { name, inode, kind });
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+impl NameKind {
+    fn of(kind: FileType) -> NameKind {
+        match () {
+            () if kind.is_file() => NameKind::Regular,
+            () if kind.is_symlink() => NameKind::Link,
+            () => NameKind::Other,
+        }
+    }
+}
+
+fn has_log_name(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.ends_with(b".log") || name.ends_with(b".log.zst")
+}
+
+fn look_at(path: &Path, kind: NameKind, search: &mut Search) -> Seen {
+    let is_log_name = path.file_name().is_some_and(has_log_name);
+    let found = match is_log_name {
+        true => look_into(path, kind, search),
+        false => look_at_begin(path, kind, search),
+    };
+    match found {
+        Ok(seen) => seen,
+        // A link that leads nowhere stays what it is.
+        Err(error) if is_gone(&error) && kind != NameKind::Link => Seen::Gone,
+        Err(error) if is_log_name => Seen::Unreadable(error),
+        Err(_) => Seen::Foreign,
+    }
+}
+
+/// A file with a log's name: whatever is in it is told.
+fn look_into(path: &Path, kind: NameKind, search: &mut Search) -> Result<Seen, Error> {
+    let mut source = Source::open_listed(path)?;
+    let identity = source.identity();
+    Ok(match identify(&mut source, search)? {
+        Some((log_id, segment)) => Seen::Segment(log_id, Candidate { segment, identity, kind }),
+        None => Seen::Other(path.to_path_buf()),
+    })
+}
+
+/// A file with another name: it is ours if it begins with a start.
+fn look_at_begin(path: &Path, kind: NameKind, search: &mut Search) -> Result<Seen, Error> {
+    let mut source = Source::open_listed(path)?;
+    let identity = source.identity();
+    let found = segments::begin(&mut source, search)?;
+    Ok(found.map_or(Seen::Foreign, |(log_id, segment)| {
+        Seen::Segment(log_id, Candidate { segment, identity, kind })
+    }))
+}
+
+fn sort(seen: impl Iterator<Item = Seen>, named: Option<&OsStr>) -> Listing {
+    let mut listing = Listing::default();
+    let mut logs: BTreeMap<LogId, Vec<Candidate>> = BTreeMap::new();
+    for seen in seen {
+        match seen {
+            Seen::Segment(log_id, candidate) => logs.entry(log_id).or_default().push(candidate),
+            Seen::Other(path) => listing.others.push(path),
+            Seen::Unreadable(error) => listing.unreadable.push(error),
+            Seen::Foreign | Seen::Gone => {}
+        }
+    }
+    listing.logs =
+        logs.into_iter().map(|(log_id, candidates)| (log_id, choose(candidates, named))).collect();
+    listing
+}
+
+/// Chooses one file for each number: the one that was named, else the longest, plain rather than compressed.
+fn choose(mut candidates: Vec<Candidate>, named: Option<&OsStr>) -> Files {
+    candidates.sort_by_cached_key(|candidate| {
+        let Candidate { segment, kind, .. } = candidate;
+        let name = segment.path.file_name().unwrap_or_default();
+        (
+            segment.id,
+            named != Some(name),
+            std::cmp::Reverse(segment.file_bytes),
+            is_compressed_name(&segment.path),
+            !has_log_name(name),
+            *kind,
+            segment.path.clone(),
+        )
+    });
+    let mut files = Files::default();
+    // Of the files with the number at hand.
+    let mut identities = Vec::new();
+    for Candidate { segment, identity, .. } in candidates {
+        match files.segments.last().filter(|chosen| chosen.id == segment.id) {
+            None => {
+                identities.clear();
+                files.segments.push(segment);
+            }
+            // One file under two names, or the two forms of a file: it is removed when it is compressed, and
+            // for a moment, or after a crash, both are there.
+            Some(chosen) => {
+                let is_known = identity.is_some() && identities.contains(&identity);
+                if !is_known && plain_path(&chosen.path) != plain_path(&segment.path) {
+                    files.copies.push(segment);
+                }
+            }
+        }
+        identities.push(identity);
+    }
+    files
+}
+
+/// The path without what compression adds to it.
+fn plain_path(path: &Path) -> PathBuf {
+    match is_compressed_name(path) {
+        true => path.with_extension(""),
+        false => path.to_path_buf(),
+    }
+}
+
+#[cfg(unix)]
+fn inode_of(entry: &DirEntry) -> u64 {
+    std::os::unix::fs::DirEntryExt::ino(entry)
+}
+
+#[cfg(not(unix))]
+fn inode_of(_entry: &DirEntry) -> u64 {
+    0
+}

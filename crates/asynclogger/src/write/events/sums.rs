@@ -1,0 +1,50 @@
+//! What all events of a manager have done together.
+
+use std::time::Duration;
+
+use super::event::Event;
+use crate::{FlushMetrics, Health, Stats};
+
+/// Sums over all events, the closed ones too.
+#[derive(Clone, Default)]
+pub(crate) struct Sums {
+    pub(crate) stats: Stats,
+    pub(crate) metrics: FlushMetrics,
+    /// Of the worst.
+    pub(crate) health: Health,
+    /// Events that are open.
+    pub(crate) events: usize,
+}
+
+impl Sums {
+    /// Adds what an event has done that is over: nothing of it waits any more.
+    pub(super) fn add_past(&mut self, event: &Event) {
+        let depth = self.metrics.flush_queue_depth;
+        self.add(event);
+        self.metrics.flush_queue_depth = depth;
+    }
+
+    /// Adds an event, as it is now.
+    pub(super) fn add_now(&mut self, event: &Event) {
+        self.health = self.health.max(event.session().health());
+        self.add(event);
+    }
+
+    /// Adds what an event has done.
+    pub(super) fn add(&mut self, event: &Event) {
+        event.session().add_to(&mut self.stats);
+        let (sum, more) = (&mut self.metrics, event.flush_metrics());
+        let flushes = sum.total_flushes + more.total_flushes;
+        let weighed = sum.avg_write_duration.as_secs_f64() * sum.total_flushes as f64
+            + more.avg_write_duration.as_secs_f64() * more.total_flushes as f64;
+        let mean = if flushes == 0 { 0.0 } else { weighed / flushes as f64 };
+        sum.total_flushes = flushes;
+        sum.total_flush_duration += more.total_flush_duration;
+        sum.max_flush_duration = sum.max_flush_duration.max(more.max_flush_duration);
+        sum.avg_write_duration = Duration::from_secs_f64(mean);
+        sum.max_write_duration = sum.max_write_duration.max(more.max_write_duration);
+        let percent = 100.0 * mean * flushes as f64 / sum.total_flush_duration.as_secs_f64();
+        sum.write_percent = if percent.is_finite() { percent } else { 0.0 };
+        sum.flush_queue_depth += more.flush_queue_depth;
+    }
+}

@@ -1,0 +1,117 @@
+//! Tells the user's callback of errors, by a thread that nobody waits for.
+//!
+//! The thread is there while there is something to tell. A callback that does not return holds up nobody but itself.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Config, Error, ErrorKind,
+    config::Callback,
+    sync::{Arc, Condvar, Mutex, is_over, lock, wait_until},
+    write::common::{Local, own_thread},
+};
+
+/// The errors that wait for the callback.
+const MOST: usize = 64;
+
+/// A closing logger waits so long for what is to be told.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Stands between a logger and the callback of its user.
+#[derive(Clone)]
+pub(crate) struct Teller(Option<Arc<Inner>>);
+
+struct Inner {
+    callback: Callback<Error>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Error>,
+    /// Errors for which there was no room.
+    untold: u64,
+    /// Whether there is a thread that tells.
+    is_telling: bool,
+}
+
+impl Teller {
+    /// Takes the place of the callback in `config`.
+    pub(crate) fn stand_in(config: &mut Config) -> Teller {
+        let inner = config.on_error.take().map(|callback| {
+            Arc::new(Inner { callback, state: Mutex::default(), changed: Condvar::new() })
+        });
+        if let Some(inner) = inner.clone() {
+            config.on_error = Some(Callback::new(move |error| inner.take(error)));
+        }
+        Teller(inner)
+    }
+
+    /// Waits until all is told, for a moment at most.
+    pub(crate) fn finish(&self) {
+        if let Some(inner) = &self.0 {
+            inner.finish(Instant::now().checked_add(LAST_WORDS));
+        }
+    }
+}
+
+impl Inner {
+    fn take(self: &Arc<Inner>, error: &Error) {
+        let mut state = lock(&self.state);
+        if state.waiting.len() < MOST {
+            state.waiting.push_back(error.clone());
+        } else {
+            state.untold += 1;
+        }
+        if std::mem::replace(&mut state.is_telling, true) {
+            return;
+        }
+        drop(state);
+        let inner = self.clone();
+        if own_thread::start("asynclogger-err", "a thread for errors", move || inner.tell())
+            .is_err()
+        {
+            // With the next error it is tried again.
+            lock(&self.state).is_telling = false;
+        }
+    }
+
+    /// What the thread does.
+    fn tell(&self) {
+        Local::with(|local| {
+            // What the callback logs never waits: what it waited for might be told of behind it.
+            local.become_flusher();
+            let _inside = local.enter();
+            while let Some(error) = self.next() {
+                let _ = self.callback.call(&error);
+            }
+        });
+    }
+
+    /// The next error to tell; with `None` the thread ends.
+    fn next(&self) -> Option<Error> {
+        let mut state = lock(&self.state);
+        let next = state.waiting.pop_front().or_else(|| {
+            let untold = std::mem::take(&mut state.untold);
+            let what = || format!("{untold} more errors were not told: the callback was busy");
+            (untold > 0).then(|| Error::new(ErrorKind::Untold, what()))
+        });
+        state.is_telling = next.is_some();
+        drop(state);
+        if next.is_none() {
+            self.changed.notify_all();
+        }
+        next
+    }
+
+    fn finish(&self, deadline: Option<Instant>) {
+        let mut state = lock(&self.state);
+        while state.is_telling && !is_over(deadline) {
+            state = wait_until(&self.changed, state, deadline);
+        }
+    }
+}
