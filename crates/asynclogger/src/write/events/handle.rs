@@ -44,7 +44,7 @@ impl EventHandle {
             self.wait_to_append(len)?;
         }
         let number = self.event.number();
-        let appended = self.callers.ingest().append(TAG + len, |room| {
+        let appended = self.callers.ingest().append(TAG + len, move |room| {
             let (tag, bytes) = room.split_at_mut(TAG);
             tag.copy_from_slice(&number.to_le_bytes());
             fill(bytes);
