@@ -81,9 +81,12 @@ pub(super) fn open_proved(
         return refused(ErrorKind::NotALog, what);
     };
     // The active file of another log may have such a name.
-    let name = LogName::of(Path::new(name))?;
-    if packing == Packing::Plain && is_written(directory, name.base())? {
-        return refused(ErrorKind::InUse, "a logger writes this file");
+    if packing == Packing::Plain {
+        // A compressed one has no name that a logger may have.
+        let name = LogName::of(Path::new(name))?;
+        if is_written(directory, name.base())? {
+            return refused(ErrorKind::InUse, "a logger writes this file");
+        }
     }
     Ok(Some((source, state, origin)))
 }
