@@ -117,7 +117,7 @@ pub(crate) struct LoggerArgs {
     /// Bytes of the buffers of all shards; the same amount again stands ready
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse_size)]
     buffer_size: usize,
-    /// How many threads can log without waiting for each other
+    /// Threads that never wait for each other
     #[arg(long, value_name = "N", default_value_t = Config::DEFAULT_NUM_SHARDS)]
     shards: usize,
     /// The longest time that a record stays in a buffer that does not fill

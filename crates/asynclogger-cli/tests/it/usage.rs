@@ -145,7 +145,7 @@ fn rotation_has_a_heading_of_its_own_and_says_what_is_meant() {
         assert!(rotation.contains(option), "{option} in {help}");
     }
     let words = rotation.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(words.contains("A duration, as 10m or 12h, is the age of a file"), "{help}");
+    assert!(words.contains("A duration, such as 10m or 12h, is the age of a file"), "{help}");
     let help = place.run("bench --help", "").ends_with(0).text();
     assert!(help.contains("Rotation options:") && help.contains("--rotate-every"), "{help}");
 }
