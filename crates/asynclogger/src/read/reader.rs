@@ -101,7 +101,7 @@ impl Reader {
             // A file of the original has no checksums, so the remains of a damaged frame would be read as
             // records.
             let text =
-                "compressed, and no log of ours when decompressed: restore it with `zstd -d`";
+                "compressed, but not a log of asynclogger inside: restore the file with `zstd -d`";
             return Err(Error::new(ErrorKind::NotALog, text).at_path(source.path()));
         }
         let report = |format| Report::new(&source, format);
