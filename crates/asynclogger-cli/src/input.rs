@@ -29,8 +29,8 @@ pub(crate) struct Input {
 impl Input {
     pub(crate) fn open() -> Input {
         let stdin = io::stdin();
-        // With the default size of a pipe, 64 KiB, its writer has to be woken for every 64 KiB. The pipe
-        // keeps its size if its owner is at the limit, or if standard input is a file.
+        // With the default size of a pipe, 64 KiB, its writer has to be woken for every 64 KiB. The call
+        // fails, without harm, if the owner of the pipe is at the limit or if standard input is a file.
         let _ = rustix::pipe::fcntl_setpipe_size(&stdin, 1 << 20);
         let is_terminal = stdin.is_terminal();
         Input { stdin, is_terminal }

@@ -32,8 +32,8 @@ pub(crate) enum Pause {
     Closed,
 }
 
-/// Catches the signals. The first one is a request to end; a later one has its default effect and kills the
-/// process.
+/// SIGINT and SIGTERM, caught. The first signal is a request to end; a later one has its default effect and
+/// kills the process.
 pub(crate) struct StopSignal {
     readable: UnixStream,
 }

@@ -116,7 +116,7 @@ const HEADINGS: [&str; 11] = [
     "FILE", "SEGMENT", "SESSIONS", "RECORDS", "PAYLOAD", "OVERHEAD", "STORED", "DROPPED", "FIRST",
     "LAST", "ENDING",
 ];
-/// Formats a table: words are aligned left, numbers right.
+/// Which columns are aligned right: words are aligned left, numbers right.
 const RIGHT: [bool; 11] = [false, true, true, true, true, true, true, true, false, false, false];
 
 const LOG_HEADINGS: [&str; 8] =
