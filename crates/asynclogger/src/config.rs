@@ -416,7 +416,7 @@ impl Config {
             ));
         }
         if let Some(mode) = self.mode.filter(|mode| mode & !0o777 != 0 || mode & 0o600 != 0o600) {
-            let what = "at most 0o777, and the owner can read and write (0o600)";
+            let what = "it is at most 0o777, and the owner can read and write (0o600)";
             return invalid(format!("the mode is {mode:#o}; {what}"));
         }
         for (setting, is_zero) in [
