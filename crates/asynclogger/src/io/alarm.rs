@@ -87,4 +87,26 @@ mod tests {
             alarm.sleep(Some(deadline));
         }
     }
+
+    /// The counter is the parent's, too.
+    #[cfg(not(any(loom, miri)))]
+    #[test]
+    fn a_forked_child_neither_rings_nor_hears() {
+        let alarm = Alarm::new().expect("alarm");
+        let rings = || {
+            let no_time = Timespec { tv_sec: 0, tv_nsec: 0 };
+            poll(&mut [PollFd::new(&alarm, PollFlags::IN)], Some(&no_time)).expect("polled") > 0
+        };
+        crate::mem::in_forked_child(|| {
+            alarm.ring();
+            true
+        });
+        assert!(!rings());
+        alarm.ring();
+        crate::mem::in_forked_child(|| {
+            alarm.sleep(None);
+            true
+        });
+        assert!(rings());
+    }
 }

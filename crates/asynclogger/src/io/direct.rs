@@ -66,10 +66,15 @@ pub(crate) struct OpenRequest<'a> {
 /// Those of the system; [`ErrorKind::DirectIo`] if direct I/O was required and is not to be had.
 pub(crate) fn open_file(
     request: OpenRequest<'_>,
-    probe: impl FnOnce(usize) -> Result<AlignedBytes, Error>,
+    mut probe: impl FnMut(usize) -> Result<AlignedBytes, Error>,
 ) -> Result<Result<OpenedFile, usize>, Error> {
     let OpenRequest { directory, name, .. } = request;
     let path = directory.path().join(name);
+    if request.create
+        && let Some(made) = make_unnamed(request, &path, &mut probe)
+    {
+        return made;
+    }
     let mut flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     if request.create {
         flags |= OFlags::CREATE | OFlags::EXCL;
@@ -88,7 +93,7 @@ pub(crate) fn open_file(
             return Err(Error::new(ErrorKind::Moved, what).at_path(&path));
         }
     }
-    let opened = prepare(request, &path, &file, probe);
+    let opened = prepare(request, &path, &file, &mut probe);
     if request.create && !matches!(opened, Ok(Ok(_))) {
         // No empty files on a full disk: nobody has seen this one.
         directory.remove(name, &file);
@@ -97,6 +102,29 @@ pub(crate) fn open_file(
         let file = Box::new(DiskFile::new(file, form, mode, request.driver));
         OpenedFile { file, align: form.align }
     }))
+}
+
+/// Makes a file that has no name until it has begun: a process that is killed before leaves none, and nobody sees
+/// an empty one, which could be anybody's. `None`: it has to be made with its name.
+fn make_unnamed(
+    request: OpenRequest<'_>,
+    path: &Path,
+    probe: &mut impl FnMut(usize) -> Result<AlignedBytes, Error>,
+) -> Option<Result<Result<OpenedFile, usize>, Error>> {
+    let file = request.directory.make_unnamed()?;
+    if let Some(mode) = request.mode {
+        let _ = pwrite::set_mode(&file, mode);
+    }
+    let (form, mode) = match prepare(request, path, &file, probe) {
+        Ok(Ok(prepared)) => prepared,
+        Ok(Err(asked)) => return Some(Ok(Err(asked))),
+        Err(error) => return Some(Err(error)),
+    };
+    // Without `/proc`, say, it has to be made with its name.
+    request.directory.give_name(&file, request.name).then(|| {
+        let file = Box::new(DiskFile::new(file, form, mode, request.driver));
+        Ok(Ok(OpenedFile { file, align: form.align }))
+    })
 }
 
 /// How a file that was closed for a while is written.
@@ -132,7 +160,7 @@ fn prepare(
     request: OpenRequest<'_>,
     path: &Path,
     file: &File,
-    probe: impl FnOnce(usize) -> Result<AlignedBytes, Error>,
+    probe: &mut impl FnMut(usize) -> Result<AlignedBytes, Error>,
 ) -> Result<Result<(Form, IoMode), usize>, Error> {
     let OpenRequest { direct, offset, .. } = request;
     let (mut vouched, asked) = match direct {

@@ -3,7 +3,10 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::File,
-    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -233,6 +236,19 @@ impl Directory {
             Err(errno) => Err(Error::io(format!("cannot rename to {}", to.display()), errno)
                 .at_path(&self.path.join(from))),
         }
+    }
+
+    /// Makes a file that has no name yet; `None` if the file system cannot, or anything else is in the way.
+    pub(super) fn make_unnamed(&self) -> Option<File> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::TMPFILE;
+        let file = self.open_at(Path::new("."), flags, Mode::from_raw_mode(0o644));
+        file.ok().map(File::from)
+    }
+
+    /// Gives a file without a name this one, if nothing has it; whether it has it now.
+    pub(super) fn give_name(&self, file: &File, name: &OsStr) -> bool {
+        let ours = format!("/proc/self/fd/{}", file.as_raw_fd());
+        linkat(CWD, ours, &*self.handle(), name, AtFlags::SYMLINK_FOLLOW).is_ok()
     }
 
     /// Gives a file a second name; `Ok(Some(false))` if `to` exists, `Ok(None)` if this cannot be done here: the

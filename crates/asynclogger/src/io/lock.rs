@@ -217,6 +217,9 @@ impl LockFile {
             let (opened, is_new) = match made {
                 Ok(made) => (made, true),
                 // There, or not to be made: then it may still be there.
+                Err(refused) if !is_taken(&refused) && !is_refusal(&refused) => {
+                    return Err(refused);
+                }
                 Err(refused) => match directory.open_at(Path::new(name), flags, mode) {
                     Ok(opened) => (opened, false),
                     Err(missing) if is_missing(&missing) && is_refusal(&refused) => {

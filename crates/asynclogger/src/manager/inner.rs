@@ -97,7 +97,7 @@ impl Inner {
 
     /// Refusals are counted.
     fn append(&self, event: &Arc<Event>, record: &[u8]) {
-        let handle = self.callers.handle(event);
+        let handle = EventHandle::new(&self.callers, event);
         let _ = handle.append(record.len(), |room| room.copy_from_slice(record));
     }
 
@@ -151,7 +151,7 @@ impl Inner {
     }
 
     pub(super) fn event(&self, name: &str) -> Result<EventHandle, Error> {
-        self.event_to_log(name).map(|event| self.callers.handle(&event))
+        self.event_to_log(name).map(|event| EventHandle::new(&self.callers, &event))
     }
 
     fn event_to_log(&self, name: &str) -> Result<Arc<Event>, Error> {
@@ -273,7 +273,7 @@ impl Inner {
     }
 
     pub(super) fn health(&self) -> Health {
-        self.sums().health
+        if self.shared().shards.is_forked() { Health::Forked } else { self.sums().health }
     }
 
     pub(super) fn event_stats(&self, name: &str) -> Result<Stats, Error> {

@@ -42,7 +42,7 @@ impl Mapping {
         let start = unsafe { mmap_anonymous(std::ptr::null_mut(), len, protection, flags) }?;
         let mapping = Mapping { start: NonNull::new(start.cast()).ok_or(Errno::NOMEM)?, len };
         // SAFETY: our own mapping; the advice takes effect in children only.
-        unsafe { madvise(start, len, Advice::LinuxDontFork) }?;
+        unsafe { madvise(start, len, Advice::LinuxWipeOnFork) }?;
         Ok(mapping)
     }
 

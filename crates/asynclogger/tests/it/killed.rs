@@ -302,7 +302,7 @@ fn kill_at_each(test: &str, call: &str, durability: Durability, engine: Engine) 
         let mut command = Command::new("timeout");
         // Not with `--seccomp-bpf`: with it, strace 6.1 sends no signal but at the first call.
         command.args(["-s", "KILL", "120", "strace", "-f", "-o", "/dev/null"]);
-        if ["openat", "fsync", "renameat2", "unlinkat"].contains(&call) {
+        if ["openat", "fsync", "renameat2", "linkat", "unlinkat"].contains(&call) {
             // The loader and the harness make these, too; only those in the log's directory count.
             for path in [logs, &scene.path, &logs.join(".app.next"), &logs.join(".app.lock")] {
                 command.arg("-P").arg(path);
@@ -340,16 +340,15 @@ fn kill_at_each_of(test: &str, calls: &[(&str, Durability, Engine, u32)]) {
     }
 }
 
-/// Two renames a rotation, each between two syncs of the directory.
+/// A link, an exchange and a removal for each rotation, between two syncs of the directory.
 #[test]
-fn killed_at_each_rename() {
-    let at = |durability, engine| ("renameat2", durability, engine, 8);
+fn killed_at_each_change_of_names() {
     let calls = [
-        at(Durability::Dsync, Engine::Auto),
-        at(Durability::OnFlush, Engine::Pwrite),
-        at(Durability::None, Engine::Uring),
+        ("renameat2", Durability::Dsync, Engine::Auto, 4),
+        ("linkat", Durability::OnFlush, Engine::Pwrite, 8),
+        ("unlinkat", Durability::None, Engine::Uring, 4),
     ];
-    kill_at_each_of("killed::killed_at_each_rename", &calls);
+    kill_at_each_of("killed::killed_at_each_change_of_names", &calls);
 }
 
 #[test]

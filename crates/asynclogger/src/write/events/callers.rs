@@ -2,14 +2,16 @@
 
 use super::{
     event::{Event, Unplaced},
-    handle::EventHandle,
     memory::TAG,
     names::Names,
 };
 use crate::{
     LogError, Overflow,
     sync::Arc,
-    write::{common::Local, swap::Ingest},
+    write::{
+        common::{Local, Reason},
+        swap::Ingest,
+    },
 };
 
 /// What callers of a manager use, by handle and by name.
@@ -20,7 +22,7 @@ use crate::{
 /// back.
 pub(crate) struct Callers {
     ingest: Ingest,
-    names: Names,
+    names: Names<Event>,
     unplaced: Arc<Unplaced>,
     overflow: Overflow,
 }
@@ -35,7 +37,7 @@ impl Callers {
         &self.ingest
     }
 
-    pub(super) fn names(&self) -> &Names {
+    pub(super) fn names(&self) -> &Names<Event> {
         &self.names
     }
 
@@ -47,15 +49,10 @@ impl Callers {
         self.overflow
     }
 
-    /// A handle to an event.
-    pub(crate) fn handle(self: &Arc<Callers>, event: &Arc<Event>) -> EventHandle {
-        EventHandle::new(self.clone(), event.clone())
-    }
-
     /// Logs a record by name; whether that is done, or refused and counted. If not, its event is not open, or
     /// does not take it now.
     #[inline]
-    pub(crate) fn log(self: &Arc<Callers>, name: &str, record: &[u8]) -> bool {
+    pub(crate) fn log(&self, name: &str, record: &[u8]) -> bool {
         let len = record.len();
         let Some(entry) = self.names.find(name) else {
             return false;
@@ -75,8 +72,20 @@ impl Callers {
 
     /// The shared buffers did not take a record; whether it was counted.
     #[cold]
-    fn refused(self: &Arc<Callers>, name: &str, error: LogError) -> bool {
-        self.with(name, |event| self.handle(event).refused(error)).is_some()
+    fn refused(&self, name: &str, error: LogError) -> bool {
+        self.with(name, |event| self.count_refusal(event, error)).is_some()
+    }
+
+    /// Counts a refused record: for the event's file, as long as that can tell of it.
+    #[cold]
+    pub(super) fn count_refusal(&self, event: &Event, error: LogError) {
+        match error {
+            LogError::Full => event.count_drop(Reason::Full),
+            LogError::Busy => event.count_drop(Reason::Busy),
+            LogError::TooLarge { .. } => event.count_drop(Reason::TooLarge),
+            LogError::Empty => event.count_drop(Reason::Empty),
+            LogError::Closed => self.unplaced.count_closed(),
+        }
     }
 
     /// Does something with an open event; `None`: it is not open.

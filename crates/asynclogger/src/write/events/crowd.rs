@@ -5,8 +5,8 @@
 //! refused meanwhile, and those of others find the room.
 
 use super::{
+    by_number::ByNumber,
     event::{Event, Hold},
-    sorter::ByNumber,
 };
 use crate::sync::Arc;
 

@@ -35,7 +35,7 @@ pub(crate) struct Event {
     /// Of records that are taken while it is open.
     max_record: usize,
     /// Where calls by name find it while it is open.
-    name: Arc<Name>,
+    name: Arc<Name<Event>>,
     opened: Opened,
     session: Arc<Session>,
     counts: Arc<Counts>,
@@ -55,7 +55,7 @@ pub(crate) struct Event {
 impl Event {
     /// `shards`: how many its records may go through.
     pub(super) fn new(
-        name: Arc<Name>,
+        name: Arc<Name<Event>>,
         number: u32,
         max_record: usize,
         opened: Opened,
@@ -92,7 +92,7 @@ impl Event {
     }
 
     /// Where calls by name find it while it is open.
-    pub(super) fn entry(&self) -> &Arc<Name> {
+    pub(super) fn entry(&self) -> &Arc<Name<Event>> {
         &self.name
     }
 
@@ -183,9 +183,9 @@ impl Event {
         &self.durable
     }
 
-    /// Whether it was closed, and not all that it had accepted is durable: no flush says so any more.
-    pub(super) fn is_closed_in_doubt(&self) -> bool {
-        !self.is_open() && self.session.accepted() > self.session.written().durable
+    /// Whether not all that it has accepted is durable.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.session.accepted() > self.session.written().durable
     }
 
     /// What was found where its file is.

@@ -6,10 +6,7 @@ use super::{callers::Callers, event::Event, memory::TAG};
 use crate::{
     LogError, Overflow, Position,
     sync::Arc,
-    write::{
-        common::{Local, Reason},
-        swap::RecordWriter,
-    },
+    write::{common::Local, swap::RecordWriter},
 };
 
 /// What it takes to log a record of an event: one comparison more than a plain logger, and four bytes.
@@ -24,8 +21,8 @@ pub(crate) struct EventHandle {
 }
 
 impl EventHandle {
-    pub(super) fn new(callers: Arc<Callers>, event: Arc<Event>) -> EventHandle {
-        EventHandle { callers, event }
+    pub(crate) fn new(callers: &Arc<Callers>, event: &Arc<Event>) -> EventHandle {
+        EventHandle { callers: callers.clone(), event: event.clone() }
     }
 
     pub(crate) fn event(&self) -> &Arc<Event> {
@@ -108,20 +105,9 @@ impl EventHandle {
         })
     }
 
-    /// Counts a refusal: for the event's file, as long as that can tell of it.
     #[cold]
-    pub(super) fn refused(&self, error: LogError) -> LogError {
-        let reason = match error {
-            LogError::Full => Reason::Full,
-            LogError::Busy => Reason::Busy,
-            LogError::TooLarge { .. } => Reason::TooLarge,
-            LogError::Empty => Reason::Empty,
-            LogError::Closed => {
-                self.callers.unplaced().count_closed();
-                return error;
-            }
-        };
-        self.event.count_drop(reason);
+    fn refused(&self, error: LogError) -> LogError {
+        self.callers.count_refusal(&self.event, error);
         error
     }
 }

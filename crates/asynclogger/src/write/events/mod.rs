@@ -6,6 +6,7 @@
 //! large as the budget of all allows. From there on an event's log is an ordinary one, of one shard.
 
 mod block;
+mod by_number;
 mod callers;
 mod crowd;
 mod durable;

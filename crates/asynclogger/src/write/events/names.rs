@@ -9,7 +9,6 @@
 
 use std::cell::Cell;
 
-use super::event::Event;
 use crate::sync::{
     Arc, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering, compiler_fence, lock, thread_local,
 };
@@ -25,10 +24,11 @@ thread_local! {
 }
 
 /// A name at the place that its hash says, or at the next that was free. At most every second place is taken.
-struct Table(Box<[OnceLock<Arc<Name>>]>);
+struct Table<T>(Box<[OnceLock<Arc<Name<T>>>]>);
 
-pub(super) struct Names {
-    tables: [OnceLock<Table>; TABLES],
+/// The names, and what has each of them now: an event, if it is open.
+pub(super) struct Names<T> {
+    tables: [OnceLock<Table<T>>; TABLES],
     /// The table that counts; those before it are too small.
     current: AtomicUsize,
     /// How many names there are. Held while one is added.
@@ -36,17 +36,17 @@ pub(super) struct Names {
 }
 
 /// A name, and the event that has it now.
-pub(super) struct Name {
+pub(super) struct Name<T> {
     hash: u64,
     text: Box<str>,
     /// `{ number of the event, the longest record that it takes now }`; that length is 0 unless it is open.
     takes: AtomicU64,
     /// The event that has the name, if it is open. For all but the hot path.
-    event: Mutex<Option<Arc<Event>>>,
+    event: Mutex<Option<Arc<T>>>,
 }
 
-impl Names {
-    pub(super) fn new() -> Names {
+impl<T> Names<T> {
+    pub(super) fn new() -> Names<T> {
         Names {
             tables: [const { OnceLock::new() }; TABLES],
             current: AtomicUsize::new(0),
@@ -56,19 +56,19 @@ impl Names {
 
     /// The entry of a name that is open, or was; without a lock.
     #[inline]
-    pub(super) fn find(&self, name: &str) -> Option<&Arc<Name>> {
+    pub(super) fn find(&self, name: &str) -> Option<&Arc<Name<T>>> {
         let hash = hash_of(name);
         self.table()?.find(hash, name)
     }
 
     #[inline]
-    fn table(&self) -> Option<&Table> {
+    fn table(&self) -> Option<&Table<T>> {
         // Acquire pairs with the Release in `grow`: the places are filled in.
         self.tables.get(self.current.load(Ordering::Acquire))?.get()
     }
 
     /// The entry of a name, made if there is none.
-    pub(super) fn entry(&self, name: &str) -> Arc<Name> {
+    pub(super) fn entry(&self, name: &str) -> Arc<Name<T>> {
         let mut count = lock(&self.count);
         if let Some(found) = self.find(name) {
             return found.clone();
@@ -86,7 +86,7 @@ impl Names {
     }
 
     /// A table with room for so many names: the current one, or one that is twice as long and has its names.
-    fn table_with_room(&self, count: usize) -> &Table {
+    fn table_with_room(&self, count: usize) -> &Table<T> {
         let current = self.current.load(Ordering::Relaxed);
         let table = self.tables[current].get_or_init(|| Table::new(FIRST));
         // 2^31 names, each with a file of its own, are in the last one.
@@ -104,25 +104,25 @@ impl Names {
     }
 }
 
-impl Drop for Names {
+impl<T> Drop for Names<T> {
     /// An event knows its name, and the name its event: this is what lets go of both.
     fn drop(&mut self) {
         self.table().into_iter().flat_map(Table::names).for_each(|name| drop(name.close()));
     }
 }
 
-impl Table {
+impl<T> Table<T> {
     /// `len`: a power of two.
-    fn new(len: usize) -> Table {
+    fn new(len: usize) -> Table<T> {
         Table((0..len).map(|_| OnceLock::new()).collect())
     }
 
-    fn names(&self) -> impl Iterator<Item = &Arc<Name>> {
+    fn names(&self) -> impl Iterator<Item = &Arc<Name<T>>> {
         self.0.iter().filter_map(OnceLock::get)
     }
 
     #[inline]
-    fn find(&self, hash: u64, name: &str) -> Option<&Arc<Name>> {
+    fn find(&self, hash: u64, name: &str) -> Option<&Arc<Name<T>>> {
         let mask = self.0.len() - 1;
         let mut at = hash as usize & mask;
         loop {
@@ -137,7 +137,7 @@ impl Table {
     }
 
     /// For the holder of the lock of [`Names::count`].
-    fn put(&self, name: &Arc<Name>) {
+    fn put(&self, name: &Arc<Name<T>>) {
         let mask = self.0.len() - 1;
         let mut at = name.hash as usize & mask;
         while self.0[at].set(name.clone()).is_err() {
@@ -146,7 +146,7 @@ impl Table {
     }
 }
 
-impl Name {
+impl<T> Name<T> {
     /// As it was given.
     pub(super) fn text(&self) -> &str {
         &self.text
@@ -162,9 +162,9 @@ impl Name {
     }
 
     /// Has calls by name find this event.
-    pub(super) fn open(&self, event: &Arc<Event>) {
+    pub(super) fn open(&self, event: &Arc<T>, number: u32, limit: usize) {
         self.with_lock(|place| *place = Some(event.clone()));
-        self.takes.store(pack(event.number(), event.limit()), Ordering::Relaxed);
+        self.takes.store(pack(number, limit), Ordering::Relaxed);
     }
 
     /// The longest record that the event with this number takes from now on, if it still has the name.
@@ -174,17 +174,13 @@ impl Name {
     }
 
     /// The event that has the name is about to be closed; that event, if there is one.
-    pub(super) fn close(&self) -> Option<Arc<Event>> {
+    pub(super) fn close(&self) -> Option<Arc<T>> {
         self.with_lock(Option::take)?
     }
 
     /// Does something with the event that has the name; `None`: it is not open, or this call
     /// interrupted this thread within the lock. `may_wait`: `use_it`, too, may.
-    pub(super) fn with<T>(
-        &self,
-        may_wait: bool,
-        use_it: impl FnOnce(&Arc<Event>) -> T,
-    ) -> Option<T> {
+    pub(super) fn with<U>(&self, may_wait: bool, use_it: impl FnOnce(&Arc<T>) -> U) -> Option<U> {
         if !may_wait {
             // It does not wait for anything, nor drop the last reference: that would free memory.
             return self.with_lock(|event| event.as_ref().map(use_it))?;
@@ -194,12 +190,12 @@ impl Name {
     }
 
     /// The same in a forked child, where nobody gives a lock back that a thread of the parent held.
-    pub(super) fn with_in_child<T>(&self, use_it: impl FnOnce(&Arc<Event>) -> T) -> Option<T> {
+    pub(super) fn with_in_child<U>(&self, use_it: impl FnOnce(&Arc<T>) -> U) -> Option<U> {
         self.event.try_lock().ok()?.as_ref().map(use_it)
     }
 
     /// Runs `call`, which must not wait, within the lock; `None`: this call interrupted this thread there.
-    fn with_lock<T>(&self, call: impl FnOnce(&mut Option<Arc<Event>>) -> T) -> Option<T> {
+    fn with_lock<U>(&self, call: impl FnOnce(&mut Option<Arc<T>>) -> U) -> Option<U> {
         if IS_LOCKED.with(Cell::get) {
             return None;
         }
@@ -263,7 +259,7 @@ mod tests {
 
     #[test]
     fn names_are_told_apart_to_the_byte() {
-        let names = Names::new();
+        let names = Names::<()>::new();
         let long = "x".repeat(1024);
         let all = [
             "a",
@@ -298,7 +294,7 @@ mod tests {
     /// The event that had the name before does not speak for the one that has it now.
     #[test]
     fn the_limit_is_that_of_the_event_that_has_the_name() {
-        let name = Names::new().entry("event");
+        let name = Names::<()>::new().entry("event");
         name.takes.store(pack(3, 100), Ordering::Relaxed);
         name.set_limit(3, 0);
         assert_eq!(name.takes(), (3, 0));
@@ -312,7 +308,7 @@ mod tests {
     #[test]
     fn names_stay_while_the_tables_grow_under_those_who_look() {
         const ALL: usize = 5_000;
-        let names = Names::new();
+        let names = Names::<()>::new();
         std::thread::scope(|scope| {
             let adding = scope.spawn(|| {
                 for number in 0..ALL {
@@ -339,7 +335,7 @@ mod tests {
     /// A signal handler that interrupts this thread within the lock does not wait for itself.
     #[test]
     fn a_call_within_the_lock_gets_nothing() {
-        let name = Names::new().entry("event");
+        let name = Names::<()>::new().entry("event");
         let nested =
             name.with_lock(|_| name.with(false, |_| ()).is_none() && name.close().is_none());
         assert_eq!(nested, Some(true));
@@ -356,12 +352,12 @@ mod tests {
             |number| format!("a.rather.long.name.of.service-{number:05x}.in"),
         ];
         for kind in kinds {
-            let names = Names::new();
+            let names = Names::<()>::new();
             for number in 0..2_000 {
                 names.entry(&kind(number));
             }
             let table = names.table().expect("a table");
-            let steps = |(at, place): (usize, &OnceLock<Arc<Name>>)| {
+            let steps = |(at, place): (usize, &OnceLock<Arc<Name<()>>>)| {
                 let home = place.get()?.hash as usize;
                 Some(at.wrapping_sub(home) & (table.0.len() - 1))
             };

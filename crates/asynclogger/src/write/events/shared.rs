@@ -110,7 +110,7 @@ impl Shared {
         state.io = event.session().io();
         // Under the lock: whoever closes the event finds it in both places, or in neither.
         state.open.insert(event.name().into(), event.clone());
-        event.entry().open(event);
+        event.entry().open(event, event.number(), event.limit());
     }
 
     /// Begins to close an event: it is not known any more, and takes no record. `None`: there is none.
@@ -154,7 +154,8 @@ impl Shared {
             && !self.shards.is_forked()
             && (self.durable.cover(position) || event.durable().cover(position))
             && !self.sorted_out.may_have(position)
-            && !event.is_closed_in_doubt()
+            // Of an event that is closed, no flush says any more what is in doubt.
+            && (event.is_open() || !event.is_in_doubt())
     }
 
     /// Whether an event of this name is being closed.
@@ -175,9 +176,13 @@ impl Shared {
     }
 
     /// The file of an event is ended and let go: it can be opened again.
-    pub(super) fn closed(&self, event: Arc<Event>) {
+    /// Of each shared shard `sorted` records were with their events when it took its last one.
+    pub(super) fn closed(&self, event: Arc<Event>, sorted: &[u64]) {
         // A log that is closed answers at once: with what is in doubt, if anything is.
         let answer = event.session().gate().answer(u64::MAX);
+        if !event.is_in_doubt() {
+            event.durable().raise(sorted);
+        }
         event.flushes().set_closed(answer.and_then(Result::err));
         let mut state = lock(&self.state);
         if state.closing.get(event.name()).is_some_and(|closing| Arc::ptr_eq(closing, &event)) {

@@ -1,12 +1,9 @@
 //! From the shared buffers to the events.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-    time::Instant,
-};
+use std::time::Instant;
 
 use super::{
+    by_number::ByNumber,
     crowd::Crowd,
     event::{Hold, Unplaced},
     gathered::{Gathered, NoMemory},
@@ -19,7 +16,7 @@ use crate::{
     format::RECORD_HEADER,
     sync::{Arc, Ordering},
     write::{
-        common::BlockMemory,
+        common::{BlockMemory, Ending},
         swap::{HEADER, SealedBuffer},
     },
 };
@@ -66,29 +63,6 @@ impl<'a> Iterator for Tagged<'a> {
 struct Sorted {
     gathered: Gathered,
     staged: Box<Staged>,
-}
-
-/// By number. Numbers are ours, and given in turn, so nobody can have them collide.
-pub(super) type ByNumber<T> = HashMap<u32, T, BuildHasherDefault<NumberHasher>>;
-
-/// A multiplication: a record is looked up twice while it is sorted.
-#[derive(Default)]
-pub(super) struct NumberHasher(u64);
-
-impl Hasher for NumberHasher {
-    #[inline]
-    fn write_u32(&mut self, number: u32) {
-        // A map takes its places from the low bits and marks from the high ones: this spreads to both.
-        let product = u128::from(number) * 0x9E37_79B9_7F4A_7C15;
-        self.0 = product as u64 ^ (u64::from(number)).rotate_left(32);
-    }
-
-    fn write(&mut self, _bytes: &[u8]) {}
-
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }
 
 /// Puts the records of the shared buffers to their events, and decides which events are written when memory is short.
@@ -200,6 +174,14 @@ impl Sorter {
             && !std::mem::replace(&mut staged.is_hot, true)
         {
             self.hot.push(number);
+        }
+    }
+
+    /// An event takes no more records.
+    pub(super) fn end(&mut self, number: u32, ending: Ending) {
+        if let Some(Sorted { staged, .. }) = self.slots.get_mut(&number) {
+            staged.end(ending, &self.sorted);
+            self.heat(number);
         }
     }
 

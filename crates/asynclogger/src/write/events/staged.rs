@@ -25,7 +25,8 @@ pub(super) struct Staged {
     sealed: VecDeque<(u64, EventBlock)>,
     /// Records that are gathered and that the log has counted.
     counted: u32,
-    is_ending: bool,
+    /// Once it takes no more records: of each shared shard, how many were sorted by then.
+    ended_at: Option<Vec<u64>>,
     /// Whether the worker looks after it in each round.
     pub(super) is_hot: bool,
     /// When it was looked after last, in rounds.
@@ -41,7 +42,7 @@ impl Staged {
             writer,
             sealed: VecDeque::new(),
             counted: 0,
-            is_ending: false,
+            ended_at: None,
             is_hot: false,
             last_round: 0,
             retry_at: None,
@@ -71,15 +72,21 @@ impl Staged {
     }
 
     /// Takes no more records, and ends the file once all are written.
-    pub(super) fn end(&mut self, ending: Ending) {
+    /// `sorted`: of each shared shard, how many records are with their events.
+    pub(super) fn end(&mut self, ending: Ending, sorted: &[u64]) {
         self.event.close();
-        self.is_ending = true;
+        self.ended_at.get_or_insert_with(|| sorted.to_vec());
         self.event.session().gate().set_ending(ending);
     }
 
     /// Whether it takes no more records, not even those that were logged before.
     pub(super) fn is_ending(&self) -> bool {
-        self.is_ending
+        self.ended_at.is_some()
+    }
+
+    /// Of each shared shard, how many records were sorted when it took its last one.
+    pub(super) fn ended_at(&self) -> &[u64] {
+        self.ended_at.as_deref().unwrap_or_default()
     }
 
     /// Whether its file is closed, and there is nothing to open it for.

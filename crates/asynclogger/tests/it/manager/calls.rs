@@ -14,14 +14,25 @@ use super::{config, file, logs_in, manager, records};
 use crate::support::{assert_balanced, child_role, directory, in_child, wait_until};
 
 #[test]
-fn dropping_the_manager_closes_it() {
+fn dropping_the_last_handle_of_any_kind_closes_the_manager() {
     let directory = directory();
-    let manager = manager(&directory);
-    manager.log_with_event("a", "one");
-    let handle = manager.event("a").expect("open");
-    drop(manager);
-    assert_eq!(handle.try_log_bytes(b"late"), Err(LogError::Closed));
-    assert_eq!(records(&file(&directory, "a")), [b"one"]);
+    for round in 0..2 {
+        let manager = self::manager(&directory);
+        manager.log_with_event("a", "one");
+        let handle = manager.event("a").expect("open");
+        if round == 0 {
+            drop(manager);
+            handle.log("two");
+            drop(handle);
+        } else {
+            drop(handle);
+            manager.log_with_event("a", "two");
+            drop(manager);
+        }
+        let expected: Vec<_> =
+            (0..=round).flat_map(|_| [b"one".to_vec(), b"two".to_vec()]).collect();
+        assert_eq!(records(&file(&directory, "a")), expected);
+    }
 }
 
 /// All events write into the same buffers, one after the other; an encoder of one must not find, nor log, what is

@@ -18,10 +18,7 @@ pub(super) struct Endings {
 /// Ends an event's file, once all of it is written. All that was logged before is sorted.
 pub(super) fn begin_end(number: u32, ending: Ending, sorter: &mut Sorter) {
     sorter.seal(number);
-    if let Some(staged) = sorter.get_mut(number) {
-        staged.end(ending);
-        sorter.heat(number);
-    }
+    sorter.end(number, ending);
 }
 
 impl Endings {

@@ -126,9 +126,9 @@ impl Files {
             if !staged.writer.is_suspended() {
                 self.shared.open_files.fetch_sub(1, Ordering::Relaxed);
             }
-            let event = staged.event().clone();
+            let (event, sorted) = (staged.event().clone(), staged.ended_at().to_vec());
             drop(staged);
-            self.shared.closed(event);
+            self.shared.closed(event, &sorted);
         }
     }
 

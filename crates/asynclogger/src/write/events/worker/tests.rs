@@ -35,7 +35,7 @@ impl Manager {
         let Ok(event) = self.opener.open(&self.shared, &self.callers, name) else {
             panic!("{name} is not opened")
         };
-        let handle = self.callers.handle(&event);
+        let handle = EventHandle::new(&self.callers, &event);
         (event, handle)
     }
 
