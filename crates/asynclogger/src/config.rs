@@ -37,9 +37,9 @@ pub enum Overflow {
     /// could wait for ever:
     ///
     /// - inside an encoder ([`Logger::try_log_with`](crate::Logger::try_log_with)) of this logger or of a
-    /// logger that was opened after this one. The encoder holds a shard of its own logger, so two threads
-    /// in encoders could each wait for the other's shard. A call waits if its logger was opened later than
-    /// every logger whose encoder the thread is in;
+    ///   logger that was opened after this one. The encoder holds a shard of its own logger, so two threads
+    ///   in encoders could each wait for the other's shard. A call waits if its logger was opened later than
+    ///   every logger whose encoder the thread is in;
     /// - in a signal handler that interrupted a call of this library on the same thread;
     /// - on a thread of the library, as in [`Config::on_error`] and [`Config::on_archived`].
     ///

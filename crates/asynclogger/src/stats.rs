@@ -143,11 +143,12 @@ pub enum Health {
     /// - the lock file was removed, and another writer holds the lock of the log now;
     /// - the log is in the failover directory;
     /// - the system refused something while the logger ran, so the logger writes through the page cache or by
-    /// `pwritev2`;
+    ///   `pwritev2`;
     /// - a barrier failed, and records are in doubt ([`Durability::None`](crate::Durability::None));
     /// - a panic was caught.
     Degraded,
-    /// The last attempt to write failed and is being repeated. Nothing is lost.
+    /// The last attempt to write, to sync or to open a segment failed, and is being repeated. Nothing is
+    /// lost.
     Failing,
     /// The device has not answered for two seconds.
     Hung,
