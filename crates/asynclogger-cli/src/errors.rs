@@ -1,4 +1,4 @@
-//! What the library reports, for somebody who knows the options of the command.
+//! Errors of the library, in words for users who know the options of the command.
 
 use std::{
     sync::Mutex,
@@ -9,12 +9,14 @@ use asynclogger::Error;
 
 use crate::output::say;
 
-/// A full disk is reported at each attempt; nobody wants to read that many times a second.
+/// The time within which the same error is printed once. A full disk is reported at each attempt, many times
+/// a second.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
-/// The most in that time: a thousand events on a full disk have as many errors, each with a path of its own.
+/// The most errors that are printed in that time: a thousand events on a full disk have a thousand errors,
+/// each with its own path.
 const AT_ONCE: usize = 10;
 
-/// The library's settings, and the options that set them. Of two that begin alike the longer one comes first.
+/// The library's settings and the options that set them. If two begin alike, the longer one comes first.
 const OPTIONS: [(&str, &str); 10] = [
     ("buffer_size / num_shards", "--buffer-size / --shards"),
     ("num_shards", "--shards"),
@@ -28,12 +30,12 @@ const OPTIONS: [(&str, &str); 10] = [
     ("the mode", "--mode"),
 ];
 
-/// An error's text with the names of options in place of the library's settings.
+/// The text of an error, with the names of options in place of the library's settings.
 pub(crate) fn in_options(text: &str) -> String {
     OPTIONS.iter().fold(text.to_owned(), |text, (setting, option)| text.replace(setting, option))
 }
 
-/// Says each error, the same one again only after some seconds, and no more than some in that time.
+/// Prints errors: the same one again only after some seconds, and a limited number in that time.
 pub(crate) fn reporter() -> impl Fn(&Error) + Send + Sync + 'static {
     let said = Mutex::new(Vec::new());
     move |error| {
@@ -45,7 +47,7 @@ pub(crate) fn reporter() -> impl Fn(&Error) + Send + Sync + 'static {
     }
 }
 
-/// Whether `text` is to be said at `now`; `said` is what was, and when.
+/// Whether to print `text` at `now`; `said` has the printed texts and their times.
 fn is_new(said: &mut Vec<(String, Instant)>, text: &str, now: Instant) -> bool {
     said.retain(|(_, at)| now.duration_since(*at) < AGAIN_AFTER);
     let is_new = said.len() < AT_ONCE && said.iter().all(|(earlier, _)| earlier != text);

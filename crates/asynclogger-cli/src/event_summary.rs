@@ -1,4 +1,4 @@
-//! An event in one line: all logs of its name in a directory. As a rule that is one.
+//! An event in one line: all logs of its name in a directory, usually one.
 
 use std::{
     collections::HashMap,
@@ -20,11 +20,12 @@ use crate::{
 /// The keys are a promise to scripts.
 #[derive(Default, Serialize)]
 pub(crate) struct EventSummary {
-    /// Its full name, from the files; `None` if they have none (those of the original, empty ones).
+    /// The full name of the event, from its files; `None` if the files have no name (files of the original,
+    /// empty files).
     pub(crate) event: Option<String>,
     /// The last file of the log that was written to last.
     pub(crate) file: PathBuf,
-    /// The name of that log: of its active file, without `.log`.
+    /// The name of that log: the name of its active file without `.log`.
     pub(crate) base: String,
     pub(crate) logs: u64,
     pub(crate) segments: u64,
@@ -48,11 +49,11 @@ fn dropped_json<S: Serializer>(dropped: &Dropped, to: S) -> Result<S::Ok, S::Err
     DroppedJson::from(*dropped).serialize(to)
 }
 
-/// Events by the order in which their first logs came.
+/// Events in the order in which their first logs came.
 #[derive(Default)]
 pub(crate) struct Events {
     list: Vec<EventSummary>,
-    /// Where an event is in the list, by its directory and its name.
+    /// The index of an event in the list, by its directory and its name.
     places: HashMap<(PathBuf, Vec<u8>), usize>,
 }
 
@@ -62,7 +63,7 @@ impl Events {
     }
 
     pub(crate) fn add(&mut self, log: &LogReport) {
-        // A start may be damaged, and then it has no name.
+        // A damaged start has no name.
         let name =
             log.segments.iter().rev().map(|report| &report.name).find(|name| !name.is_empty());
         let last = log.segments.last();
@@ -91,7 +92,7 @@ impl Events {
 }
 
 impl EventSummary {
-    /// Adds what another has, but for its name and its file.
+    /// Adds the figures of another summary, without its name and its file.
     pub(crate) fn add_event(&mut self, other: &EventSummary) {
         self.first_time = self.first_time.into_iter().chain(other.first_time).min();
         self.last_time = self.last_time.max(other.last_time);

@@ -1,4 +1,4 @@
-//! Drops and losses, as JSON and as sums.
+//! Drops and losses, in JSON and as sums.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub(crate) struct DroppedJson {
     closed: u64,
 }
 
-/// `max` is null where nothing tells.
+/// A loss in JSON; `max` is null if the greatest possible number is not known.
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct LossJson {
     min: u64,
@@ -67,7 +67,7 @@ impl From<Loss> for LossJson {
     }
 }
 
-/// Adds up reason by reason.
+/// Adds two counts of drops reason by reason.
 pub(crate) fn add_dropped(sum: &mut Dropped, more: Dropped) {
     sum.full += more.full;
     sum.busy += more.busy;

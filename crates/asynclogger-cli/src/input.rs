@@ -1,4 +1,4 @@
-//! Standard input, line by line, until it ends or somebody wants us to.
+//! Standard input, line by line, until it ends or a signal asks for the end.
 
 use std::{
     io::{self, IsTerminal, Stdin},
@@ -17,7 +17,7 @@ use crate::{
     signals::{Ready, Signals},
 };
 
-/// When nothing came for so long, the input pauses.
+/// The input counts as paused when nothing came for this time.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Standard input.
@@ -29,23 +29,23 @@ pub(crate) struct Input {
 impl Input {
     pub(crate) fn open() -> Input {
         let stdin = io::stdin();
-        // A writer that fills 64 KiB, the default, has to be woken for each of them. A pipe may be at its owner's limit,
-        // and a file is no pipe: then it stays as it is.
+        // With the default size of a pipe, 64 KiB, its writer has to be woken for every 64 KiB. The call
+        // fails, without harm, if the owner of the pipe is at the limit or if standard input is a file.
         let _ = rustix::pipe::fcntl_setpipe_size(&stdin, 1 << 20);
         let is_terminal = stdin.is_terminal();
         Input { stdin, is_terminal }
     }
 
-    /// Whether a person types it.
+    /// Whether a person types the input.
     pub(crate) fn is_terminal(&self) -> bool {
         self.is_terminal
     }
 
-    /// Hands out every line to `each`; those of more than `max` bytes by their beginnings. When the input pauses,
-    /// `paused` is called once.
+    /// Passes every line to `each`, or the beginning of a line of more than `max` bytes. Calls `paused` once
+    /// each time the input pauses.
     ///
     /// # Errors
-    /// Those of the input. What came before them was handed out.
+    /// Errors of the input. The lines before the error were passed on.
     pub(crate) fn for_each_line(
         &self,
         max: usize,
@@ -69,7 +69,7 @@ impl Input {
                 Ready::End => {
                     let rest = match lines.unfinished() {
                         0 => "".into(),
-                        // Its rest is in the pipe.
+                        // The rest of the line is still in the pipe.
                         bytes if self.is_ready() => {
                             format!("; {bytes} bytes of an unfinished line were not logged")
                         }
@@ -102,7 +102,7 @@ impl Input {
 }
 
 impl Input {
-    /// Whether there is something to read now.
+    /// Whether the input can be read now.
     fn is_ready(&self) -> bool {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         poll(&mut [PollFd::new(&self.stdin, PollFlags::IN)], Some(&now))

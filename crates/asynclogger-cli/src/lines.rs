@@ -1,24 +1,24 @@
-//! Cuts a stream into lines, in big pieces and with a bound on memory.
+//! Cuts a stream into lines, in big pieces and with bounded memory.
 
 use memchr::memchr_iter;
 
-/// The room for each read.
+/// The number of bytes that each read can take.
 const PIECE_BYTES: usize = 256 << 10;
-/// So many bytes of a line that is too long are kept: enough to tell whose it is, if its beginning says that.
+/// How many bytes of a line that is too long are kept: enough to read the name of an event at its beginning.
 pub(crate) const FRONT_BYTES: usize = 2 << 10;
 
-/// What came out between two terminators.
+/// The bytes between two terminators.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Line<'a> {
     /// A line without its terminator.
     Whole(&'a [u8]),
     /// A line longer than the limit; most of its bytes were not kept.
     TooLong {
-        /// Its number, from 1.
+        /// The number of the line, from 1.
         number: u64,
-        /// Its length, without the terminator.
+        /// The length of the line without the terminator, in bytes.
         len: u64,
-        /// Its first bytes.
+        /// The first bytes of the line.
         front: &'a [u8],
     },
 }
@@ -28,9 +28,9 @@ pub(crate) struct Lines {
     /// Begins with the unfinished line, `pending` bytes; the rest is room for the next read.
     buffer: Vec<u8>,
     pending: usize,
-    /// Bytes of the unfinished line that were already let go because it is too long.
+    /// Number of bytes of the unfinished line that were discarded because the line is too long.
     skipped: u64,
-    /// The first of them.
+    /// The first of these bytes.
     front: Vec<u8>,
     max: usize,
     count: u64,
@@ -42,7 +42,7 @@ impl Lines {
         Lines { buffer, pending: 0, skipped: 0, front, max, count: 0 }
     }
 
-    /// Where the next read goes; never empty.
+    /// The buffer for the next read; never empty.
     pub(crate) fn room(&mut self) -> &mut [u8] {
         if self.buffer.len() - self.pending < PIECE_BYTES / 2 {
             // `pending` is at most `max` here, so this stops growing at `max` and one piece.
@@ -52,7 +52,7 @@ impl Lines {
         &mut self.buffer[self.pending..]
     }
 
-    /// Hands out every line that the `len` bytes just read have finished.
+    /// Passes on every line that the `len` new bytes have finished.
     pub(crate) fn advance(&mut self, len: usize, mut each: impl FnMut(Line<'_>)) {
         let end = self.pending + len;
         let mut start = 0;
@@ -81,7 +81,7 @@ impl Lines {
         }
     }
 
-    /// Hands out the last line if the input ended without a terminator.
+    /// Passes on the last line if the input ended without a terminator.
     pub(crate) fn finish(&mut self, each: impl FnOnce(Line<'_>)) {
         let len = self.unfinished();
         if len == 0 {
@@ -97,13 +97,13 @@ impl Lines {
         (self.pending, self.skipped) = (0, 0);
     }
 
-    /// Bytes of the line that has begun and not ended.
+    /// Number of bytes of the unfinished line.
     pub(crate) fn unfinished(&self) -> u64 {
         self.skipped + self.pending as u64
     }
 }
 
-/// Adds what comes next of a line that is too long.
+/// Adds the next bytes of a line that is too long.
 fn keep_front(front: &mut Vec<u8>, bytes: &[u8]) {
     let room = FRONT_BYTES - front.len();
     front.extend_from_slice(&bytes[..bytes.len().min(room)]);

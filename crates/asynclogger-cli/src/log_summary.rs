@@ -10,7 +10,7 @@ use crate::units::show_time;
 /// A log over all its segments.
 #[derive(Serialize)]
 pub(crate) struct LogSummary {
-    /// The last segment's file: of a log that is being written, the one with its name.
+    /// The file of the last segment; for a log that is being written, the file with the log's name.
     pub(crate) file: String,
     log_id: Option<String>,
     pub(crate) segments: u64,
@@ -51,7 +51,7 @@ impl From<&LogReport> for LogSummary {
     }
 }
 
-/// Of its first and last blocks.
+/// The times of the first and the last block.
 pub(crate) fn times_of(log: &LogReport) -> (Option<SystemTime>, Option<SystemTime>) {
     let segments = || log.segments.iter();
     let first = segments().filter_map(|report| report.first_time).min();

@@ -1,6 +1,6 @@
 //! The `asynclogger` command: writes, reads, verifies and measures logs of raw records.
 //!
-//! Everything it knows of logs it knows from the library; here is only what concerns a command line.
+//! The library does all work on logs; this crate has only the parts of a command line.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -45,10 +45,10 @@ fn main() -> ExitCode {
 
 fn code_of(result: Result<Answer, Failure>) -> ExitCode {
     match result {
-        // A closed pipe is how `| head` says that it has enough.
+        // A closed pipe is the way in which `| head` ends its input, not an error.
         Ok(Answer::Fine) | Err(Failure::BrokenPipe) => ExitCode::from(0),
         Ok(Answer::No) => ExitCode::from(1),
-        // The code of clap's own complaints, too.
+        // The same exit code as that of clap's own errors.
         Err(Failure::Usage(what)) => said(what, 2),
         Ok(Answer::Unread) => ExitCode::from(3),
         Err(Failure::Io(what)) => said(what, 3),

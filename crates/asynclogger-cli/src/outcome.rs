@@ -1,4 +1,4 @@
-//! How a command ends. Exit codes are decided in `main` alone.
+//! The outcome of a command. Only `main` decides on exit codes.
 
 use std::{fmt::Display, io};
 
@@ -6,14 +6,14 @@ use asynclogger::{Error, ErrorKind};
 
 use crate::errors::in_options;
 
-/// What a command found out, from best to worst; everything but `Fine` was said on standard error.
+/// The findings of a command, from best to worst. All but `Fine` were reported on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Answer {
     /// Nothing is wrong.
     Fine,
     /// Something is damaged, dropped or lost.
     No,
-    /// One of the inputs could not be read at all; the others were.
+    /// At least one of the inputs could not be read at all; the others were read.
     Unread,
 }
 
@@ -28,19 +28,19 @@ impl Answer {
     }
 }
 
-/// Why a command could not do its work.
+/// The reason why a command could not do its work.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// What was asked for makes no sense.
+    /// The request makes no sense.
     Usage(String),
-    /// The system refused something.
+    /// The system refused an operation.
     Io(String),
-    /// Nobody reads our output any more. That is how `| head` ends, not an error.
+    /// The reader of standard output has gone. That is the way in which `| head` ends, not an error.
     BrokenPipe,
 }
 
 impl Failure {
-    /// An error of the operating system on something else than standard output.
+    /// An error of the operating system on anything but standard output.
     pub(crate) fn io(what: impl Display, error: impl Into<io::Error>) -> Failure {
         Failure::Io(format!("{what}: {}", error.into()))
     }
@@ -57,7 +57,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// A bare `io::Error` comes from one place only: writing to standard output.
+/// A bare `io::Error` comes only from writing to standard output.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
         match error.kind() {

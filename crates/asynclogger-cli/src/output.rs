@@ -1,4 +1,5 @@
-//! The two ways out: data to standard output, talk to standard error. Neither panics when nobody listens.
+//! The two outputs: data go to standard output, messages go to standard error. Neither panics when its reader
+//! has gone.
 
 use std::{
     fmt,
@@ -9,10 +10,11 @@ use std::{
 
 use crate::talk;
 
-/// Enough that a write call costs nothing beside the records in it.
+/// Size of the output buffer, in bytes: large enough that the cost of a write call does not matter beside its
+/// records.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// Standard output, buffered by blocks: std's own is buffered by lines.
+/// Standard output with a buffer for blocks; the one of std is buffered by lines.
 pub(crate) struct Output {
     out: BufWriter<File>,
     is_terminal: bool,
@@ -53,16 +55,16 @@ impl Write for Output {
     }
 }
 
-/// Says something on standard error.
+/// Prints a message on standard error.
 pub(crate) fn say(what: impl fmt::Display) {
     if let Err(line) = talk::say(what.to_string()) {
         print(&line);
     }
 }
 
-/// Prints a line on standard error, by this thread.
+/// Prints a line on standard error, on this thread.
 pub(crate) fn print(line: &str) {
-    // One write call a line, so that lines of the logger's thread and ours do not mix. If standard error
-    // is gone there is nobody left to be told.
+    // One write call per line, so that lines of the logger's thread and of this one do not mix. If standard
+    // error is gone, nobody is left to report the error to.
     let _ = io::stderr().write_all(format!("asynclogger: {line}\n").as_bytes());
 }

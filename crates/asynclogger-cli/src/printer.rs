@@ -1,4 +1,4 @@
-//! Records, one after the other, as the user wants them.
+//! Prints records, one after the other, in the form that the user asked for.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ use crate::{
     sources::Problem,
 };
 
-/// A file or a log, as something that has records.
+/// A file or a log to read records from.
 pub(crate) enum Input {
     File(Box<Reader>),
     Log(Box<LogDir>),
@@ -26,7 +26,7 @@ impl Input {
         }
     }
 
-    /// Of the file that the last record is from: the number of the segment, and whose it is.
+    /// The number of the segment that the last record is from, and the name of its log.
     fn segment(&self) -> (u64, &[u8]) {
         let reader = match self {
             Input::File(reader) => Some(&**reader),
@@ -37,7 +37,7 @@ impl Input {
     }
 }
 
-/// Standard output, as the place for records.
+/// Standard output as the target for records.
 pub(crate) struct Printer {
     pub(crate) out: Output,
     format: Format,
@@ -49,8 +49,8 @@ impl Printer {
         Ok(Printer { out: Output::open()?, format: args.format, null: args.null })
     }
 
-    /// Prints up to `most` records; how many there were. What is said on standard error afterwards is about
-    /// what is out already.
+    /// Prints up to `most` records and returns their number. The output is flushed, so later messages on
+    /// standard error are about records that were already printed.
     pub(crate) fn print_up_to(&mut self, input: &mut Input, most: u64) -> Result<u64, Problem> {
         let printed = self.print_each(input, most);
         self.out.flush()?;
@@ -60,7 +60,7 @@ impl Printer {
     fn print_each(&mut self, input: &mut Input, most: u64) -> Result<u64, Problem> {
         for printed in 0..most {
             if self.format == Format::Json {
-                // Only after the record is read can the reader say which segment it is from.
+                // The reader knows the segment of a record only after the record is read.
                 let record = input.next_record()?.map(Record::into_owned);
                 let Some(record) = record else { return Ok(printed) };
                 let (segment, event) = input.segment();

@@ -1,4 +1,4 @@
-//! One line on a terminal that says how far things are, redrawn by a thread of its own.
+//! One line of progress on a terminal, which a thread of its own redraws.
 
 use std::{
     sync::mpsc::{self, RecvTimeoutError, Sender},
@@ -16,7 +16,7 @@ use crate::{
 
 const REDRAW: Duration = Duration::from_millis(250);
 
-/// The line. It stays invisible where standard error is not a terminal.
+/// The line of progress. The line is invisible if standard error is not a terminal.
 #[derive(Clone)]
 pub(crate) struct Progress {
     bar: ProgressBar,
@@ -31,14 +31,15 @@ impl Progress {
         Progress { bar }
     }
 
-    /// From now on whoever says something does not wait until it is printed; the line is not disturbed by that.
+    /// From now on [`say`](crate::output::say) does not wait until its message is printed, and messages do
+    /// not disturb the line.
     pub(crate) fn never_wait(&self) {
         let bar = self.bar.clone();
-        // A bar that nobody sees has a lock all the same, and that would be held while a line is printed.
+        // An invisible bar has a lock too, which would be held while a line is printed.
         talk::begin(move |print| if bar.is_hidden() { print() } else { bar.suspend(print) });
     }
 
-    /// Shows the counters that `stats` takes until the returned value is dropped.
+    /// Shows the counters from `stats` until the returned value is dropped.
     pub(crate) fn watch(&self, stats: impl Fn() -> Stats + Send + 'static) -> Watching {
         let worker = (!self.bar.is_hidden()).then(|| {
             let (stop, stopped) = mpsc::channel::<()>();
@@ -55,7 +56,7 @@ impl Progress {
     }
 }
 
-/// Rates are those since the last redraw: what happens now, not on average.
+/// The text of the line. Rates are those since the last redraw, not averages of the whole run.
 fn redraw(
     bar: &ProgressBar,
     stats: Stats,
@@ -74,7 +75,7 @@ fn redraw(
     (now, stats.accepted, stats.payload_bytes)
 }
 
-/// Ends the redrawing, and takes the line away, when it is dropped.
+/// Ends the redrawing and removes the line when it is dropped.
 pub(crate) struct Watching {
     bar: ProgressBar,
     worker: Option<(Sender<()>, JoinHandle<()>)>,

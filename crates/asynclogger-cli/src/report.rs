@@ -90,7 +90,7 @@ impl From<&Report> for FileJson {
     }
 }
 
-/// What people get to read of one file.
+/// The report on one file, for people.
 pub(crate) fn write_text(out: &mut impl Write, report: &Report) -> io::Result<()> {
     writeln!(out, "{}", report.path.display())?;
     writeln!(out, "  format    {}", show_format(report))?;
@@ -160,7 +160,7 @@ pub(crate) fn show_dropped(dropped: &Dropped) -> String {
     }
 }
 
-/// Says on standard error what is damaged.
+/// Reports the damage on standard error.
 pub(crate) fn say_damage(report: &Report) {
     let path = report.path.display();
     let is_told = |damage: &&Damage| damage.kind != DamageKind::Repeated;
@@ -175,13 +175,13 @@ pub(crate) fn say_damage(report: &Report) {
     }
 }
 
-/// Says on standard error which segments of a log could not be read.
+/// Reports on standard error the segments of a log that could not be read.
 pub(crate) fn say_unread(log: &LogReport) -> Answer {
     log.unread.iter().for_each(|error| say(format_args!("{error:#}")));
     if log.unread.is_empty() { Answer::Fine } else { Answer::Unread }
 }
 
-/// Says on standard error which segments are not there.
+/// Reports the missing segments on standard error.
 pub(crate) fn say_missing(log: &LogReport) {
     show_missing(log.log_id, &log.missing).for_each(say);
 }
@@ -218,15 +218,15 @@ pub(crate) struct Totals {
     pub(crate) stored_bytes: u64,
     pub(crate) dropped: Dropped,
     pub(crate) lost: LossJson,
-    /// What was named and could not be read, or is no log.
+    /// Paths that could not be read or are not logs.
     pub(crate) unread: u64,
     /// The logs that were read as a whole.
     pub(crate) logs: Vec<LogSummary>,
-    /// The same by their names.
+    /// The same logs, by their names.
     pub(crate) events: Events,
 }
 
-/// The keys are a promise to scripts. No file's object has `files`.
+/// The keys are a promise to scripts. The object of a single file has no key `files`.
 #[derive(Serialize)]
 struct TotalsJson<'a> {
     files: u64,
@@ -247,7 +247,7 @@ struct TotalsJson<'a> {
 }
 
 impl Totals {
-    /// A file by itself.
+    /// Adds a file that was read by itself.
     pub(crate) fn add(&mut self, report: &Report) {
         self.files += 1;
         self.add_damage(report);
@@ -260,7 +260,8 @@ impl Totals {
         self.lost.add(report.lost.into());
     }
 
-    /// A log as a whole, which knows more than its files: what is in two of them, what was between them.
+    /// Adds a log that was read as a whole. The log's report shows more than those of its files: blocks that
+    /// are in two files, and losses between files.
     pub(crate) fn add_log(&mut self, log: &LogReport) {
         self.files += log.segments.len() as u64;
         for report in &log.segments {

@@ -1,4 +1,5 @@
-//! What `write` does as the log of a service: how it begins, how it ends, and where it goes on when it cannot.
+//! The options of `write` as the log of a service: how it begins, how it ends, and where it continues when
+//! its directory fails.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -10,16 +11,16 @@ use crate::units::parse_duration;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Service options")]
 pub(crate) struct ServiceArgs {
-    /// How long the input is still read after SIGINT or SIGTERM, at most; 0s: not at all
+    /// Longest time to read the input to its end after SIGINT or SIGTERM; 0s: end at once
     ///
-    /// A service and its logger often get the signal at the same time, and the last words of the service come after it.
-    /// A second signal ends the reading at once. A person who types the input gets no grace.
+    /// A service and its logger often get the signal at the same time, and the service still writes its last
+    /// lines. A second signal ends the reading at once. Input from a terminal gets no grace.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_wait)]
     pub(crate) grace: Duration,
-    /// How long to wait while another process writes the log, at most; 0s: not at all
+    /// Longest time to wait until another process stops writing the log; 0s: do not wait
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_wait)]
     pub(crate) wait_lock: Duration,
-    /// Continue in this directory while the log's own takes nothing: full, read-only, gone, failing
+    /// Continue in this directory while the log's own directory is full, read-only, gone or failing
     #[arg(long, value_name = "DIR")]
     failover: Option<PathBuf>,
     /// Permissions of new files, in octal [default: 644, less the umask]
@@ -28,7 +29,7 @@ pub(crate) struct ServiceArgs {
 }
 
 impl ServiceArgs {
-    /// `config` with what was typed; the rest stays at its defaults.
+    /// Adds the typed settings to `config`; the others stay at their defaults.
     pub(crate) fn apply(&self, mut config: Config) -> Config {
         if let Some(directory) = &self.failover {
             config = config.failover_dir(directory);
@@ -40,7 +41,7 @@ impl ServiceArgs {
     }
 }
 
-/// A duration, or none.
+/// A duration that can be 0.
 fn parse_wait(text: &str) -> Result<Duration, String> {
     match text {
         "0" | "0s" => Ok(Duration::ZERO),
@@ -52,7 +53,7 @@ fn parse_mode(text: &str) -> Result<u32, String> {
     let is_octal = !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
     let mode = u32::from_str_radix(text, 8).ok().filter(|_| is_octal);
     mode.filter(|mode| *mode <= 0o777)
-        .ok_or_else(|| "permissions are an octal number up to 777, as 640".into())
+        .ok_or_else(|| "permissions are an octal number up to 777, for example 640".into())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One record as text. Whatever ends it is the caller's.
+//! One record as text. The caller adds the terminator.
 
 use std::{
     borrow::Cow,
@@ -13,19 +13,19 @@ use serde::Serialize;
 
 use crate::units::nanoseconds;
 
-/// A record and where it is.
+/// A record and its place.
 #[derive(Clone, Copy)]
 pub(crate) struct Shown<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) position: Position,
     pub(crate) segment: u64,
-    /// The name of its log or event; empty: not known, or not asked for.
+    /// The name of the record's log or event; empty if the name is not known or not asked for.
     pub(crate) event: &'a [u8],
     pub(crate) time: Option<SystemTime>,
 }
 
-/// The bytes such that they cannot command a terminal: control characters but newline and tab, and what is no
-/// UTF-8, become `\x..`.
+/// Writes the bytes so that they cannot control a terminal: control characters except newline and tab, and
+/// bytes that are not UTF-8, become `\x..`.
 pub(crate) fn escaped(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -43,7 +43,8 @@ pub(crate) fn escaped(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     out.write_all(text.as_bytes())
 }
 
-/// `session` is text, since it uses all 64 bits and many readers of JSON have numbers of 53.
+/// A record in JSON. `session` is text, because it uses all 64 bits and many readers of JSON have numbers of
+/// only 53 bits.
 #[derive(Serialize)]
 struct Json<'a> {
     session: String,
@@ -60,7 +61,7 @@ struct Json<'a> {
     data_b64: Option<String>,
 }
 
-/// One object.
+/// Writes a record as one JSON object.
 pub(crate) fn json(out: &mut impl Write, record: &Shown<'_>) -> Result<(), serde_json::Error> {
     let data = std::str::from_utf8(record.bytes).ok();
     let object = Json {
@@ -69,7 +70,8 @@ pub(crate) fn json(out: &mut impl Write, record: &Shown<'_>) -> Result<(), serde
         segment: record.segment,
         shard: record.position.shard(),
         number: record.position.number(),
-        // Files of the original have no times, and scripts have always had this key.
+        // The key is there even for files of the original, which have no times: scripts have always had the
+        // key.
         time: record.time.map_or(0, nanoseconds),
         len: record.bytes.len(),
         data,
@@ -78,7 +80,7 @@ pub(crate) fn json(out: &mut impl Write, record: &Shown<'_>) -> Result<(), serde
     serde_json::to_writer(out, &object)
 }
 
-/// Position, length and bytes, in one line.
+/// Writes position, length and bytes in one line.
 pub(crate) fn hex(out: &mut impl Write, record: &Shown<'_>) -> io::Result<()> {
     let position = record.position;
     let mut line = format!(
@@ -103,7 +105,7 @@ pub(crate) fn hex(out: &mut impl Write, record: &Shown<'_>) -> io::Result<()> {
     out.write_all(line.as_bytes())
 }
 
-/// A session's id, as it is printed everywhere.
+/// The id of a session, in the form that is printed everywhere.
 pub(crate) fn session_name(session: u64) -> String {
     format!("{session:016x}")
 }

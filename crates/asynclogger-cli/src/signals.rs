@@ -1,7 +1,8 @@
-//! The signals of `write`: the wish to end, and what becomes of the file.
+//! The signals of `write`: requests to end, and orders for the file.
 //!
-//! INT and TERM ask for the end: the input is read to its end, for as long as the grace allows; one more of them ends
-//! the reading at once. HUP looks for the file again, ALRM and USR1 begin the next one.
+//! INT and TERM ask for the end: the input is then read to its end, but no longer than the grace. A second
+//! one of them ends the reading at once. HUP makes the log look for its file again; ALRM and USR1 begin the
+//! next file.
 
 use std::{
     cell::Cell,
@@ -22,46 +23,47 @@ use signal_hook::{
     low_level::emulate_default_handler,
 };
 
-/// `timeout` sends its signal to the process and then to the whole group: two in a row are one wish.
+/// Two signals within this time are one request: `timeout` sends its signal to the process and then to the
+/// whole group.
 const SAME_WISH: Duration = Duration::from_millis(200);
 
-/// The end is granted by the thread that reads. If it is not within this time, because a log call itself waits (for room
-/// on a full disk, say), something has to be done about that.
+/// How long the reading thread may take to end after the grace. If a log call itself waits (for room on a
+/// full disk, for example), the thread takes longer, and `overdue` is called.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What there was to wait for.
+/// The reason why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ready {
-    /// Bytes, the end of the input, or an error of it.
+    /// The input has bytes, is at its end, or has an error.
     Input,
-    /// Nothing came for the time that was given.
+    /// No input came for the given time.
     Quiet,
-    /// The end of the reading: the grace is over, or was cut short.
+    /// The reading has to end: the grace is over, or was cut short.
     End,
 }
 
-/// What becomes of the file.
+/// An order for the file of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// Look for it, and make it again if it is gone.
+    /// Look for the file, and make a new one if it is gone.
     Reopen,
-    /// Begin the next one.
+    /// Begin the next file.
     Rotate,
 }
 
-/// Wishes, as the thread of the signals hands them on.
+/// Requests to end, in the form in which the thread of the signals passes them on.
 const FIRST: u8 = b'1';
 const AGAIN: u8 = b'2';
 
-/// Signals, as something to wait for beside the input.
+/// Signals, in a form that allows waiting for them and for the input at the same time.
 pub(crate) struct Signals {
     readable: UnixStream,
     grace: Duration,
-    /// When the reading ends, once the end was asked for.
+    /// The time at which the reading ends; `None` until the end was asked for.
     end: Cell<Option<Instant>>,
 }
 
-/// What the signals ask of a log, from when they were caught on.
+/// The orders and requests for a log that came since the signals are caught.
 pub(crate) struct Orders {
     files: Receiver<Order>,
     ends: Receiver<()>,
@@ -69,10 +71,10 @@ pub(crate) struct Orders {
 }
 
 impl Signals {
-    /// Catches the signals. After the first wish to end the input is read for `grace` at most.
+    /// Catches the signals. After the first request to end, the input is read for at most `grace`.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Errors of the system.
     pub(crate) fn catch(grace: Duration) -> io::Result<(Signals, Orders)> {
         let (readable, writable) = UnixStream::pair()?;
         readable.set_nonblocking(true)?;
@@ -84,11 +86,11 @@ impl Signals {
         Ok((Signals { readable, grace, end: Cell::new(None) }, Orders { files, ends, grace }))
     }
 
-    /// Waits until `input` can be read without waiting, nothing came for `quiet`, or the reading is to end. The end
-    /// wins.
+    /// Waits until `input` can be read without waiting, until no input came for `quiet`, or until the reading
+    /// has to end. If several are true, the end wins.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Errors of the system.
     pub(crate) fn wait(&self, input: impl AsFd, quiet: Option<Duration>) -> io::Result<Ready> {
         let quiet = quiet.and_then(|quiet| Instant::now().checked_add(quiet));
         loop {
@@ -105,10 +107,10 @@ impl Signals {
         }
     }
 
-    /// Waits for `time`, or until a wish comes.
+    /// Waits for `time`, or until a request to end comes.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Errors of the system.
     pub(crate) fn pause(&self, time: Duration) -> io::Result<()> {
         self.wait_until(None::<UnixStream>, Instant::now().checked_add(time)).map(drop)
     }
@@ -118,12 +120,13 @@ impl Signals {
         self.end.get().is_some()
     }
 
-    /// Whether the reading is to end now.
+    /// Whether the reading has to end now.
     pub(crate) fn is_over(&self) -> bool {
         self.end.get().is_some_and(|end| Instant::now() >= end)
     }
 
-    /// Waits for the input, the end of the reading, a wish, or `until`; whether the input is ready.
+    /// Waits for the input, the end of the reading, a request to end, or `until`; returns whether the input
+    /// is ready.
     fn wait_until(&self, input: Option<impl AsFd>, until: Option<Instant>) -> io::Result<bool> {
         let until = until.into_iter().chain(self.end.get()).min();
         let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
@@ -150,7 +153,7 @@ impl Signals {
 
     fn take_wishes(&self) {
         let mut wishes = [0; 16];
-        // Nothing there is no error of anybody's.
+        // An empty socket is not an error.
         let count = (&self.readable).read(&mut wishes).unwrap_or(0);
         for wish in &wishes[..count] {
             let now = Instant::now();
@@ -160,17 +163,17 @@ impl Signals {
     }
 }
 
-/// The thread of the signals.
+/// The body of the thread that receives the signals and passes them on.
 fn hand_on(mut caught: Caught, wake: &UnixStream, files: &Sender<Order>, ends: &Sender<()>) {
     let mut last = None::<Instant>;
     let mut count = 0;
     for signal in caught.forever() {
-        // Nobody listens any more only when the process ends.
+        // The receivers are gone only when the process ends, so errors of sending do not matter.
         match signal {
             SIGHUP => drop(files.send(Order::Reopen)),
             SIGALRM | SIGUSR1 => drop(files.send(Order::Rotate)),
             _ if last.is_some_and(|last| last.elapsed() < SAME_WISH) => {}
-            // Two were not enough: as if nobody had caught it.
+            // After two requests, the third signal has its default effect: it kills the process.
             _ if count == 2 => drop(emulate_default_handler(signal)),
             _ => {
                 last = Some(Instant::now());
@@ -184,12 +187,12 @@ fn hand_on(mut caught: Caught, wake: &UnixStream, files: &Sender<Order>, ends: &
 }
 
 impl Orders {
-    /// From now on each order is given to `file`, and `overdue` is called if the end was asked for and is still not
-    /// granted some seconds after it should have been. Both on threads of their own: whatever they wait for, the input
-    /// is read.
+    /// Starts to pass each order to `file`, and to call `overdue` if the end was asked for and has not come
+    /// some seconds after it was due. Both run on threads of their own, so the input is read even while they
+    /// wait.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Errors of the system.
     pub(crate) fn serve(
         self,
         file: impl Fn(Order) + Send + 'static,
@@ -198,7 +201,7 @@ impl Orders {
         let Orders { files, ends, grace } = self;
         thread::Builder::new().name("orders".into()).spawn(move || {
             while let Ok(first) = files.recv() {
-                // Whatever came meanwhile is done with this once.
+                // One run also serves the orders that came in the meantime.
                 let mut orders: Vec<Order> = files.try_iter().collect();
                 orders.push(first);
                 for order in [Order::Reopen, Order::Rotate] {
@@ -210,7 +213,7 @@ impl Orders {
         })?;
         thread::Builder::new().name("overdue".into()).spawn(move || {
             if ends.recv().is_ok() {
-                // Another wish ends the grace.
+                // A second request ends the grace.
                 let _ = ends.recv_timeout(grace);
                 thread::sleep(PATIENCE);
                 overdue();

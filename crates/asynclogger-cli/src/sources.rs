@@ -1,4 +1,4 @@
-//! From the paths that were typed to the files and logs that are meant.
+//! Finds the files and logs that the typed paths mean.
 
 use std::path::{Path, PathBuf};
 
@@ -21,15 +21,15 @@ pub(crate) enum Source {
     Log(Box<LogDir>),
 }
 
-/// How reading all that was meant went.
+/// The result of reading all sources.
 pub(crate) struct Told {
     pub(crate) answer: Answer,
-    /// Paths and files that could not be read, or are no logs; each was said.
+    /// The number of paths and files that could not be read or are not logs; each was reported.
     pub(crate) unread: u64,
 }
 
-/// Does `each` with everything that is meant. What cannot be read is said, and does not keep the others from
-/// being read; only our own output failing does. Logs are opened with `options`.
+/// Calls `each` with every source that the paths mean. A source that cannot be read is reported, and the
+/// others are still read; only a failure of our own output ends the reading. Logs are opened with `options`.
 pub(crate) fn for_each_source(
     input: &InputArgs,
     options: ReadOptions,
@@ -47,7 +47,7 @@ pub(crate) fn for_each_source(
             }
         };
         for error in found.unreadable {
-            // `--event` asks for one log: files that are known to be none are not reported.
+            // `--event` asks for one log, so files that are certainly not logs are not reported.
             if event.is_none() || !is_no_log(&error) {
                 told.unreadable(error, found.is_directory, path)?;
             }
@@ -69,10 +69,10 @@ pub(crate) fn for_each_source(
     Ok(told)
 }
 
-/// What a path means.
+/// The sources that a path means.
 struct Found {
     sources: Vec<Source>,
-    /// What cannot be read beside that, and is_directory: the path meant all of the directory.
+    /// Errors of further files that cannot be read. With `is_directory` the path meant the whole directory.
     unreadable: Vec<Error>,
     is_directory: bool,
 }
@@ -83,8 +83,8 @@ impl Told {
         self.unread += 1;
     }
 
-    /// Says which file of a directory cannot be read. What is no log is not missed; and of a log that was named
-    /// only files are missed that have its name.
+    /// Reports a file of a directory that cannot be read. A file that is not a log does not count as unread;
+    /// neither does a file whose name differs from that of the one log that was asked for.
     fn unreadable(&mut self, error: Error, is_directory: bool, path: &Path) -> Result<(), Failure> {
         let is_missed = !is_no_log(&error);
         let is_named_like = error.path().is_some_and(|other| has_base_of(other, path));
@@ -96,19 +96,19 @@ impl Told {
     }
 }
 
-/// Whether it is known that the file is no log.
+/// Whether the file is certainly not a log.
 fn is_no_log(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotALog | ErrorKind::NotAFile)
 }
 
-/// Whether a file is called like a segment of the log at `path`.
+/// Whether a file has the name of a segment of the log at `path`.
 fn has_base_of(other: &Path, path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     let base = name.strip_suffix(b".log").unwrap_or(name);
     other.file_name().is_some_and(|other| other.as_encoded_bytes().starts_with(base))
 }
 
-/// Says which files are copies of segments.
+/// Reports the files that are copies of segments.
 pub(crate) fn say_copies(log: &LogDir) {
     for copy in log.copies() {
         let read = log.segments().iter().find(|segment| segment.id == copy.id);
@@ -118,13 +118,14 @@ pub(crate) fn say_copies(log: &LogDir) {
     }
 }
 
-/// An event is looked for in directories: by its name in the files, which a file's own name need not be.
+/// The error for `--event` with a path that is not a directory. An event is found by its name in the files of
+/// a directory, because a file can have another name.
 pub(crate) fn check_event_of(path: &Path, event: Option<&str>) -> Result<(), Failure> {
     if event.is_none() || path.is_dir() || !path.exists() {
         return Ok(());
     }
     let path = path.display();
-    Err(Failure::Usage(format!("{path} is no directory: --event names a log of a directory")))
+    Err(Failure::Usage(format!("{path} is not a directory; --event names a log in a directory")))
 }
 
 pub(crate) fn there_is_none(path: &Path, event: Option<&str>) -> String {
@@ -135,7 +136,7 @@ pub(crate) fn there_is_none(path: &Path, event: Option<&str>) -> String {
     }
 }
 
-/// The logs in a directory, or those of one event: by the names of their active files.
+/// The logs in a directory, or the logs of one event, sorted by the names of their active files.
 pub(crate) fn logs_of(
     directory: &Path,
     event: Option<&str>,
@@ -167,23 +168,23 @@ fn find(path: &Path, input: &InputArgs, options: ReadOptions) -> Result<Found, P
     Ok(Found { sources: vec![source], unreadable, is_directory: false })
 }
 
-/// What can go wrong with one source.
+/// A failure with one source.
 pub(crate) enum Problem {
-    /// It cannot be read: go on with the next.
+    /// The source cannot be read; the command continues with the next one.
     Source(Error),
-    /// The output cannot be written: there is nothing to go on for.
+    /// The output cannot be written, so the command ends.
     Output(Failure),
 }
 
 impl Problem {
-    /// Says what is wrong with a source; its answer.
+    /// Reports the failure of a source, and returns the answer for the source.
     pub(crate) fn say(self) -> Result<Answer, Failure> {
         match self {
             Problem::Output(failure) => Err(failure),
             Problem::Source(error) => {
                 say(format_args!("{error:#}"));
                 Ok(match error.kind() {
-                    // The system gave us the bytes; the bytes are the bad news.
+                    // The file could be read; its bytes are at fault.
                     ErrorKind::NotALog | ErrorKind::UnsupportedVersion => Answer::No,
                     _ => Answer::Unread,
                 })

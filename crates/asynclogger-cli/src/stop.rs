@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM, as something to wait for between two looks.
+//! SIGINT and SIGTERM, in a form that allows waiting for them between two looks.
 
 use std::{
     io::{self, Write},
@@ -17,21 +17,23 @@ use signal_hook::{
     low_level::emulate_default_handler,
 };
 
-/// `timeout` sends its signal to the process and then to the whole group: two in a row are one wish.
+/// Two signals within this time are one request: `timeout` sends its signal to the process and then to the
+/// whole group.
 const SAME_WISH: Duration = Duration::from_secs(1);
 
-/// Why a pause was over.
+/// The reason why a pause ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pause {
-    /// The time was over.
+    /// The time of the pause has passed.
     Over,
-    /// The wish to end.
+    /// A signal asked for the end.
     Stop,
-    /// Nobody reads the output any more.
+    /// The reader of the output has gone.
     Closed,
 }
 
-/// The first signal is a wish; one that comes later kills, as if nobody had caught it.
+/// SIGINT and SIGTERM, caught. The first signal is a request to end; a later one has its default effect and
+/// kills the process.
 pub(crate) struct StopSignal {
     readable: UnixStream,
 }
@@ -58,11 +60,11 @@ impl StopSignal {
         Ok(StopSignal { readable })
     }
 
-    /// Waits for `time`, or until a signal came or nobody reads `output` any more.
+    /// Waits for `time`, or until a signal comes or the reader of `output` has gone.
     pub(crate) fn pause(&self, time: Duration, output: impl AsFd) -> io::Result<Pause> {
         let timeout =
             Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
-        // Of the output nothing is asked: what went wrong with it is told in any case.
+        // No event is requested for the output, because `poll` always reports its errors.
         let mut fds =
             [PollFd::new(&self.readable, PollFlags::IN), PollFd::new(&output, PollFlags::empty())];
         match poll(&mut fds, Some(&timeout)) {

@@ -1,7 +1,7 @@
-//! Standard error for a service: whoever talks never waits for whoever should read it.
+//! Standard error for a service: a thread that prints a line never waits for the reader of standard error.
 //!
-//! A pipe that nobody reads, or a terminal that was stopped, holds up the thread that writes to it. That is a thread of
-//! its own here, behind a short queue; what does not fit is counted.
+//! A pipe that nobody reads, or a stopped terminal, blocks the thread that writes to it. So a thread of its
+//! own writes the lines, behind a short queue. Lines that do not fit into the queue are counted.
 
 use std::{
     collections::VecDeque,
@@ -12,9 +12,9 @@ use std::{
 
 use crate::{output::print, units::show_number_of};
 
-/// The lines that wait.
+/// The most lines in the queue.
 const MOST: usize = 256;
-/// At the end, the time for the last words.
+/// The longest time for printing the last lines at the end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 static TALK: OnceLock<Talk> = OnceLock::new();
@@ -28,20 +28,20 @@ struct Talk {
 #[derive(Default)]
 struct State {
     lines: VecDeque<String>,
-    /// Lines for which there was no room.
+    /// The number of lines that did not fit into the queue.
     unsaid: u64,
     is_printing: bool,
 }
 
-/// From now on [`say`] takes lines. `around` is called with the printing of each.
+/// Starts the thread; from now on [`say`] takes lines. `around` is called with the printing of each line.
 pub(crate) fn begin(around: impl Fn(&dyn Fn()) + Send + 'static) {
     let talk = TALK.get_or_init(Talk::default);
     let thread = thread::Builder::new().name("talk".into());
-    // Without a thread nothing is printed, and that is counted.
+    // Without the thread no line is printed, and each one is counted.
     let _ = thread.spawn(move || talk.print_all(&around));
 }
 
-/// Takes a line to be printed, if it is the talk's to do that; else gives it back.
+/// Takes a line for printing if the thread was started; otherwise gives the line back.
 pub(crate) fn say(line: String) -> Result<(), String> {
     match TALK.get() {
         Some(talk) => {
@@ -52,7 +52,7 @@ pub(crate) fn say(line: String) -> Result<(), String> {
     }
 }
 
-/// Waits until all is printed, for a moment at most.
+/// Waits until all lines are printed, for a limited time.
 pub(crate) fn finish() {
     if let Some(talk) = TALK.get() {
         talk.finish(Instant::now() + LAST_WORDS);

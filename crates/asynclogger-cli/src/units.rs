@@ -1,4 +1,4 @@
-//! Sizes and durations as people type them.
+//! Sizes, durations and times in the forms that people type and read.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,7 +14,7 @@ pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
         "G" | "g" => 1 << 30,
         _ => return Err("a size is a whole number of bytes, K, M or G".into()),
     };
-    // `parse` alone would also take a sign.
+    // `parse` alone would also accept a sign.
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err("a size is a whole number of bytes, K, M or G".into());
     }
@@ -23,7 +23,7 @@ pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
     bytes.ok_or_else(|| "more bytes than this machine can address".into())
 }
 
-/// Parses `500ms`: a number, also with decimals, of ms, s, m, h or d.
+/// Parses `500ms`: a number, possibly with decimals, of ms, s, m, h or d.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     const UNITS: &str = "a duration is a number with its unit: ms, s, m, h or d";
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -39,18 +39,18 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     match duration {
         None => Err(UNITS.into()),
         Some(Err(_)) => Err("longer than a clock can count".into()),
-        // Zero would silently mean the library's default.
+        // A duration of 0 would silently mean the library's default.
         Some(Ok(duration)) if duration.is_zero() => Err("a duration is more than nothing".into()),
         Some(Ok(duration)) => Ok(duration),
     }
 }
 
-/// Parses `2026-07-01T10:00:00Z`; `2h` for so long ago; and in local time a day, a time of today, or both.
+/// Parses `2026-07-01T10:00:00Z`, `2h` (two hours ago), and in local time a day, a time of today, or both.
 pub(crate) fn parse_time(text: &str) -> Result<SystemTime, String> {
     parse_time_at(text, &Zoned::now())
 }
 
-/// As [`parse_time`], with this time for now and its zone for the local one.
+/// The same as [`parse_time`], with a given present time whose zone is the local one.
 fn parse_time_at(text: &str, now: &Zoned) -> Result<SystemTime, String> {
     let time = match parse_duration(text) {
         Ok(ago) => now
@@ -69,7 +69,8 @@ fn parse_time_at(text: &str, now: &Zoned) -> Result<SystemTime, String> {
     }
 }
 
-/// A day begins at its midnight, or where there is none, right after. Of a time that comes twice, the first is meant.
+/// A day begins at midnight, or right after the gap if the day has no midnight. A time that comes twice means
+/// the first one.
 fn parse_local(text: &str, now: &Zoned) -> Option<Timestamp> {
     let day = |text: &str| match text {
         "today" => Some(now.date()),
@@ -78,7 +79,7 @@ fn parse_local(text: &str, now: &Zoned) -> Option<Timestamp> {
         _ => None,
     };
     let time = |text: &str| match text.len() {
-        // Hours alone would be taken for a number.
+        // An hour alone would look like a plain number.
         5.. if text.as_bytes()[2] == b':' => text.parse::<Time>().ok(),
         _ => None,
     };
@@ -102,13 +103,13 @@ pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Only digits and a point: `f64` would also take `inf`, `1e9` and a sign.
+/// Parses a number of digits and a point only: `f64` alone would also accept `inf`, `1e9` and a sign.
 fn parse_number(text: &str) -> Option<f64> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     if plain { text.parse().ok() } else { None }
 }
 
-/// `1.5 s` for people: three digits are enough.
+/// `1.5 s` for people; three digits are enough.
 pub(crate) fn show_seconds(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     match seconds {
@@ -119,7 +120,8 @@ pub(crate) fn show_seconds(duration: Duration) -> String {
     }
 }
 
-/// RFC 3339, UTC. A damaged file can hold any time of 64 bits of nanoseconds, and jiff shows each of them.
+/// RFC 3339, in UTC. A damaged file can hold any number of nanoseconds of 64 bits, and jiff can show each of
+/// these times.
 pub(crate) fn show_time(time: SystemTime, decimals: usize) -> String {
     match Timestamp::try_from(time) {
         Ok(time) => format!("{time:.decimals$}"),
@@ -127,7 +129,7 @@ pub(crate) fn show_time(time: SystemTime, decimals: usize) -> String {
     }
 }
 
-/// Nanoseconds since 1970, which every time of a file can be.
+/// Nanoseconds since 1970. Every time of a file has such a number.
 pub(crate) fn nanoseconds(time: SystemTime) -> i64 {
     let signed = |distance: Duration| i128::try_from(distance.as_nanos()).unwrap_or(i128::MAX);
     let distance = match time.duration_since(UNIX_EPOCH) {
@@ -215,7 +217,7 @@ mod tests {
 
     #[test]
     fn local_times() {
-        // An hour ahead of UTC, two in summer; clocks go an hour ahead at 2 o'clock on 29 March.
+        // One hour ahead of UTC, two in summer; clocks go ahead by an hour at 2 o'clock on 29 March.
         let now: Zoned = "2026-11-25T09:30:00+01:00[Europe/Berlin]".parse().unwrap();
         let parse = |text| {
             let time = parse_time_at(text, &now).map(|time| Timestamp::try_from(time).unwrap());

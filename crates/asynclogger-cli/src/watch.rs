@@ -1,4 +1,4 @@
-//! Whether a path names another log than it did: a cheap look, often.
+//! Finds out, by a cheap and frequent look, whether a path names another log than before.
 
 use std::{
     fs,
@@ -14,20 +14,21 @@ use asynclogger::{
 
 use crate::sources::logs_of;
 
-/// A directory says not of every change inside of its files that there was one.
+/// The path is looked at again after this time even if it seems unchanged: a change inside a file does not
+/// change its directory.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// A path that is watched while the log is followed that it named.
+/// A path that is watched while the log that it named is followed.
 pub(crate) struct Watch {
     path: PathBuf,
     event: Option<String>,
     options: ReadOptions,
-    /// What the path showed when it was last known to name the log that is followed.
+    /// The state of the path when it was last known to name the followed log.
     seen: Option<Seen>,
     looked_at: Option<Instant>,
 }
 
-/// What shows that a file was replaced, or emptied, or that a directory was changed.
+/// The state that shows whether a file was replaced or emptied, or a directory changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     file: (u64, u64),
@@ -40,7 +41,7 @@ impl Seen {
         let metadata = fs::metadata(path).ok()?;
         let file = (metadata.dev(), metadata.ino());
         let is_dir = metadata.is_dir();
-        // Of a file, to grow is no change.
+        // The growth of a file is not a change.
         let changed = if is_dir { (metadata.mtime(), metadata.mtime_nsec()) } else { (0, 0) };
         Some(Seen { file, changed, len: if is_dir { 0 } else { metadata.len() } })
     }
@@ -56,7 +57,7 @@ impl Watch {
         Watch { path: path.to_owned(), event, options, seen: None, looked_at: None }
     }
 
-    /// The log that the path names now, if that is not `followed`.
+    /// The log that the path names now, if the log is not `followed`.
     pub(crate) fn another(&mut self, followed: Option<LogId>) -> Option<LogDir> {
         let now = Seen::of(&self.path)?;
         let is_young = self.looked_at.is_some_and(|at| at.elapsed() < AGAIN_AFTER);
@@ -64,7 +65,7 @@ impl Watch {
             self.seen = Some(now);
             return None;
         }
-        // What cannot be told yet is looked at again.
+        // If the log cannot be found out yet, the next call looks again.
         let named = self.named(followed).ok().flatten()?;
         if named.log_id().is_some() && named.log_id() != followed {
             return Some(named);
@@ -75,7 +76,8 @@ impl Watch {
         None
     }
 
-    /// Of a directory, the log that is followed as long as it is there, and else the only one.
+    /// The log that the path names. In a directory this is the followed log as long as it exists, otherwise
+    /// the only one.
     fn named(&self, followed: Option<LogId>) -> Result<Option<LogDir>, Error> {
         if !self.path.is_dir() {
             return self.options.open_log(&self.path).map(Some);

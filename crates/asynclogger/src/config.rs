@@ -22,7 +22,8 @@ pub use self::{
     rotation::{Boundary, Rotation},
 };
 
-/// Longer intervals and timeouts mean this: it can be added to any time.
+/// The longest interval or timeout; a longer one is cut to this, which can be added to any clock reading
+/// without overflow.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What a log call does when its shard cannot get a buffer.
@@ -32,19 +33,21 @@ pub enum Overflow {
     /// The record is dropped and counted; the call never waits. The default.
     #[default]
     Drop,
-    /// The call waits, asleep, until a buffer is free. Nothing is dropped, but where waiting could last for ever:
+    /// The call sleeps until a buffer is free. Nothing is dropped, except in three places where the call
+    /// could wait for ever:
     ///
-    /// - within an encoder ([`Logger::try_log_with`](crate::Logger::try_log_with)) of this logger, or of one that
-    ///   was opened after it: the encoder holds a shard of its logger, and two threads in encoders could wait for
-    ///   each other's. A call of a logger that was opened later than all whose encoders the thread is in waits;
+    /// - inside an encoder ([`Logger::try_log_with`](crate::Logger::try_log_with)) of this logger or of a
+    ///   logger that was opened after this one. The encoder holds a shard of its own logger, so two threads
+    ///   in encoders could each wait for the other's shard. A call waits if its logger was opened later than
+    ///   every logger whose encoder the thread is in;
     /// - in a signal handler that interrupted a call of this library on the same thread;
     /// - on a thread of the library, as in [`Config::on_error`] and [`Config::on_archived`].
     ///
-    /// There a record that finds no room at once is dropped and counted, as under `Drop`. Calls in a
-    /// thread-local's destructor wait as others do.
+    /// In these places a record that finds no room at once is dropped and counted, as under `Drop`. Calls in
+    /// the destructor of a thread-local wait like any other call.
     Block,
-    /// The call waits at most this long, then the record is dropped and counted. What `Block` says of calls that
-    /// never wait holds here, too.
+    /// The call waits at most this long, then the record is dropped and counted. The calls that never wait
+    /// under `Block` do not wait here either.
     BlockFor(Duration),
 }
 
@@ -52,7 +55,7 @@ pub enum Overflow {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {
-    /// Every write is synced (`RWF_DSYNC`): what is written is durable. The default.
+    /// Every write is synced (`RWF_DSYNC`): a written block is durable. The default.
     #[default]
     Dsync,
     /// One barrier (`fdatasync`) for many writes: at the interval, at a `flush`, and when fewer than a
@@ -66,10 +69,10 @@ pub enum Durability {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DirectIo {
-    /// Opening fails where the file system does not do direct I/O.
+    /// Opening fails if the file system does not support direct I/O.
     Required,
-    /// Direct where the file system does it, buffered elsewhere; [`Stats::io_mode`](crate::Stats::io_mode)
-    /// says which. The default.
+    /// Direct I/O if the file system supports it, buffered I/O otherwise;
+    /// [`Stats::io_mode`](crate::Stats::io_mode) says which. The default.
     #[default]
     Preferred,
     /// Always through the page cache.
@@ -80,27 +83,34 @@ pub enum DirectIo {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Engine {
-    /// io_uring; `pwritev2` where that is refused, or breaks while running. The default.
-    /// [`Stats::engine`](crate::Stats::engine) says which.
+    /// io_uring, or `pwritev2` if the system refuses io_uring or io_uring breaks later.
+    /// [`Stats::engine`](crate::Stats::engine) says which one is in effect. The default.
     #[default]
     Auto,
-    /// io_uring, several blocks at a time; opening fails where it is refused. If it breaks later,
-    /// `pwritev2` goes on. Needs the feature `io-uring`.
+    /// io_uring, several blocks at a time; opening fails if the system refuses io_uring. If io_uring breaks
+    /// later, `pwritev2` takes over. Needs the feature `io-uring`.
     #[cfg_attr(docsrs, doc(cfg(feature = "io-uring")))]
     Uring,
     /// `pwritev2`, one block at a time.
     Pwrite,
 }
 
-/// Tells the user's callback, whose panics are its own.
+/// Passes `error` to the user's callback, if there is one, and ignores a panic of the callback.
 pub(crate) fn tell(callback: Option<&Callback<Error>>, error: &Error) {
     if let Some(callback) = callback {
         let _ = callback.call(error);
     }
 }
 
-/// The settings of a [`Logger`](crate::Logger), or of a [`LoggerManager`](crate::LoggerManager) and each of its
-/// events. A setting that is for the other one of the two is refused.
+/// The settings of a [`Logger`](crate::Logger), or of a [`LoggerManager`](crate::LoggerManager) and each of
+/// its events. A setting that only the other type has is refused.
+///
+/// One type carries all settings of both, because each event of a manager writes a log as a logger does: two
+/// types would repeat every setting, and a program that moves from one log to many would have to rewrite its
+/// settings. The setters take any value and never fail, because a limit usually depends on several settings
+/// (a shard is `buffer_size / num_shards`) and their order must not matter. [`validate`](Config::validate)
+/// checks all limits together, in one place, before anything is opened; so a setting that cannot be followed
+/// is refused, never ignored.
 ///
 /// ```
 /// use asynclogger::{Config, Overflow};
@@ -137,7 +147,7 @@ pub struct Config {
     pub(crate) event_files: Option<usize>,
 }
 
-/// The defaults, without a path: for [`LoggerManager::in_dir`](crate::LoggerManager::in_dir).
+/// The defaults without a path, for [`LoggerManager::in_dir`](crate::LoggerManager::in_dir).
 impl Default for Config {
     fn default() -> Config {
         Config {
@@ -174,48 +184,50 @@ impl Config {
     pub const DEFAULT_FLUSH_INTERVAL: Duration = Duration::from_secs(10);
     /// Default of [`flush_timeout`](Config::flush_timeout).
     pub const DEFAULT_FLUSH_TIMEOUT: Duration = Duration::from_millis(10);
-    /// Default of [`compression_rate`](Config::compression_rate): 64 MiB in a second.
+    /// Default of [`compression_rate`](Config::compression_rate): 64 MiB per second.
     pub const DEFAULT_COMPRESSION_RATE: u64 = 64 << 20;
-    /// The least a shard may have: `buffer_size / num_shards`.
+    /// The smallest size of a shard (`buffer_size / num_shards`), in bytes.
     pub const MIN_SHARD_SIZE: usize = 64 << 10;
-    /// The most a shard may have, and the most shards there may be times that.
+    /// The largest size of a shard (`buffer_size / num_shards`), in bytes. `buffer_size` is at most
+    /// [`MAX_SHARDS`](Config::MAX_SHARDS) times this.
     pub const MAX_SHARD_SIZE: usize = MAX_CAPACITY;
-    /// The most shards a logger may have.
+    /// The largest number of shards of a logger.
     pub const MAX_SHARDS: usize = 1 << 14;
 
-    /// The settings for a log at `path`, which is always the active file; all others at their defaults.
+    /// The settings for a log at `path`, with all others at their defaults. `path` always names the active
+    /// file.
     #[doc(alias = "DefaultConfig")]
     #[doc(alias = "LogFilePath")]
     pub fn new(path: impl Into<PathBuf>) -> Config {
         Config { path: path.into(), ..Config::default() }
     }
 
-    /// Bytes of the shards' buffers together; as much again stands ready for swaps, so the memory is
-    /// twice this. 0 means the default, 64 MiB.
+    /// Total size of the shards' active buffers, in bytes. Buffers of the same total size stand ready for
+    /// swaps, so a logger takes twice this much memory. 0 means the default, 64 MiB.
     #[doc(alias = "BufferSize")]
     pub fn buffer_size(mut self, bytes: usize) -> Config {
         self.buffer_size = bytes;
         self
     }
 
-    /// Count of shards: with at most as many logging threads no thread ever waits for another, and each
-    /// thread's records stay in its order. 0 means the default, 8.
+    /// Number of shards. With no more logging threads than shards, no thread ever waits for another, and the
+    /// records of each thread keep their order. 0 means the default, 8.
     #[doc(alias = "NumShards")]
     pub fn num_shards(mut self, shards: usize) -> Config {
         self.num_shards = shards;
         self
     }
 
-    /// The longest that a record stays in a buffer that does not fill. 0 means the default, 10 s; more than a
-    /// year means a year.
+    /// The longest time that a record stays in a buffer that does not fill. 0 means the default, 10 s; more
+    /// than a year means a year.
     #[doc(alias = "FlushInterval")]
     pub fn flush_interval(mut self, interval: Duration) -> Config {
         self.flush_interval = interval;
         self
     }
 
-    /// How long `close` waits for a thread that was stopped inside a log call, and for a device that
-    /// fails. 0 means the default, 10 ms; more than a year means a year.
+    /// How long `close` waits for a thread that was stopped inside a log call, and for a failing device. 0
+    /// means the default, 10 ms; more than a year means a year.
     #[doc(alias = "FlushTimeout")]
     pub fn flush_timeout(mut self, timeout: Duration) -> Config {
         self.flush_timeout = timeout;
@@ -246,41 +258,43 @@ impl Config {
         self
     }
 
-    /// Makes all buffers resident when the logger is made, instead of the next ones shortly before they
-    /// are needed. A [`LoggerManager`](crate::LoggerManager), whose memory goes where the records are, refuses
-    /// this. Default: false.
+    /// Whether all buffers are made resident when the logger is made. Otherwise a buffer is made resident
+    /// shortly before it is needed. A [`LoggerManager`](crate::LoggerManager) refuses this setting, because
+    /// its memory goes where the records are. Default: false.
     pub fn prefault(mut self, prefault: bool) -> Config {
         self.prefault = prefault;
         self
     }
 
-    /// Another directory, on another device, for when the log's own takes nothing any more (full,
-    /// read-only, gone, failing): the log goes on there, in its next segment, with everything that is not
-    /// durable yet, and comes back when its own directory works again, which is tried every five seconds.
-    /// Default: none.
+    /// A second directory, on another device, for the time when the log's own directory fails (full,
+    /// read-only, gone, broken). The log then continues in the second directory, in its next segment, with
+    /// every record that is not durable yet. The log tries its own directory every five seconds and returns
+    /// to it when it works again. Default: none.
     pub fn failover_dir(mut self, directory: impl Into<PathBuf>) -> Config {
         self.failover_dir = Some(directory.into());
         self
     }
 
-    /// The permissions of the files of a new log, as `0o640`, whatever the process's mask is: at most `0o777`, and
-    /// the owner may read and write. Each further file of the log gets those of the file before it, so that what an
-    /// administrator has given the active file stays. Default: `0o644` less the mask.
+    /// The permissions of the files of a new log, for example `0o640`, whatever the umask of the process is:
+    /// at most `0o777`, and the owner can read and write. Each further file of the log gets the permissions
+    /// of the file before it, so that the permissions that an administrator gave the active file stay.
+    /// Default: `0o644` less the umask.
     pub fn mode(mut self, permissions: u32) -> Config {
         self.mode = Some(permissions);
         self
     }
 
-    /// Is called for each failed operation that no caller is told of: by a thread of its own, so that a callback
-    /// that waits, even for ever, holds nothing up. Then up to 64 errors wait for it; further ones are counted, and
-    /// told as one of [`ErrorKind::Untold`]. `close` waits for it, for a second at most. It may log, never waiting;
-    /// `flush` and `close` are errors there.
+    /// A function to be called for each failed operation that is reported to no caller. A thread of its own
+    /// calls the function, so a callback that waits, even for ever, delays nothing else. While a callback
+    /// runs, up to 64 errors wait; further errors are only counted, and then reported by one error of the
+    /// kind [`ErrorKind::Untold`]. `close` waits for the callback for at most one second. The callback can
+    /// log, and its log calls never wait; `flush` and `close` return an error there. Default: none.
     pub fn on_error(mut self, callback: impl Fn(&Error) + Send + Sync + 'static) -> Config {
         self.on_error = Some(Callback::new(callback));
         self
     }
 
-    /// When the log goes on in a new file. Default: never.
+    /// When the log continues in a new file. Default: never.
     pub fn rotation(mut self, rotation: Rotation) -> Config {
         self.rotation = rotation;
         self
@@ -298,35 +312,38 @@ impl Config {
         self
     }
 
-    /// The most bytes of segments that are compressed in a second, so that reading and compressing them is
-    /// not felt; at least 1. Default: 64 MiB.
+    /// The largest number of bytes of segments that are compressed per second; at least 1. The limit keeps
+    /// the reading and compressing of archived segments from disturbing the rest of the machine. Default: 64
+    /// MiB.
     pub fn compression_rate(mut self, bytes_per_second: u64) -> Config {
         self.compression_rate = bytes_per_second;
         self
     }
 
-    /// Is called for each archived segment, after its file has its final name and is compressed, if it
-    /// is to be. Not on the thread that writes: it may take its time, and upload the file. It may log,
-    /// never waiting.
+    /// A function to be called for each archived segment, once its file has its final name and is compressed
+    /// (if [`compression`](Config::compression) is on). The thread that writes does not call the function, so
+    /// the callback can take its time, for example to upload the file. The callback can log, and its log
+    /// calls never wait. Default: none.
     pub fn on_archived(mut self, callback: impl Fn(&Archived) + Send + Sync + 'static) -> Config {
         self.on_archived = Some(Callback::new(callback));
         self
     }
 
-    /// Of a [`LoggerManager`](crate::LoggerManager), and refused by a [`Logger`](crate::Logger): the most memory,
-    /// in bytes, that the records of one event may take which are on their way to its file. What comes beyond
-    /// that, while its device is behind, is dropped and counted for this event ([`Overflow::Drop`]), or waits.
-    /// More than nothing; there is always room for one of the longest records. Default: seven twelfths of [`buffer_size`](Config::buffer_size), a third of what there is for all events.
+    /// The most memory, in bytes, for those records of one event that are on their way to its file; more than
+    /// 0. Further records, while the device of the event is behind, are dropped and counted for this event
+    /// ([`Overflow::Drop`]), or their calls wait. One record of the greatest length always has room. For a
+    /// [`LoggerManager`](crate::LoggerManager) only; a [`Logger`](crate::Logger) refuses this setting.
+    /// Default: seven twelfths of [`buffer_size`](Config::buffer_size), a third of the memory for all events.
     pub fn event_quota(mut self, bytes: usize) -> Config {
         self.event_quota = Some(bytes);
         self
     }
 
-    /// Of a [`LoggerManager`](crate::LoggerManager), and refused by a [`Logger`](crate::Logger): of so many events
-    /// the files are open at a time; those that
-    /// were not written to for the longest time are closed first, and continued when there is something to
-    /// write. At least 1. Default: a quarter of the descriptors that the process may have (`RLIMIT_NOFILE`), at
-    /// most 1024.
+    /// The largest number of events whose files are open at the same time; at least 1. When one more file is
+    /// needed, the file that was not written to for the longest time is closed, and continued when its event
+    /// has records again. For a [`LoggerManager`](crate::LoggerManager) only; a [`Logger`](crate::Logger)
+    /// refuses this setting. Default: a quarter of the descriptors that the process can have
+    /// (`RLIMIT_NOFILE`), at most 1024.
     pub fn event_files(mut self, files: usize) -> Config {
         self.event_files = Some(files);
         self
@@ -339,13 +356,14 @@ impl Config {
         &self.path
     }
 
-    /// Checks the path and every limit that can be known without opening anything, and returns the settings as
-    /// they will be in effect: zeros that mean a default replaced by it, times beyond a year by a year.
+    /// Checks the path and every limit that can be known without opening anything, and returns the settings
+    /// that will be in effect: a 0 that means a default is replaced by the default, a time beyond a year by a
+    /// year.
     ///
-    /// [`Logger::new`](crate::Logger::new) and the constructors of
-    /// [`LoggerManager`](crate::LoggerManager) do this first: there is no need to call it, unless to refuse settings
-    /// before anything is opened. Validating twice changes nothing. Whether a setting is for a logger or a manager,
-    /// and what only the system can tell (its time zone, its engines, direct I/O), is not checked here.
+    /// [`Logger::new`](crate::Logger::new) and the constructors of [`LoggerManager`](crate::LoggerManager) do
+    /// this first. A program calls `validate` only to refuse settings before anything is opened. Validating
+    /// twice changes nothing. `validate` does not check whether a setting is for a logger or a manager, nor
+    /// anything that only the system knows (its time zone, its engines, direct I/O).
     ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`], with the setting and its limit; [`ErrorKind::MissingFeature`] for a setting
@@ -375,7 +393,7 @@ impl Config {
         }
         if self.num_shards > Config::MAX_SHARDS {
             return invalid(format!(
-                "num_shards is {}, the most is {}",
+                "num_shards is {}; at most {} are possible",
                 self.num_shards,
                 Config::MAX_SHARDS
             ));
@@ -398,7 +416,7 @@ impl Config {
             ));
         }
         if let Some(mode) = self.mode.filter(|mode| mode & !0o777 != 0 || mode & 0o600 != 0o600) {
-            let what = "it has at most 0o777, and the owner's 0o600";
+            let what = "it is at most 0o777, and the owner can read and write (0o600)";
             return invalid(format!("the mode is {mode:#o}; {what}"));
         }
         for (setting, is_zero) in [
@@ -427,7 +445,7 @@ impl Config {
         Ok(self)
     }
 
-    /// These settings for a manager of `directory`: of the path only the directory counts there.
+    /// These settings for a manager of `directory`. A manager uses only the directory of the path.
     pub(crate) fn in_dir(mut self, directory: &Path) -> Result<Config, Error> {
         if !self.path.as_os_str().is_empty() {
             let what =
@@ -438,7 +456,7 @@ impl Config {
         Ok(self)
     }
 
-    /// [`validate`](Config::validate), for a logger: the settings of managers are refused.
+    /// [`validate`](Config::validate) for a logger: refuses the settings that only managers have.
     pub(crate) fn for_logger(self) -> Result<Config, Error> {
         let managers = [
             ("Retention::directory_total", self.retention.directory_total.is_some()),
@@ -452,7 +470,7 @@ impl Config {
         self.validate()
     }
 
-    /// [`validate`](Config::validate), for a manager: the settings of loggers are refused.
+    /// [`validate`](Config::validate) for a manager: refuses the settings that only loggers have.
     pub(crate) fn for_manager(self) -> Result<Config, Error> {
         if self.prefault {
             let what = "Config::prefault is for a Logger, and this is a LoggerManager";

@@ -1,4 +1,4 @@
-//! One opaque error: what was being done, to which file, where in it, and why it failed.
+//! One opaque error: the failed operation, its file, the offset in the file, and the cause.
 
 use std::{
     borrow::Cow,
@@ -8,53 +8,65 @@ use std::{
     sync::Arc,
 };
 
-/// The kinds of [`Error`], for programs that have to tell them apart.
+/// The kinds of [`Error`], for programs that handle some errors differently from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A setting of [`Config`](crate::Config) is missing, absurd or contradicts another.
+    /// A setting of [`Config`](crate::Config) is missing, outside its limits, or contradicts another one.
     InvalidConfig,
     /// Another logger, here or in another process, writes this log.
     InUse,
-    /// The path names a directory, a link, a device or a pipe: nothing a log can be.
+    /// The path names a directory, a link, a device or a pipe. A log is a regular file.
     NotAFile,
-    /// The file is not a log of ours, nor one of the original's.
+    /// The file is neither a log of this library nor a file of the original logger.
     NotALog,
-    /// The file is a log of a version that this library does not know.
+    /// The file is a log in a version of the format that this library does not know.
     UnsupportedVersion,
     /// A setting or a file needs a feature of this crate that was not compiled in; the text names the feature.
     MissingFeature,
-    /// Direct I/O was required and the file system does not do it.
+    /// Direct I/O was required, and the file system does not support it.
     DirectIo,
-    /// An engine was demanded that the system refuses, or that this build does not have.
+    /// The system refuses the engine that was demanded, or this build does not have it.
     Engine,
     /// The operating system refused an operation; see [`Error::io_error`].
     Io,
-    /// The time given was over before the operation was. Nothing is lost by that; it can be repeated.
+    /// The operation did not finish within its time limit. Nothing is lost; the caller can repeat the
+    /// operation.
     Timeout,
-    /// The call would wait for itself: it was made inside a log call (by an encoder, or a signal handler that
-    /// interrupted one), or on a logger's own thread (by a callback). Nothing was done.
+    /// The call would wait for itself, because it was made inside a log call (by an encoder, or by a signal
+    /// handler that interrupted a log call) or on a thread of the library (by a callback). The call did
+    /// nothing.
     WouldDeadlock,
-    /// The manager or the event is closed, or is being closed: no event can be opened.
+    /// The manager or the event is closed or is being closed; no event can be opened.
     Closed,
-    /// There is no such thing here.
+    /// The event or the position that the call names does not exist.
     NotFound,
-    /// Somebody renamed, deleted, replaced or truncated the active file. The log goes on in a new one.
+    /// Another program renamed, deleted, replaced or truncated the active file. The log continues in a new
+    /// file.
     Moved,
-    /// The logger was made by the parent of this process: a forked child cannot use it.
+    /// The logger was made by the parent of this process; a forked child cannot use it.
     Forked,
-    /// So many errors were not told: [`Config::on_error`](crate::Config::on_error) did not return meanwhile.
+    /// Errors were counted but not reported, because [`Config::on_error`](crate::Config::on_error) had not
+    /// returned. The text of the error has their number.
     Untold,
-    /// The logger's own thread panicked, was caught, and went on: a bug to report.
+    /// A thread of the logger panicked; the panic was caught, and the thread continues. This is a bug to
+    /// report.
     Panic,
 }
 
-/// An error of any operation except a log call (those have the smaller [`LogError`]).
+/// An error of any operation except a log call. A log call returns the smaller [`LogError`].
 ///
-/// One word wide and cheap to clone: one failed attempt may be reported to many callers.
+/// Most failures of a logger happen on its own thread, long after the call that offered the record, and
+/// several callers can wait for the same failed attempt. So an error has to be complete by itself: it names
+/// the operation, the file, the offset and the cause. A bare `io::Error` says "No space left on device" and
+/// not which of a thousand files was full; a public enum with a variant and fields for each failure would
+/// break its users with each new field. `Error` keeps its fields private behind [`kind`](Error::kind) and the
+/// other accessors, and can always get more of them.
 ///
-/// `{}` shows what failed, and [`source`](std::error::Error::source) has the cause; `{:#}` shows the causes, too,
-/// each once: what a program prints that does not walk along the sources.
+/// An `Error` is one word wide and cheap to clone, so one failed attempt can be reported to many callers.
+///
+/// `{}` shows the operation that failed, and [`source`](std::error::Error::source) returns the cause. `{:#}`
+/// shows the chain of causes as well, each once, for programs that do not walk along the sources.
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
@@ -68,7 +80,7 @@ struct Inner {
 
 enum Cause {
     System(io::Error),
-    /// Why something greater did not succeed: the last of the attempts it consisted of.
+    /// The error of the last attempt of an operation that consists of several attempts.
     Attempt(Error),
 }
 
@@ -96,7 +108,7 @@ impl Error {
         Error::new(kind, doing).because(Cause::System(source.into()))
     }
 
-    /// With the error of an attempt as the cause.
+    /// Adds the error of an attempt as the cause.
     #[cold]
     pub(crate) fn caused_by(self, attempt: Error) -> Error {
         self.because(Cause::Attempt(attempt))
@@ -116,7 +128,7 @@ impl Error {
         self.map(|inner| inner.offset = Some(offset))
     }
 
-    /// Context is only added where an error is made, so it is not shared yet.
+    /// Changes an error that is not shared yet: context is only added where the error is made.
     fn map(mut self, change: impl FnOnce(&mut Inner)) -> Error {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             change(inner);
@@ -130,19 +142,19 @@ impl Error {
         self.0.kind
     }
 
-    /// The file or directory concerned, if there is one.
+    /// The file or directory concerned, if the error has one.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_deref()
     }
 
-    /// The offset in that file, in bytes, if there is one.
+    /// The offset in the file of [`path`](Error::path), in bytes, if the error has one.
     #[must_use]
     pub fn offset(&self) -> Option<u64> {
         self.0.offset
     }
 
-    /// The operating system's error, if there is one.
+    /// The error of the operating system, if the error has one.
     #[must_use]
     pub fn io_error(&self) -> Option<&io::Error> {
         match self.0.cause.as_ref()? {
@@ -152,8 +164,9 @@ impl Error {
     }
 }
 
-// Nothing of an error is changed once a second one can see it, so a panic leaves none half done. (The standard
-// library's error, which may hold anything, does not promise that by itself; those in here are the system's.)
+// No error is changed once it is shared, so a panic leaves none half changed. (The `io::Error` of the
+// standard library can hold any value and therefore does not promise unwind safety; the ones in here hold
+// only errors of the system.)
 impl UnwindSafe for Error {}
 impl RefUnwindSafe for Error {}
 
@@ -200,7 +213,8 @@ impl std::error::Error for Error {
 impl From<Error> for io::Error {
     fn from(error: Error) -> io::Error {
         let kind = match (error.kind(), error.io_error()) {
-            // Also where the last attempt failed by itself: the caller's time was over first.
+            // The kind is `TimedOut` even if the last attempt failed with an error of its own: the caller's
+            // time ran out first.
             (ErrorKind::Timeout, _) => io::ErrorKind::TimedOut,
             (_, Some(error)) => error.kind(),
             (ErrorKind::InvalidConfig | ErrorKind::NotAFile, None) => io::ErrorKind::InvalidInput,
@@ -234,19 +248,20 @@ impl From<Error> for io::Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LogError {
-    /// No buffer was free (and the overflow policy did not allow to wait, or not any longer).
+    /// No buffer was free, and the overflow policy did not allow the call to wait, or to wait longer.
     Full,
-    /// Every shard was claimed by another writer at that moment; only with more threads than shards.
+    /// Every shard was claimed by another writer at that moment. This happens only with more threads than
+    /// shards.
     Busy,
     /// The record is longer than a shard can hold.
     #[non_exhaustive]
     TooLarge {
         /// Length of the record, in bytes.
         len: usize,
-        /// The longest record this logger takes, in bytes.
+        /// The length of the longest record that this logger takes, in bytes.
         max: usize,
     },
-    /// The record has no bytes: the format has no empty records.
+    /// The record has no bytes; the file format has no empty records.
     Empty,
     /// The logger is closed, or belongs to the parent of this process.
     Closed,
@@ -280,7 +295,7 @@ mod tests {
             .at_offset(4096)
     }
 
-    /// As anyhow and the like show an error: each of the chain by itself.
+    /// The texts of the chain, one by one, in the manner of `anyhow`.
     fn chain(error: &dyn std::error::Error) -> Vec<String> {
         let (mut texts, mut next) = (Vec::new(), Some(error));
         while let Some(error) = next {
@@ -317,7 +332,7 @@ mod tests {
         assert_eq!(chain(&error), all);
         assert_eq!(format!("{error:#}"), all.join(": "));
         assert_eq!(error.io_error().and_then(io::Error::raw_os_error), Some(28));
-        // Wrapped by the standard library's error it is still there once.
+        // The cause appears once even when the standard library's error wraps the chain.
         assert_eq!(chain(&io::Error::from(error)), all);
     }
 

@@ -1,5 +1,5 @@
 //! An asynchronous logger for raw records: it never blocks the caller unless asked to, never loses a record
-//! without writing down that it did, and says which records are on the medium.
+//! without writing down the loss, and says which records are on the medium.
 //!
 //! ```
 //! # fn main() -> Result<(), asynclogger::Error> {
@@ -29,9 +29,9 @@
 //!
 //! Writing needs Linux; reading does not.
 //!
-//! Features: `io-uring` (on by default; without it, and where the system refuses it, blocks are written by
-//! `pwritev2`), `local-time` ([`Rotation::local_time`]) and `zstd` ([`Compression::Zstd`], and reading what it
-//! made; brings a C library).
+//! Features: `io-uring` (on by default; without the feature, and where the system refuses io_uring,
+//! `pwritev2` writes the blocks), `local-time` ([`Rotation::local_time`]) and `zstd` (writes
+//! [`Compression::Zstd`] and reads the compressed files; brings a C library).
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]

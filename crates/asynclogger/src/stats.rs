@@ -1,16 +1,16 @@
-//! What a logger tells of itself: plain values, taken at one moment.
+//! Counters and states of a logger: plain values, taken at one moment.
 
 use std::{fmt, path::PathBuf, time::Duration};
 
 pub use crate::format::Dropped;
 
-/// How blocks reach the file: what was asked for is in the config, this is what is in effect.
+/// The I/O mode in effect. The one that was asked for is in the [`Config`](crate::Config).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IoMode {
     /// Past the page cache.
     Direct,
-    /// Through the page cache. The default, which promises less.
+    /// Through the page cache. The default, because buffered I/O promises less.
     #[default]
     Buffered,
 }
@@ -24,7 +24,7 @@ impl fmt::Display for IoMode {
     }
 }
 
-/// The interface of the kernel that is in effect.
+/// The interface of the kernel that writes the blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EngineKind {
@@ -46,7 +46,7 @@ impl fmt::Display for EngineKind {
 
 /// A snapshot of a logger's counters since it was opened.
 ///
-/// `total_logs = accepted + dropped_logs` and `accepted = written + pending + lost`, always.
+/// `total_logs = accepted + dropped_logs` and `accepted = written + pending + lost` hold in every snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -59,11 +59,11 @@ pub struct Stats {
     /// Bytes written to the file: records, heads, tails, padding.
     #[doc(alias = "BytesWritten")]
     pub bytes_written: u64,
-    /// Blocks written, each one buffer of one shard. (Calls of `flush` are not counted: many of them share blocks,
-    /// and most blocks are written without one.)
+    /// Blocks written; each is one buffer of one shard. (This does not count calls of `flush`: many calls
+    /// share a block, and most blocks are written without a call.)
     #[doc(alias = "Flushes")]
     pub flushes: u64,
-    /// Failed attempts to write, to sync, or to open a segment.
+    /// Failed attempts to write, to sync or to open a segment.
     #[doc(alias = "FlushErrors")]
     pub flush_errors: u64,
     /// Buffers sealed, each by a swap.
@@ -73,13 +73,13 @@ pub struct Stats {
     pub accepted: u64,
     /// Records refused, by reason.
     pub dropped: Dropped,
-    /// Accepted and not yet written.
+    /// Accepted records that are not written yet.
     pub pending: u64,
-    /// Acknowledged by the device.
+    /// Records whose write the device has acknowledged.
     pub written: u64,
-    /// Covered by a barrier: these survive a power cut.
+    /// Records that a barrier covers: they survive a power cut.
     pub durable: u64,
-    /// Accepted but given up; 0 unless the logger was dropped while its device took nothing.
+    /// Accepted records that were given up; 0 unless the logger was dropped while its device took no writes.
     pub lost: u64,
     /// Bytes of the written records themselves.
     pub payload_bytes: u64,
@@ -87,7 +87,7 @@ pub struct Stats {
     pub io_mode: IoMode,
     /// The engine in effect.
     pub engine: EngineKind,
-    /// `flush_errors` by what they mean, and panics that were caught.
+    /// `flush_errors` by their meaning, and the number of caught panics.
     pub errors: ErrorCounts,
 }
 
@@ -95,121 +95,130 @@ pub struct Stats {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ManagerStats {
-    /// Sums over all events, those that were closed too. Records of events that could not be opened are not
-    /// among them.
+    /// Sums over all events, including closed ones. Records of events that could not be opened are in
+    /// `unopened` instead.
     pub total: Stats,
-    /// Records of events that could not be opened: each is dropped, and counted here.
+    /// Dropped records of events that could not be opened.
     pub unopened: u64,
     /// Events that are open.
     pub events: usize,
-    /// Files that are open: idle events give theirs back.
+    /// Files that are open. An idle event has no open file.
     pub open_files: usize,
 }
 
-/// Failed operations, by what the system's error means.
+/// Failed operations, by the meaning of the system's error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ErrorCounts {
     /// No space, or the quota is used up (`ENOSPC`, `EDQUOT`).
     pub space: u64,
-    /// The file may not become longer (`EFBIG`).
+    /// The file cannot become longer (`EFBIG`).
     pub limit: u64,
     /// The device failed (`EIO`).
     pub device: u64,
     /// The file system is read-only, shut down or gone (`EROFS`, `ENODEV`, `ENXIO`, `ESTALE` and others).
     pub gone: u64,
-    /// Refused as it was asked (`EINVAL`, `EOPNOTSUPP`).
+    /// The system does not support the operation as it was asked for (`EINVAL`, `EOPNOTSUPP`).
     pub invalid: u64,
-    /// Not at that moment (`EAGAIN`, `ENOMEM`, `ENOBUFS`, `EBUSY`, `EMFILE` and others).
+    /// The operation was not possible at that moment (`EAGAIN`, `ENOMEM`, `ENOBUFS`, `EBUSY`, `EMFILE` and
+    /// others).
     pub busy: u64,
-    /// Any other.
+    /// Any other error.
     pub other: u64,
-    /// The flusher panicked, was caught, and went on.
+    /// Panics of the flusher that were caught; the flusher continued.
     pub panics: u64,
 }
 
-/// How a logger is. It can be asked at any time and from any place: no lock, no wait.
+/// The health of a logger. Asking for the health takes no lock and never waits, so it is possible at any time
+/// and from any place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Health {
-    /// All is as it was meant to be.
+    /// The logger works as it was configured.
     #[default]
     Ok,
-    /// It works, otherwise than it was meant to: in a segment that it could not leave for the next one, with a lock
-    /// that was removed and that another writer has by now, in the other directory, through the page cache or by
-    /// `pwritev2` since something was refused while running, with records in doubt after a failed barrier
-    /// ([`Durability::None`](crate::Durability::None)), or after a panic that was caught.
+    /// The logger works, but not as it was configured, for one of these reasons:
+    ///
+    /// - a rotation failed, and the log stays in a segment that should be over;
+    /// - the lock file was removed, and another writer holds the lock of the log now;
+    /// - the log is in the failover directory;
+    /// - the system refused something while the logger ran, so the logger writes through the page cache or by
+    ///   `pwritev2`;
+    /// - a barrier failed, and records are in doubt ([`Durability::None`](crate::Durability::None));
+    /// - a panic was caught.
     Degraded,
-    /// The last attempt failed; it is being repeated. Nothing is lost by that.
+    /// The last attempt to write, to sync or to open a segment failed, and is being repeated. Nothing is
+    /// lost.
     Failing,
     /// The device has not answered for two seconds.
     Hung,
-    /// This process is a forked child of the one that made the logger: every record is refused, and counted as closed.
-    /// [`last_error`](crate::Logger::last_error) says so, too.
+    /// This process is a forked child of the process that made the logger. Every record is refused and
+    /// counted as [`Dropped::closed`](crate::Dropped::closed), and [`last_error`](crate::Logger::last_error)
+    /// returns an error of the kind [`Forked`](crate::ErrorKind::Forked).
     Forked,
 }
 
-/// How long flushes took. A flush is the way of one block from its seal being noticed to its buffer being
-/// free again; the write is the part of it that the device took.
+/// The durations of flushes. The flush of a block begins when the flusher notices the sealed buffer and ends
+/// when the buffer is free again. The write is the part of the flush that the device took.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct FlushMetrics {
     /// Blocks written.
     pub total_flushes: u64,
-    /// All flushes together.
+    /// Sum of the durations of all flushes.
     pub total_flush_duration: Duration,
-    /// Mean of a flush.
+    /// Mean duration of a flush.
     pub avg_flush_duration: Duration,
-    /// Longest flush.
+    /// Duration of the longest flush.
     pub max_flush_duration: Duration,
-    /// Mean of a write.
+    /// Mean duration of a write.
     pub avg_write_duration: Duration,
-    /// Longest write.
+    /// Duration of the longest write.
     pub max_write_duration: Duration,
-    /// Share of the writes in the flushes, 0 to 100.
+    /// Share of the writes in the durations of the flushes, in percent, 0 to 100.
     pub write_percent: f64,
-    /// Sealed buffers waiting to be written, now.
+    /// Sealed buffers that wait to be written at this moment.
     pub flush_queue_depth: usize,
-    /// How often a writer needed a buffer and none was free.
+    /// Number of times that a writer needed a buffer and none was free.
     pub blocked_swaps: u64,
 }
 
-/// One shard, now.
+/// The state of one shard at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ShardStats {
     /// Number of the shard, from 0.
     pub shard_id: usize,
-    /// Records accepted by it.
+    /// Records that the shard accepted.
     pub write_count: u64,
-    /// Bytes in its active buffer, header included; 0 without one.
+    /// Bytes in the active buffer, header included; 0 if the shard has no active buffer.
     pub bytes_used: usize,
-    /// Bytes its buffer can hold.
+    /// Bytes that a buffer of the shard can hold, header included.
     pub capacity: usize,
-    /// `bytes_used` of `capacity`, 0 to 100.
+    /// `bytes_used` as a share of `capacity`, in percent, 0 to 100.
     pub utilization_pct: f64,
 }
 
-/// What opening found at the path of the log.
+/// What the path of the log held when the logger opened it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Opened {
-    /// Nothing, or an empty file: the log begins here.
+    /// Nothing, or an empty file: a new log begins.
     Created,
-    /// A log that was closed cleanly: it is continued.
+    /// A log that was closed cleanly; the logger continues it.
     Continued,
-    /// Something else: it was renamed, untouched, and a new file begun.
+    /// Another file. The logger renamed the file without changing its contents, and began a new one.
     #[non_exhaustive]
     SetAside {
-        /// Where it is now.
+        /// The new path of the old file.
         to: PathBuf,
-        /// Why it could not be continued.
+        /// Why the logger could not continue the old file.
         reason: String,
     },
 }
 
-/// The place of a record in its log. Positions of one shard are ordered; the same record has the same
-/// position when it is read back.
+/// The place of a record in its log. Positions of one shard are ordered. A record has the same position when
+/// it is logged and when it is read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Position {
     pub(crate) session: u64,
@@ -218,19 +227,19 @@ pub struct Position {
 }
 
 impl Position {
-    /// The run of the logger that wrote the record; random.
+    /// The random id of the session, that is, of the run of the logger that wrote the record.
     #[must_use]
     pub fn session(&self) -> u64 {
         self.session
     }
 
-    /// The shard it went through.
+    /// The shard that took the record.
     #[must_use]
     pub fn shard(&self) -> u32 {
         self.shard
     }
 
-    /// Its number in that shard and session, from 0.
+    /// The number of the record in its shard and session, from 0.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
@@ -238,7 +247,7 @@ impl Position {
 }
 
 impl PartialOrd for Position {
-    /// Ordered within one shard of one session; otherwise not comparable.
+    /// Compares the numbers of two records of one shard and one session; other positions are not comparable.
     fn partial_cmp(&self, other: &Position) -> Option<std::cmp::Ordering> {
         let same = self.session == other.session && self.shard == other.shard;
         same.then(|| self.number.cmp(&other.number))

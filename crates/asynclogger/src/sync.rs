@@ -7,7 +7,8 @@
 #[expect(unsafe_code, reason = "cells that loom watches are shared")]
 mod model;
 
-// Reference counts are not part of the protocol; loom's have no `Weak`. A static outlives a model.
+// These come from `std` even under loom: reference counts are not part of the protocol, and loom's `Arc` has
+// no `Weak`; a static outlives a model.
 pub(crate) use std::sync::{
     Arc, Mutex as GlobalMutex, MutexGuard as GlobalMutexGuard, OnceLock, PoisonError, Weak,
     atomic::{AtomicPtr as GlobalAtomicPtr, AtomicU64 as GlobalAtomicU64, compiler_fence},
@@ -35,19 +36,19 @@ pub(crate) use {
     },
 };
 
-/// Locks `mutex`; a panic of another holder is not ours to pass on, and every structure that we guard
-/// is valid between any two statements.
+/// Locks `mutex`, poisoned or not: a panic of another holder must not spread, and every structure behind a
+/// mutex of this crate is valid between any two statements.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether there is a deadline and it is over.
+/// Whether `deadline` is set and has passed.
 #[cfg(not(loom))]
 pub(crate) fn is_over(deadline: Option<Instant>) -> bool {
     deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }
 
-/// Parks this thread until it is unparked or `deadline`; may return early.
+/// Parks this thread until another one unparks it or `deadline` passes; can return early.
 #[cfg(not(loom))]
 pub(crate) fn park_until(deadline: Option<Instant>) {
     match deadline {
@@ -58,7 +59,7 @@ pub(crate) fn park_until(deadline: Option<Instant>) {
     }
 }
 
-/// Waits for `changed`, at most until `deadline`; may return early. In a model no deadline is reached.
+/// Waits for `changed`, at most until `deadline`; can return early. In a model no deadline passes.
 pub(crate) fn wait_until<'a, T>(
     changed: &Condvar,
     guard: MutexGuard<'a, T>,

@@ -26,7 +26,7 @@ pub(crate) fn run(args: CatArgs) -> Result<Answer, Failure> {
         |path: &Path| -> Result<Input, Problem> { Ok(Input::File(Box::new(options.open(path)?))) };
     let told = for_each_source(&args.input, options, |source| match source {
         Source::File(path) => print(&mut printer, open(&path)?),
-        // A layout is how one file is to be read: what a log knows beyond its files does not count then.
+        // With `--layout` each file is read by itself, because a layout is a rule for one file.
         Source::Log(log) if layout != Layout::Auto => {
             log.segments().iter().try_fold(Answer::Fine, |answer, segment| {
                 let printed = open(&segment.path).and_then(|input| print(&mut printer, input));
@@ -38,7 +38,7 @@ pub(crate) fn run(args: CatArgs) -> Result<Answer, Failure> {
     Ok(told.answer)
 }
 
-/// Damage is no reason to end: the rest is printed, and then it is told.
+/// Prints all records of a source. Damage does not end the printing; it is reported after the records.
 fn print(printer: &mut Printer, mut input: Input) -> Result<Answer, Problem> {
     printer.print_up_to(&mut input, u64::MAX)?;
     Ok(match input {

@@ -1,4 +1,4 @@
-//! One file a command. Each is a call of the library and the telling of what came out.
+//! One file per command. Each command calls the library and prints the result.
 
 pub(crate) mod bench;
 pub(crate) mod cat;

@@ -1,4 +1,4 @@
-//! `asynclogger stat`: what is there?
+//! `asynclogger stat`: what does a file, a log or a directory contain?
 
 use std::io::{self, Write};
 
@@ -19,7 +19,7 @@ use crate::{
 pub(crate) fn run(args: StatArgs) -> Result<Answer, Failure> {
     let mut out = Output::open()?;
     let mut totals = Totals::default();
-    // Those that were named, and those that are of a log.
+    // Files that were named by themselves, and files of a log.
     let (mut files, mut of_logs) = (Vec::new(), Vec::new());
     let told = for_each_source(&args.input, ReadOptions::new(), |source| {
         let mut answer = Answer::Fine;
@@ -60,7 +60,8 @@ pub(crate) fn run(args: StatArgs) -> Result<Answer, Failure> {
     Ok(told.answer.and(Answer::fine_if(totals.is_whole())))
 }
 
-/// Of one log its files, and the whole; of several only what they are as wholes: files would hide that.
+/// Prints the files of a single log and its totals; of several logs only the totals, because their files
+/// would hide these.
 fn write_tables(
     out: &mut impl Write,
     mut files: Vec<Report>,
@@ -81,7 +82,7 @@ fn write_tables(
     if has_many { write_events(out, events) } else { write_logs(out, &totals.logs) }
 }
 
-/// The keys of `verify`, and some that describe more than they judge.
+/// The keys of `verify`, and some more that describe the file.
 #[derive(Serialize)]
 struct StatJson {
     #[serde(flatten)]
@@ -115,7 +116,7 @@ const HEADINGS: [&str; 11] = [
     "FILE", "SEGMENT", "SESSIONS", "RECORDS", "PAYLOAD", "OVERHEAD", "STORED", "DROPPED", "FIRST",
     "LAST", "ENDING",
 ];
-/// Words are aligned left, numbers right.
+/// Which columns are aligned right: words are aligned left, numbers right.
 const RIGHT: [bool; 11] = [false, true, true, true, true, true, true, true, false, false, false];
 
 const LOG_HEADINGS: [&str; 8] =

@@ -1,4 +1,4 @@
-//! `asynclogger tail`: the end of a log, and how it goes on.
+//! `asynclogger tail`: prints the end of a log, and its further records.
 
 use std::{collections::BTreeSet, io, path::Path, time::Duration};
 
@@ -18,9 +18,10 @@ use crate::{
     watch::Watch,
 };
 
-/// How long a record may be there before it is shown: not long for people, and often enough for the machine.
+/// The time between two looks for new records: short for people, long for the machine.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// So many records are printed before signals are looked for again: a log may grow faster than we print.
+/// The most records that are printed between two looks for signals, because a log can grow faster than its
+/// records are printed.
 const AT_ONCE: u64 = 10_000;
 
 pub(crate) fn run(args: TailArgs) -> Result<Answer, Failure> {
@@ -40,9 +41,9 @@ pub(crate) fn run(args: TailArgs) -> Result<Answer, Failure> {
     told.or_else(Problem::say)
 }
 
-/// Why there is no log to print.
+/// The reason why there is no log to print.
 enum Refused {
-    /// There may be one later.
+    /// The log does not exist yet.
     NotYet(String),
     Problem(Problem),
 }
@@ -63,7 +64,7 @@ fn is_not_there_yet(error: &Error) -> bool {
     error.kind() == ErrorKind::NotFound || error.io_error().is_some_and(is_gone)
 }
 
-/// The log that is meant, without the segments after the one that was named.
+/// Opens the log that is meant, without the segments after the named one.
 fn open(path: &Path, event: Option<&str>, options: ReadOptions) -> Result<LogDir, Refused> {
     check_event_of(path, event)?;
     if !path.is_dir() {
@@ -75,14 +76,14 @@ fn open(path: &Path, event: Option<&str>, options: ReadOptions) -> Result<LogDir
     match (logs.len(), event) {
         (0, Some(_)) => Err(Refused::NotYet(there_is_none(path, event))),
         (0, None) => {
-            Err(Refused::NotYet(format!("{shown}: there are 0 logs in it, and tail needs one")))
+            Err(Refused::NotYet(format!("{shown}: this directory has 0 logs, and tail needs one")))
         }
         (count, _) => match logs.pop().filter(|_| count == 1) {
             Some(log) => Ok(log),
             None => {
-                let hint = if event.is_none() { ": --event NAME tells which" } else { "" };
+                let hint = if event.is_none() { ": use --event NAME to choose one" } else { "" };
                 let what =
-                    format!("{shown}: there are {count} logs in it, and tail needs one{hint}");
+                    format!("{shown}: this directory has {count} logs, and tail needs one{hint}");
                 Err(Failure::Usage(what).into())
             }
         },
@@ -105,18 +106,18 @@ fn print_last(mut printer: Printer, mut log: LogDir, records: u64) -> Result<Ans
     let Input::Log(log) = input else { return Ok(Answer::Fine) };
     let report = log.report();
     report.segments.iter().for_each(say_damage);
-    // Of segments that are missing only those count that would have been read.
+    // A missing segment counts only if it would have been read.
     let is_whole = report.segments.iter().all(|segment| segment.is_whole());
     Ok(say_unread(&report).and(Answer::fine_if(is_whole && report.lost.is_none())))
 }
 
-/// A log that is followed until a signal comes.
+/// The state of following a log until a signal comes.
 struct Following<'a> {
     printer: Printer,
     args: &'a TailArgs,
     stop: StopSignal,
     watch: Watch,
-    /// What was said once is not said again.
+    /// Messages that were printed, so that they are not printed again.
     said: BTreeSet<String>,
 }
 
@@ -132,20 +133,20 @@ impl Following<'_> {
         Ok(Following { printer, args, stop, watch, said: BTreeSet::new() })
     }
 
-    /// Goes on from the last records of the log.
+    /// Follows the log from its last records on.
     fn begin(self, mut log: LogDir) -> Result<Answer, Problem> {
         say_copies(&log);
         log.seek_last(self.args.records)?;
         self.follow_all(Some(log))
     }
 
-    /// Waits for a log that is not there yet: all of it is new.
+    /// Waits for a log that does not exist yet, and then prints it from its beginning.
     fn wait(mut self, text: &str) -> Result<Answer, Problem> {
         self.say_once(format!("{text}; waiting for it"));
         self.follow_all(None)
     }
 
-    /// One log after the other, as the path names them.
+    /// Follows one log after the other, as the path comes to name them.
     fn follow_all(mut self, mut log: Option<LogDir>) -> Result<Answer, Problem> {
         loop {
             log = match log {
@@ -161,13 +162,14 @@ impl Following<'_> {
         }
     }
 
-    /// Prints what comes; the log that was begun at the path instead, if that is to be followed; `None`: the end.
+    /// Prints new records until another log begins at the path or a signal comes. Returns the other log if it
+    /// is to be followed; `None` at the end.
     fn follow(&mut self, log: LogDir) -> Result<Option<LogDir>, Problem> {
         let mut input = Input::Log(Box::new(log));
         let (mut told, mut next) = (0, None);
         loop {
             let printed = match self.printer.print_up_to(&mut input, AT_ONCE) {
-                // It is the last segment that there is: it may be read later.
+                // The last segment cannot be read now; a later attempt may succeed.
                 Err(Problem::Source(error)) => {
                     self.say_once(format!("{error:#}"));
                     0
@@ -175,12 +177,13 @@ impl Following<'_> {
                 printed => printed?,
             };
             let Input::Log(log) = &mut input else { return Ok(None) };
-            // What looks damaged at the end may be on its way; before that it is not.
+            // Damage at the end of the log can be a write in flight, so only the damage of finished segments
+            // is reported.
             log.finished().iter().skip(told).for_each(say_damage);
             told = log.finished().len();
             self.say_what_is_missing(log);
             if printed == 0 {
-                // All that the old log had is printed.
+                // All records of the old log are printed.
                 if next.is_some() {
                     return Ok(next);
                 }
@@ -203,8 +206,8 @@ impl Following<'_> {
         let path = self.args.path.display();
         let id = next.log_id().map_or(String::new(), |id| id.to_string());
         let goes_on = self.args.follow_name;
-        let how = if goes_on { "going on with it" } else { "-F would go on with it" };
-        self.say_once(format!("{path}: another log, {id}, was begun here; {how}"));
+        let how = if goes_on { "continuing with it" } else { "-F would go on with it" };
+        self.say_once(format!("{path}: another log, {id}, has begun here; {how}"));
         goes_on.then_some(next)
     }
 

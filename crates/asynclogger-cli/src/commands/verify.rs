@@ -1,4 +1,4 @@
-//! `asynclogger verify`: is everything there?
+//! `asynclogger verify`: is every record there, and undamaged?
 
 use std::io::Write;
 

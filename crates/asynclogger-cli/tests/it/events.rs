@@ -446,11 +446,14 @@ fn an_event_that_is_not_there_or_there_twice() {
     for command in ["cat", "verify", "stat"] {
         let run = place.run(&format!("{command} --event A logs"), "").ends_with(1);
         run.says("no log of the event \"A\" in this directory");
-        place.run(&format!("{command} --event a logs/a.log"), "").ends_with(2).says("no directory");
+        place
+            .run(&format!("{command} --event a logs/a.log"), "")
+            .ends_with(2)
+            .says("not a directory");
         place.run(&format!("{command} --event a gone"), "").ends_with(3);
     }
     place.run("tail --event A logs", "").ends_with(2).says("no log of the event \"A\"");
-    place.run("tail --event a logs/a.log", "").ends_with(2).says("no directory");
+    place.run("tail --event a logs/a.log", "").ends_with(2).says("not a directory");
     place.run("tail logs", "").ends_with(2).says("2 logs").says("--event");
     // The same event from another machine, say.
     place.run("write --events elsewhere", "a\t3\n").ends_with(0);

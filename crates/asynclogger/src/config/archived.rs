@@ -1,4 +1,4 @@
-//! What becomes of a segment that is over, and what is told of it.
+//! How archived segments are compressed, and the description of one that a callback gets.
 
 use std::{ops::RangeInclusive, path::PathBuf, time::SystemTime};
 
@@ -11,11 +11,11 @@ const ZSTD_LEVELS: RangeInclusive<i32> = 1..=22;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Compression {
-    /// They stay as they were written. The default.
+    /// Archived segments stay as they were written. The default.
     #[default]
     Off,
-    /// With Zstandard, after the rotation and not on the thread that writes; the file gets `.zst` behind
-    /// its name. Needs the feature `zstd`. Made by [`Compression::zstd`].
+    /// Zstandard, after the rotation and not on the thread that writes; `.zst` is added to the name of the
+    /// file. Needs the feature `zstd`. Made by [`Compression::zstd`].
     #[cfg_attr(docsrs, doc(cfg(feature = "zstd")))]
     #[non_exhaustive]
     Zstd {
@@ -58,16 +58,16 @@ impl Compression {
 pub struct Archived {
     /// Where the file is.
     pub path: PathBuf,
-    /// The log that it belongs to. With `segment` this names the file for ever: the key of an upload that
-    /// may be repeated.
+    /// The log that the segment belongs to. `log_id` and `segment` together name the file for ever: they are
+    /// the key for an upload that may be repeated.
     pub log_id: LogId,
-    /// The number of the segment in the log, from 1 on, without gaps.
+    /// The number of the segment in the log: 1, 2, 3 and so on, without gaps.
     pub segment: u64,
     /// Records in the file.
     pub records: u64,
     /// Bytes of these records.
     pub payload_bytes: u64,
-    /// Bytes of the file, compressed if it is.
+    /// Length of the file as it is stored, compressed or not, in bytes.
     pub file_bytes: u64,
     /// When the first block with records was written, by the wall clock; `None` if there are no records.
     pub first_time: Option<SystemTime>,

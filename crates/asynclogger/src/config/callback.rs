@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-/// A function of the user that is told of each `T`.
+/// A function of the user that is called with each `T`.
 pub(crate) struct Callback<T>(Arc<dyn Fn(&T) + Send + Sync>);
 
 impl<T> Callback<T> {
@@ -15,17 +15,18 @@ impl<T> Callback<T> {
         Callback(Arc::new(callback))
     }
 
-    /// Calls the function, whose panics are its own.
+    /// Calls the function and catches its panic.
     ///
     /// # Errors
-    /// What it panicked with.
+    /// The payload of the panic.
     pub(crate) fn call(&self, told: &T) -> Result<(), Box<dyn Any + Send>> {
         catch_unwind(AssertUnwindSafe(|| (self.0)(told)))
     }
 }
 
-// A panic never leaves through a callback (`call`), and a panic of the program beside it does not run through
-// one: whoever catches that panic finds the callback, and what it holds, between two calls.
+// A panic never leaves a callback (`call` catches it), and a panic elsewhere in the program does not pass
+// through a callback. Code that catches such a panic finds the callback, and the values that it holds,
+// between two calls.
 impl<T> UnwindSafe for Callback<T> {}
 impl<T> RefUnwindSafe for Callback<T> {}
 

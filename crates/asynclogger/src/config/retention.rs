@@ -8,21 +8,21 @@ use crate::{Error, ErrorKind};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// Nothing is deleted: the write is tried until there is room, and the
-    /// [`Overflow`](crate::Overflow) policy decides about new records. The default.
+    /// Nothing is deleted: the write is repeated until there is room, and the [`Overflow`](crate::Overflow)
+    /// policy decides about new records. The default.
     #[default]
     Wait,
-    /// The oldest archived segment of this log is deleted, and one more each time that this did not make
-    /// room. Never the newest one; when it alone is left, this is `Wait`.
+    /// The oldest archived segment of this log is deleted, then the next oldest, until there is room. The
+    /// newest archived segment is never deleted; once it alone is left, the write waits as under `Wait`.
     DeleteOldest,
 }
 
-/// Which archived segments of a log are deleted, always the oldest first. Of several limits each counts.
-/// By default there is none, and all are kept.
+/// Which archived segments of a log are deleted, always the oldest first. Each limit applies by itself. By
+/// default there is no limit, and all segments are kept.
 ///
-/// Only files whose start carries this log's id and full name, and that no logger writes, are ever deleted,
-/// whatever their names are; never the active one, and never the newest archived one. "Oldest" is by the numbers of the segments, not by
-/// names or times.
+/// A file is deleted only if its start carries the id and the full name of this log and no logger writes the
+/// file; the name of the file does not matter. The active segment and the newest archived segment are never
+/// deleted. The oldest segment is the one with the lowest number, not the one with the earliest name or time.
 ///
 /// ```
 /// use asynclogger::{Config, Retention};
@@ -49,34 +49,35 @@ impl Retention {
         Retention::default()
     }
 
-    /// The most archived segments; at least 1.
+    /// The largest number of archived segments; at least 1.
     pub fn keep(mut self, count: usize) -> Retention {
         self.keep = Some(count);
         self
     }
 
-    /// The longest that a segment is kept after its last record, by the wall clock; more than nothing.
+    /// The longest time that a segment is kept after its last record, by the wall clock; more than 0.
     pub fn max_age(mut self, age: Duration) -> Retention {
         self.max_age = Some(age);
         self
     }
 
-    /// The most bytes of all archived segments together, as they are on the disk, with space that was taken
-    /// ahead and not given back; more than nothing. The newest one is kept even where it alone is longer.
+    /// The largest total size of all archived segments, in bytes on the disk, including space that was
+    /// allocated ahead and not given back; more than 0. The newest segment is kept even if it alone is
+    /// larger.
     pub fn max_total(mut self, bytes: u64) -> Retention {
         self.max_total = Some(bytes);
         self
     }
 
-    /// Of a [`LoggerManager`](crate::LoggerManager): the most bytes of all archived segments of all its events
-    /// together, as they are on the disk, those of events that are not open too; more than nothing. The
-    /// segment goes first that was over first, whichever event's it is; the newest of all is kept. A
-    /// [`Logger`](crate::Logger) refuses it.
+    /// The largest total size of all archived segments of all events of a
+    /// [`LoggerManager`](crate::LoggerManager), in bytes on the disk, including events that are not open;
+    /// more than 0. The segment that ended first is deleted first, whichever event it belongs to; the newest
+    /// of all is kept. A [`Logger`](crate::Logger) refuses this setting.
     ///
-    /// Counted and deleted is only what is beyond doubt an event's: its archived segments carry the id of the
-    /// log that is at the event's name, and that is the name of an event. So what is left of an event whose
-    /// active file was removed stays, as does the log of a plain logger in the same directory, by whose
-    /// lock file it is known.
+    /// The manager counts and deletes a segment only if the segment certainly belongs to an event: the
+    /// segment carries the id of the log whose active file has the name of that event. So the segments of an
+    /// event whose active file was removed stay. The log of a plain logger in the same directory stays too;
+    /// the manager knows it by its lock file.
     pub fn directory_total(mut self, bytes: u64) -> Retention {
         self.directory_total = Some(bytes);
         self

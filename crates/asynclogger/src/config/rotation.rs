@@ -9,7 +9,7 @@ use crate::{
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Moments of the wall clock at which a log goes on in a new file.
+/// Moments of the wall clock at which a log continues in a new file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Boundary {
@@ -17,8 +17,8 @@ pub enum Boundary {
     Hourly,
     /// Every midnight.
     Daily,
-    /// Every multiple of this, counted from midnight: with 15 minutes at :00, :15, :30 and :45. Whole
-    /// seconds of which a day has a whole number, so that each day has the same boundaries.
+    /// Every multiple of this interval, counted from midnight: 15 minutes means :00, :15, :30 and :45. The
+    /// interval is a whole number of seconds that divides 24 hours, so that each day has the same boundaries.
     Interval(Duration),
 }
 
@@ -33,8 +33,8 @@ impl Boundary {
     }
 }
 
-/// When a log goes on in a new file; the old one gets an archived name. Of several triggers the first
-/// counts. By default there is none, and the file grows.
+/// When a log continues in a new file; the old file gets an archived name. With several triggers, the first
+/// one to fire rotates the log. By default there is no trigger, and the file grows.
 ///
 /// A file without records is never rotated. `docs/rotation.md` has the rules for clocks that are set and
 /// for days of 23 or 25 hours.
@@ -61,19 +61,20 @@ impl Rotation {
         Rotation::default()
     }
 
-    /// The most bytes of a file: before a block would make it longer, the next file begins.
+    /// The largest size of a file, in bytes: the next file begins before a block would make the file longer.
     ///
-    /// At least 16 KiB, what the shortest block needs together with start and end of the file. Where it is less
-    /// than a full buffer makes, blocks are ended earlier, so that a file keeps to it. A record that is longer
-    /// than that has a file of its own, which is as long as it has to be; so may be a file with one block where
-    /// direct I/O asks for units of more than 4 KiB.
+    /// At least 16 KiB: the shortest block, the start and the end of the file need that much. If a full
+    /// buffer would be longer than the limit, blocks are ended earlier, so that the file stays within the
+    /// limit. A record that is longer than the limit gets a file of its own, as long as the record needs. A
+    /// file with one block can also exceed the limit if direct I/O needs units of more than 4 KiB.
     pub fn max_size(mut self, bytes: u64) -> Rotation {
         self.max_size = Some(bytes);
         self
     }
 
-    /// The longest that a file is written, from its first block on; more than nothing. By the monotonic
-    /// clock: setting the time does not matter, and time that the machine is suspended does not count.
+    /// The longest time that a file is written, from its first block on; more than 0. The monotonic clock
+    /// measures the age: setting the time does not matter, and time while the machine is suspended does not
+    /// count.
     pub fn max_age(mut self, age: Duration) -> Rotation {
         self.max_age = Some(age);
         self
@@ -85,8 +86,8 @@ impl Rotation {
         self
     }
 
-    /// Whether boundaries are those of the system's time zone, as it is when the logger is made, and not
-    /// of UTC. Needs the feature `local-time`. Names of files are in UTC in any case. Default: false.
+    /// Whether boundaries follow the time zone that the system has when the logger is made, instead of UTC.
+    /// Needs the feature `local-time`. Names of files are in UTC in any case. Default: false.
     #[cfg_attr(docsrs, doc(cfg(feature = "local-time")))]
     pub fn local_time(mut self, local: bool) -> Rotation {
         self.local_time = local;
@@ -109,8 +110,8 @@ impl Rotation {
             let whole = interval.subsec_nanos() == 0 && !interval.is_zero();
             if !whole || !DAY.as_secs().is_multiple_of(interval.as_secs()) {
                 return invalid(format!(
-                    "Boundary::Interval is {interval:?}; it takes whole seconds of which 24 hours \
-                     are a multiple"
+                    "Boundary::Interval is {interval:?}; it takes whole seconds that divide 24 \
+                     hours"
                 ));
             }
         }
@@ -121,19 +122,19 @@ impl Rotation {
         Ok(())
     }
 
-    /// Up to how many bytes of header and records, `capacity` at most, a block is filled, so that a file with one
-    /// keeps to the size.
+    /// The largest number of bytes of header and records in a block, at most `capacity`, so that a file with
+    /// one block stays within the size limit.
     pub(crate) fn block_limit(&self, capacity: usize, align: usize) -> usize {
         Rotation::block_limit_in(self.room_for_blocks(align), capacity, align)
     }
 
-    /// Bytes of a file, at least those of the shortest block, that are for blocks.
+    /// Bytes of a file that are for blocks: at least the length of the shortest block.
     pub(crate) fn room_for_blocks(&self, align: usize) -> usize {
         let room = self.max_size.unwrap_or(u64::MAX).saturating_sub(2 * align as u64);
         usize::try_from(room).unwrap_or(usize::MAX).max(block_len(LEAST_BLOCK, align))
     }
 
-    /// [`block_limit`](Rotation::block_limit) where blocks have so much room.
+    /// [`block_limit`](Rotation::block_limit) for a file with `room` bytes for blocks.
     pub(crate) fn block_limit_in(room: usize, capacity: usize, align: usize) -> usize {
         let (mut fits, mut too_long) = (LEAST_BLOCK, capacity + 1);
         while too_long > fits + 1 {
@@ -147,8 +148,8 @@ impl Rotation {
         fits.min(capacity)
     }
 
-    /// Whether a file of `size` bytes has no room for one more session with a block of a full buffer, and
-    /// a new file has it.
+    /// Whether a file of `size` bytes has no room for one more session with a block of a full buffer, while a
+    /// new file has that room.
     pub(crate) fn is_used_up(&self, size: u64, capacity: usize, align: usize) -> bool {
         let least = least_size(capacity, align);
         self.max_size.is_some_and(|max| least <= max && max < least.saturating_add(size))
@@ -163,7 +164,7 @@ fn least_size(capacity: usize, align: usize) -> u64 {
     (block_len(capacity, align) + 2 * align) as u64
 }
 
-/// Bytes of that block.
+/// Bytes of a block with `capacity` bytes of header and records, in units of `align`.
 fn block_len(capacity: usize, align: usize) -> usize {
     let data = block::data_len(capacity.saturating_sub(SHARD_HEADER));
     block::head_len(data, align) + data + block::tail_len(data, align)

@@ -1,4 +1,4 @@
-//! The block: head, data, tail. Head and tail carry the same fields and the chunk table.
+//! The block: head, data, tail. The head and the tail carry the same fields and the chunk table.
 
 use super::{
     CHUNK, Dropped, Kind, MAX_CAPACITY, Prefix, RECORD_HEADER, SECTOR, SHARD_HEADER,
@@ -10,9 +10,9 @@ use super::{
     totals::{decode_drops, encode_drops},
 };
 
-/// Prefix and fixed fields; the chunk table follows.
+/// Offset of the chunk table in a head or tail: it follows the prefix and the fixed fields.
 const TABLE_AT: usize = PREFIX_LEN + 96;
-/// Bytes of a chunk's entry.
+/// Length of a chunk's entry in the table, in bytes.
 const ENTRY_LEN: usize = 12;
 
 /// The fields that head and tail share.
@@ -32,17 +32,18 @@ pub(crate) struct BlockInfo {
     /// The shard header, the records, and the padding to the sector.
     pub(crate) data_len: u32,
     pub(crate) tail_len: u32,
-    /// Drops of the shard in the session up to the sealing.
+    /// Drops of the shard in the session until the buffer was sealed.
     pub(crate) dropped: Dropped,
 }
 
-/// What the table says of one chunk.
+/// The entry of one chunk in the chunk table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct ChunkEntry {
     pub(crate) crc: u32,
-    /// Offset, from the shard header, of the first record that starts in the chunk; 0: none does.
+    /// Offset, from the shard header, of the first record that starts in the chunk; 0 if no record starts
+    /// there.
     pub(crate) first: u32,
-    /// How many start in it.
+    /// Number of records that start in the chunk.
     pub(crate) records: u32,
 }
 
@@ -71,12 +72,13 @@ pub(crate) const fn data_len(valid: usize) -> usize {
     round_up(SHARD_HEADER + valid, SECTOR)
 }
 
-/// Length of the head of a block with so many bytes of data.
+/// Length of the head of a block with `data_len` bytes of data.
 pub(crate) const fn head_len(data_len: usize, align: usize) -> usize {
     round_up(TABLE_AT + ENTRY_LEN * chunk_count(data_len), align)
 }
 
-/// Length of the tail of a block with so many bytes of data, which begins on a multiple of `align`.
+/// Length of the tail of a block with `data_len` bytes of data. The data part begins on a multiple of
+/// `align`.
 pub(crate) const fn tail_len(data_len: usize, align: usize) -> usize {
     let least = TABLE_AT + ENTRY_LEN * chunk_count(data_len);
     round_up(data_len + least, align) - data_len
@@ -84,7 +86,7 @@ pub(crate) const fn tail_len(data_len: usize, align: usize) -> usize {
 
 impl BlockInfo {
     /// Whether a table fits these fields: each chunk's first record lies in the chunk, and the counts add up.
-    /// Otherwise a checksum was right over nonsense.
+    /// If not, the checksum is valid but the contents are nonsense.
     pub(crate) fn fits(&self, table: &[ChunkEntry]) -> bool {
         let records: u64 = table.iter().map(|entry| u64::from(entry.records)).sum();
         let firsts_fit = table.iter().enumerate().all(|(index, entry)| {
@@ -144,7 +146,8 @@ impl BlockInfo {
         });
     }
 
-    /// `None` if the fields contradict each other: then a checksum was right over nonsense.
+    /// Decodes the fields and the table; `None` if the fields contradict each other (the checksum is valid
+    /// but the contents are nonsense).
     pub(super) fn decode(mut take: Take<'_>, align: usize) -> Option<(BlockInfo, ChunkTable<'_>)> {
         let info = BlockInfo {
             sequence: take.u64()?,
@@ -175,8 +178,8 @@ impl BlockInfo {
     }
 }
 
-/// Completes the data part of a block, in place: shard header and padding. `data` is the whole part,
-/// [`data_len`] bytes, with the records already in it. (A logger's buffers do it themselves.)
+/// Completes the data part of a block in place: writes the shard header and the padding. `data` is the whole
+/// part, [`data_len`] bytes, with the records already in it. (The buffers of a logger write both themselves.)
 #[cfg(any(test, fuzzing))]
 pub(crate) fn finish_data(data: &mut [u8], info: &BlockInfo) {
     let end = SHARD_HEADER + info.valid as usize;
@@ -190,7 +193,7 @@ pub(crate) fn finish_data(data: &mut [u8], info: &BlockInfo) {
 
 /// Fills `table` from a finished data part and returns the count of its records.
 ///
-/// A chunk is walked right after its checksum was taken, while it is in the cache.
+/// A chunk is walked right after its checksum is computed, while the chunk is in the cache.
 pub(crate) fn build_table(data: &[u8], valid: u32, table: &mut Vec<ChunkEntry>) -> u32 {
     table.clear();
     let records_end = data.get(..SHARD_HEADER + valid as usize).unwrap_or(data);

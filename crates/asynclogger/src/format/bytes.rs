@@ -1,6 +1,6 @@
 //! Two cursors for little-endian fields: one that cannot read past the end, one that cannot write past it.
 
-/// Takes fields from the front of a slice; `None` once it is too short.
+/// Takes fields from the front of a slice; returns `None` once the slice is too short.
 pub(super) struct Take<'a>(pub(super) &'a [u8]);
 
 impl<'a> Take<'a> {
@@ -27,8 +27,8 @@ impl<'a> Take<'a> {
     }
 }
 
-/// Puts fields at the front of a slice. The callers size their slices by the layout's own functions;
-/// a field that does not fit is a bug, caught by the assertion and otherwise left out.
+/// Puts fields at the front of a slice. The callers size their slices by the layout's own functions. A field
+/// that does not fit is a bug: the debug assertion catches it, and without assertions the field is left out.
 pub(super) struct Put<'a>(pub(super) &'a mut [u8]);
 
 impl Put<'_> {

@@ -5,7 +5,7 @@ pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     ::crc32c::crc32c(bytes)
 }
 
-/// CRC32C of what `crc` covers, followed by `bytes`.
+/// CRC32C of the bytes that `crc` covers, followed by `bytes`.
 pub(crate) fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
     ::crc32c::crc32c_append(crc, bytes)
 }

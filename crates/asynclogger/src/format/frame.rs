@@ -9,15 +9,15 @@ use super::{
 
 /// Size of the common prefix; the body follows.
 pub(crate) const PREFIX_LEN: usize = 80;
-/// No metadata block is longer.
+/// The greatest length of a metadata block, in bytes.
 pub(crate) const MAX_METADATA: usize = 1 << 24;
-/// Where the magic stands; it and what is before it is enough for [`peek`].
+/// Offset of the magic. [`peek`] needs the bytes up to the end of the magic.
 const MAGIC_AT: usize = 16;
-/// The bytes [`peek`] needs.
+/// Number of bytes that [`peek`] needs.
 pub(crate) const PEEK_LEN: usize = MAGIC_AT + 8;
 const CRC_AT: usize = 12;
 
-/// What a metadata block is.
+/// The kinds of metadata blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Start,
@@ -45,10 +45,10 @@ impl Kind {
     }
 }
 
-/// What every metadata block says of itself.
+/// The fields that every metadata block has in its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Prefix {
-    /// `A` of the file.
+    /// The alignment `A` of the file.
     pub(crate) align: u32,
     /// Offset of the metadata block in its file.
     pub(crate) offset: u64,
@@ -59,7 +59,7 @@ pub(crate) struct Prefix {
     pub(crate) time: i64,
 }
 
-/// Which log a segment belongs to, and its place in it.
+/// The log that a segment belongs to, and the segment's place in that log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lineage {
     pub(crate) log_id: LogId,
@@ -72,19 +72,19 @@ impl Prefix {
     }
 }
 
-/// Why bytes are no metadata block.
+/// The reason why bytes are not a metadata block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Invalid {
-    /// They do not look like one at all.
+    /// The bytes do not look like a metadata block.
     NotMetadata,
-    /// Written by a later version; nothing more is known of it.
+    /// A later version wrote the block; its contents are not known.
     Version(u32),
     /// The checksum, or a field under it, is wrong.
     Damaged,
 }
 
-/// Writes a metadata block over all of `buffer`; `body` gets what follows the prefix, filled by it from
-/// the front, and the rest is zeroed.
+/// Writes a metadata block over all of `buffer`. `body` fills the part behind the prefix from its front; the
+/// rest is zeroed.
 pub(super) fn encode(
     buffer: &mut [u8],
     kind: Kind,
@@ -119,7 +119,8 @@ fn checksum(block: &[u8]) -> Option<u32> {
     Some(crc32c_append(crc32c(block.get(..CRC_AT)?), block.get(MAGIC_AT..)?))
 }
 
-/// If `bytes` begin like a metadata block, its size and kind. Nothing is verified but magic and size.
+/// The size and the kind of the metadata block that `bytes` seem to begin with. Only the magic and the size
+/// are checked.
 pub(crate) fn peek(bytes: &[u8]) -> Option<(usize, Kind)> {
     let mut take = Take(bytes);
     let (size, valid, zero) = (take.u32()?, take.u32()?, take.u32()?);
@@ -129,15 +130,15 @@ pub(crate) fn peek(bytes: &[u8]) -> Option<(usize, Kind)> {
     (size_fits && size > 8 && valid == size - 8 && zero == 0).then_some((size as usize, kind))
 }
 
-/// Whether `bytes` carry one of our magics at its place, whatever else they are: a damaged metadata
-/// block is still a sign of whose file this is.
+/// Whether `bytes` have one of this format's magics in its place. Even a damaged metadata block shows that
+/// the file is a log.
 pub(crate) fn has_magic(bytes: &[u8]) -> bool {
     let magic = bytes.get(MAGIC_AT..PEEK_LEN).and_then(|magic| magic.try_into().ok());
     magic.and_then(Kind::from_magic).is_some()
 }
 
-/// Takes the metadata block at the front of `bytes`, which may be longer, out of its frame: its prefix, its kind,
-/// its size and its body.
+/// Verifies the metadata block at the front of `bytes`, which can be longer than the block, and returns its
+/// prefix, kind, size and body.
 pub(super) fn open(bytes: &[u8]) -> Result<(Prefix, Kind, usize, Take<'_>), Invalid> {
     let (size, kind) = peek(bytes).ok_or(Invalid::NotMetadata)?;
     let block = bytes.get(..size).ok_or(Invalid::NotMetadata)?;

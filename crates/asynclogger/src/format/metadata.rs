@@ -1,10 +1,10 @@
-//! A metadata block as a value: what stands in its frame, by its kind.
+//! A metadata block as a value: the contents of its frame, by its kind.
 
 use super::{BlockInfo, Kind, Prefix, Start, Totals, bytes::Take, frame};
 
 pub(crate) use super::frame::{Invalid, MAX_METADATA, PEEK_LEN, has_magic, peek};
 
-/// A decoded metadata block, its checksum verified.
+/// A decoded metadata block whose checksum is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Metadata<'a> {
     Start(Start<'a>),
@@ -14,7 +14,7 @@ pub(crate) enum Metadata<'a> {
     End(Totals),
 }
 
-/// Decodes the metadata block at the front of `bytes`, which may be longer than it.
+/// Decodes the metadata block at the front of `bytes`, which can be longer than the block.
 pub(crate) fn decode(bytes: &[u8]) -> Result<(Prefix, Metadata<'_>), Invalid> {
     let (prefix, kind, size, body) = frame::open(bytes)?;
     let metadata = decode_body(kind, size, prefix.align as usize, body).ok_or(Invalid::Damaged)?;

@@ -1,6 +1,7 @@
-//! The file format: bytes to values and back. Pure: no I/O, no clock, no allocation when encoding.
+//! The file format: bytes to values and back. The functions here are pure: no I/O, no clock, and no
+//! allocation when encoding.
 //!
-//! `docs/format.md` is the specification; the names here are the names there.
+//! `docs/format.md` is the specification, and the names here are the names used there.
 #![deny(clippy::indexing_slicing)]
 
 pub(crate) mod block;
@@ -23,24 +24,25 @@ pub(crate) use self::{
     totals::Totals,
 };
 
-/// The version that is written. All versions up to it are read.
+/// The version of the format that is written. All versions up to this one are read.
 pub(crate) const VERSION: u32 = 1;
-/// Every header of a plain reader stands on such a boundary.
+/// The length of a sector, in bytes. Every header that a reader of the original format meets stands on a
+/// sector boundary.
 pub(crate) const SECTOR: usize = 512;
-/// The least alignment `A` of a file.
+/// The smallest alignment `A` of a file, in bytes.
 pub(crate) const MIN_ALIGN: usize = 4096;
-/// The greatest alignment `A` of a file.
+/// The greatest alignment `A` of a file, in bytes.
 pub(crate) const MAX_ALIGN: usize = 1 << 20;
-/// The `[capacity][valid]` in front of every data part.
+/// Length of the shard header `[capacity][valid]` in front of every data part, in bytes.
 pub(crate) const SHARD_HEADER: usize = 8;
-/// The length in front of every record.
+/// Length of the prefix in front of every record, which holds the record's length, in bytes.
 pub(crate) const RECORD_HEADER: usize = 4;
-/// The unit of the data part that has its own checksum.
+/// Length of a chunk, in bytes: each chunk of the data part has its own checksum.
 pub(crate) const CHUNK: usize = 64 * 1024;
-/// The most bytes that a shard's buffer may hold, header included.
+/// The most bytes that a shard's buffer can hold, header included.
 pub(crate) const MAX_CAPACITY: usize = 1 << 30;
 
-/// What every frame of a compressed segment begins with.
+/// The magic bytes at the front of every frame of a compressed segment.
 pub(crate) const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 
 /// The random id that all segments of one log share.
@@ -67,10 +69,10 @@ impl std::fmt::Debug for LogId {
     }
 }
 
-/// The reasons for drops, in the order of the format.
+/// The number of reasons for drops; [`Dropped`] has them in the order of the format.
 pub(crate) const DROP_REASONS: usize = 5;
 
-/// Records that were offered and refused, by reason.
+/// Numbers of records that were offered and refused, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Dropped {
@@ -78,16 +80,16 @@ pub struct Dropped {
     pub full: u64,
     /// Every shard was claimed by another writer.
     pub busy: u64,
-    /// Longer than a shard can hold.
+    /// The record was longer than a shard can hold.
     pub too_large: u64,
-    /// Without bytes.
+    /// The record had no bytes.
     pub empty: u64,
-    /// Offered after `close`, or in a forked child.
+    /// The record was offered after `close`, or in a forked child.
     pub closed: u64,
 }
 
 impl Dropped {
-    /// All reasons together.
+    /// The sum over all reasons.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.to_array().iter().fold(0, |sum, n| sum.saturating_add(*n))

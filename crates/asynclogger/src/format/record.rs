@@ -2,8 +2,8 @@
 
 use super::RECORD_HEADER;
 
-/// Walks the records of `bytes` from `offset` on. Ends at the end, at a length of 0, or before a record
-/// that does not fit: [`Records::offset`] then says how far it got.
+/// Walks the records of `bytes` from `offset` on. The walk ends at the end of `bytes`, at a length of 0, or
+/// before a record that does not fit; [`Records::offset`] is where the walk ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Records<'a> {
     bytes: &'a [u8],
@@ -15,7 +15,7 @@ impl<'a> Records<'a> {
         Records { bytes, offset }
     }
 
-    /// Where the next record would start.
+    /// The offset where the next record would start.
     pub(crate) fn offset(&self) -> usize {
         self.offset
     }

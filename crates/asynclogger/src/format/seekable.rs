@@ -1,54 +1,56 @@
-//! Compressed segments: zstd frames, and the table that says where they are (docs/format.md, section 8).
+//! Compressed segments: zstd frames, and the table of their lengths (docs/format.md, section 8).
 //!
-//! Only the frames around the compressed bytes are known here; what is in them is the zstd library's.
+//! This module knows only the frames around the compressed bytes; the zstd library handles the bytes inside.
 
 use super::{
     ZSTD_MAGIC,
     bytes::{Put, Take},
 };
 
-/// Bytes of the segment in each frame that we write, but for the last: enough for zstd to find what
-/// repeats, little enough to read one record without decompressing the file.
+/// Bytes of the segment in each frame that this library writes, except the last: enough for zstd to find
+/// repetitions, and few enough to read one record without decompressing the whole file.
 pub(crate) const FRAME_LEN: usize = 2 << 20;
-/// A frame with more content than this is not read: it bounds the memory that a reader takes.
+/// A frame with more content than this is not read. The limit bounds the memory that a reader takes.
 pub(crate) const MAX_CONTENT: usize = 8 << 20;
-/// A frame of [`MAX_CONTENT`] that zstd could not compress is not longer than this.
+/// The greatest length of a frame with [`MAX_CONTENT`] bytes of content, even if zstd could not compress
+/// them.
 pub(crate) const MAX_STORED: usize = MAX_CONTENT + MAX_CONTENT / 128;
-/// No more frames than this (2 TiB, as we write them) are read: it bounds the memory for their places.
+/// The most frames that are read (2 TiB of segment in frames of the length that this library writes). The
+/// limit bounds the memory for the places of the frames.
 pub(crate) const MAX_FRAMES: usize = 1 << 20;
 
-/// Bytes in front of the entries of the seek table.
+/// Length of the seek table before its entries, in bytes.
 pub(crate) const TABLE_HEADER: usize = 8;
-/// Bytes behind them.
+/// Length of the seek table after its entries, in bytes.
 pub(crate) const TABLE_FOOTER: usize = 9;
-/// Bytes of an entry as we write it.
+/// Length of an entry as this library writes it, in bytes.
 const ENTRY_LEN: usize = 8;
-/// Bytes of an entry with a checksum, which others write.
+/// Length of an entry with a checksum, in bytes; other programs write these.
 const ENTRY_LEN_CHECKED: usize = 12;
-/// The skippable frame that holds the table.
+/// The magic of the skippable frame that holds the table.
 const TABLE_MAGIC: u32 = 0x184D_2A5E;
-/// The last four bytes of the file.
+/// The magic in the last four bytes of the file.
 const SEEKABLE_MAGIC: u32 = 0x8F92_EAB1;
 const HAS_CHECKSUMS: u8 = 0x80;
 const RESERVED: u8 = 0x7C;
 
-/// The longest header of a frame: magic, descriptor, window, dictionary, content size.
+/// Length of the longest frame header (magic, descriptor, window, dictionary, content size), in bytes.
 pub(crate) const MAX_FRAME_HEADER: usize = 18;
-/// Bytes of a block's header.
+/// Length of a block's header, in bytes.
 pub(crate) const BLOCK_HEADER: usize = 3;
-/// No block of a frame is longer.
+/// The greatest length of a block in a frame, in bytes.
 const MAX_BLOCK: u32 = 128 << 10;
 
-/// One frame, as the table has it.
+/// The entry of one frame in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameEntry {
-    /// Its bytes in the compressed file.
+    /// Length of the frame in the compressed file, in bytes.
     pub(crate) stored: u32,
-    /// Its bytes in the segment.
+    /// Length of the frame's content in the segment, in bytes.
     pub(crate) content: u32,
 }
 
-/// The skippable frame with the table of these frames; `None`: there are too many.
+/// The skippable frame with the table of these frames; `None` if there are too many frames.
 #[cfg_attr(not(any(test, target_os = "linux")), expect(dead_code, reason = "only Linux writes"))]
 pub(crate) fn encode_table(entries: &[FrameEntry]) -> Option<Vec<u8>> {
     if entries.len() > MAX_FRAMES {
@@ -69,7 +71,7 @@ pub(crate) fn encode_table(entries: &[FrameEntry]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The last bytes of a compressed file: where its table is.
+/// The last bytes of a compressed file, which give the place of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Footer {
     frames: usize,
@@ -77,7 +79,7 @@ pub(crate) struct Footer {
 }
 
 impl Footer {
-    /// `None`: these are not the last bytes of a table.
+    /// Decodes the footer; `None` if these are not the last bytes of a table.
     pub(crate) fn decode(bytes: &[u8; TABLE_FOOTER]) -> Option<Footer> {
         let mut take = Take(bytes);
         let (frames, [descriptor], magic) = (take.u32()?, take.array()?, take.u32()?);
@@ -92,8 +94,9 @@ impl Footer {
         TABLE_HEADER + self.frames * self.entry_len + TABLE_FOOTER
     }
 
-    /// The entries of the table `bytes`, the whole skippable frame of a file in which `before` bytes come
-    /// before it. `None` if they cannot be those of its frames: the table is damaged, or not ours.
+    /// The entries of the table. `bytes` is the whole skippable frame, and `before` bytes come before it in
+    /// the file. `None` if the entries cannot describe those bytes: the table is damaged, or another kind of
+    /// table.
     pub(crate) fn entries(&self, bytes: &[u8], before: u64) -> Option<Vec<FrameEntry>> {
         let mut take = Take(bytes);
         let (magic, body) = (take.u32()?, take.u32()?);
@@ -117,23 +120,23 @@ impl Footer {
     }
 }
 
-/// What stands at the beginning of a frame.
+/// The decoded beginning of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FrameHeader {
     /// Blocks follow after `len` bytes.
     Data {
         len: usize,
-        /// Bytes of the segment in it, if it says so.
+        /// Bytes of the segment in the frame, if the header gives them.
         content: Option<u64>,
         has_checksum: bool,
     },
-    /// To be passed over: so many bytes with its header.
+    /// A frame to be passed over, `len` bytes long with its header.
     Skippable { len: u64 },
 }
 
 impl FrameHeader {
-    /// Decodes the header at the front of `bytes`, [`MAX_FRAME_HEADER`] of them or what there is. `None`:
-    /// it is none, is cut, or wants a dictionary.
+    /// Decodes the header at the front of `bytes`: [`MAX_FRAME_HEADER`] bytes, or fewer at the end of the
+    /// file. `None` if the bytes are no header, are cut, or ask for a dictionary.
     pub(crate) fn decode(bytes: &[u8]) -> Option<FrameHeader> {
         let mut take = Take(bytes);
         let magic = take.array()?;
@@ -163,7 +166,8 @@ impl FrameHeader {
     }
 }
 
-/// A block's header: how many bytes follow it, and whether it is the frame's last. `None`: impossible.
+/// Decodes a block's header: how many bytes follow it, and whether the block is the last of the frame. `None`
+/// if the header is impossible.
 pub(crate) fn block_header(bytes: [u8; BLOCK_HEADER]) -> Option<(u64, bool)> {
     let [a, b, c] = bytes;
     let bits = u32::from_le_bytes([a, b, c, 0]);
@@ -191,7 +195,7 @@ mod tests {
             let footer = Footer::decode(bytes.last_chunk().expect("a footer")).expect("valid");
             assert_eq!(footer.table_len(), bytes.len());
             assert_eq!(footer.entries(&bytes, before), Some(entries));
-            // Of another file.
+            // The table of another file.
             assert_eq!(footer.entries(&bytes, before + 1), None);
             let skippable = FrameHeader::Skippable { len: bytes.len() as u64 };
             assert_eq!(FrameHeader::decode(&bytes), Some(skippable));
@@ -220,7 +224,7 @@ mod tests {
             let footer = footer.filter(|footer| footer.table_len() == bad.len());
             let found = footer.and_then(|footer| footer.entries(&bad, 107));
             let is_content = (12..16).contains(&(bit / 8)) || (20..24).contains(&(bit / 8));
-            // Two bits of the descriptor mean nothing.
+            // Two bits of the descriptor have no meaning.
             let is_unused = bit / 8 == bytes.len() - 5 && bit % 8 < 2;
             assert!(found.is_none() || is_content || is_unused, "bit {bit}: {found:?}");
         }

@@ -1,4 +1,4 @@
-//! The start block: which log, which segment, which session, written by whom.
+//! The start block: the log, the segment, the session, and the name of the logger that wrote it.
 
 use super::{
     Kind, Prefix,
@@ -9,7 +9,7 @@ use super::{
 /// The body of a start block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Start<'a> {
-    /// Id of the segment before this one; 0: none.
+    /// Number of the segment before this one; 0 if there is none.
     pub(crate) previous: u64,
     /// Sequence of the first block that the session writes after this start.
     pub(crate) first_sequence: u64,
@@ -23,7 +23,7 @@ impl<'a> Start<'a> {
         size.saturating_sub(PREFIX_LEN + 20)
     }
 
-    /// Writes the start over all of `buffer`; a name that does not fit is cut.
+    /// Writes the start over all of `buffer`. A name that does not fit is cut.
     pub(crate) fn encode(&self, prefix: &Prefix, buffer: &mut [u8]) {
         let fits = self.name.len().min(Start::max_name(buffer.len()));
         let name = self.name.get(..fits).unwrap_or_default();

@@ -1,14 +1,15 @@
-//! Times: a file has nanoseconds since 1970-01-01T00:00:00Z, the API has [`SystemTime`].
+//! Conversion of times: a file has nanoseconds since 1970-01-01T00:00:00Z, the API has [`SystemTime`].
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The time that a file has as `nanoseconds`; every number is one.
+/// The time that a file stores as `nanoseconds`. Every number is a valid time.
 pub(crate) fn from_nanoseconds(nanoseconds: i64) -> SystemTime {
     let distance = Duration::from_nanos(nanoseconds.unsigned_abs());
     if nanoseconds < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
 }
 
-/// The nanoseconds of any time: those that no file can have are beyond the `i64`, and compare as they should.
+/// The nanoseconds of any time. A time that no file can store is beyond the range of `i64` and still compares
+/// correctly.
 pub(crate) fn to_nanoseconds(time: SystemTime) -> i128 {
     let signed = |distance: Duration| i128::try_from(distance.as_nanos()).unwrap_or(i128::MAX);
     match time.duration_since(UNIX_EPOCH) {

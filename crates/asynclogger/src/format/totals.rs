@@ -1,4 +1,4 @@
-//! Note and end: the totals of a session up to here.
+//! The note and the end: the totals of a session up to their place in the file.
 
 use super::{
     DROP_REASONS, Dropped, Kind, Prefix,
@@ -13,7 +13,7 @@ pub(crate) struct Totals {
     pub(crate) next_sequence: u64,
     /// Records in the session's blocks so far, in all segments.
     pub(crate) records: u64,
-    /// Their bytes, without length prefixes.
+    /// Bytes of these records, without length prefixes.
     pub(crate) payload: u64,
     /// Drops of the session so far, all shards.
     pub(crate) dropped: Dropped,
@@ -21,9 +21,9 @@ pub(crate) struct Totals {
     pub(crate) first_sequence: u64,
     /// Records of the session in this segment.
     pub(crate) segment_records: u64,
-    /// Time of the session's first block in this segment; 0: none.
+    /// Time of the session's first block in this segment; 0 if there is none.
     pub(crate) first_time: i64,
-    /// Time of its last block there; 0: none.
+    /// Time of the session's last block in this segment; 0 if there is none.
     pub(crate) last_time: i64,
     /// Whether the session is over.
     pub(crate) session_over: bool,

@@ -1,4 +1,4 @@
-//! The walk over the records of one block, any of whose chunks may be bad.
+//! The walk over the records of one block in which any chunk can be bad.
 
 use std::cell::RefCell;
 
@@ -15,11 +15,11 @@ use crate::{
 const CHUNKS: usize = 5;
 
 thread_local! {
-    /// Zeros, but for the lengths of the records at hand: the rest of a record plays no part.
+    /// Zeros, except the lengths of the current records: the other bytes of a record have no effect.
     static DATA: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNKS * CHUNK]);
 }
 
-/// Takes the records from the good chunks of a block, by a table that is right or not.
+/// Takes the records from the good chunks of a block, by a right or a wrong table.
 pub fn check_block(bytes: &[u8]) {
     DATA.with_borrow_mut(|data| {
         let mut input = Input(bytes);
@@ -35,18 +35,18 @@ pub fn check_block(bytes: &[u8]) {
     });
 }
 
-/// A block: its data are lengths in a buffer of zeros.
+/// A block whose data are lengths in a buffer of zeros.
 #[derive(Debug)]
 struct Plan {
     info: BlockInfo,
     table: Vec<ChunkEntry>,
     good: Vec<bool>,
     delivered: Vec<bool>,
-    /// Where each record begins and ends.
+    /// The beginning and the end of each record.
     records: Vec<(usize, usize)>,
-    /// Where lengths were written.
+    /// The places where lengths were written.
     lengths: Vec<usize>,
-    /// What there is of the data part.
+    /// The data part, as far as it exists.
     len: usize,
     is_honest: bool,
 }
@@ -61,7 +61,7 @@ impl Plan {
                 0 => 1 + len,
                 1 => 1 + len * 64,
                 2 => 1 + len * 521,
-                // So that it ends at the end of a chunk, or some bytes from it.
+                // The record ends at the end of a chunk, or some bytes from there.
                 _ => (CHUNK - at % CHUNK + len % 16).saturating_sub(8 + RECORD_HEADER).max(1),
             };
             let end = at + RECORD_HEADER + len;
@@ -89,7 +89,7 @@ impl Plan {
             0..128 => info.data_len as usize,
             _ => (usize::from(cut) - 128) * 2503 % (info.data_len as usize + 1),
         };
-        // A chunk that the file does not hold to its end is not good.
+        // A chunk that the end of the file cuts is not good.
         let is_held = |index: usize| ((index + 1) * CHUNK).min(info.data_len as usize) <= len;
         let good: Vec<bool> =
             (0..table.len()).map(|index| good >> index & 1 == 0 && is_held(index)).collect();
@@ -148,7 +148,7 @@ impl Plan {
         self.check_delivered(&checked, &taken, data);
     }
 
-    /// What was delivered from some chunks before is taken out, and nothing else.
+    /// The records that were delivered earlier from some chunks are removed, and no others.
     fn check_delivered(&self, checked: &Checked, taken: &[(u64, usize, usize)], data: &[u8]) {
         let runs = parts::without_delivered(data, &checked.runs, &self.delivered);
         let left = self.records_of(&Checked { runs, ..Checked::default() }, data);

@@ -1,6 +1,5 @@
-//! A compressed segment of which is known what its frames hold. What is read of it is held against what an
-//! independent walk over the frames says, against the same bytes read uncompressed, and against what was
-//! written.
+//! A compressed segment with frames of known content. The result of reading is compared with an independent
+//! walk over the frames, with the same bytes read uncompressed, and with the written records.
 
 use std::{
     fs::{self, File},
@@ -33,12 +32,12 @@ use crate::{
     read::{Damage, DamageKind, Ending, Format, Reader},
 };
 
-/// At most so many things happen to the file.
+/// The most changes that are made to the file.
 const MOST: usize = 8;
 /// The magic of a skippable frame, without its first byte.
 const SKIPPABLE: [u8; 3] = [0x2A, 0x4D, 0x18];
 
-/// Compresses a segment, damages what comes of it, and reads that.
+/// Compresses a segment, damages the compressed file, and reads it.
 pub fn compressed_segment(bytes: &[u8]) {
     let mut input = Input(bytes);
     let [other_way, form, changes] = input.array();
@@ -53,7 +52,7 @@ pub fn compressed_segment(bytes: &[u8]) {
     Case::new(&segment, &stored).check(other_way);
 }
 
-/// One frame: what is in it, and its bytes.
+/// One frame: its content and its bytes.
 struct Frame {
     content: Vec<u8>,
     bytes: Vec<u8>,
@@ -65,7 +64,7 @@ struct Stored {
     /// Bytes of the segment in each frame, in the order of the segment.
     lens: Vec<usize>,
     bytes: Vec<u8>,
-    /// Where something begins in it.
+    /// The offsets in the file where a frame or the table begins.
     anchors: Vec<usize>,
 }
 
@@ -92,7 +91,7 @@ impl Stored {
         }
     }
 
-    /// Frames that are good, and not what they were, or not where they were.
+    /// Good frames that were changed or moved.
     fn change_frames(&mut self, [what, which, other]: [u8; 3]) {
         let frames = &mut self.frames;
         if frames.is_empty() {
@@ -155,7 +154,7 @@ impl Stored {
         self.bytes.extend_from_slice(&table);
     }
 
-    /// Does to the bytes what `input` says.
+    /// Makes the changes to the bytes that `input` decides.
     fn suffer(&mut self, input: &mut Input<'_>) {
         for _ in 0..MOST {
             if input.is_empty() || self.bytes.is_empty() {
@@ -189,14 +188,14 @@ impl Stored {
         }
     }
 
-    /// The table at the end of the bytes, if it can be right.
+    /// The table at the end of the bytes, if the table can be right.
     fn entries(&self) -> Option<Vec<FrameEntry>> {
         let footer = self.bytes.last_chunk::<TABLE_FOOTER>().and_then(Footer::decode)?;
         let before = self.bytes.len().checked_sub(footer.table_len())?;
         footer.entries(&self.bytes[before..], before as u64)
     }
 
-    /// What the segment is, as far as whole frames say, with the offsets.
+    /// The content of the segment, as far as whole frames have it, with the offsets.
     fn known(&self, entries: Option<&[FrameEntry]>) -> Vec<(usize, &[u8])> {
         let Some(entries) = entries else { return self.known_by_frames() };
         let (mut known, mut at, mut begin) = (Vec::new(), 0, 0);
@@ -212,8 +211,8 @@ impl Stored {
         known
     }
 
-    /// The same without a table: one frame behind the other, and for what is none, up to the next one, one
-    /// of the usual length. It ends at what looks like a frame and is none of those.
+    /// The same without a table: the frames one behind the other, and one frame of the usual length for each
+    /// region without a frame. The walk ends at bytes that look like a frame and are not one of these frames.
     fn known_by_frames(&self) -> Vec<(usize, &[u8])> {
         let (mut known, mut at, mut begin, mut usual) = (Vec::new(), 0, 0, None);
         let frame_at = |at: usize| {
@@ -238,7 +237,7 @@ impl Stored {
     }
 }
 
-/// The file on a disk while it is read: only files are decompressed.
+/// The file on a disk while it is read, because only files are decompressed.
 struct OnDisk(PathBuf);
 
 impl OnDisk {
@@ -251,7 +250,7 @@ impl OnDisk {
         OnDisk(path)
     }
 
-    /// All of the segment, and what was found wrong; `None`: it has no frames.
+    /// The whole segment and the findings; `None` if the file has no frames.
     fn content(&self, stored: u64) -> Option<(Vec<u8>, Vec<Finding>)> {
         let file = File::open(&self.0).expect("a file");
         let mut compressed = Compressed::open(file, stored).expect("no error of the system")?;
@@ -268,12 +267,12 @@ impl OnDisk {
 
 impl Drop for OnDisk {
     fn drop(&mut self) {
-        // What is left of it is no finding.
+        // The rest of the table is not a finding.
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// A segment, and the compressed file that is left of it.
+/// A segment, and its damaged compressed file.
 struct Case<'a> {
     segment: &'a Segment,
     stored: &'a Stored,
@@ -315,7 +314,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// What comes out of whole frames is what went in, and nothing is said against them.
+    /// Whole frames give the bytes that were compressed, and no finding.
     fn content_is_known(&self, content: &[u8], findings: &[Finding], known: &[(usize, &[u8])]) {
         let has_table = !findings.contains(&Finding::SeekTable);
         assert_eq!(has_table, self.entries.is_some(), "{findings:?}");
@@ -330,7 +329,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Frames are where the table says, and found damaged are those that zstd does not take.
+    /// The frames stand at the places of the table, and exactly the frames that zstd refuses are reported as
+    /// damaged.
     fn frames_are_told(&self, content: &[u8], findings: &[Finding], entries: &[FrameEntry]) {
         let (mut at, mut begin) = (0, 0);
         for entry in entries {
@@ -346,7 +346,7 @@ impl<'a> Case<'a> {
         assert_eq!(content.len(), begin);
     }
 
-    /// The parts of the segment that whole frames have, in their places.
+    /// The parts of the segment that whole frames contain, in their places.
     fn intact(&self, known: &[(usize, &[u8])]) -> Vec<Range<usize>> {
         let mut intact: Vec<Range<usize>> = Vec::new();
         for (begin, bytes) in known {
@@ -362,7 +362,7 @@ impl<'a> Case<'a> {
         intact
     }
 
-    /// It reads as the same bytes do uncompressed, but for what is told of frames and table.
+    /// The file reads like the same bytes uncompressed, except for the reports on frames and table.
     fn is_what_it_was(&self, plain: Got, got: &Got, findings: Vec<Finding>) {
         assert_eq!(got.records, plain.records);
         let is_whole = plain.report.is_whole() && findings.is_empty();
@@ -382,7 +382,7 @@ impl<'a> Case<'a> {
         });
         assert!(told.iter().all(|told| findings.contains(told)), "{:#?}", got.report);
         for finding in findings.iter().filter(|finding| !told.contains(finding)) {
-            // Nothing in it was asked for, since nothing can begin there.
+            // No byte of the frame was read, because no part can begin there.
             let Finding::Frame { offset, len } = *finding else { panic!("{:#?}", got.report) };
             let covers = |damage: &Damage| {
                 damage.offset < offset + len && offset < damage.offset + damage.len
@@ -397,8 +397,8 @@ impl<'a> Case<'a> {
         assert_eq!(report, expected);
     }
 
-    /// Nothing but what was written, in its order; and all of that whose chunks are in whole frames, of
-    /// blocks whose head or tail is.
+    /// Only written records are delivered, in their order; and every record is delivered whose chunks are in
+    /// whole frames, if the head or the tail of its block is too.
     fn delivers_what_is_left(&self, got: &Got, intact: &[Range<usize>]) {
         let mut records = got.records.iter().peekable();
         for written in &self.segment.written {
@@ -440,7 +440,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// What a damaged frame yields: its bytes one by one, as far as they go, and zeros.
+/// The content of a damaged frame: the bytes before the damage, fed one by one, and then zeros.
 fn beginning(frame: &[u8], len: usize) -> Vec<u8> {
     let (mut content, mut done) = (vec![0; len], 0);
     let mut decoder = Decoder::new().expect("a decoder");

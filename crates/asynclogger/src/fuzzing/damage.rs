@@ -1,4 +1,4 @@
-//! What can happen to a file: bits, sectors and pages flipped, zeroed, copied, swapped, cut off, shifted.
+//! Damage to a file: bits, sectors and pages are flipped, zeroed, copied, swapped, cut off, shifted.
 
 use super::{input::Input, segment::Segment};
 use crate::format::{
@@ -6,16 +6,16 @@ use crate::format::{
     checksum::{crc32c, crc32c_append},
 };
 
-/// At most so many things happen to one file.
+/// The most changes that are made to one file.
 const MOST: usize = 8;
 
-/// A file to which things happened.
+/// A damaged file.
 #[derive(Debug)]
 pub(super) struct Damaged {
     pub(super) bytes: Vec<u8>,
-    /// Parts of another file may be in it.
+    /// Whether the file can contain parts of another file.
     pub(super) has_foreign: bool,
-    /// Bytes were put in, or taken out before the end.
+    /// Whether bytes were inserted, or removed before the end.
     pub(super) is_shifted: bool,
 }
 
@@ -24,7 +24,8 @@ impl Damaged {
         Damaged { bytes, has_foreign: false, is_shifted: false }
     }
 
-    /// Does to the file what `input` says. `plan` is what made it: with another id, it makes the other file.
+    /// Makes the changes to the file that `input` decides. `plan` made the file; with another id it makes the
+    /// other file.
     pub(super) fn suffer(&mut self, input: &mut Input<'_>, plan: Input<'_>) {
         for _ in 0..MOST {
             if input.is_empty() || self.bytes.is_empty() {
@@ -45,7 +46,7 @@ impl Damaged {
         let within = |at: usize| at..(at + size).min(len);
         match what & 0x0F {
             0..=2 => {
-                // Near a field of some metadata, or anywhere.
+                // Near a field of a metadata block, or anywhere.
                 let at = to * SECTOR % len + from % SECTOR;
                 if let Some(byte) = self.bytes.get_mut(at) {
                     *byte ^= amount.max(1) as u8;
@@ -109,7 +110,7 @@ impl Damaged {
         }
     }
 
-    /// Puts a wrong value into a field of some metadata, under a right checksum.
+    /// Puts a wrong value into a field of a metadata block, under a right checksum.
     pub(super) fn forge(&mut self, input: &mut Input<'_>, places: &[usize]) {
         let [which, field, how] = input.array();
         let Some(at) = places.get(usize::from(which) % places.len().max(1)).copied() else {
@@ -130,7 +131,7 @@ impl Damaged {
         seal(&mut self.bytes, at);
     }
 
-    /// Moves metadata, or a whole block, to another place, as if it had been written there.
+    /// Moves a metadata block, or a whole block, to another place, as if it had been written there.
     pub(super) fn move_to(&mut self, input: &mut Input<'_>, places: &[usize]) {
         let [which, to, units] = input.array().map(usize::from);
         let Some(from) = places.get(which % places.len().max(1)).copied() else { return };
@@ -151,7 +152,7 @@ impl Damaged {
     }
 }
 
-/// Puts the right checksum on whatever metadata block stands at `at`.
+/// Puts the right checksum on the metadata block at `at`.
 pub(super) fn seal(bytes: &mut [u8], at: usize) {
     let Some(size) = bytes.get(at..).and_then(|bytes| bytes.first_chunk()) else { return };
     let size = u32::from_le_bytes(*size) as usize;

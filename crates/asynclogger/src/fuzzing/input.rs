@@ -1,7 +1,7 @@
 //! The fuzzer's bytes as a sequence of small decisions.
 
-/// Takes decisions from the front; zeros once nothing is left. Every decision has its fixed place, so that a
-/// mutation of one byte changes one decision.
+/// Takes decisions from the front, and zeros once no byte is left. Every decision has a fixed place, so that
+/// a mutation of one byte changes one decision.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Input<'a>(pub(super) &'a [u8]);
 
@@ -34,7 +34,7 @@ impl<'a> Input<'a> {
         u64::from_le_bytes(self.array())
     }
 
-    /// All that is left.
+    /// All remaining bytes.
     pub(super) fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.0)
     }

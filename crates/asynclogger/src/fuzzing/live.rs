@@ -13,8 +13,8 @@ use crate::{
     read::{Ending, Format, Reader},
 };
 
-/// Reads a file that grows, or whose parts are written in any order, as a logger with several writes in
-/// flight does.
+/// Reads a file that grows, or whose parts are written in any order, as by a logger with several writes in
+/// flight.
 pub fn live_segment(bytes: &[u8]) {
     let mut input = Input(bytes);
     let [how, steps] = input.array();
@@ -36,8 +36,8 @@ pub fn live_segment(bytes: &[u8]) {
     }
 }
 
-/// Takes what there is: the first look behind the end only sees that it is one. A file too short to tell
-/// what it is is none yet.
+/// Reads all available records. The first look at the end only shows that it is the end. A file that is too
+/// short to show its kind is not opened yet.
 fn drain(reader: &mut Reader, file: &[u8], got: &mut Vec<Delivered>) {
     for _ in 0..2 {
         while let Ok(Some(record)) = reader.next_record() {
@@ -46,8 +46,8 @@ fn drain(reader: &mut Reader, file: &[u8], got: &mut Vec<Delivered>) {
     }
 }
 
-/// The file comes piece by piece, each piece whole: in the end, what was delivered and what is reported is
-/// what a reader finds that comes late.
+/// The file grows piece by piece, and each piece is whole: in the end, the records and the report are the
+/// same as those of a reader that opens the finished file.
 fn grow(file: &[u8], input: &mut Input<'_>, steps: u8) {
     let Ok(late) = reading::read(file, 0) else { return };
     let mut reader = Reader::from_bytes(Vec::new()).expect("an empty log");
@@ -61,18 +61,18 @@ fn grow(file: &[u8], input: &mut Input<'_>, steps: u8) {
         drain(&mut reader, file, &mut got);
     }
     if reader.report().format != late.report.format {
-        // What its first bytes seemed to be, it was not.
+        // The file is not of the kind that its first bytes suggested.
         return;
     }
     assert_eq!(got, late.records, "{:#?}", late.report);
     if matches!(late.report.format, Format::Native { .. }) {
-        // What is behind the valid bytes of the original's last shard may be padding, or a shard that is
-        // cut: that is not looked at again.
+        // The bytes behind the valid bytes of the original's last shard can be padding or a cut shard. They
+        // are not read again.
         assert_eq!(*reader.report(), late.report);
     }
 }
 
-/// Behind an end nothing is waited for, whatever is damaged before it.
+/// Behind an end the reader does not wait, whatever is damaged before the end.
 fn follow(file: &[u8]) {
     let Ok(late) = reading::read(file, 0) else { return };
     if late.report.ending != Ending::Clean {
@@ -86,8 +86,9 @@ fn follow(file: &[u8]) {
     assert_eq!(*reader.report(), late.report);
 }
 
-/// The pieces of the parts between two starts or ends come in any order: who follows gets each record once
-/// and in order, and in the end nothing is wrong. Who does not follow may miss some, but gets none twice.
+/// The pieces of the parts between two starts or ends come in any order. A following reader delivers each
+/// record once and in order, and finally reports no damage. A reader that does not follow can miss records,
+/// but delivers none twice.
 fn write(segment: &Segment, input: &mut Input<'_>, follow: bool) {
     let file = &segment.bytes;
     let mut reader = Reader::from_bytes(Vec::new()).expect("an empty log");
@@ -130,7 +131,7 @@ fn write(segment: &Segment, input: &mut Input<'_>, follow: bool) {
     }
 }
 
-/// Lets the writes in flight come in the order of `input`, with looks in between.
+/// Completes the writes in flight in the order that `input` decides, with looks in between.
 fn land(
     reader: &mut Reader,
     segment: &Segment,

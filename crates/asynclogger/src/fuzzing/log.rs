@@ -1,4 +1,4 @@
-//! Several segments of one log, with the accounts that go on from one to the next.
+//! Several segments of one log, with the accounts that continue from one to the next.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::{
     read::{Format, Layout, Reader, parts::History},
 };
 
-/// Makes a log, damages some of its segments, or removes them, and reads it as `LogDir` does.
+/// Makes a log, damages or removes some of its segments, and reads the log in the manner of `LogDir`.
 pub fn read_log(bytes: &[u8]) {
     let mut input = Input(bytes);
     let segments = Segment::plan_log(&mut input);
@@ -35,12 +35,12 @@ pub fn read_log(bytes: &[u8]) {
 #[derive(Default)]
 struct Log {
     history: History,
-    /// Each position that was written: whether a reader can have it.
+    /// For each written position, whether a reader can find the record.
     written: BTreeMap<(u64, u32, u64), bool>,
     delivered: BTreeSet<(u64, u32, u64)>,
     last: BTreeMap<(u64, u32), u64>,
-    /// A segment is gone: before the first that is there, or after the last, that costs nothing that could
-    /// be told.
+    /// Whether a segment is missing. A missing segment before the first existing one or after the last one
+    /// leaves no sign of its losses.
     is_removed: bool,
 }
 
@@ -71,7 +71,7 @@ impl Log {
             assert!(self.delivered.insert(position), "{position:?} again");
             let shard = (position.0, position.1);
             let before = self.last.get(&shard).copied().unwrap_or(0);
-            // What a failed write left out comes late.
+            // The records that a failed write left out come late.
             let is_late = repeated.contains(&position);
             assert!(is_late || before <= position.2, "{position:?} out of order");
             self.last.insert(shard, before.max(position.2));

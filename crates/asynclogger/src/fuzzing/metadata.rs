@@ -9,8 +9,8 @@ use crate::{
     probe::{Body, Place, Source, look},
 };
 
-/// Decodes metadata with any fields, under a right checksum or not. What is decoded is encoded to the same
-/// again, and fits itself.
+/// Decodes metadata with any fields, under a right or a wrong checksum. The decoded value is encoded to the
+/// same bytes again, and its fields do not contradict each other.
 pub fn decode_metadata(bytes: &[u8]) {
     let mut input = Input(bytes);
     let [how, size] = input.array();
@@ -37,7 +37,7 @@ pub fn decode_metadata(bytes: &[u8]) {
     }
     decode(&file);
     if let Some(bit) = rest.first() {
-        // No damage in a sealed block is taken for nothing.
+        // Damage in a sealed block is always noticed.
         let at = usize::from(*bit) * 2 % file.len();
         let was_valid = metadata::decode(&file).is_ok();
         file[at] ^= 1 << (bit % 8);
@@ -45,7 +45,7 @@ pub fn decode_metadata(bytes: &[u8]) {
     }
 }
 
-/// Makes the lengths of head and tail those of so many bytes of records.
+/// Sets the lengths of head and tail to those for a given number of bytes of records.
 fn set_lengths(file: &mut [u8], valid: usize) {
     let mut info = BlockInfo::default();
     info.set_lengths(valid as u32 + 1, MIN_ALIGN);
@@ -64,7 +64,7 @@ fn decode(file: &[u8]) {
         Ok((prefix, body)) => {
             let Some((size, kind)) = metadata::peek(file) else { panic!("decoded, not seen") };
             assert!(metadata::has_magic(file) && size <= file.len());
-            // Encoders are given a size that holds what they encode.
+            // Encoders get a buffer that is large enough.
             let mut again = vec![0xAA; size];
             encode(&body, kind, &prefix, &mut again);
             assert_eq!(metadata::decode(&again), Ok((prefix, body)));
@@ -100,7 +100,7 @@ fn encode(body: &Metadata<'_>, kind: Kind, prefix: &Prefix, buffer: &mut [u8]) {
     }
 }
 
-/// Section 2 and 3: what can be derived is what is there.
+/// Sections 2 and 3 of the specification: derived fields have the derived values.
 fn fits(info: &BlockInfo, table: &[ChunkEntry], align: usize) {
     assert_eq!(info.block_len() % align as u64, 0);
     assert!((info.data_len as usize).is_multiple_of(SECTOR));

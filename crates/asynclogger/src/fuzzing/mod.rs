@@ -1,8 +1,8 @@
-//! The bodies of the fuzz targets of `fuzz/`, here so that they reach what is private and that an ordinary
-//! test replays their corpora. No part of the library's interface.
+//! The bodies of the fuzz targets of `fuzz/`. They are here so that they reach private items and that an
+//! ordinary test can replay their corpora. They are not part of the library's interface.
 //!
-//! Each makes a small file out of its bytes and holds what is read of it against what is known of the file:
-//! what was written, what happened to it, or what another, simpler reader finds.
+//! Each target makes a small file from its input, reads the file, and compares the result with the known
+//! facts: the written records, the damage, or the result of another, simpler reader.
 #![expect(clippy::indexing_slicing, reason = "a panic is a finding")]
 
 mod chunks;
@@ -26,7 +26,7 @@ pub use self::{
     original::original_layout, read::read_segment, verify::verify_segment,
 };
 
-/// What a target does with an input: it panics, if that is a finding.
+/// The function of a target: it panics if the input is a finding.
 pub type Target = fn(&[u8]);
 
 /// The targets, by the names of their corpora.

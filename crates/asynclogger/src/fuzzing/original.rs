@@ -1,4 +1,4 @@
-//! Files of the original, against a reader that is written from section 1 of `docs/format.md` alone.
+//! Files of the original, compared with a reader that was written from section 1 of `docs/format.md` alone.
 
 use super::{
     damage::Damaged,
@@ -12,8 +12,8 @@ use crate::{
     read::{Format, Layout, Reader},
 };
 
-/// Reads a file of the original, by either rule and by the one that is found out; or one of ours, as plain
-/// readers do.
+/// Reads a file of the original, by both rules and by the rule that the reader finds; or reads a file of this
+/// library in the manner of the original's readers.
 pub fn original_layout(bytes: &[u8]) {
     let mut input = Input(bytes);
     let [how, count] = input.array();
@@ -55,8 +55,8 @@ fn poke(file: &mut [u8], how: u8, input: &mut Input<'_>) {
     }
 }
 
-/// A file by the rule, and where its records lie. What is between the valid bytes and the next header is
-/// stale, as it can be where buffers are used again.
+/// A file by the rule, and the places of its records. The bytes between the valid bytes and the next header
+/// are stale, as in a file of a logger that uses its buffers again.
 fn plan(input: &mut Input<'_>, layout: Layout, count: u8) -> (Vec<u8>, Vec<(usize, usize)>) {
     let (mut file, mut written) = (Vec::new(), Vec::new());
     for _ in 0..1 + count % 6 {
@@ -93,7 +93,7 @@ fn check(file: &[u8], how: u8) {
                 assert_eq!(records, plain(file, layout));
                 let (seed, capacity) =
                     (is_plausible(file, Layout::Seed), is_plausible(file, Layout::Capacity));
-                // Where one rule leads exactly through the file and the other does not, it is taken.
+                // If exactly one rule leads through the whole file, the reader takes that rule.
                 match layout {
                     Layout::Seed => assert!(!capacity || seed, "by capacity: {file:?}"),
                     _ => assert!(!seed || capacity, "by seed: {file:?}"),
@@ -138,8 +138,8 @@ fn header(file: &[u8], at: usize) -> Option<(usize, usize)> {
     Some((number(file, at)?, number(file, at + 4)?))
 }
 
-/// The plain reader: headers by the rule, records back to back, no checks. It stops where a header cannot be
-/// one.
+/// The plain reader: headers by the rule, records back to back, no checks. The reader stops at an impossible
+/// header.
 fn plain(file: &[u8], layout: Layout) -> Vec<(usize, usize)> {
     let (mut records, mut at) = (Vec::new(), 0);
     while let Some((capacity, valid)) = header(file, at) {
@@ -169,6 +169,6 @@ fn is_plausible(file: &[u8], layout: Layout) -> bool {
         }
         at += if layout == Layout::Capacity { capacity } else { (8 + valid).next_multiple_of(512) };
     }
-    // The seed's last shard need not be padded.
+    // The last shard of the seed layout does not have to be padded.
     at == file.len() || layout == Layout::Seed && at > file.len()
 }

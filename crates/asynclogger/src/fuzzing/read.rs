@@ -1,4 +1,4 @@
-//! The reader against bytes that nobody vouches for: noise, and wrong fields under right checksums.
+//! The reader on untrusted bytes: noise, and wrong fields under right checksums.
 
 use super::{damage::Damaged, input::Input, reading, segment::Segment};
 use crate::{
@@ -9,8 +9,9 @@ use crate::{
 
 /// Reads a segment with forged fields, or bare noise.
 ///
-/// A checksum is no authentication: a forged file can tell a reader anything. But the reader ends, delivers
-/// no position twice or out of order, nothing that is not under a checksum, and its report adds up.
+/// A checksum is not an authentication: a forged file can make a reader report anything. But the reader
+/// reaches an end, delivers no position twice or out of order, delivers only records under a valid checksum,
+/// and its report adds up.
 pub fn read_segment(bytes: &[u8]) {
     let mut input = Input(bytes);
     let [how, count] = input.array();
@@ -39,7 +40,7 @@ pub fn read_segment(bytes: &[u8]) {
     }
 }
 
-/// A valid segment, then forged and damaged in turn.
+/// A valid segment that is then forged and damaged in turn.
 fn forged(input: &mut Input<'_>, how: u8, count: u8) -> Vec<u8> {
     let plan = *input;
     let segment = Segment::plan(input, 7);

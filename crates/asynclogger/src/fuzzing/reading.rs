@@ -1,4 +1,4 @@
-//! What every file has to come to, whatever its bytes are.
+//! The properties of reading that hold for every file, whatever its bytes are.
 
 use std::{collections::HashMap, time::SystemTime};
 
@@ -8,12 +8,12 @@ use crate::{
     read::{DamageKind, Reader, Record, Report, SessionReport},
 };
 
-/// A record as it was delivered; its bytes were found to be those of the file.
+/// A record as it was delivered. Its bytes were compared with those of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Delivered {
     /// Session, shard, number.
     pub(super) position: (u64, u32, u64),
-    /// Where its length stands, and where it ends.
+    /// The offsets of the record's length and of its end.
     pub(super) at: usize,
     pub(super) end: usize,
     pub(super) time: Option<SystemTime>,
@@ -32,19 +32,19 @@ impl Delivered {
     }
 }
 
-/// What was read of a file.
+/// The result of reading a file.
 #[derive(Debug)]
 pub(super) struct Got {
     pub(super) records: Vec<Delivered>,
     pub(super) report: Report,
 }
 
-/// Reads the file record by record and then in another way, which must agree.
+/// Reads the file record by record, and then in another way that must give the same result.
 pub(super) fn read(file: &[u8], other_way: u8) -> Result<Got, Error> {
     read_by(&|| Reader::from_bytes(file.to_vec()), file, other_way)
 }
 
-/// As [`read`], of a file that is opened so.
+/// The same as [`read`], for a file that was opened by the caller.
 pub(super) fn read_by(
     open: &dyn Fn() -> Result<Reader, Error>,
     file: &[u8],
@@ -72,7 +72,7 @@ pub(super) fn read_by(
 }
 
 impl Got {
-    /// The counts are those of what was delivered, nothing came twice, and every entry lies in the file.
+    /// The counts are those of the delivered records, no record came twice, and every entry lies in the file.
     fn adds_up(&self, file: &[u8]) {
         let Got { records, report } = self;
         assert_eq!(report.file_bytes, file.len() as u64);
@@ -106,7 +106,7 @@ impl Got {
         }
     }
 
-    /// Reads by blocks, after so many records, and compares.
+    /// Reads by blocks after a number of records, and compares.
     fn agrees_with_blocks(
         &self,
         mut reader: Reader,
@@ -121,7 +121,7 @@ impl Got {
             assert_eq!(expected.next(), Some(&delivered));
             last = Some(delivered);
         }
-        // The block of the last record is loaded: the next one begins with another time, or shard.
+        // The block of the last record is loaded; the next block begins with another time or shard.
         let mut is_passed = last.is_none();
         while let Some(block) = reader.next_block()? {
             assert_eq!(block.records().count() as u64, block.record_count());
@@ -144,7 +144,7 @@ impl Got {
         Ok(())
     }
 
-    /// Every delivered record lies in chunks whose checksums stand in a valid head or tail of its place.
+    /// Every delivered record lies in chunks whose checksums are in a valid head or tail in its own place.
     pub(super) fn is_vouched_for(&self, file: &[u8]) {
         let mut vouched: Vec<(usize, usize)> = Vec::new();
         for at in (0..file.len()).step_by(SECTOR) {

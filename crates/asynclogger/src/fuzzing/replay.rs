@@ -1,4 +1,4 @@
-//! The corpora of `fuzz/`, and some inputs by chance, on any toolchain.
+//! Replays the corpora of `fuzz/` and some random inputs, on any toolchain.
 
 use std::{fs, path::Path};
 

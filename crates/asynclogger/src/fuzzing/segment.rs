@@ -1,4 +1,4 @@
-//! A small valid segment, planned by the fuzzer's bytes and made by the encoders.
+//! A small valid segment that the fuzzer's bytes plan and the encoders make.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -11,24 +11,24 @@ use crate::{
     },
 };
 
-/// The shards that blocks are of.
+/// The shards of the blocks.
 const SHARDS: u8 = 3;
 const NAME: &[u8] = b"fuzz";
 
-/// A record as it was written. Its bytes are those of the segment.
+/// A record as it was written. The segment has its bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Written {
     /// Session, shard, number.
     pub(super) position: (u64, u32, u64),
-    /// Where its length stands.
+    /// Offset of the record's length.
     pub(super) at: usize,
-    /// Where it ends.
+    /// Offset of the record's end.
     pub(super) end: usize,
-    /// Index of its block among the parts.
+    /// Index of the record's block among the parts.
     pub(super) part: usize,
 }
 
-/// What the segment is made of.
+/// The parts of a segment.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     pub(super) kind: PartKind,
@@ -41,7 +41,7 @@ pub(super) enum PartKind {
     Start,
     Note,
     End,
-    /// With the places of its data part and its tail.
+    /// A block, with the places of its data part and its tail.
     Block {
         data: Range<usize>,
         tail: Range<usize>,
@@ -53,7 +53,7 @@ impl Part {
         matches!(self.kind, PartKind::Block { .. })
     }
 
-    /// Its metadata, one or two.
+    /// The metadata blocks of the part: one or two.
     pub(super) fn metadata(&self) -> impl Iterator<Item = Range<usize>> {
         let (first, second) = match &self.kind {
             PartKind::Block { data, tail } => (self.range.start..data.start, Some(tail.clone())),
@@ -63,7 +63,7 @@ impl Part {
     }
 }
 
-/// A segment, and what is in it.
+/// A segment and its contents.
 #[derive(Debug, Default)]
 pub(super) struct Segment {
     pub(super) bytes: Vec<u8>,
@@ -80,7 +80,7 @@ pub(super) struct Segment {
     table: Vec<ChunkEntry>,
     clock: i64,
     has_long: bool,
-    /// How it was before the last part, if that is a block.
+    /// The state before the last part, if the last part is a block.
     before_last: Option<Box<Last>>,
 }
 
@@ -112,7 +112,7 @@ impl Segment {
         segment
     }
 
-    /// As [`Segment::plan`], without an end.
+    /// The same as [`Segment::plan`], without an end.
     fn plan_part(input: &mut Input<'_>, log_id: u8) -> Segment {
         let [flags, parts] = input.array();
         let mut segment = Segment {
@@ -127,7 +127,7 @@ impl Segment {
         if flags & 0x10 != 0 {
             segment.go_on();
         }
-        // A block of several chunks costs the time of ten files.
+        // A block of several chunks costs as much time as ten files.
         segment.has_long = flags & 0x0E != 0x0E;
         segment.start();
         for _ in 0..parts % 7 {
@@ -136,8 +136,8 @@ impl Segment {
         segment
     }
 
-    /// The segments of a log: each but the last is archived, or given up, so that its last block is written
-    /// again into the next.
+    /// The segments of a log. Each segment but the last is archived, or is given up, so that its last block
+    /// is written again into the next one.
     pub(super) fn plan_log(input: &mut Input<'_>) -> Vec<Segment> {
         let [count, ends] = input.array();
         let mut segments: Vec<Segment> = Vec::new();
@@ -166,7 +166,7 @@ impl Segment {
         segments
     }
 
-    /// The first session had segments before this one.
+    /// Whether the first session had segments before this one.
     fn go_on(&mut self) {
         self.segment = 3;
         self.totals.next_sequence = 40;
@@ -179,7 +179,7 @@ impl Segment {
         self.totals.first_sequence = self.totals.next_sequence;
     }
 
-    /// The next segment, with the accounts of this one and nothing in it.
+    /// The next segment, empty, with the accounts of this one.
     fn next(&self) -> Segment {
         Segment {
             align: self.align,
@@ -194,7 +194,7 @@ impl Segment {
         }
     }
 
-    /// Begins with a block that the segment before was given, too.
+    /// Begins with a block that was also written to the segment before.
     fn repeat(&mut self, last: Last) {
         self.totals = in_next_segment(last.totals);
         self.shards = last.shards;
@@ -243,7 +243,7 @@ impl Segment {
         }
     }
 
-    /// Makes room for a part, and notes it.
+    /// Makes room for a part and notes the part.
     fn push(&mut self, kind: PartKind, len: usize) -> Range<usize> {
         let range = self.bytes.len()..self.bytes.len() + len;
         self.bytes.resize(range.end, 0);
@@ -343,7 +343,7 @@ fn in_next_segment(totals: Totals) -> Totals {
     Totals { next_sequence, records, payload, dropped, first_sequence, ..Totals::default() }
 }
 
-/// Short ones, middle ones, and some that take a block over several sectors.
+/// Short lengths, middle ones, and some that make a block several sectors long.
 fn len_of(lens: u8, index: usize) -> usize {
     let lens = usize::from(lens);
     match lens >> 6 {

@@ -1,5 +1,5 @@
-//! `verify` against a segment of which is known what was written and what happened to it: section 4 of
-//! `docs/format.md` says exactly what is to be delivered, and what the report may say.
+//! `verify` on a segment with known records and known damage. Section 4 of `docs/format.md` defines exactly
+//! which records a reader delivers and what its report can contain.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use crate::{
     read::{Damage, DamageKind, Ending, Format, Loss, SessionReport},
 };
 
-/// Makes a segment, damages it, and holds the report against both.
+/// Makes a segment, damages it, and compares the report with both.
 pub fn verify_segment(bytes: &[u8]) {
     let mut input = Input(bytes);
     let other_way = input.u8();
@@ -34,13 +34,13 @@ pub fn verify_segment(bytes: &[u8]) {
     }
 }
 
-/// A segment, what is left of it, and what that has to mean.
+/// A segment, its damaged bytes, and the result that reading them must have.
 pub(super) struct Case<'a> {
     segment: &'a Segment,
     damaged: &'a Damaged,
-    /// Of each part: whether it is there. A block has its head or its tail.
+    /// For each part, whether it can be found: a block can be found by its head or its tail.
     found: Vec<bool>,
-    /// Of each part: which of its chunks are whole.
+    /// For each part, which of its chunks are whole.
     whole: Vec<Vec<bool>>,
 }
 
@@ -63,13 +63,13 @@ impl<'a> Case<'a> {
     fn check(&self, got: &Got) {
         let Segment { parts, .. } = self.segment;
         if !matches!(got.report.format, Format::Native { .. }) {
-            // Nothing of ours is left; what is there looks like a file of the original.
+            // No part of the segment is left; the rest looks like a file of the original.
             assert!(self.found().next().is_none(), "{:#?}", got.report);
             return;
         }
         let start = parts.first().map(|part| part.range.clone()).unwrap_or_default();
         if self.damaged.has_foreign && !self.is_same(&start) {
-            // Without its start, it can be taken for the other file.
+            // Without its start the file can be taken for the other file.
             return;
         }
         self.delivers_what_is_left(got);
@@ -88,7 +88,7 @@ impl<'a> Case<'a> {
         found.filter_map(|(part, found)| found.then_some(part))
     }
 
-    /// Whether all chunks that the record touches are whole, in a block that is found.
+    /// Whether all chunks that the record touches are whole, in a block that can be found.
     pub(super) fn is_left(&self, record: &Written) -> bool {
         let PartKind::Block { data, .. } = &self.segment.parts[record.part].kind else {
             return false;
@@ -98,7 +98,8 @@ impl<'a> Case<'a> {
         self.found[record.part] && touched.iter().all(|whole| *whole)
     }
 
-    /// Each record of whole chunks, of blocks with head or tail, once, in the order of the file.
+    /// Each record in whole chunks, of a block with a head or a tail, is delivered once, in the order of the
+    /// file.
     fn delivers_what_is_left(&self, got: &Got) {
         let left: Vec<_> =
             self.segment.written.iter().filter(|record| self.is_left(record)).collect();
@@ -122,7 +123,7 @@ impl<'a> Case<'a> {
         }
         assert!(report.lost.at_least <= all, "{all} lost: {report:#?}");
         if !self.damaged.is_shifted {
-            // What was cut off without a trace can be told by nothing.
+            // Records that were cut off without a trace cannot be reported.
             let most = report.lost.at_most;
             assert!(most.is_none_or(|most| most >= within), "{within} lost: {report:#?}");
         }
@@ -144,7 +145,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Whether the session's start and end are there, and what is next to them: then nothing is open.
+    /// Whether the start and the end of the session are whole, and so are their neighbours: then no loss is
+    /// open.
     fn is_enclosed(&self, session: u64) -> bool {
         let parts = &self.segment.parts;
         let Some(first) = parts.iter().position(|part| part.session == session) else {
@@ -162,14 +164,15 @@ impl<'a> Case<'a> {
         before && after && has_end && self.found[first] && self.found[last]
     }
 
-    /// What its end declares is found or lost, and the drops are told.
+    /// The records that the end of the session declares are found or reported as lost, and the drops are
+    /// reported.
     fn tells_the_session(&self, session: &SessionReport) {
         let declared = session.declared.expect("an end");
         assert_eq!(declared.segment_records, session.records + session.lost.at_least);
         assert_eq!(self.segment.dropped.get(&session.session), Some(&session.dropped));
     }
 
-    /// Every changed byte lies in an entry, and every entry of some length has a changed byte.
+    /// Every changed byte lies in an entry, and every entry that is not empty has a changed byte.
     fn tells_the_damage(&self, got: &Got) {
         let (now, then) = (&self.damaged.bytes, &self.segment.bytes);
         let is_cut = now.len() < then.len();
@@ -180,7 +183,7 @@ impl<'a> Case<'a> {
         let mut entries: Vec<&Damage> =
             got.report.damage.iter().filter(|damage| damage.len > 0).collect();
         entries.sort_by_key(|damage| damage.offset);
-        // Entries that touch are one region, divided by verdicts.
+        // Adjacent entries are one region that the kinds of damage divide.
         let mut regions: Vec<Range<usize>> = Vec::new();
         for entry in &entries {
             let (begin, end) = (entry.offset as usize, (entry.offset + entry.len) as usize);

@@ -1,8 +1,8 @@
-//! One look at a file: the bytes of a segment whichever form the file has, and what its metadata say: whose it
-//! is, where it begins and ends, and when.
+//! A look at a single file: the bytes of a segment, plain or compressed, and the facts in its metadata: the
+//! log that it belongs to, and the times of its beginning and its end.
 //!
-//! Below both sides: the one that writes and the one that reads ask here, so that they never differ about what
-//! a file is. Nothing here writes.
+//! The writing side and the reading side both use this module, so that they never differ about what a file
+//! is. Nothing here writes.
 #![deny(clippy::indexing_slicing)]
 
 #[cfg(feature = "zstd")]

@@ -1,4 +1,4 @@
-//! What the start of a segment says, and what of the rest is asked for without reading the records.
+//! The start of a segment, and the facts about the rest that need no reading of records.
 
 use super::{
     place::{Body, Ids, Part, Place, look},
@@ -9,22 +9,23 @@ use crate::{
     format::{Lineage, Prefix, Totals, metadata},
 };
 
-/// How much is read to find the first record of a segment. One with two thousand sessions before that counts
-/// as one that has a record: opening must not take longer from start to start.
+/// How many bytes are read to find the first record of a segment. A segment with two thousand sessions before
+/// its first record counts as having one, so that opening a log does not take longer each time that a program
+/// starts.
 pub(super) const MAX_WALK: u64 = 16 << 20;
 
 /// The start of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) prefix: Prefix,
-    /// Number of the segment before it; 0: none.
+    /// Number of the segment before this one; 0 if there is none.
     pub(crate) previous: u64,
     /// The full name of the log or event.
     pub(crate) name: Vec<u8>,
 }
 
-/// What the heads of a segment's blocks add up to. Its end does not say it: of a segment that was continued,
-/// the last end counts one session.
+/// The sums over the heads of a segment's blocks. The end of the segment does not have these sums: if a
+/// segment was continued, its last end counts only one session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) records: u64,
@@ -34,10 +35,10 @@ pub(crate) struct Tally {
 }
 
 impl Origin {
-    /// The start of a segment; or why there is none.
+    /// Reads the start of a segment; the inner error is the reason why there is none.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Errors of the system.
     pub(crate) fn read(source: &mut Source) -> Result<Result<Origin, String>, Error> {
         let mut buffer = Vec::new();
         Ok(Err(match look(source, 0, &mut buffer)? {
@@ -49,7 +50,7 @@ impl Origin {
             Place::Valid(_) => "it does not begin with a start block".into(),
             Place::Later(version) => format!("it was written in version {version} of the format"),
             Place::Nothing if metadata::has_magic(&buffer) => "its start block is damaged".into(),
-            Place::Nothing => "it does not begin like a log of ours".into(),
+            Place::Nothing => "it does not begin like a log of asynclogger".into(),
         }))
     }
 
@@ -57,10 +58,10 @@ impl Origin {
         self.prefix.lineage()
     }
 
-    /// The end of the segment, if the last thing in it is one that belongs there.
+    /// The end of the segment, if the segment ends with an end that belongs there.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Errors of the system.
     pub(crate) fn end(&self, source: &mut Source) -> Result<Option<(Prefix, Totals)>, Error> {
         let Some(at) = source.len().checked_sub(u64::from(self.prefix.align)) else {
             return Ok(None);
@@ -73,12 +74,13 @@ impl Origin {
         })
     }
 
-    /// Wall time of the last record, by the end; `None`: there is no end that tells it.
+    /// The wall time of the last record, from the end; `None` if the segment has no end.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Errors of the system.
     pub(crate) fn last_time(&self, source: &mut Source) -> Result<Option<i64>, Error> {
-        // A session that was opened and closed without a record says nothing of those before it.
+        // The end of a session without records has no time of a record: its own time stands in for those of
+        // the sessions before.
         let time = |(end, totals): (Prefix, Totals)| match totals.last_time {
             0 => end.time,
             last_time => last_time,
@@ -86,12 +88,12 @@ impl Origin {
         Ok(self.end(source)?.map(time))
     }
 
-    /// Since when a clean segment holds records, if it does. Its length does not say, nor does its last end,
-    /// which counts its own session's only: a session without records leaves a start and an end, and a note
-    /// of drops.
+    /// The time since which a clean segment holds records; `None` if it holds none. The length of the segment
+    /// does not show that, because a session without records leaves a start, an end and perhaps a note of
+    /// drops. The last end does not show that either, because it counts the records of its own session only.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Errors of the system.
     pub(crate) fn filled_since(&self, source: &mut Source) -> Result<Option<i64>, Error> {
         let (align, len) = (u64::from(self.prefix.align), source.len());
         let (mut session, mut buffer) = (self.prefix.time, Vec::new());
@@ -101,7 +103,7 @@ impl Origin {
                 Some(Part { prefix, body: Body::Start { .. }, .. }) => session = prefix.time,
                 Some(Part { body: Body::Totals { .. }, .. }) => {}
                 Some(Part { prefix, .. }) => return Ok(Some(prefix.time)),
-                // Damaged: something was written there, by this session.
+                // A damaged part: this session wrote something there.
                 None => return Ok(Some(session)),
             }
             at += align;
@@ -109,10 +111,10 @@ impl Origin {
         Ok((len > MAX_WALK).then_some(session))
     }
 
-    /// What is in the segment; of one that is damaged or cut, up to there.
+    /// Counts the contents of the segment; of a damaged or cut segment, the contents before the damage.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Errors of the system.
     pub(crate) fn tally(&self, source: &mut Source) -> Result<Tally, Error> {
         let (mut tally, mut at, mut buffer) = (Tally::default(), 0, Vec::new());
         while let Some(part) = self.part(source, at, &mut buffer)? {
@@ -131,7 +133,7 @@ impl Origin {
         Ok(tally)
     }
 
-    /// The part of this segment that stands at an offset.
+    /// The part of this segment at an offset, if there is one.
     fn part(
         &self,
         source: &mut Source,
@@ -196,8 +198,8 @@ mod tests {
             let reason = read(bytes).expect_err("no start");
             assert!(reason.contains(what), "{reason}");
         };
-        says(Vec::new(), "like a log of ours");
-        says(vec![7; 100], "like a log of ours");
+        says(Vec::new(), "like a log of asynclogger");
+        says(vec![7; 100], "like a log of asynclogger");
         says(bytes().split_off(MIN_ALIGN), "with a start block");
         let mut damaged = bytes();
         damaged.iter_mut().skip(200).take(1).for_each(|byte| *byte ^= 1);

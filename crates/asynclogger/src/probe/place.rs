@@ -1,5 +1,5 @@
-//! What stands at an offset of a native file: a valid metadata block that belongs there, one that does not,
-//! or nothing of the kind.
+//! The part at an offset of a native file: a valid metadata block that belongs there, one that does not, or
+//! none.
 
 use super::source::Source;
 use crate::{
@@ -18,7 +18,7 @@ pub(crate) struct Ids {
     pub(crate) align: u32,
 }
 
-/// A valid metadata block, taken out of the buffer that it was read into.
+/// A valid metadata block with memory of its own, independent of the buffer that it was read into.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     pub(crate) offset: u64,
@@ -34,33 +34,34 @@ pub(crate) enum Body {
     Totals { totals: Totals, is_end: bool },
 }
 
-/// What was found at an offset.
+/// The result of a look at an offset.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
-    /// Valid. Whether it belongs there is another question.
+    /// A valid metadata block, which may belong somewhere else; see [`Part::belongs`].
     Valid(Part),
-    /// Valid, of a later version.
+    /// A valid metadata block of a later version.
     Later(u32),
-    /// Neither.
+    /// No valid metadata block.
     Nothing,
 }
 
 impl Part {
-    /// Whether it stands in its place in the file with these ids; without ids, the offset has to do.
+    /// Whether the part stands in its own place in the file with these ids. Without ids only the offset is
+    /// compared.
     pub(crate) fn belongs(&self, ids: Option<&Ids>) -> bool {
         let same =
             |ids: &Ids| ids.log_id == self.prefix.log_id && ids.segment == self.prefix.segment;
         self.prefix.offset == self.offset && ids.is_none_or(same)
     }
 
-    /// Whether it is a part of another file.
+    /// Whether the part belongs to another file.
     pub(crate) fn is_foreign(&self, ids: Option<&Ids>) -> bool {
         ids.is_some_and(|ids| {
             ids.log_id != self.prefix.log_id || ids.segment != self.prefix.segment
         })
     }
 
-    /// Where the block, or whatever else it is, begins; `None` if that is before the file.
+    /// The offset where the block or other part begins; `None` if that is before the beginning of the file.
     pub(crate) fn begin(&self) -> Option<u64> {
         match &self.body {
             Body::Block { info, is_tail: true, .. } => {
@@ -70,7 +71,7 @@ impl Part {
         }
     }
 
-    /// The bytes from its offset on that it speaks for.
+    /// The number of bytes, from the offset of the part on, that the part covers.
     pub(crate) fn claimed_len(&self) -> u64 {
         match &self.body {
             Body::Block { info, is_tail: false, .. } => info.block_len(),
@@ -84,7 +85,7 @@ impl Part {
     }
 }
 
-/// Looks at `offset`. `buffer` is for the bytes.
+/// Looks for a metadata block at `offset`. `buffer` receives the bytes.
 pub(crate) fn look(source: &mut Source, offset: u64, buffer: &mut Vec<u8>) -> Result<Place, Error> {
     source.fill(offset, MIN_ALIGN, buffer)?;
     let Some((size, _)) = metadata::peek(buffer) else { return Ok(Place::Nothing) };
@@ -105,7 +106,7 @@ pub(crate) fn look(source: &mut Source, offset: u64, buffer: &mut Vec<u8>) -> Re
     })
 }
 
-/// `None` if the chunk table contradicts the fields beside it.
+/// Copies the body; `None` if the chunk table contradicts the fields of the block.
 fn body_of(metadata: Metadata<'_>) -> Option<Body> {
     let (info, table, is_tail) = match metadata {
         Metadata::Start(start) => {
@@ -121,7 +122,7 @@ fn body_of(metadata: Metadata<'_>) -> Option<Body> {
     info.fits(&table).then_some(Body::Block { info, table, is_tail })
 }
 
-/// A later version, in a place where the next part of the file has to be.
+/// The error for a part of a later version, in a place where the next part of the file has to be.
 pub(crate) fn later_version(source: &Source, version: u32, offset: u64) -> Error {
     let text = format!("a log of version {version}, which this library does not know");
     Error::new(ErrorKind::UnsupportedVersion, text).at_path(source.path()).at_offset(offset)

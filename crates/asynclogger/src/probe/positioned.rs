@@ -1,8 +1,8 @@
-//! Reading a file at an offset, on every system.
+//! Reads a file at an offset, on every system.
 
 use std::{fs::File, io};
 
-/// Fills `buffer` from `offset` on; less than its length only at the end of the file.
+/// Fills `buffer` from `offset` on; returns less than its length only at the end of the file.
 pub(crate) fn read_full(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {

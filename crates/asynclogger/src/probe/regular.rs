@@ -1,4 +1,5 @@
-//! Opening what may be anything: only a regular file is opened, and no open waits for somebody.
+//! Opens a path that can name anything: only a regular file is opened, and no opening waits for another
+//! process.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -10,7 +11,7 @@ use std::{
 
 use crate::{Error, ErrorKind};
 
-/// A file, and what the system said of it when it was opened.
+/// An open file, with its length and identity at the time of opening.
 #[derive(Debug)]
 pub(super) struct Regular {
     pub(super) file: File,
@@ -18,16 +19,16 @@ pub(super) struct Regular {
     pub(super) identity: Option<Identity>,
 }
 
-/// Device and inode: two names with the same identity are one file.
+/// Device and inode. Two names with the same identity are one file.
 pub(crate) type Identity = (u64, u64);
 
-/// The longest that a name may be missing while its log is rotated: the writer syncs the directory in between.
+/// The longest time that a name can be missing while its log is rotated: the writer syncs the directory in
+/// between.
 const ROTATION_TAKES: Duration = Duration::from_secs(2);
-/// How often the name is looked for meanwhile.
+/// The time between two looks for the name.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// Opens a regular file. If there is none of this name, and signs that its log is being rotated, the name is
-/// looked for again.
+/// Opens a regular file. If the name is missing and its log is being rotated, looks for the name again.
 pub(super) fn open(path: &Path) -> Result<Regular, Error> {
     let begin = Instant::now();
     loop {
@@ -44,8 +45,9 @@ pub(super) fn open(path: &Path) -> Result<Regular, Error> {
     }
 }
 
-/// Opens what there is. The type is looked at before: to open a device may do something, and to open a FIFO
-/// waits for its writer. Whatever takes the file's place after that look is opened without waiting, and refused.
+/// Opens the file as it is now. The type is checked before, because opening a device can have effects and
+/// opening a FIFO waits for its writer. If another object takes the place of the file after the check, it is
+/// opened without waiting and then refused.
 pub(super) fn open_now(path: &Path) -> Result<Regular, Error> {
     let cannot_open = |error| Error::io("cannot open", error).at_path(path);
     if !fs::metadata(path).map_err(cannot_open)?.is_file() {
@@ -69,17 +71,20 @@ fn not_a_file(path: &Path) -> Error {
     Error::new(ErrorKind::NotAFile, "not a regular file").at_path(path)
 }
 
-/// Whether the file is not there, which is not the same as being forbidden or of another type.
+/// Whether the error means that the file does not exist, which differs from a forbidden file or one of
+/// another type.
 pub(crate) fn is_gone(error: &Error) -> bool {
     error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-/// The name under which the next segment of a log is prepared. It is no segment before it has the log's name.
+/// Whether this is a name under which the next segment of a log is prepared. The file is not a segment until
+/// it has the log's name.
 pub(crate) fn is_prepared_name(name: &[u8]) -> bool {
     name.starts_with(b".") && name.ends_with(b".next")
 }
 
-/// A rotation gives the active file an archived name, and its name to the next file, which is prepared.
+/// Whether the log at `path` is being rotated: a rotation gives the active file an archived name, and gives
+/// the active name to the next file, which is prepared under another one.
 fn is_being_rotated(path: &Path) -> bool {
     let Some(name) = path.file_name() else { return false };
     let base = match path.extension() {

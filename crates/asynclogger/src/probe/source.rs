@@ -1,4 +1,4 @@
-//! Bytes at offsets: an open file, a compressed one, or memory.
+//! Bytes at offsets, from an open file, a compressed file, or memory.
 
 use std::{
     fs::File,
@@ -20,21 +20,31 @@ use crate::{
 /// How the bytes of a segment are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Packing {
-    /// As they were written.
+    /// Plain, as they were written.
     Plain,
     /// In frames of zstd, with `.zst` behind the name.
     Compressed,
 }
 
-/// What is read. Its length is the one last looked at: a file may grow meanwhile.
+/// The bytes of one segment, at their offsets in the segment, whatever form the file has.
+///
+/// A segment can be plain, compressed or in memory, and it can change its form at any time: an archivist
+/// replaces a plain file by a compressed one while a reader works. If each user of a segment opened the file
+/// and handled the forms itself, the writing side, which decides what to delete, and the reading side could
+/// come to different results about the same file. A name proves nothing: `a.log.zst` can be plain, and a path
+/// can name a pipe whose opening waits for ever. So a `Source` is made in one place. It opens only regular
+/// files, recognises the form by the first bytes, and gives all offsets and lengths in bytes of the plain
+/// segment; no code above it has to know the form.
+///
+/// The length is the one at the last look, because a file can grow at any time.
 #[derive(Debug)]
 pub(crate) struct Source {
     path: PathBuf,
     bytes: Bytes,
     len: u64,
-    /// Bytes of the file that is decompressed.
+    /// Length of the compressed file, in bytes; `None` if the source is not compressed.
     stored: Option<u64>,
-    /// Which file it is; `None`: memory, or the system does not say.
+    /// The identity of the file; `None` for memory, or if the system does not give one.
     identity: Option<Identity>,
 }
 
@@ -47,18 +57,19 @@ enum Bytes {
 }
 
 impl Source {
-    /// Opens a regular file for reading; while its log is rotated, it may take a moment until it is there.
+    /// Opens a regular file for reading. If the log is being rotated, waits a moment until the file exists.
     pub(crate) fn open(path: &Path) -> Result<Source, Error> {
         Source::new(path, regular::open(path)?)
     }
 
-    /// As [`Source::open`], of a file that was seen in its directory: if it is gone now, it has another name.
+    /// The same as [`Source::open`], without waiting, for a file that was seen in its directory: if the file
+    /// is gone now, it has another name.
     pub(crate) fn open_listed(path: &Path) -> Result<Source, Error> {
         Source::new(path, regular::open_now(path)?)
     }
 
-    /// A file that is compressed, by its first bytes or by its name, is read as what it was. Against its
-    /// name, it is plain if it begins with a valid start.
+    /// Makes a source of an opened file. A file that is compressed by its first bytes or by its name is
+    /// decompressed; but a file that begins with a valid start is plain, whatever its name is.
     fn new(path: &Path, opened: Regular) -> Result<Source, Error> {
         let cannot_read = |error| Error::io("cannot read", error).at_path(path);
         let mut first = [0; metadata::PEEK_LEN];
@@ -71,10 +82,10 @@ impl Source {
         if is_compressed { source.decompressed() } else { Ok(source) }
     }
 
-    /// Of a regular file that is open.
+    /// Makes a source of an open regular file.
     ///
     /// # Errors
-    /// [`ErrorKind::NotALog`] if it is not compressed though it should be; those of the system.
+    /// [`ErrorKind::NotALog`] if the file is not compressed but `packing` says so; errors of the system.
     pub(crate) fn of(file: File, path: &Path, packing: Packing) -> Result<Source, Error> {
         let source = Source::plain(path, Regular::of(file, path)?);
         match packing {
@@ -101,7 +112,8 @@ impl Source {
                 Ok(Source { path, bytes, len, stored, identity })
             }
             Ok(None) => {
-                let text = "not a compressed log: no zstd frames that say they hold at most 8 MiB";
+                let text =
+                    "not a compressed log: no zstd frames with a content size of at most 8 MiB";
                 Err(Error::new(ErrorKind::NotALog, text).at_path(&path))
             }
             Err(error) => Err(Error::io("cannot read", error).at_path(&path)),
@@ -110,7 +122,7 @@ impl Source {
 
     #[cfg(not(feature = "zstd"))]
     fn decompressed(self) -> Result<Source, Error> {
-        let text = "compressed, and this build of asynclogger is without its feature `zstd`";
+        let text = "compressed, and this build of asynclogger lacks the feature `zstd`";
         Err(Error::new(ErrorKind::MissingFeature, text).at_path(&self.path))
     }
 
@@ -120,32 +132,32 @@ impl Source {
         Source { path: PathBuf::new(), bytes, len, stored: None, identity: None }
     }
 
-    /// The path it was opened by; empty for memory.
+    /// The path by which the file was opened; empty for memory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Of a compressed file, that of the file it was.
+    /// The length of the segment, in bytes; for a compressed file, the length before compression.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Which file it is, whatever its name.
+    /// The identity of the file, which does not depend on its name.
     pub(crate) fn identity(&self) -> Option<Identity> {
         self.identity
     }
 
-    /// Whether it is compressed: then nobody writes it any more.
+    /// Whether the file is compressed. A compressed file is never written again.
     pub(crate) fn is_compressed(&self) -> bool {
         self.stored.is_some()
     }
 
-    /// Bytes on the medium.
+    /// The length of the file on the medium, in bytes.
     pub(crate) fn stored(&self) -> u64 {
         self.stored.unwrap_or(self.len)
     }
 
-    /// What was found wrong with a compressed file since the last call.
+    /// Takes the damage that was found in a compressed file since the last call.
     #[cfg(feature = "zstd")]
     pub(crate) fn take_findings(&mut self) -> Vec<Finding> {
         match &mut self.bytes {
@@ -154,7 +166,7 @@ impl Source {
         }
     }
 
-    /// The file, if it is not compressed.
+    /// The file, if it is a plain file.
     #[cfg(feature = "zstd")]
     pub(crate) fn into_file(self) -> Option<File> {
         match self.bytes {
@@ -163,7 +175,7 @@ impl Source {
         }
     }
 
-    /// Looks at the length again.
+    /// Looks at the length again and returns it.
     pub(crate) fn refresh(&mut self) -> Result<u64, Error> {
         self.len = match &self.bytes {
             Bytes::Memory(bytes) => bytes.len() as u64,
@@ -172,14 +184,14 @@ impl Source {
             Bytes::File(file) => match file.metadata() {
                 Ok(metadata) => metadata.len(),
                 Err(error) => {
-                    return Err(Error::io("cannot look at its length", error).at_path(&self.path));
+                    return Err(Error::io("cannot stat", error).at_path(&self.path));
                 }
             },
         };
         Ok(self.len)
     }
 
-    /// Takes the file for empty until its length is looked at again.
+    /// Treats the file as empty until its length is looked at again.
     pub(crate) fn forget(&mut self) {
         self.len = 0;
     }
@@ -215,8 +227,8 @@ impl Source {
         }
     }
 
-    /// Reads up to `len` bytes at `offset` into `buffer`, whose length is what there was. Memory is taken
-    /// for no more than the file has.
+    /// Reads up to `len` bytes at `offset` into `buffer`, and sets the length of `buffer` to the number of
+    /// bytes read. The memory for `buffer` is never larger than the file.
     pub(crate) fn fill(
         &mut self,
         offset: u64,
@@ -245,7 +257,7 @@ impl Source {
     }
 }
 
-/// Whether a file with these first bytes begins with a valid start, and so is no compressed one.
+/// Whether a file with these first bytes begins with a valid start, and so is not compressed.
 fn begins_plain(file: &File, first: &[u8]) -> io::Result<bool> {
     let Some((size, Kind::Start)) = metadata::peek(first) else { return Ok(false) };
     let mut start = vec![0; size];
@@ -254,7 +266,8 @@ fn begins_plain(file: &File, first: &[u8]) -> io::Result<bool> {
     Ok(decoded.is_ok_and(|(prefix, _)| prefix.offset == 0))
 }
 
-/// Whether a file of this name is compressed. Without its first bytes it still is, only damaged.
+/// Whether the name is that of a compressed file. With damaged first bytes such a file still counts as
+/// compressed.
 pub(crate) fn is_compressed_name(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "zst")
 }

@@ -1,32 +1,33 @@
-//! One block in memory: which of its chunks are good, which records they hold, how these are numbered.
+//! One block in memory: which of its chunks are good, which records these hold, and the numbers of the
+//! records.
 
 use std::{ops::Range, time::SystemTime};
 
 use crate::format::{BlockInfo, CHUNK, ChunkEntry, RECORD_HEADER, SHARD_HEADER, record::Records};
 
-/// What is known of the block that is loaded.
+/// The properties of the block that is loaded.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct BlockMeta {
-    /// Where it begins: its head, or the shard header in a file of the original.
+    /// Offset of the block: of its head, or of the shard header in a file of the original.
     pub(crate) offset: u64,
-    /// Where its data part begins.
+    /// Offset of the data part.
     pub(crate) data_offset: u64,
     pub(crate) len: u64,
     pub(crate) segment: u64,
     pub(crate) session: u64,
     pub(crate) sequence: u64,
     pub(crate) generation: u64,
-    /// When it was sealed; files of the original do not say.
+    /// The time when the block was sealed; `None` in files of the original.
     pub(crate) time: Option<SystemTime>,
     pub(crate) shard: u32,
 }
 
-/// Records back to back, all of them under good checksums.
+/// Records back to back, all of them under valid checksums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     /// Offset of the first one's length, from the shard header.
     pub(crate) start: usize,
-    /// Where the last one ends.
+    /// The end of the last record.
     pub(crate) end: usize,
     /// Number of the first one.
     pub(crate) number: u64,
@@ -37,15 +38,15 @@ pub(crate) struct Run {
 pub(crate) struct BadStretch {
     /// The first of the chunks.
     pub(crate) first: usize,
-    /// How many.
+    /// The number of chunks.
     pub(crate) count: usize,
-    /// The records that start in them, and the one before that reaches into them.
+    /// The number of records that start in these chunks, plus one if an earlier record reaches into them.
     pub(crate) lost: u64,
-    /// The file ends within them.
+    /// Whether the file ends within these chunks.
     pub(crate) torn: bool,
 }
 
-/// What the checksums and the table say of a data part.
+/// The result of checking a data part against its checksums and its table.
 #[derive(Debug, Default)]
 pub(crate) struct Checked {
     pub(crate) runs: Vec<Run>,
@@ -61,8 +62,8 @@ impl Checked {
     }
 }
 
-/// Takes the records from the good chunks. `data` is what there is of the data part, at most as long as
-/// `info` says; `good` says which of its chunks to trust.
+/// Takes the records from the good chunks. `data` is the data part as far as the file has it, at most as long
+/// as in `info`; `good` marks the chunks with a valid checksum.
 pub(crate) fn check(data: &[u8], info: &BlockInfo, table: &[ChunkEntry], good: &[bool]) -> Checked {
     let mut checked = Checked::default();
     let records_end = (SHARD_HEADER + info.valid as usize).min(data.len());
@@ -83,7 +84,8 @@ pub(crate) fn check(data: &[u8], info: &BlockInfo, table: &[ChunkEntry], good: &
             cut_off = starting.saturating_sub(walked.records);
             let contradicted = cut_off > 1 || chunk + count == table.len();
             if contradicted && cut_off > 0 {
-                // Good checksums over records that contradict the table: what was not walked is lost here.
+                // The checksums are valid, but the records contradict the table: the records that were not
+                // walked are lost here.
                 let first = (walked.end / CHUNK).clamp(chunk, chunk + count - 1);
                 let count = chunk + count - first;
                 checked.bad.push(BadStretch { first, count, lost: cut_off, torn: false });
@@ -118,8 +120,8 @@ struct Walked {
     payload: u64,
 }
 
-/// Walks the records that start in `entries`, the chunks from `first_chunk` on, and lie before the end of
-/// `data`. Stops where the records and the table part.
+/// Walks the records that start in `entries`, the chunks from `first_chunk` on, and that end within `data`.
+/// Stops where the records contradict the table.
 fn walk(data: &[u8], first_chunk: usize, entries: &[ChunkEntry]) -> Walked {
     let none = Walked { start: 0, end: first_chunk * CHUNK, records: 0, payload: 0 };
     let Some(first) = entries.iter().find(|entry| entry.records > 0) else { return none };
@@ -149,8 +151,8 @@ fn walk(data: &[u8], first_chunk: usize, entries: &[ChunkEntry]) -> Walked {
     walked
 }
 
-/// Takes out of `runs` the records that lie in `delivered` chunks only: those were handed out before the
-/// block was complete.
+/// Removes from `runs` the records that lie only in `delivered` chunks, because these records were delivered
+/// before the block was complete.
 pub(crate) fn without_delivered(data: &[u8], runs: &[Run], delivered: &[bool]) -> Vec<Run> {
     without(data, runs, |_, record| {
         let touched = delivered.get(record.start / CHUNK..=(record.end - 1) / CHUNK);
@@ -158,7 +160,8 @@ pub(crate) fn without_delivered(data: &[u8], runs: &[Run], delivered: &[bool]) -
     })
 }
 
-/// Takes out the records with these numbers; counts those that are left, and their bytes.
+/// Removes the records with these numbers; returns the remaining runs, the number of their records, and the
+/// bytes of these records.
 pub(crate) fn without_numbers(
     data: &[u8],
     runs: &[Run],
@@ -185,7 +188,7 @@ pub(crate) fn numbers(data: &[u8], runs: &[Run]) -> Vec<Range<u64>> {
     runs.iter().map(|run| run.number..run.number.saturating_add(count(run))).collect()
 }
 
-/// Takes out of `runs` the records of which `is_out` says so, by their numbers and places.
+/// Removes from `runs` the records for whose number and place `is_out` returns `true`.
 fn without(
     data: &[u8],
     runs: &[Run],
@@ -239,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_record_over_several_bad_chunks_is_lost_once() {
-        // Two short ones, one over five chunks, two short ones.
+        // Two short records, one over five chunks, two short records.
         let (data, info, table) = data(&[10, 20, 4 * CHUNK, 30, 40]);
         assert_eq!(table.len(), 5);
         let checked = check(&data, &info, &table, &[true, false, true, false, true]);

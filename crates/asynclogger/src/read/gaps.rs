@@ -4,12 +4,12 @@ use std::ops::RangeInclusive;
 
 use super::segments::Segment;
 
-/// The numbers between those of the segments, and those that are `gone`.
+/// The missing numbers between those of the segments, and the numbers in `gone`.
 pub(super) fn gaps(segments: &[Segment], gone: &[u64]) -> Vec<RangeInclusive<u64>> {
     let pairs = segments.iter().zip(segments.iter().skip(1));
     let between = pairs.filter_map(|(before, after)| {
         let first = before.id.checked_add(1)?;
-        // The start knows its predecessor; between that one and itself there never was a segment.
+        // The start has the number of the segment before it, and no segment ever existed between the two.
         let last = match after.previous {
             0 => after.id.checked_sub(1)?,
             previous => previous.min(after.id.checked_sub(1)?),

@@ -1,8 +1,8 @@
-//! The accounts of a whole log: what the files alone cannot say, because it lies between them.
+//! The accounts of a whole log: the losses between files, which the files alone cannot show.
 //!
-//! A session goes on from segment to segment. Its records are counted by the numbers of its shards (the
-//! next number less the first one is what was written) and by what the last note or end declares; what of
-//! that was not found is lost.
+//! A session continues from segment to segment. Two counts show how many records the session wrote: the
+//! numbers of its shards (the next number less the first one) and the totals of the last note or end. The
+//! records that these counts show and that were not found are lost.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -29,13 +29,14 @@ pub(crate) struct History {
     segments: u64,
 }
 
-/// What may be lost where nothing told.
+/// A possible loss that no number and no total shows.
 #[derive(Clone, Copy, Debug)]
 struct Range {
-    /// `None`: of more than one session.
+    /// The session; `None` if the loss can be of more than one session.
     session: Option<u64>,
     more: Option<u64>,
-    /// At the end of the segment before: the next block's sequence can still tell that it was nothing.
+    /// Whether the range is at the end of the segment before. The sequence of the next block can still show
+    /// that nothing was lost.
     is_tail: bool,
 }
 
@@ -46,19 +47,21 @@ struct Session {
     missing: Missing,
     shards: BTreeMap<u32, Shard>,
     dropped: Dropped,
-    /// Sum over the shards of what their numbers say was written.
+    /// The number of written records by the numbers of the shards, summed over the shards.
     written: u64,
-    /// What was gone at the last note or end: by its word, and by the numbers.
+    /// The records that were missing at the last note or end: by its totals, and by the numbers of the
+    /// shards.
     declared_lost: u64,
     numbered_lost: u64,
-    /// Records in segments before the first one there is; `None`: not known yet.
+    /// The number of records in segments before the first one that still exists; `None` if it is not known
+    /// yet.
     before: Option<u64>,
-    /// What the last note or end declares can be held against all that was found.
+    /// Whether the totals of the last note or end can be compared with all records that were found.
     is_settled: bool,
-    /// Number of the segment in which it was seen first and last.
+    /// The numbers of the segments in which the session was seen first and last.
     first_segment: u64,
     last_segment: u64,
-    /// What was written by the numbers, and the next sequence, when the last of these began.
+    /// `written` and the next sequence at the beginning of the last segment.
     written_before: u64,
     next_before: Option<u64>,
 }
@@ -70,7 +73,7 @@ struct Shard {
 }
 
 impl History {
-    /// Takes over what the accounts of a file leave open, and turns to the next file.
+    /// Takes over the ranges that the accounts of a file leave open, and turns to the next file.
     pub(super) fn end_segment(&mut self, ledger: &Ledger, report: &Report) {
         for (index, more, is_tail) in ledger.open_ranges() {
             let session = index.and_then(|index| report.sessions.get(index));
@@ -86,8 +89,9 @@ impl History {
         }
     }
 
-    /// Counts a block that its file counts, too, unless it was read in an earlier segment. That happens when
-    /// a write failed: it is repeated in a new segment, and may have reached the old one after all, or in part.
+    /// Counts a block, unless it was read in an earlier segment. A block is in two segments if its write
+    /// failed: the write is repeated in a new segment, and the first one may have reached the old segment
+    /// after all, or in part.
     pub(super) fn block(&mut self, id: u64, info: &BlockInfo) -> Copy {
         let Some(index) = self.session(id, info.sequence == 0) else { return Copy::Read };
         let Some(session) = self.sessions.get_mut(index) else { return Copy::Read };
@@ -114,7 +118,7 @@ impl History {
         Copy::First
     }
 
-    /// Remembers a block that is not whole: what of its records was found so far.
+    /// Remembers a block that is not whole, with the records that were found of it so far.
     pub(super) fn keep_partial(
         &mut self,
         session: u64,
@@ -128,7 +132,8 @@ impl History {
         self.partial.insert(session, info, fresh);
     }
 
-    /// Counts the records of a block that was not asked for, of a copy those that are new; how many.
+    /// Counts the records of a block that was not selected, of a copy only the new ones; returns their
+    /// number.
     pub(super) fn skip(&mut self, id: u64, info: &BlockInfo, copy: &Copy) -> u64 {
         let known: u64 = match copy {
             Copy::First => 0,
@@ -147,7 +152,7 @@ impl History {
         records
     }
 
-    /// Counts the records found in a block, of a copy those that are new.
+    /// Counts the records found in a block, of a copy only the new ones.
     pub(super) fn found(
         &mut self,
         id: u64,
@@ -175,14 +180,15 @@ impl History {
         let is_first_segment =
             self.sessions.get(index).is_some_and(|session| session.first_segment == self.segments);
         let Some(session) = self.sessions.get_mut(index) else { return };
-        // What was deleted before the first segment there is: known if that has an end, else what the
-        // numbers leave, and then the segments before tell no more than they did.
+        // The number of records that were deleted before the first existing segment is known if that segment
+        // has an end. Otherwise it is the rest that the numbers leave, and then the totals show no further
+        // loss in the segments before this one.
         session.is_settled |= session.before == Some(0) || is_first_segment;
         let here = session.written_before.saturating_add(totals.segment_records);
         let is_repeated = session.next_before.is_some_and(|next| totals.first_sequence < next);
         let there = if is_repeated { session.written } else { session.written.max(here) };
         let deleted = totals.records.saturating_sub(there);
-        // What was lost and what was deleted cannot be told apart where records count in two segments.
+        // Lost records cannot be told from deleted ones if records count in two segments.
         let is_unclear = is_repeated && session.before.is_none();
         let before = *session.before.get_or_insert(deleted);
         let known = before.saturating_add(session.known());
@@ -203,7 +209,7 @@ impl History {
         }
     }
 
-    /// The sessions, with their losses.
+    /// The reports on the sessions, with their losses.
     pub(crate) fn sessions(&self) -> Vec<SessionReport> {
         let session_of = |session: &Session| {
             let id = session.report.session;
@@ -217,7 +223,7 @@ impl History {
         self.sessions.iter().map(session_of).collect()
     }
 
-    /// All losses.
+    /// The sum of all losses.
     pub(crate) fn lost(&self) -> Loss {
         let lost = self.sessions.iter().map(|session| session.lost().0);
         let more = self.sessions.iter().map(|session| Some(session.lost().1));
@@ -244,8 +250,8 @@ impl History {
         Some(index)
     }
 
-    /// The session's next block has `sequence`. At its first sign in a segment that says whether anything
-    /// is missing between the segments.
+    /// The session's next block has `sequence`. The first such number of a session in a segment shows whether
+    /// blocks are missing between the segments.
     fn arrive(&mut self, index: usize, sequence: u64) {
         let segment = self.segments;
         let Some(session) = self.sessions.get_mut(index) else { return };
@@ -270,7 +276,7 @@ impl History {
         self.open_range(Range { session: Some(id), more: None, is_tail: false });
     }
 
-    /// Adds a range, to one of its kind if there is one.
+    /// Adds a range; merges it into one of the same kind if there is one.
     fn open_range(&mut self, range: Range) {
         let is_same =
             |other: &&mut Range| other.session == range.session && other.is_tail == range.is_tail;
@@ -282,14 +288,15 @@ impl History {
 }
 
 impl Session {
-    /// Records of this block are found after all: what was declared before it does not count them.
+    /// Counts records of a block that were found after all: the losses declared before no longer include
+    /// them.
     fn regain(&mut self, sequence: u64, records: u64) {
         if self.report.declared.is_some_and(|declared| sequence < declared.blocks) {
             self.declared_lost = self.declared_lost.saturating_sub(records);
         }
     }
 
-    /// Records that are there, whether they were asked for or not.
+    /// The number of records that exist, selected or not.
     fn known(&self) -> u64 {
         self.report.records.saturating_add(self.report.skipped_records)
     }
@@ -298,8 +305,8 @@ impl Session {
         self.written.saturating_sub(self.known())
     }
 
-    /// What is lost at least, and how much more it can be: a jump of the numbers after a note may be what
-    /// the note told already, or new.
+    /// The least number of lost records, and how many more can be lost: a jump of the numbers after a note
+    /// can be a loss that the note already declared, or a new one.
     fn lost(&self) -> (u64, u64) {
         let numbered = self.numbered_lost();
         let fresh = numbered.saturating_sub(self.numbered_lost);

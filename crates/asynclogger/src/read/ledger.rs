@@ -1,8 +1,9 @@
-//! The accounts of one file: which sequence and record numbers were found, which are missing, since where.
+//! The accounts of one file: which sequence numbers and record numbers were found, and which are missing
+//! where.
 //!
-//! A *hole* is a region that may have held blocks. The numbering tells what was in it: the sequence says how
-//! many blocks, a shard's next number how many of its records, a note or an end how many of the session.
-//! What none of them tells is a range, bounded by the bytes of the region.
+//! A *hole* is a region that may have held blocks. The numbering shows what a hole held: the sequence shows
+//! how many blocks, the next number of a shard how many of its records, a note or an end how many records of
+//! the session. A loss that none of them shows is a range, bounded by the bytes of the region.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,36 +13,45 @@ use crate::{
     format::{BlockInfo, RECORD_HEADER, Totals},
 };
 
-/// More unsettled holes than this are merged, so that a file of nothing but holes is read in linear time.
+/// The most unsettled holes. Further holes are merged, so that a file full of holes is read in linear time.
 const MAX_HOLES: usize = 64;
 
-/// The accounts of the file that is read. What they say is put into its report at once.
+/// The accounts of the file that is read. Every change is put into the report of the file at once.
+///
+/// A damaged region does not show what it held, so the number of lost records has to come from its
+/// surroundings. The bytes of the region alone give a useless answer: 8 MiB are anything between no record
+/// and 1.6 million records. One count, for example from the numbers of a shard, misses the other shards and
+/// the end of a file; adding all counts up counts a record twice that both a shard's numbers and a note show
+/// as missing. The ledger keeps two accounts instead: each hole has the losses that were found for it and its
+/// remaining range, each session has the losses that were proven, and a loss that a note declared is taken
+/// off before a later jump in a shard's numbers counts. So a loss is exact as soon as the numbers allow it, a
+/// range otherwise, and no lost record is counted twice.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ledger {
-    /// Parallel to the sessions of the report.
+    /// The accounts, with the same indices as the sessions of the report.
     accounts: Vec<Account>,
     by_id: HashMap<u64, usize>,
-    /// The account of the last valid thing.
+    /// Index of the account of the last valid part.
     current: Option<usize>,
-    /// Holes that are not settled.
+    /// The holes whose losses are not settled.
     holes: Vec<Hole>,
-    /// How many holes there were; orders them against the blocks of a shard.
+    /// The number of holes so far. The number orders the holes against the blocks of a shard.
     hole_count: u64,
 }
 
-/// One session.
+/// The account of one session.
 #[derive(Clone, Debug, Default)]
 struct Account {
     lost: u64,
-    /// Sequence of the next block; `None` until something tells.
+    /// Sequence of the next block; `None` until a part of the session gives it.
     next_sequence: Option<u64>,
-    /// The session began in this file: its shards number from 0.
+    /// Whether the session began in this file, so that its shards number their records from 0 here.
     from_zero: bool,
     shards: BTreeMap<u32, Shard>,
     /// Drops of all shards, by their last blocks.
     dropped: Dropped,
-    /// Lost by a note's or an end's word, and not yet found missing in a shard; the last hole that it can
-    /// have been lost in.
+    /// Records that a note or an end shows as lost and that are not yet missing in the numbers of a shard;
+    /// and the last hole in which they can have been lost.
     unascribed: u64,
     unascribed_until: u64,
 }
@@ -50,7 +60,7 @@ struct Account {
 struct Shard {
     next: u64,
     dropped: Dropped,
-    /// `hole_count` when its last block was read.
+    /// The value of `hole_count` when the last block of the shard was read.
     seen: u64,
 }
 
@@ -59,20 +69,22 @@ struct Shard {
 struct Hole {
     id: u64,
     damage: Option<usize>,
-    /// The sessions on both sides; `after` is `None` until something valid is found.
+    /// The sessions on both sides; `after` is `None` until a valid part is found.
     before: Option<usize>,
     after: Option<usize>,
     at_least: u64,
-    /// Bound by its bytes; `None`: there is no region, only numbers that jump.
+    /// The most records that the bytes of the region can have held; `None` if there is no region, only
+    /// numbers that jump.
     at_most: Option<u64>,
-    /// Missing blocks, if the sequence tells.
+    /// The number of missing blocks, if the sequence shows it.
     blocks: Option<u64>,
-    /// Shards that turned out to have lost records in it: with as many as blocks, all is told.
+    /// The number of shards that lost records in the hole. If it equals `blocks`, every loss in the hole is
+    /// known.
     jumps: u64,
 }
 
 impl Hole {
-    /// What it may have cost beyond what is counted.
+    /// How many more records the hole may have cost than `at_least`.
     fn more(&self) -> Option<u64> {
         self.at_most.map(|most| most.saturating_sub(self.at_least))
     }
@@ -89,24 +101,25 @@ impl Hole {
         self.before == Some(account) || self.after == Some(account)
     }
 
-    /// Only within one session does the numbering tell everything: between two there may have been a third.
+    /// Whether every loss in the hole is known. The numbering can show every loss only within one session:
+    /// between two sessions there may have been a third one.
     fn is_told(&self) -> bool {
         self.is_in_one_session() && self.blocks == Some(self.jumps)
     }
 }
 
-/// The most records that `bytes` can have held: the shortest has one byte.
+/// The most records that `bytes` bytes can have held. The shortest record has one byte.
 pub(super) fn most_records(bytes: u64) -> u64 {
     bytes / (RECORD_HEADER as u64 + 1)
 }
 
-/// A sum that is not known as soon as one part is not.
+/// The sum of the parts; `None` if one of them is not known.
 pub(super) fn sum_known(mut parts: impl Iterator<Item = Option<u64>>) -> Option<u64> {
     parts.try_fold(0u64, |sum, part| Some(sum.saturating_add(part?)))
 }
 
 impl Ledger {
-    /// Notes a damaged region that may have held blocks.
+    /// Adds a hole for a damaged region that may have held blocks.
     pub(super) fn open_hole(&mut self, report: &mut Report, bytes: u64, damage: Option<usize>) {
         self.push_hole(damage, Some(most_records(bytes)));
         self.publish(report);
@@ -129,7 +142,7 @@ impl Ledger {
         });
     }
 
-    /// Makes one hole of the two oldest.
+    /// Merges the two oldest holes into one.
     fn merge_oldest(&mut self) {
         let mut holes = std::mem::take(&mut self.holes).into_iter();
         if let (Some(first), Some(second)) = (holes.next(), holes.next()) {
@@ -146,28 +159,28 @@ impl Ledger {
         self.holes.extend(holes);
     }
 
-    /// Whether the session's blocks up to this sequence were passed.
+    /// Whether the reading is past the session's block with this sequence.
     pub(super) fn is_past(&self, session: u64, sequence: u64) -> bool {
         let account = self.by_id.get(&session).and_then(|index| self.accounts.get(*index));
         account.and_then(|account| account.next_sequence).is_some_and(|next| sequence < next)
     }
 
-    /// The session at hand, and the sequence that its next block should have.
+    /// The current session, and the sequence that its next block should have.
     pub(super) fn expected(&self, report: &Report) -> Option<(u64, u64)> {
         let index = self.current?;
         let next = self.accounts.get(index)?.next_sequence?;
         report.sessions.get(index).map(|session| (session.session, next))
     }
 
-    /// A start: the session's next block has this sequence.
+    /// Enters a start: the session's next block has the sequence `first`.
     pub(super) fn start(&mut self, report: &mut Report, session: u64, first: u64, at: u64) {
         let index = self.account(report, session, first == 0);
         self.arrive(report, index, first, at);
         self.publish(report);
     }
 
-    /// A block that belongs where it is. `false`: it was read before, here or under other numbers.
-    /// Its records are counted by [`Ledger::found`].
+    /// Enters a block that stands in its own place; [`Ledger::found`] counts its records. `false` if the
+    /// block was read before, here or under other numbers.
     pub(super) fn block(
         &mut self,
         report: &mut Report,
@@ -205,7 +218,7 @@ impl Ledger {
         true
     }
 
-    /// Counts a block's records: those found in it, and those its bad chunks cost.
+    /// Counts the records of a block: those found in it, and those lost with its bad chunks.
     pub(super) fn found(
         &mut self,
         report: &mut Report,
@@ -226,7 +239,7 @@ impl Ledger {
         }
     }
 
-    /// Counts the records of a block that was not asked for.
+    /// Counts the records of a block that was not selected.
     pub(super) fn skip(&mut self, report: &mut Report, session: u64, records: u64) {
         let index = self.account(report, session, false);
         if let Some(session) = report.sessions.get_mut(index) {
@@ -234,7 +247,7 @@ impl Ledger {
         }
     }
 
-    /// A note or an end: what it declares settles every hole of its session before it.
+    /// Enters a note or an end. The declared totals settle every earlier hole of the session.
     pub(super) fn totals(&mut self, report: &mut Report, session: u64, totals: &Totals, at: u64) {
         let begins = totals.first_sequence == 0 && totals.records == totals.segment_records;
         let index = self.account(report, session, begins);
@@ -253,8 +266,8 @@ impl Ledger {
         self.publish(report);
     }
 
-    /// What the holes left open may have cost beyond what is counted: the session, if it is one; how much;
-    /// whether nothing valid came after it.
+    /// The ranges of the holes that are still open: the session, if it is only one; how many more records the
+    /// hole may have cost; whether no valid part came after it.
     pub(super) fn open_ranges(&self) -> impl Iterator<Item = (Option<usize>, Option<u64>, bool)> {
         self.holes.iter().map(|hole| {
             let is_tail = hole.after.is_none();
@@ -263,12 +276,12 @@ impl Ledger {
         })
     }
 
-    /// The account of a session, opened when it is new.
+    /// The index of a session's account, which is opened for a new session.
     fn account(&mut self, report: &mut Report, session: u64, begins: bool) -> usize {
         if let Some(index) = self.by_id.get(&session) {
             return *index;
         }
-        // A session that does not come first in its file began in it.
+        // A session that is not the first in its file began in that file.
         let from_zero = begins || self.current.is_some();
         let index = self.accounts.len();
         self.accounts.push(Account { from_zero, ..Account::default() });
@@ -277,8 +290,8 @@ impl Ledger {
         index
     }
 
-    /// The next block of the session has `sequence`: tells the holes before this place how many blocks are
-    /// missing.
+    /// The next block of the session has `sequence`: sets the number of missing blocks in the holes before
+    /// this place.
     fn arrive(&mut self, report: &mut Report, index: usize, sequence: u64, at: u64) {
         let Some(account) = self.accounts.get_mut(index) else { return };
         let expected = account.next_sequence.or(account.from_zero.then_some(0));
@@ -286,7 +299,7 @@ impl Ledger {
         account.next_sequence = Some(expected.unwrap_or(sequence).max(sequence));
         let has_hole = self.holes.iter().any(|hole| hole.after.is_none());
         if !has_hole && blocks.is_some_and(|blocks| blocks > 0) {
-            // The numbers jump, and there is no region to blame.
+            // The numbers jump, and there is no damaged region to explain the jump.
             let lost = Loss::range(0, None);
             let kind = DamageKind::Gap;
             let damage = report.add_damage(Damage { offset: at, len: 0, kind, lost });
@@ -300,10 +313,10 @@ impl Ledger {
         self.close_told(report);
     }
 
-    /// A shard's numbers jump by `lost` over the holes younger than `seen`.
+    /// The numbers of a shard jump by `lost`, over the holes that are younger than `seen`.
     fn jump(&mut self, report: &mut Report, index: usize, lost: u64, seen: u64, at: u64) {
         let Some(account) = self.accounts.get_mut(index) else { return };
-        // A shard that was seen since then lost nothing of what was told.
+        // A shard that was seen since that hole lost none of the declared records.
         let may_be_told = seen < account.unascribed_until;
         let told = if may_be_told { lost.min(account.unascribed) } else { 0 };
         account.unascribed -= told;
@@ -317,8 +330,8 @@ impl Ledger {
         match (holes.next(), holes.next()) {
             (Some(hole), other) => {
                 hole.at_least = hole.at_least.saturating_add(lost);
-                // With two holes it is not known which shard lost what in which, nor when another shard may
-                // have lost what was told.
+                // With two holes it is not known which shard lost which records in which hole. After a
+                // declared loss it is not known whether another shard lost those records.
                 let is_sure = other.is_none() && told == 0;
                 hole.jumps = if is_sure { hole.jumps + 1 } else { 0 };
             }
@@ -330,7 +343,7 @@ impl Ledger {
         self.close_told(report);
     }
 
-    /// The declared records of this segment, less those accounted for, are lost.
+    /// Counts as lost the declared records of this segment that are not accounted for.
     fn settle(&mut self, report: &mut Report, index: usize, totals: &Totals, at: u64) {
         let read =
             |session: &SessionReport| session.records.saturating_add(session.skipped_records);
@@ -351,7 +364,7 @@ impl Ledger {
 
         let within = self.holes.iter().filter(|hole| hole.is_within(index)).count();
         for hole in self.holes.iter().filter(|hole| hole.is_within(index)) {
-            // Of several holes only the sum is known.
+            // For several holes only the sum of their losses is known.
             let most = hole.at_least.saturating_add(lost);
             let at_least = if within == 1 { most } else { hole.at_least };
             set_lost(report, hole.damage, Loss { at_least, at_most: Some(most) });
@@ -375,7 +388,7 @@ impl Ledger {
         }
     }
 
-    /// Closes the holes of which the numbers tell everything.
+    /// Closes the holes whose every loss is known from the numbers.
     fn close_told(&mut self, report: &mut Report) {
         for hole in self.holes.iter().filter(|hole| hole.is_told()) {
             set_lost(report, hole.damage, Loss::exact(hole.at_least));
@@ -383,8 +396,8 @@ impl Ledger {
         self.holes.retain(|hole| !hole.is_told());
     }
 
-    /// Puts the losses into the report. The sessions that no hole touches and that are not current have
-    /// theirs already.
+    /// Puts the losses into the report. Sessions that no hole touches and that are not current already have
+    /// theirs there.
     fn publish(&self, report: &mut Report) {
         for hole in &self.holes {
             set_lost(report, hole.damage, Loss::range(hole.at_least, hole.more()));

@@ -6,13 +6,14 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// Files are created with the time of the kernel's last tick, or of another machine: two changes that are
-/// no further apart may leave the same time.
+/// A change of a directory gets the time of the kernel's last tick, or of another machine. Two changes within
+/// this time can leave the same time of modification.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
-/// A new file that had no start yet when it was looked at changes nothing more in its directory.
+/// The directory is read again after this time even if it is unchanged: a new file that had no start yet at
+/// the last look does not change its directory when it gets one.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// What a directory showed just before it was read.
+/// The state that a directory showed just before it was read.
 #[derive(Debug)]
 pub(super) struct Listed {
     modified: Option<SystemTime>,
@@ -28,7 +29,8 @@ impl Listed {
         Listed { modified, is_settled, at: Instant::now() }
     }
 
-    /// Whether what was read then is right by all that can be seen `now`.
+    /// Whether the earlier reading of the directory is still right, by the state that the directory shows
+    /// `now`.
     pub(super) fn is_still_right(&self, now: &Listed) -> bool {
         let is_young = now.at.saturating_duration_since(self.at) < AGAIN_AFTER;
         self.is_settled && is_young && self.modified == now.modified

@@ -1,4 +1,5 @@
-//! Which files of a directory are segments of which log, while other processes rename, compress and delete them.
+//! Finds which files of a directory are segments of which log, while other processes rename, compress and
+//! delete them.
 
 use std::{
     collections::BTreeMap,
@@ -16,8 +17,8 @@ use crate::{
     probe::{Identity, Source, is_compressed_name, is_gone, is_prepared_name},
 };
 
-/// A directory is looked at again until it shows twice the same, but no more often than this: a file that is
-/// renamed or compressed while it is listed may be seen under neither name.
+/// How often a directory is listed at most. A file that is renamed or compressed during a listing can be seen
+/// under neither name, so the directory is listed again until two listings are the same.
 const LOOKS: usize = 20;
 
 /// The logs of a directory.
@@ -25,7 +26,8 @@ const LOOKS: usize = 20;
 pub(super) struct Listing {
     /// The files of each log of ours.
     pub(super) logs: BTreeMap<LogId, Files>,
-    /// Files with a log's name that have no numbers: of the original, empty, or no logs at all.
+    /// Files with a log's name that have no numbers: files of the original, empty files, and files that are
+    /// not logs.
     pub(super) others: Vec<PathBuf>,
     /// Files with a log's name that cannot be read.
     pub(super) unreadable: Vec<Error>,
@@ -34,9 +36,9 @@ pub(super) struct Listing {
 /// The files of one log.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    /// One file for each number, in order.
+    /// One file for each number, in order of the numbers.
     pub(super) segments: Vec<Segment>,
-    /// Further files with one of these numbers.
+    /// Further files that have one of these numbers.
     pub(super) copies: Vec<Segment>,
 }
 
@@ -44,7 +46,7 @@ pub(super) struct Files {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Name {
     name: OsString,
-    /// The inode behind it: a name that is given to another file is another name.
+    /// The inode of the file: the same name with another file is another `Name`.
     inode: u64,
     kind: NameKind,
 }
@@ -56,17 +58,17 @@ enum NameKind {
     Other,
 }
 
-/// What a file is.
+/// The result of looking at a file.
 #[derive(Debug)]
 enum Seen {
     Segment(LogId, Candidate),
-    /// With a log's name, and without numbers.
+    /// A file with a log's name and without numbers.
     Other(PathBuf),
-    /// With a log's name, and not to be read.
+    /// A file with a log's name that cannot be read.
     Unreadable(Error),
-    /// Nothing of ours, by its name and by its first bytes.
+    /// Not a log, by the name and by the first bytes of the file.
     Foreign,
-    /// It was gone when it was looked at.
+    /// The file disappeared before it could be looked at.
     Gone,
 }
 
@@ -77,8 +79,9 @@ struct Candidate {
     kind: NameKind,
 }
 
-/// Reads the start of every file that may be a segment: those with a log's name, `*.log` and `*.log.zst`, and
-/// those of any other name that begin like a log. Of several files with one number, `named` is preferred.
+/// Reads the start of every file that can be a segment: files with a log's name (`*.log` and `*.log.zst`),
+/// and files with any other name that begin like a log. If several files have the same number, `named` is
+/// preferred.
 pub(super) fn list(dir: &Path, named: Option<&OsStr>) -> Result<Listing, Error> {
     let mut seen: BTreeMap<Name, Seen> = BTreeMap::new();
     let mut search = Search::default();
@@ -97,7 +100,7 @@ pub(super) fn list(dir: &Path, named: Option<&OsStr>) -> Result<Listing, Error> 
         is_consistent &= again == names;
         names = again;
         if is_consistent {
-            // What was there at an earlier look only has been renamed or deleted.
+            // A file that only an earlier listing showed has been renamed or deleted.
             seen.retain(|name, _| names.binary_search(name).is_ok());
             break;
         }
@@ -144,14 +147,14 @@ fn look_at(path: &Path, kind: NameKind, search: &mut Search) -> Seen {
     };
     match found {
         Ok(seen) => seen,
-        // A link that leads nowhere stays what it is.
+        // A link to a missing file is not gone: the link exists, and it is reported if it has a log's name.
         Err(error) if is_gone(&error) && kind != NameKind::Link => Seen::Gone,
         Err(error) if is_log_name => Seen::Unreadable(error),
         Err(_) => Seen::Foreign,
     }
 }
 
-/// A file with a log's name: whatever is in it is told.
+/// Looks at a file with a log's name, which is reported whatever it holds.
 fn look_into(path: &Path, kind: NameKind, search: &mut Search) -> Result<Seen, Error> {
     let mut source = Source::open_listed(path)?;
     let identity = source.identity();
@@ -161,7 +164,7 @@ fn look_into(path: &Path, kind: NameKind, search: &mut Search) -> Result<Seen, E
     })
 }
 
-/// A file with another name: it is ours if it begins with a start.
+/// Looks at a file with another name, which is a segment only if it begins with a start.
 fn look_at_begin(path: &Path, kind: NameKind, search: &mut Search) -> Result<Seen, Error> {
     let mut source = Source::open_listed(path)?;
     let identity = source.identity();
@@ -187,7 +190,8 @@ fn sort(seen: impl Iterator<Item = Seen>, named: Option<&OsStr>) -> Listing {
     listing
 }
 
-/// Chooses one file for each number: the one that was named, else the longest, plain rather than compressed.
+/// Chooses one file for each number: the named one, otherwise the longest one, and a plain file before a
+/// compressed one.
 fn choose(mut candidates: Vec<Candidate>, named: Option<&OsStr>) -> Files {
     candidates.sort_by_cached_key(|candidate| {
         let Candidate { segment, kind, .. } = candidate;
@@ -203,7 +207,7 @@ fn choose(mut candidates: Vec<Candidate>, named: Option<&OsStr>) -> Files {
         )
     });
     let mut files = Files::default();
-    // Of the files with the number at hand.
+    // The identities of the files with the current number.
     let mut identities = Vec::new();
     for Candidate { segment, identity, .. } in candidates {
         match files.segments.last().filter(|chosen| chosen.id == segment.id) {
@@ -211,8 +215,8 @@ fn choose(mut candidates: Vec<Candidate>, named: Option<&OsStr>) -> Files {
                 identities.clear();
                 files.segments.push(segment);
             }
-            // One file under two names, or the two forms of a file: it is removed when it is compressed, and
-            // for a moment, or after a crash, both are there.
+            // Two names of one file are not copies, and neither are the two forms of a file: the plain one is
+            // removed after the compression, so for a moment, or after a crash, both exist.
             Some(chosen) => {
                 let is_known = identity.is_some() && identities.contains(&identity);
                 if !is_known && plain_path(&chosen.path) != plain_path(&segment.path) {
@@ -225,7 +229,7 @@ fn choose(mut candidates: Vec<Candidate>, named: Option<&OsStr>) -> Files {
     files
 }
 
-/// The path without what compression adds to it.
+/// The path without the suffix that compression adds.
 fn plain_path(path: &Path) -> PathBuf {
     match is_compressed_name(path) {
         true => path.with_extension(""),

@@ -9,22 +9,22 @@ use crate::{
     probe::{Part, Source},
 };
 
-/// How much is read and then summed while it is in the cache.
+/// How many bytes are read at a time, so that their checksums are computed while the bytes are in the cache.
 const PIECE: usize = 4 * CHUNK;
 
-/// A block in memory; the memory is used again for the next.
+/// A block in memory. The memory is used again for the next block.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub(super) meta: BlockMeta,
-    /// The data part, as far as the file has it.
+    /// The data part, as far as the file contains it.
     pub(super) data: Vec<u8>,
     /// The records to deliver.
     pub(super) runs: Vec<Run>,
 }
 
 impl Loaded {
-    /// Reads a data part; which of its chunks have the checksums of `table`. A chunk that the file does not
-    /// hold to its end has not.
+    /// Reads a data part, and returns which of its chunks have the checksum in `table`. A chunk that the end
+    /// of the file cuts counts as bad.
     pub(super) fn fill(
         &mut self,
         source: &mut Source,
@@ -82,7 +82,7 @@ impl Loaded {
 /// A place among the records of the loaded block.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cursor {
-    /// The next record's length, and the end of its run.
+    /// Offset of the next record's length, and the end of its run.
     at: usize,
     end: usize,
     /// Number of the next record.
@@ -91,10 +91,10 @@ pub(super) struct Cursor {
     next_run: usize,
 }
 
-/// Where a record is.
+/// The place of a record in the data part.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Located {
-    /// Offset of its length.
+    /// Offset of the record's length.
     pub(super) at: usize,
     pub(super) len: usize,
     pub(super) number: u64,
@@ -118,12 +118,12 @@ impl Cursor {
         self.at < self.end
     }
 
-    /// Goes behind all runs.
+    /// Moves behind all runs.
     pub(super) fn pass(&mut self, runs: &[Run]) {
         *self = Cursor { next_run: runs.len(), ..Cursor::default() };
     }
 
-    /// Goes to the next run; `false`: there is none.
+    /// Moves to the next run; `false` if there is none.
     #[cold]
     pub(super) fn next_run(&mut self, runs: &[Run]) -> bool {
         let Some(run) = runs.get(self.next_run) else { return false };

@@ -1,4 +1,4 @@
-//! All segments of one log, read as one.
+//! All segments of one log, read as one log.
 
 use std::{
     ops::RangeInclusive,
@@ -22,15 +22,22 @@ use super::{
 };
 use crate::{Error, LogId, probe::Source};
 
-/// A file is looked for so often under the name that its directory shows: it may be renamed and compressed
-/// between the look and the opening.
+/// How often a file is looked for under the name that its directory shows. The file can be renamed and
+/// compressed between the look and the opening.
 const LOOKS: usize = 10;
 
 /// All segments of one log, in the order of their numbers.
 ///
-/// What belongs together is told by the log id in the files, not by their names. Opening reads the start of
-/// each file and nothing more. [`ReadOptions::open_log`] and [`ReadOptions::scan`] open logs to follow them, or
-/// to read a part of them.
+/// A log that rotates is many files, and the files change while they are read: the logger renames the active
+/// file, an archivist compresses and deletes others, an administrator copies and moves some. So a list of
+/// names says little: a name sort mixes logs and counts copies twice, and a file that is read alone cannot
+/// say whether records were lost between two files. A `LogDir` finds the segments by the log id and the
+/// number in each file, whatever the names are. It reads each segment once, follows renamed files, delivers a
+/// block that was written to two segments once, and keeps one account of each session over all segments. So
+/// its [`report`](LogDir::report) also covers the records that are lost between files.
+///
+/// Opening reads the start of each file and nothing more. [`ReadOptions::open_log`] and [`ReadOptions::scan`]
+/// open logs to follow them or to read a part of them.
 #[derive(Debug)]
 #[must_use]
 pub struct LogDir {
@@ -40,19 +47,19 @@ pub struct LogDir {
     /// Index of the segment that is read next.
     next: usize,
     reader: Option<Reader>,
-    /// The segments that were read to their end.
+    /// The reports of the segments that were read to their end.
     finished: Vec<Report>,
-    /// The segment at hand cannot be read any further.
+    /// The current segment cannot be read any further.
     is_given_up: bool,
     history: History,
     options: ReadOptions,
-    /// So many records of the next segment are left out.
+    /// How many records at the beginning of the next segment are left out.
     to_pass: u64,
     listed: Option<Listed>,
-    /// The number of the segment that the log was opened by.
+    /// The number of the segment whose path the log was opened by.
     named: Option<u64>,
     pub(super) copies: Vec<Segment>,
-    /// Segments that were there and that nobody could read before they were deleted.
+    /// Numbers of segments that disappeared before they were read.
     gone: Vec<u64>,
     unread: Vec<Error>,
     unreadable: Vec<Error>,
@@ -63,15 +70,15 @@ impl ReadOptions {
     ///
     /// # Errors
     ///
-    /// As [`LogDir::open`].
+    /// The same as [`LogDir::open`].
     pub fn open_log(self, path: impl AsRef<Path>) -> Result<LogDir, Error> {
         LogDir::open_with(path.as_ref(), self)
     }
 }
 
 impl LogDir {
-    /// The log that the file at `path` is a segment of, with all others in its directory. A file of the
-    /// original is a log of its own, and so is an empty file.
+    /// Opens the log that the file at `path` is a segment of, with all other segments in the same directory.
+    /// A file of the original is a log of its own, and so is an empty file.
     ///
     /// # Errors
     ///
@@ -122,71 +129,73 @@ impl LogDir {
         }
     }
 
-    /// The id that the segments share; `None` for a file of the original and an empty file.
+    /// The id that all segments share; `None` for a file of the original or an empty file.
     #[must_use]
     pub fn log_id(&self) -> Option<LogId> {
         self.log_id
     }
 
-    /// The segments, in order.
+    /// The segments, in the order of their numbers.
     #[must_use]
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
-    /// The number of the segment whose path the log was opened by; `None` if it was found by
-    /// [`scan`](LogDir::scan), or has no numbers.
+    /// The number of the segment whose path the log was opened by; `None` if [`scan`](LogDir::scan) found the
+    /// log, or if the log has no numbers.
     #[must_use]
     pub fn named(&self) -> Option<u64> {
         self.named
     }
 
-    /// Further files with the number of a segment, which is read from another one: copies. Not among them are
-    /// other names of the same file, and a file beside its compressed form.
+    /// Copies: further files with the number of a segment that is read from another file. Other names of the
+    /// same file are not copies, nor is a file beside its compressed form.
     #[must_use]
     pub fn copies(&self) -> &[Segment] {
         &self.copies
     }
 
-    /// The numbers of segments that are not there, though one before and one after them is, or though they were
-    /// there when the directory was read first.
+    /// The numbers of missing segments: those between two existing segments, and those that existed when the
+    /// directory was first read and then disappeared.
     #[must_use]
     pub fn missing(&self) -> Vec<RangeInclusive<u64>> {
         gaps(&self.segments, &self.gone)
     }
 
-    /// Why segments of this log could not be read, or not to their end. They were passed over: what is lost by
-    /// that is told by the numbers of the records in the others.
+    /// The errors of the segments of this log that could not be read, or not to their end. Such a segment is
+    /// passed over; the numbers of the records in the other segments show how many records are lost.
     #[must_use]
     pub fn unread(&self) -> &[Error] {
         &self.unread
     }
 
-    /// Why files of the directory with a log's name could not be read when it was read last: they may be segments
-    /// of this log.
+    /// The errors of files with a log's name that could not be read when the directory was last read. The
+    /// files may be segments of this log.
     #[must_use]
     pub fn unreadable(&self) -> &[Error] {
         &self.unreadable
     }
 
-    /// Forgets about the segments that are not to be `keep`-ed, as if they were not there. To be called
-    /// before anything is read; [`refresh`](LogDir::refresh) adds those that come later.
+    /// Forgets the segments for which `keep` returns `false`, as if they did not exist. Call `retain` before
+    /// anything is read; [`refresh`](LogDir::refresh) adds later segments.
     pub fn retain(&mut self, keep: impl FnMut(&Segment) -> bool) {
         self.segments.retain(keep);
     }
 
-    /// Goes to the last `count` records of the log: they are what is read next, and what is written
-    /// meanwhile. To find them only heads of blocks are read, of the last segments; the records of a
-    /// damaged block count as if they were there. Files of the original are read as a whole.
+    /// Moves to the last `count` records of the log. The next calls deliver these records, and then the
+    /// records that are written later. To find the place, `seek_last` reads only the heads of the blocks in
+    /// the last segments; the records of a damaged block count as if they could be read. Files of the
+    /// original are read as a whole.
     ///
     /// # Errors
     ///
-    /// As [`Reader::open`] and [`Reader::next_record`].
+    /// The same as [`Reader::open`] and [`Reader::next_record`].
     pub fn seek_last(&mut self, count: u64) -> Result<(), Error> {
         (self.reader, self.history, self.finished) = (None, History::default(), Vec::new());
         (self.next, self.is_given_up) = (0, false);
         let (mut found, mut is_whole, mut first) = (0u64, true, None);
-        // With a count of 0, too: the place is then behind what the last segment has now.
+        // One segment is counted even for a count of 0: the place is then behind the present records of the
+        // last segment.
         while let Some(id) = self.last_before(first).filter(|_| found < count || first.is_none()) {
             if let Some(report) = self.count_records(id)? {
                 found = found.saturating_add(report.skipped_records).saturating_add(report.records);
@@ -194,7 +203,7 @@ impl LogDir {
                 first = Some(id);
             }
         }
-        // What is damaged may stand in the next segment again.
+        // A damaged block may stand in the next segment again.
         is_whole |= self.log_id.is_none() || self.options.layout != Layout::Auto;
         while !is_whole {
             found = self.count_records_from(first)?;
@@ -214,7 +223,7 @@ impl LogDir {
         ids.find(|id| first.is_none_or(|first| *id < first))
     }
 
-    /// The records of a segment, by the heads of its blocks; `None`: it is not there any more.
+    /// Counts the records of a segment by the heads of its blocks; `None` if the segment has disappeared.
     fn count_records(&mut self, id: u64) -> Result<Option<Report>, Error> {
         let counted = self.open_segment(id).and_then(|source| {
             let Some(source) = source else { return Ok(None) };
@@ -225,7 +234,7 @@ impl LogDir {
         counted.or_else(|error| self.pass_over(id, error).map(|()| None))
     }
 
-    /// The records of all segments from `first` on, each counted once.
+    /// Counts the records of all segments from `first` on, each record once.
     fn count_records_from(&self, first: Option<u64>) -> Result<u64, Error> {
         let mut history = History::default();
         for segment in self.segments.iter().filter(|it| first.is_some_and(|first| first <= it.id)) {
@@ -241,14 +250,15 @@ impl LogDir {
         Ok(records.fold(0, u64::saturating_add))
     }
 
-    /// The next record of the log; `None` at its end, for now: a later call goes on if the last segment has
-    /// grown. Blocks that are in two segments (a write failed and was repeated) are delivered once. A segment that
-    /// cannot be read is passed over, see [`unread`](LogDir::unread), unless the log is followed and this is its
-    /// last one: then that is an error, and a later call tries again.
+    /// The next record of the log; `None` at its current end. A later call continues if the last segment has
+    /// grown. A block that is in two segments (because a write failed and was repeated) is delivered once. A
+    /// segment that cannot be read is passed over (see [`unread`](LogDir::unread)), unless the log is
+    /// followed and the segment is its last one: then the call returns an error, and a later call tries
+    /// again.
     ///
     /// # Errors
     ///
-    /// As [`Reader::open`] and [`Reader::next_record`].
+    /// The same as [`Reader::open`] and [`Reader::next_record`].
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, Error> {
         while !self.has_record()? {
             if !self.open_next()? {
@@ -258,7 +268,7 @@ impl LogDir {
         self.reader.as_mut().map_or(Ok(None), Reader::next_record)
     }
 
-    /// Whether the segment at hand has another record.
+    /// Whether the current segment has another record.
     fn has_record(&mut self) -> Result<bool, Error> {
         let Some(reader) = self.reader.as_mut().filter(|_| !self.is_given_up) else {
             return Ok(false);
@@ -266,7 +276,7 @@ impl LogDir {
         let is_over = self.next < self.segments.len();
         let mut has_record = reader.has_record();
         if self.options.follow && is_over && matches!(has_record, Ok(false)) {
-            // Nothing is written to this segment any more.
+            // A later segment exists, so nothing is written to this one any more.
             reader.set_follow(false);
             has_record = reader.has_record();
         }
@@ -280,7 +290,7 @@ impl LogDir {
         }
     }
 
-    /// Reads to the end of the log, without handing out anything.
+    /// Reads to the end of the log without delivering records.
     fn read_to_end(mut self) -> Result<LogReport, Error> {
         loop {
             while self.has_record()? {
@@ -296,18 +306,18 @@ impl LogDir {
         }
     }
 
-    /// The reader of the segment at hand.
+    /// The reader of the current segment.
     #[must_use]
     pub fn reader(&self) -> Option<&Reader> {
         self.reader.as_ref()
     }
 
-    /// The reports of the segments that were read to their end, before the one at hand.
+    /// The reports of the segments that were read to their end, without the current one.
     pub fn finished(&self) -> &[Report] {
         &self.finished
     }
 
-    /// What was found so far; of all that was asked for once the end was met.
+    /// The report on everything that was read so far; complete once the end was reached.
     pub fn report(&self) -> LogReport {
         let last = self.reader.as_ref().map(|reader| reader.report().clone());
         let reports = self.finished.iter().cloned().chain(last).collect();
@@ -316,9 +326,9 @@ impl LogDir {
         LogReport::new(self.log_id, reports, self.missing(), unread, history)
     }
 
-    /// Looks at the directory again: segments with higher numbers than the last are added, and renamed ones
-    /// get their new paths. What is being read is not interrupted. Where nothing seems to have changed the
-    /// files are only looked at every few seconds, so that this can be called often.
+    /// Reads the directory again: adds segments with higher numbers than the last one, and updates the paths
+    /// of renamed segments. The reading of the current segment is not interrupted. If the directory seems
+    /// unchanged, its files are only looked at every few seconds, so a program can call `refresh` often.
     ///
     /// # Errors
     ///
@@ -342,8 +352,8 @@ impl LogDir {
         Ok(())
     }
 
-    /// Takes over what is new of this log, unless something behind it is read already, and new paths. Segments
-    /// that are to be read and are not there are gone.
+    /// Takes over the new paths, and the new segments behind the last one that was read. Segments that were
+    /// still to be read and have disappeared are noted as gone.
     fn take_files(&mut self, mut listing: Listing, own: Option<Segment>) {
         let Some(log_id) = self.log_id else { return };
         let Files { segments: mut found, copies } =
@@ -372,7 +382,7 @@ impl LogDir {
         self.segments = segments;
     }
 
-    /// A file that was empty may have got a start meanwhile.
+    /// Takes over the log id and the number from a file that was empty at first and has a start now.
     fn learn_log(&mut self) {
         let report = self.reader.as_ref().map(Reader::report);
         if let (None, Some(report), [segment]) = (self.log_id, report, &mut self.segments[..]) {
@@ -380,17 +390,17 @@ impl LogDir {
         }
     }
 
-    /// Reads the whole log, from its first segment, and reports on it.
+    /// Reads the whole log from its first segment and reports on it.
     ///
     /// # Errors
     ///
-    /// As [`Reader::open`] and [`Reader::next_record`]. Damage and missing segments are no errors.
+    /// The same as [`Reader::open`] and [`Reader::next_record`]. Damage and missing segments are not errors.
     pub fn verify(&self) -> Result<LogReport, Error> {
         let options = ReadOptions::new().layout(self.options.layout);
         LogDir::new(&self.dir, self.log_id, self.segments.clone(), options).read_to_end()
     }
 
-    /// Turns to the next segment that can be read; `false`: there is none.
+    /// Turns to the next segment that can be read; `false` if none is left.
     fn open_next(&mut self) -> Result<bool, Error> {
         let (mut reader, promise) = loop {
             let Some(id) = self.segments.get(self.next).map(|segment| segment.id) else {
@@ -402,7 +412,8 @@ impl LogDir {
                 Err(error) => self.pass_over(id, error)?,
             }
         };
-        // Nothing is given up before the next file is open: after an error the call can be repeated.
+        // The current reader is kept until the next file is open, so that the call can be repeated after an
+        // error.
         if let Err(error) = reader.pass(self.to_pass) {
             let id = self.segments.get(self.next).map_or(0, |segment| segment.id);
             return self.pass_over(id, error).and_then(|()| self.open_next());
@@ -417,8 +428,8 @@ impl LogDir {
         Ok(true)
     }
 
-    /// Takes over the accounts of a segment that is read. As long as nothing was found that is asked for, there
-    /// is none: what is missing or damaged before is not asked for either.
+    /// Takes over the accounts of a segment that was read. Accounts are dropped until the first requested
+    /// block was found: damage and losses before that block are not requested either.
     fn end_segment(&mut self, last: Reader, promise: Option<Promise>) {
         let mut report = last.report().clone();
         let is_asked_for = self.options.selection.is_all() || report.blocks > 0;
@@ -433,15 +444,16 @@ impl LogDir {
         self.history = last.into_history().unwrap_or_default();
     }
 
-    /// A reader of a segment, and what its start promises; `None`: it is gone.
+    /// A reader of a segment, and the promise of its start; `None` if the segment is gone.
     fn open_reader(&mut self, id: u64) -> Result<Option<(Reader, Option<Promise>)>, Error> {
         let Some(mut source) = self.open_segment(id)? else { return Ok(None) };
         let promise = Promise::of(&mut source)?;
         Ok(Some((Reader::with(source, &self.options)?, promise)))
     }
 
-    /// Opens a segment, under another name if it was archived or compressed since the directory was read; `None`:
-    /// it is gone, and not among the segments any more, or another one is there in its place.
+    /// Opens a segment, under its new name if it was archived or compressed since the directory was read.
+    /// `None` if the segment is gone (it is then no longer among the segments), or if another one is in its
+    /// place.
     fn open_segment(&mut self, id: u64) -> Result<Option<Source>, Error> {
         for _ in 0..LOOKS {
             let Some(segment) = self.segments.iter().find(|segment| segment.id == id) else {
@@ -455,7 +467,7 @@ impl LogDir {
                 return Ok(Some(source));
             }
             self.list_again()?;
-            // What cannot be read may be there once more.
+            // Another file may have the same segment.
             let is_elsewhere = |segment: &Segment| segment.id == id && segment.path != path;
             if let (Err(error), false) = (opened, self.segments.iter().any(is_elsewhere)) {
                 return Err(error);
@@ -465,7 +477,8 @@ impl LogDir {
         Ok(None)
     }
 
-    /// Goes on without a segment that cannot be read, unless it may be read later, or none of the directory can.
+    /// Passes over a segment that cannot be read. Returns the error instead if the segment may become
+    /// readable later, or if the directory itself cannot be read.
     fn pass_over(&mut self, id: u64, error: Error) -> Result<(), Error> {
         let is_last = self.segments.last().is_none_or(|last| last.id <= id);
         if (self.options.follow && is_last) || error.path() == Some(self.dir.as_path()) {

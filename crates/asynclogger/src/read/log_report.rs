@@ -9,15 +9,15 @@ use super::{
 };
 use crate::{Dropped, Error, LogId};
 
-/// What reading a whole log found.
+/// The result of reading a whole log.
 #[derive(Clone, Debug)]
 #[must_use]
 #[non_exhaustive]
 pub struct LogReport {
-    /// The log; `None` for a file of the original and an empty file.
+    /// The id of the log; `None` for a file of the original or an empty file.
     pub log_id: Option<LogId>,
-    /// The reports of its segments, in order, each as if the file stood alone; without those of which
-    /// nothing was asked for.
+    /// The reports of the segments in order, each as if the file stood alone, without segments that have no
+    /// selected block.
     pub segments: Vec<Report>,
     /// See [`LogDir::missing`](super::LogDir::missing).
     pub missing: Vec<RangeInclusive<u64>>,
@@ -29,16 +29,16 @@ pub struct LogReport {
     pub blocks: u64,
     /// Records, each counted once.
     pub records: u64,
-    /// Their bytes.
+    /// Bytes of these records.
     pub payload_bytes: u64,
-    /// Records that were not asked for, each counted once; see
+    /// Records in blocks that were not selected, each counted once; see
     /// [`ReadOptions::since`](super::ReadOptions::since).
     pub skipped_records: u64,
     /// Bytes of all files, as [`Report::file_bytes`].
     pub file_bytes: u64,
     /// Bytes of all files on the medium, as [`Report::stored_bytes`].
     pub stored_bytes: u64,
-    /// All records that are gone: in the segments, and with segments that are missing in between.
+    /// All lost records: those lost in the segments, and those of missing segments in between.
     pub lost: Loss,
 }
 
@@ -93,7 +93,7 @@ impl LogReport {
         }
     }
 
-    /// Whether no segment is damaged, missing or unread, and nothing lost.
+    /// Whether no segment is damaged, missing or unread, and no record is lost.
     pub fn is_whole(&self) -> bool {
         self.missing.is_empty()
             && self.unread.is_empty()
@@ -101,7 +101,7 @@ impl LogReport {
             && self.segments.iter().all(Report::is_whole)
     }
 
-    /// All drops that the sessions declare.
+    /// The sum of the drops that the sessions declare.
     #[must_use]
     pub fn dropped(&self) -> Dropped {
         self.sessions

@@ -1,7 +1,7 @@
-//! The sequences that were passed over and may still come.
+//! The sequences of blocks that were passed over and may still come.
 
-/// Beyond this many ranges the oldest is forgotten: what comes late from it counts as read, for nothing may
-/// be delivered twice.
+/// The most ranges. Beyond this number the oldest range is forgotten; a block that comes late from it counts
+/// as read, because no record may be delivered twice.
 const MAX_RANGES: usize = 1024;
 
 /// Ranges `[from, to)`, ascending.
@@ -17,7 +17,7 @@ impl Missing {
         self.0.push((from, to));
     }
 
-    /// Takes one sequence out; `false`: it was not in.
+    /// Takes out one sequence; `false` if it was not in a range.
     pub(super) fn remove(&mut self, sequence: u64) -> bool {
         let found = self.0.iter().position(|(from, to)| (*from..*to).contains(&sequence));
         let Some(index) = found else { return false };

@@ -1,12 +1,13 @@
-//! Reading logs: one file with [`Reader`], all files of a log with [`LogDir`], checking with [`verify`].
+//! Reading logs: [`Reader`] reads one file, [`LogDir`] reads all files of a log, and [`verify`] checks a
+//! file.
 //!
-//! Nothing here writes: files are opened for reading only. Whatever the bytes are, a reader ends, takes no
-//! more memory than the largest block of the file, and delivers no record that is not under a good checksum.
-//! What is damaged or missing is in the [`Report`], with the number of records lost as exactly as the file
-//! tells it.
+//! Nothing here writes: files are opened for reading only. Whatever bytes a file has, the reader reaches an
+//! end, takes no more memory than the largest block of the file, and delivers only records under a valid
+//! checksum. The [`Report`] lists damaged and missing parts, and the number of lost records as exactly as the
+//! file shows it.
 //!
-//! The records of one shard come in the order in which they were logged, each once. There is no order
-//! between shards.
+//! The records of one shard come in the order in which they were logged, each once. Records of different
+//! shards have no order.
 //!
 //! ```
 //! # fn main() -> Result<(), asynclogger::Error> {
@@ -57,7 +58,7 @@ pub use self::{
     segments::Segment,
 };
 
-/// The parts below the interface, for the bodies of the fuzz targets.
+/// Internal parts, for the bodies of the fuzz targets.
 #[cfg(any(test, fuzzing))]
 pub(crate) mod parts {
     pub(crate) use super::{

@@ -19,22 +19,22 @@ use crate::{
     probe::{Body, Ids, Part, Place, Source, later_version, look},
 };
 
-/// Who follows a file waits at a hole until so much is behind it: writes in flight finish in any order, but
-/// no further apart than the buffers of a logger reach.
+/// How many bytes have to be behind a hole until a following reader passes over it. Writes in flight finish
+/// in any order, but within the size of a logger's buffers.
 const PATIENCE: u64 = 256 << 20;
 
-/// What a step of the walk came to.
+/// The result of a step of the walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// A block is loaded; it may have no records left.
+    /// A block is loaded, possibly without records to deliver.
     Block,
-    /// Something else was read, or a block that is not to be delivered.
+    /// Another part was read, or a block that is not delivered.
     Other,
     /// The end of the file.
     End,
 }
 
-/// Everything that a step changes and that has to be taken back when a torn end turns out to grow.
+/// Everything that a step changes and that has to be taken back if a torn end grows.
 #[derive(Clone, Debug)]
 pub(super) struct State {
     pub(super) report: Report,
@@ -42,31 +42,31 @@ pub(super) struct State {
     pub(super) history: Option<History>,
     pos: u64,
     ids: Option<Ids>,
-    /// The last part read is an end.
+    /// Whether the last part that was read is an end.
     at_end: bool,
-    /// So many of the records that come next are not asked for.
+    /// How many of the next records are left out.
     to_pass: u64,
     suspects: Suspects,
 }
 
-/// The torn end of the file, kept for the case that it grows.
+/// The state before the torn end of the file, kept for the case that the file grows.
 #[derive(Debug)]
 struct Undo {
     state: State,
-    /// The block that was torn: its place, and the chunks of it whose records were delivered.
+    /// The offset of the torn block, and the chunks whose records were delivered.
     delivered: Option<(u64, Vec<bool>)>,
 }
 
-/// The walk.
+/// The walk over one native file.
 #[derive(Debug)]
 pub(super) struct Native {
     pub(super) state: State,
     search: Search,
     undo: Option<Box<Undo>>,
-    /// A hole near the end is waited at: the write of what belongs there may still be under way.
+    /// Whether the walk waits at a hole near the end, because a write to the hole may still be in flight.
     pub(super) follow: bool,
     pub(super) selection: Selection,
-    /// As in [`Undo`], for the block that is read again.
+    /// The same as in [`Undo`], for the block that is read again.
     delivered: Option<(u64, Vec<bool>)>,
 }
 
@@ -86,7 +86,7 @@ impl Native {
         Native { state, search, undo: None, follow: false, selection, delivered: None }
     }
 
-    /// Leaves out the next `records` that are asked for: whole blocks of them are not read.
+    /// Leaves out the next `records` selected records. A block that is left out completely is not read.
     pub(super) fn pass(&mut self, records: u64) {
         self.state.to_pass = records;
     }
@@ -96,13 +96,13 @@ impl Native {
         self.state.suspects.settle(report, promise);
     }
 
-    /// Whether a look at the same bytes can find more than the last one.
+    /// Whether another look at the same length of the file can find more than the last look.
     pub(super) fn is_waiting(&self) -> bool {
         self.follow && self.undo.is_some()
     }
 
-    /// Whether what is missing before `at` may still be under way: not behind so much, and not before an end
-    /// or a start, which is written when all before it is.
+    /// Whether a write to the hole before `at` can still be in flight. It cannot if more than [`PATIENCE`]
+    /// bytes follow, or if an end or a start follows, because these are written after everything before them.
     fn waits_at(&mut self, source: &mut Source, mut at: u64) -> Result<bool, Error> {
         if !self.follow || source.len().saturating_sub(at) >= PATIENCE {
             return Ok(false);
@@ -120,7 +120,7 @@ impl Native {
         Ok(true)
     }
 
-    /// Goes on after the end: what was torn is looked at again.
+    /// Continues after the file has grown: the torn end is read again.
     pub(super) fn grow(&mut self, len: u64) {
         if let Some(undo) = self.undo.take() {
             self.state = undo.state;
@@ -156,7 +156,7 @@ impl Native {
         }
     }
 
-    /// Searches on behind damage at `from`.
+    /// Searches for the next part behind damage at `from`.
     fn resync(
         &mut self,
         source: &mut Source,
@@ -183,12 +183,12 @@ impl Native {
         self.take(source, part, head_kind, loaded)
     }
 
-    /// Notes the damaged region `[from, to)`, something valid behind it.
+    /// Notes the damaged region `[from, to)`, which a valid part follows.
     fn skip(&mut self, skipped: &[Skipped], from: u64, to: u64, align: u64) {
         if to <= from {
             return;
         }
-        // A block is at least two units long: less cannot have held any.
+        // A block is at least two units long, so a shorter region cannot have held one.
         let held_none = to - from < 2 * align;
         let gap = if held_none { DamageKind::Metadata } else { DamageKind::Gap };
         let first = self.note_region(skipped, from, to, gap);
@@ -197,7 +197,7 @@ impl Native {
         }
     }
 
-    /// Nothing valid from `from` to the end of the file.
+    /// Notes a region without a valid part, from `from` to the end of the file.
     fn torn_region(
         &mut self,
         source: &mut Source,
@@ -206,7 +206,7 @@ impl Native {
     ) -> Result<Step, Error> {
         self.keep_undo(None);
         let len = source.len() - from;
-        // A start, note or end of the right size that is damaged inside.
+        // The region can be a start, note or end of the right size that is damaged inside.
         source.fill(from, MIN_ALIGN, &mut self.search.buffer)?;
         let is_metadata = metadata::peek(&self.search.buffer).is_some_and(|(size, kind)| {
             size as u64 == len && !matches!(kind, Kind::Head | Kind::Tail)
@@ -220,8 +220,9 @@ impl Native {
         Ok(Step::Other)
     }
 
-    /// Adds the damage of a region; `gap` is the kind of what is nothing at all. Returns the entry that
-    /// stands for what the region may have held: what is only repeated has cost nothing.
+    /// Adds the damage of a region; `gap` is the kind for bytes without a valid part. Returns the entry that
+    /// stands for the losses of the region. A duplicate stands for them only if there is no other entry,
+    /// because it has cost nothing.
     fn note_region(
         &mut self,
         skipped: &[Skipped],
@@ -256,8 +257,8 @@ impl Native {
         stands.map(|(index, _)| index)
     }
 
-    /// Takes a part that belongs where it is. `head_kind`: it is a tail, and this is what stands in the
-    /// place of the head.
+    /// Takes a part that stands in its own place. `head_kind` is set if the part is a tail: the kind of
+    /// damage in the place of the head.
     fn take(
         &mut self,
         source: &mut Source,
@@ -313,7 +314,7 @@ impl Native {
         }
         let good = loaded.fill(source, data_at, info.data_len as usize, table)?;
         let is_torn = end > source.len();
-        // All reading is done before anything is counted: after an error the step can be repeated.
+        // Everything is read before anything is counted, so that the step can be repeated after an error.
         let tail_at = data_at + u64::from(info.data_len);
         let has_tail =
             head_kind.is_some() || is_torn || self.has_tail(source, tail_at, part, info)?;
@@ -353,7 +354,7 @@ impl Native {
         if is_asked_for {
             return Ok(step);
         }
-        // It was read for its damage.
+        // The block was read only because of its damage.
         loaded.runs.clear();
         Ok(Step::Other)
     }
@@ -362,7 +363,7 @@ impl Native {
         self.selection.admits(part.prefix.time) && self.state.to_pass < u64::from(info.records)
     }
 
-    /// Takes note of a block in `[begin, end)`; `false`: it was read before.
+    /// Enters a block at `[begin, end)`; `false` if the block was read before.
     fn enter_block(&mut self, part: &Part, info: &BlockInfo, (begin, end): (u64, u64)) -> bool {
         let State { report, ledger, .. } = &mut self.state;
         let is_new = ledger.block(report, part.prefix.session, info, begin);
@@ -374,8 +375,8 @@ impl Native {
         is_new
     }
 
-    /// Passes over a block that is not asked for, and is not cut: nothing but its head, or its tail if
-    /// that is damaged, is looked at.
+    /// Passes over a block that is not selected and not cut. Only its head is read, or its tail if the head
+    /// is damaged.
     fn skip_block(
         &mut self,
         part: &Part,
@@ -409,7 +410,7 @@ impl Native {
         Step::Other
     }
 
-    /// Whether the tail of the block at hand says what its head said.
+    /// Whether the tail of the current block agrees with its head.
     fn has_tail(
         &mut self,
         source: &mut Source,
@@ -429,7 +430,7 @@ impl Native {
         Ok(is_same && same_ids && tail.prefix.offset == tail_at)
     }
 
-    /// Counts the block and makes it the loaded one.
+    /// Counts the block and makes it the loaded block.
     fn deliver(
         &mut self,
         part: &Part,
@@ -467,7 +468,7 @@ impl Native {
             }
         }
         if self.state.to_pass > 0 && self.selection.admits(part.prefix.time) {
-            // The others of them are in blocks that were passed over whole.
+            // The other records to leave out are in blocks that were passed over completely.
             let to_pass = &mut self.state.to_pass;
             let passed = info.first_record..info.first_record.saturating_add(*to_pass);
             (loaded.runs, ..) = block::without_numbers(&loaded.data, &loaded.runs, &[passed]);
@@ -480,9 +481,9 @@ impl Native {
         step
     }
 
-    /// From here on the file is torn: remembers how it was before.
+    /// Remembers the state before the torn end, which begins here.
     fn keep_undo(&mut self, delivered: Option<(u64, Vec<bool>)>) {
-        // What was delivered of a block at the last attempt stays delivered.
+        // Records of the block that were delivered at the last attempt stay delivered.
         let delivered = match (delivered, self.delivered.take()) {
             (Some((at, mut now)), Some((before_at, before))) if at == before_at => {
                 now.iter_mut().zip(&before).for_each(|(now, before)| *now |= before);

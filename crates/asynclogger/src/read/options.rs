@@ -30,42 +30,45 @@ pub struct ReadOptions {
 }
 
 impl ReadOptions {
-    /// The defaults: all records, as far as they are written now, by the layout that the file itself shows.
+    /// The defaults: all records that are written by now, in the layout that the file itself shows.
     pub fn new() -> ReadOptions {
         ReadOptions::default()
     }
 
-    /// Reads the file by this rule of the original's files, whatever it is: without checksums, numbers and
-    /// exact losses. `Layout::Auto`, the default, does that only with files of the original.
+    /// Reads any file by this rule for files of the original: without checksums, without numbers, without
+    /// exact losses. `Layout::Auto`, the default, uses such a rule only for files of the original.
     pub fn layout(mut self, layout: Layout) -> ReadOptions {
         self.layout = layout;
         self
     }
 
-    /// Whether the file is followed while it is written; off by default. A logger has several writes in
-    /// flight, which may finish in any order, so that for a moment there is a hole before the last block.
-    /// Who follows gets `None` at a hole near the end and finds it filled at a later call; a hole that stays
-    /// is passed over once 256 MiB, an end or a start of a session are behind it.
+    /// Whether the reader follows a file that is being written. A logger has several writes in flight, which
+    /// can finish in any order, so the file can have a hole before its last block for a moment. A following
+    /// reader returns `None` at a hole near the end and finds the hole filled at a later call. A hole that
+    /// stays is passed over once 256 MiB, an end or the start of a session follow it. Default: false.
     ///
-    /// To follow a [`LogDir`](super::LogDir) over a rotation, call [`refresh`](super::LogDir::refresh) when there is no further record.
+    /// To follow a [`LogDir`](super::LogDir) over a rotation, call [`refresh`](super::LogDir::refresh) when
+    /// no further record comes.
     pub fn follow(mut self, follow: bool) -> ReadOptions {
         self.follow = follow;
         self
     }
 
-    /// Asks for the blocks only that were sealed at this time or later. Records have no time of their own: a block holds what was logged before it was
-    /// sealed, for the flush interval of its logger or less. Other blocks are passed over by their heads,
-    /// unread and unchecked, and counted in [`Report::skipped_blocks`](super::Report::skipped_blocks). Files of the original have no times:
-    /// all of them is read.
+    /// Selects only the blocks that were sealed at `time` or later. Records have no time of their own: a
+    /// block holds records that were logged in the flush interval before the block was sealed, or in less. Of
+    /// the other blocks only the heads are read; the blocks are not checked, and are counted in
+    /// [`Report::skipped_blocks`](super::Report::skipped_blocks). A file of the original has no times and is
+    /// read as a whole.
     ///
-    /// A clock may be set back, so the time of a block says nothing of its neighbours: of each block of a log the head
-    /// is read. Damage and losses in the segments before the first block that is chosen are not reported.
+    /// A clock can be set back, so the time of a block says nothing about the times of its neighbours: the
+    /// head of every block of the log is read. Damage and losses in segments before the first selected block
+    /// are not reported.
     pub fn since(mut self, time: SystemTime) -> ReadOptions {
         self.selection.since = Some(to_nanoseconds(time));
         self
     }
 
-    /// Asks for the blocks only that were sealed before this time; see [`since`](ReadOptions::since).
+    /// Selects only the blocks that were sealed before `time`; see [`since`](ReadOptions::since).
     pub fn until(mut self, time: SystemTime) -> ReadOptions {
         self.selection.until = Some(to_nanoseconds(time));
         self

@@ -13,7 +13,7 @@ use crate::{
     probe::Source,
 };
 
-/// How much of a file is looked at in one piece when zeros are looked for.
+/// How many bytes of a file are read at a time in the search for zeros.
 const WINDOW: usize = 256 * 1024;
 
 /// A shard header.
@@ -42,7 +42,7 @@ impl Header {
         self.capacity >= self.valid + SHARD_HEADER as u64
     }
 
-    /// The way to the next header.
+    /// The distance to the next header, in bytes.
     fn step(&self, layout: Layout) -> u64 {
         match layout {
             Layout::Capacity => self.capacity,
@@ -61,10 +61,10 @@ pub(super) struct Original {
     number: u64,
     /// Number of the next shard in the file.
     shard: u32,
-    /// The shard read last was cut off by the end of the file: its damage is in the report, and what it
-    /// was read with.
+    /// The state before the last shard, if the end of the file cut that shard and its damage is in the
+    /// report.
     torn: Option<Box<Torn>>,
-    /// Where delivery goes on in a shard that is read again.
+    /// Where the delivery continues in a shard that is read again.
     delivered_to: usize,
 }
 
@@ -82,7 +82,7 @@ impl Original {
         Original { report, layout, pos: 0, number: 0, shard: 0, torn: None, delivered_to: 0 }
     }
 
-    /// Goes on if the file is longer than it was.
+    /// Continues after the file has grown.
     pub(super) fn grow(&mut self, len: u64) {
         if let Some(torn) = self.torn.take() {
             let Torn { report, pos, number, shard, delivered_to } = *torn;
@@ -115,7 +115,7 @@ impl Original {
         Step::End
     }
 
-    /// The chain ends here, before the end of the file: what follows is damaged unless it is zeros.
+    /// The chain ends here, before the end of the file: the rest of the file is damaged unless it is zeros.
     fn rest(&mut self, source: &mut Source, kind: DamageKind) -> Result<(), Error> {
         if are_zeros(source, self.pos)? {
             return Ok(());
@@ -140,11 +140,12 @@ impl Original {
         let count = records.by_ref().count() as u64;
         let end = records.offset();
         let is_cut = loaded.data.len() < wanted;
-        // A capacity that leads out of the file, past what may be shards.
+        // The capacity leads out of the file, past bytes that may be shards.
         let padded = offset.saturating_add(header.step(Layout::Seed));
         let next = offset.saturating_add(header.step(self.layout));
         let is_short = !is_cut && next > source.len() && !are_zeros(source, padded)?;
-        // A length of 0 in front is a shard without records: those of our own metadata blocks are.
+        // A shard that begins with a length of 0 has no records; the metadata blocks of this library look
+        // like that.
         let rest = loaded.data.get(end..).unwrap_or_default();
         let is_empty = count == 0 && rest.starts_with(&[0; RECORD_HEADER]);
         if is_cut || is_short {
@@ -152,7 +153,7 @@ impl Original {
         }
         let left = loaded.data.len() - end;
         if is_cut {
-            // The header says how much there was.
+            // The header has the length of the whole shard.
             let most = most_records((wanted - end) as u64);
             self.damage(offset + end as u64, left as u64, DamageKind::TornTail, most);
         } else if left > 0 && !is_empty {
@@ -192,7 +193,7 @@ impl Original {
         }
     }
 
-    /// Remembers how it was before the torn end.
+    /// Remembers the state before the torn end.
     fn keep(&mut self, delivered_to: usize) {
         let (pos, number, shard) = (self.pos, self.number, self.shard);
         let report = self.report.clone();
@@ -226,16 +227,16 @@ fn are_zeros(source: &mut Source, from: u64) -> Result<bool, Error> {
 enum Walk {
     /// At an impossible header.
     Bad,
-    /// Behind the end of the file, or at a header of zeros.
+    /// Beyond the end of the file, or at a header of zeros.
     Short,
     /// Exactly at the end of the file.
     Exact,
 }
 
-/// The rule by which the file is a chain of shards; `None`: by neither.
+/// The rule by which the file is a chain of shards; `None` if neither rule fits.
 ///
-/// The better ending wins, then the greater number of shards, then `Capacity`: by the wrong rule the walk
-/// soon comes upon records in the place of a header, or jumps over shards.
+/// The better ending wins, then the greater number of shards, then `Capacity`. A walk by the wrong rule soon
+/// meets records in the place of a header, or jumps over shards.
 pub(super) fn layout_of(source: &mut Source) -> Result<Option<Layout>, Error> {
     if !begins_plausibly(source)? {
         return Ok(None);
@@ -248,7 +249,7 @@ pub(super) fn layout_of(source: &mut Source) -> Result<Option<Layout>, Error> {
 fn walk(source: &mut Source, layout: Layout) -> Result<(Walk, u64), Error> {
     let (mut offset, mut shards) = (0, 0);
     loop {
-        // The last shard need not be padded.
+        // The last shard does not have to be padded.
         if offset >= source.len() {
             return Ok((Walk::Exact, shards));
         }
@@ -273,7 +274,7 @@ fn walk(source: &mut Source, layout: Layout) -> Result<(Walk, u64), Error> {
     }
 }
 
-/// The first header is possible, and its shard begins with a record that the file holds.
+/// Whether the first header is possible and its shard begins with a record that lies completely in the file.
 fn begins_plausibly(source: &mut Source) -> Result<bool, Error> {
     let Some(header) = Header::read(source, 0)? else { return Ok(false) };
     let mut prefix = [0; RECORD_HEADER];

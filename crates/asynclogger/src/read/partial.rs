@@ -1,24 +1,24 @@
-//! Blocks of which not all records could be read: the same block may come again in the next segment.
+//! Blocks with records that could not be read. The same block may come again in the next segment.
 
 use std::{collections::BTreeMap, ops::Range};
 
 use crate::format::BlockInfo;
 
-/// Beyond this many the oldest is forgotten: what comes again of it counts as read, for nothing may be
-/// delivered twice.
+/// The most blocks. Beyond this number the oldest block is forgotten; if it comes again it counts as read,
+/// because no record may be delivered twice.
 const MAX_BLOCKS: usize = 1024;
 
 /// Records by their numbers, as ranges.
 pub(super) type Numbers = Vec<Range<u64>>;
 
-/// What a block is to those that read several segments.
+/// The relation of a block to the blocks that were read before, in all segments.
 #[derive(Debug)]
 pub(super) enum Copy {
-    /// Nothing of it was read before.
+    /// The block was not read before.
     First,
-    /// All but these of its records may still be delivered.
+    /// The block was read in part: all its records except these may still be delivered.
     Again(Numbers),
-    /// It was read before.
+    /// The block was read before.
     Read,
 }
 
@@ -28,7 +28,8 @@ pub(super) struct Partial(BTreeMap<(u64, u64), Block>);
 
 #[derive(Clone, Debug)]
 struct Block {
-    /// Shard, number of the first record, count of records: another block is no copy.
+    /// Shard, number of the first record, count of records. A block that differs in one of them is not a
+    /// copy.
     identity: (u32, u64, u32),
     delivered: Numbers,
 }
@@ -38,7 +39,7 @@ fn identity(info: &BlockInfo) -> (u32, u64, u32) {
 }
 
 impl Partial {
-    /// Notes what was read of a block that is not whole.
+    /// Notes the records that were read of a block that is not whole.
     pub(super) fn insert(&mut self, session: u64, info: &BlockInfo, fresh: Numbers) {
         let identity = identity(info);
         let fresh_block = Block { identity, delivered: Numbers::new() };
@@ -49,7 +50,7 @@ impl Partial {
         }
     }
 
-    /// Takes out a block that comes again; what was delivered of it.
+    /// Takes out a block that comes again, and returns its delivered records.
     pub(super) fn take(&mut self, session: u64, info: &BlockInfo) -> Option<Numbers> {
         let key = (session, info.sequence);
         let is_copy = self.0.get(&key).is_some_and(|block| block.identity == identity(info));

@@ -1,12 +1,12 @@
-//! What the start of a segment promises of the one before.
+//! The promise in the start of a segment about the segment before.
 
 use crate::{
     Error,
     probe::{Body, Place, Source, look},
 };
 
-/// Blocks of this session, from this sequence on, are in the segment: also those that could not be written whole
-/// in the one before.
+/// The promise that the segment has all blocks of this session from this sequence on, including the blocks
+/// that could not be written completely in the segment before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Promise {
     pub(super) session: u64,
@@ -14,7 +14,7 @@ pub(super) struct Promise {
 }
 
 impl Promise {
-    /// By the first bytes of a segment; `None`: its start is damaged.
+    /// Reads the promise from the first bytes of a segment; `None` if the start is damaged.
     pub(super) fn of(source: &mut Source) -> Result<Option<Promise>, Error> {
         let Place::Valid(start) = look(source, 0, &mut Vec::new())? else {
             return Ok(None);

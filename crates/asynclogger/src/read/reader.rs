@@ -24,7 +24,7 @@ use crate::{
     probe::{Place, Source, later_version, look},
 };
 
-/// A file that shows no sign of ours in so many bytes may be one of the original.
+/// A file without a sign of this format in its first `SIGN_WITHIN` bytes can be a file of the original.
 const SIGN_WITHIN: u64 = 1 << 20;
 
 impl ReadOptions {
@@ -38,10 +38,17 @@ impl ReadOptions {
     }
 }
 
-/// Reads the records of one file, of ours or of the original.
+/// Reads the records of one file: a log of this library, or a file of the original.
 ///
-/// The file may be read while it is written. After the end (`None`) a later call looks whether the file has
-/// grown, and goes on if so.
+/// A log is read most carefully when something is wrong: after a crash, on a failing disk, while a program
+/// still writes it. A reader that stops at the first bad byte loses all good records behind that byte. A
+/// reader that skips damage and goes on without a word hides the loss. A `Reader` does neither: it searches
+/// for the next valid part behind the damage, delivers every record that a valid checksum covers, and counts
+/// the rest in its [`report`](Reader::report), from the numbers that each block carries. Damage is therefore
+/// no error; an error means that the system could not read the file, or that a later version wrote it.
+///
+/// A file can be read while it is written. After the end (`None`), a later call checks whether the file has
+/// grown and then continues.
 #[derive(Debug)]
 #[must_use]
 pub struct Reader {
@@ -49,7 +56,7 @@ pub struct Reader {
     walk: Walk,
     loaded: Loaded,
     cursor: Cursor,
-    /// The end was met at the length that the source has.
+    /// The reading has reached the end of the source at its current length.
     at_end: bool,
 }
 
@@ -91,9 +98,10 @@ impl Reader {
             forced => Some(forced),
         };
         if layout.is_some() && source.is_compressed() {
-            // Without checksums of its own, what a damaged frame leaves would be taken for records.
+            // A file of the original has no checksums, so the remains of a damaged frame would be read as
+            // records.
             let text =
-                "compressed, and no log of ours when decompressed: restore it with `zstd -d`";
+                "compressed, but not a log of asynclogger inside: restore the file with `zstd -d`";
             return Err(Error::new(ErrorKind::NotALog, text).at_path(source.path()));
         }
         let report = |format| Report::new(&source, format);
@@ -111,12 +119,12 @@ impl Reader {
         Ok(Reader { source, walk, loaded, cursor, at_end: false })
     }
 
-    /// The next record; `None` at the end of the file, for now.
+    /// The next record; `None` at the current end of the file.
     ///
     /// # Errors
     ///
-    /// `Io` with the offset (the next call tries the same place again), or `UnsupportedVersion` where a
-    /// later version continued the file.
+    /// `Io` with the offset (the next call tries the same place again), or `UnsupportedVersion` if a later
+    /// version of the library continued the file.
     #[inline]
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, Error> {
         let located = loop {
@@ -130,12 +138,12 @@ impl Reader {
         Ok(Record::new(&self.loaded.meta, &self.loaded.data, located))
     }
 
-    /// The next block; `None` at the end of the file, for now. What [`next_record`](Reader::next_record)
-    /// has left of the block before is passed over.
+    /// The next block; `None` at the current end of the file. The records of the block before that
+    /// [`next_record`](Reader::next_record) has not delivered yet are passed over.
     ///
     /// # Errors
     ///
-    /// As [`next_record`](Reader::next_record).
+    /// The same as [`next_record`](Reader::next_record).
     pub fn next_block(&mut self) -> Result<Option<Block<'_>>, Error> {
         let is_loaded = self.load()?;
         self.cursor = Cursor::default();
@@ -146,8 +154,8 @@ impl Reader {
         Ok(Some(Block::new(&self.loaded)))
     }
 
-    /// What was found so far; of the whole file once the end was met. A block counts as soon as the first
-    /// of its records was delivered.
+    /// The report on the part of the file that was read so far; on the whole file once the end was reached. A
+    /// block counts as soon as its first record was delivered.
     pub fn report(&self) -> &Report {
         match &self.walk {
             Walk::Native(native) => &native.state.report,
@@ -155,11 +163,11 @@ impl Reader {
         }
     }
 
-    /// Reads on to the end of the file, without handing out anything.
+    /// Reads to the end of the file without delivering records.
     ///
     /// # Errors
     ///
-    /// As [`next_record`](Reader::next_record).
+    /// The same as [`next_record`](Reader::next_record).
     pub fn read_to_end(&mut self) -> Result<&Report, Error> {
         while self.load()? {}
         Ok(self.report())
@@ -169,7 +177,7 @@ impl Reader {
     pub(crate) fn set_follow(&mut self, follow: bool) {
         let follow = follow && !self.source.is_compressed();
         if let Walk::Native(native) = &mut self.walk {
-            // What was waited for is looked at once more.
+            // The hole that the reader waited at is looked at once more.
             self.at_end &= !native.is_waiting() || follow;
             if !self.at_end && native.is_waiting() {
                 native.grow(self.source.len());
@@ -185,11 +193,11 @@ impl Reader {
         }
     }
 
-    /// Leaves out the next `records`.
+    /// Leaves out the next `records` records.
     pub(super) fn pass(&mut self, records: u64) -> Result<(), Error> {
         match &mut self.walk {
             Walk::Native(native) => native.pass(records),
-            // Where one of the original's shards ends only its records tell.
+            // Only the records of a shard of the original show where the shard ends.
             Walk::Original(_) => {
                 let mut left = records;
                 while left > 0 && self.next_record()?.is_some() {
@@ -200,14 +208,14 @@ impl Reader {
         Ok(())
     }
 
-    /// Goes on with the accounts of the segments before.
+    /// Continues the accounts of the segments before this one.
     pub(crate) fn set_history(&mut self, history: History) {
         if let Walk::Native(native) = &mut self.walk {
             native.state.history = Some(history);
         }
     }
 
-    /// Ends the reading of a segment; the accounts of its log go on.
+    /// Ends the reading of a segment, and returns the accounts of its log for the next segment.
     pub(crate) fn into_history(self) -> Option<History> {
         match self.walk {
             Walk::Original(_) => None,
@@ -228,7 +236,7 @@ impl Reader {
         }
     }
 
-    /// The accounts of the log, as if its reading ended here.
+    /// The accounts of the log, as if the reading ended here.
     pub(super) fn history(&self) -> Option<History> {
         let Walk::Native(native) = &self.walk else { return None };
         let mut history = native.state.history.clone()?;
@@ -241,7 +249,7 @@ impl Reader {
         Ok(self.cursor.has_next() || self.advance()?)
     }
 
-    /// Goes to the next record's run, in this block or the next that has one.
+    /// Moves to the run of the next record, in this block or in the next block with a run.
     #[cold]
     fn advance(&mut self) -> Result<bool, Error> {
         while !self.cursor.next_run(&self.loaded.runs) {
@@ -252,7 +260,7 @@ impl Reader {
         Ok(true)
     }
 
-    /// Loads the next block; `false`: the end of the file.
+    /// Loads the next block; `false` at the end of the file.
     fn load(&mut self) -> Result<bool, Error> {
         if self.at_end && !self.look_for_more()? {
             return Ok(false);
@@ -279,8 +287,8 @@ impl Reader {
         }
     }
 
-    /// Takes what is wrong with a compressed file into the report. (It does not grow: nothing of that is
-    /// ever taken back.)
+    /// Adds the damage of a compressed file to the report. (A compressed file does not grow, so this damage
+    /// is never taken back.)
     #[cfg(feature = "zstd")]
     fn note_findings(&mut self, is_end: bool) {
         let Walk::Native(native) = &mut self.walk else { return };
@@ -293,7 +301,7 @@ impl Reader {
             report.add_damage(Damage { offset, len, kind, lost: Loss::exact(0) });
         }
         if is_end && report.ending != Ending::Clean {
-            // What was cut off with the table may have been more frames.
+            // More frames may have been cut off together with the table.
             let table = report.damage.iter_mut().find(|it| it.kind == DamageKind::SeekTable);
             if let Some(table) = table {
                 (table.lost.at_most, report.lost.at_most) = (None, None);
@@ -301,7 +309,7 @@ impl Reader {
         }
     }
 
-    /// After the end: whether the file is longer now.
+    /// Whether the file has grown since the end was reached.
     fn look_for_more(&mut self) -> Result<bool, Error> {
         let before = self.source.len();
         let len = self.source.refresh()?;
@@ -313,7 +321,7 @@ impl Reader {
             return Ok(false);
         }
         if before == 0 && matches!(self.report().format, Format::Native { .. }) {
-            // It was empty: only now can be seen what it is.
+            // The file was empty; only its first bytes show its kind.
             match recognise(&mut self.source) {
                 Ok(None) => {}
                 Ok(Some(layout)) => {
@@ -335,7 +343,7 @@ impl Reader {
     }
 }
 
-/// The records from here on, each with its own memory.
+/// The records from the current place on, each with its own memory.
 impl IntoIterator for Reader {
     type Item = Result<OwnedRecord, Error>;
     type IntoIter = IntoRecords;
@@ -345,14 +353,14 @@ impl IntoIterator for Reader {
     }
 }
 
-/// The records of a file from here on, each with its own memory: the iterator of a [`Reader`].
+/// The iterator of a [`Reader`]: the records from its current place on, each with its own memory.
 #[derive(Debug)]
 pub struct IntoRecords {
     reader: Reader,
 }
 
 impl IntoRecords {
-    /// The reader again, with its report.
+    /// Gives the reader back, with its report.
     #[must_use]
     pub fn into_reader(self) -> Reader {
         self.reader
@@ -372,14 +380,15 @@ impl Iterator for IntoRecords {
 ///
 /// # Errors
 ///
-/// As [`Reader::open`] and [`Reader::next_record`]. Damage is no error: it is in the report.
+/// The same as [`Reader::open`] and [`Reader::next_record`]. Damage is not an error; the report lists it.
 pub fn verify(path: impl AsRef<Path>) -> Result<Report, Error> {
     let mut reader = Reader::open(path)?;
     reader.read_to_end()?;
     Ok(reader.report().clone())
 }
 
-/// Whose file it is: `None` of ours, else the rule by which a file of the original is to be read.
+/// Recognises the kind of the file: `None` for a log of this library, otherwise the rule for reading a file
+/// of the original.
 fn recognise(source: &mut Source) -> Result<Option<Layout>, Error> {
     let mut search = Search::default();
     if source.len() == 0 {

@@ -1,4 +1,4 @@
-//! What a reader hands out: records and blocks.
+//! The records and blocks that a reader delivers.
 
 use std::{fmt, time::SystemTime};
 
@@ -24,27 +24,28 @@ impl<'a> Record<'a> {
         self.bytes
     }
 
-    /// Its place in the log. Files of the original have none: there it is session 0, shard 0, and the
-    /// number of the record in its file.
+    /// The place of the record in its log. Files of the original have no positions: there the position is
+    /// session 0, shard 0 and the number of the record in its file.
     #[must_use]
     pub fn position(&self) -> Position {
         self.position
     }
 
-    /// When its block was sealed: the record was logged before. `None` in files of the original, which have
-    /// no times.
+    /// The time when the block of the record was sealed; the record was logged before. `None` in files of the
+    /// original, which have no times.
     #[must_use]
     pub fn time(&self) -> Option<SystemTime> {
         self.time
     }
 
-    /// Where its length stands in the file, in bytes; its own bytes follow four bytes later.
+    /// The offset of the record's length in the file, in bytes; the bytes of the record follow four bytes
+    /// later.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// A copy with its own memory.
+    /// A copy of the record with its own memory.
     #[must_use]
     pub fn into_owned(self) -> OwnedRecord {
         let Record { bytes, position, time, offset } = self;
@@ -93,7 +94,7 @@ pub struct OwnedRecord {
     pub offset: u64,
 }
 
-/// A block: one buffer of one shard, as it was written. In files of the original: a shard with records.
+/// A block: one buffer of one shard, as it was written. In a file of the original: a shard with records.
 #[derive(Clone, Copy, Debug)]
 pub struct Block<'a> {
     loaded: &'a Loaded,
@@ -104,14 +105,14 @@ impl<'a> Block<'a> {
         Block { loaded }
     }
 
-    /// Its records, without those that are damaged.
+    /// The records of the block, without damaged ones.
     #[must_use]
     pub fn records(&self) -> BlockRecords<'a> {
         let Loaded { meta, data, runs } = self.loaded;
         BlockRecords { meta, data, runs, cursor: Cursor::default() }
     }
 
-    /// How many records it has, without those that are damaged.
+    /// The number of records in the block, without damaged ones.
     #[must_use]
     pub fn record_count(&self) -> u64 {
         self.records().count() as u64
@@ -123,43 +124,43 @@ impl<'a> Block<'a> {
         self.loaded.meta.sequence
     }
 
-    /// The shard it was a buffer of.
+    /// The shard whose buffer the block was.
     #[must_use]
     pub fn shard(&self) -> u32 {
         self.loaded.meta.shard
     }
 
-    /// How many buffers the shard had sealed before.
+    /// The number of buffers that the shard had sealed before.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.loaded.meta.generation
     }
 
-    /// When it was sealed. `None` in files of the original, which have no times.
+    /// The time when the block was sealed. `None` in files of the original, which have no times.
     #[must_use]
     pub fn time(&self) -> Option<SystemTime> {
         self.loaded.meta.time
     }
 
-    /// The run of the logger that wrote it.
+    /// The session, that is, the run of the logger that wrote the block.
     #[must_use]
     pub fn session(&self) -> u64 {
         self.loaded.meta.session
     }
 
-    /// Number of the segment it is in; 0 in files of the original.
+    /// Number of the segment that the block is in; 0 in files of the original.
     #[must_use]
     pub fn segment(&self) -> u64 {
         self.loaded.meta.segment
     }
 
-    /// Where it begins in the file, in bytes.
+    /// The offset of the block in the file, in bytes.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.loaded.meta.offset
     }
 
-    /// Its length in the file, with head, padding and tail, in bytes.
+    /// The length of the block in the file, with head, padding and tail, in bytes.
     #[expect(
         clippy::len_without_is_empty,
         reason = "the length of a part of a file, not of a list"

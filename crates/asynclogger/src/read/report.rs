@@ -1,22 +1,23 @@
-//! What reading found: counts, damage, losses.
+//! The result of reading: counts, damage and losses.
 
 use std::{fmt, path::PathBuf, time::SystemTime};
 
 use crate::{Dropped, LogId, probe::Source};
 
-/// Damage beyond this many entries is only counted, so that a report stays small whatever the file is.
+/// The most entries of damage in a report. Further damage is only counted, so that the report of any file
+/// stays small.
 pub(super) const MAX_DAMAGE: usize = 1000;
 
-/// Which rule leads from one shard header of the original's files to the next.
+/// The rule that leads from one shard header to the next in a file of the original.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Layout {
-    /// Found out from the file. The default.
+    /// The reader finds the rule from the file. The default.
     #[default]
     Auto,
-    /// The next header is on the sector boundary after the valid bytes, as the original is described.
+    /// The next header is on the sector boundary after the valid bytes, as in the original's description.
     Seed,
-    /// The next header is `capacity` bytes after this one, as the original's readers have it.
+    /// The next header is `capacity` bytes after this one, as in the original's readers.
     Capacity,
 }
 
@@ -30,20 +31,21 @@ impl fmt::Display for Layout {
     }
 }
 
-/// What kind of file it is.
+/// The kind of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
-    /// A log of this project.
+    /// A log of this library.
     #[non_exhaustive]
     Native {
         /// Version of the format.
         version: u32,
     },
-    /// A file of the original, or a file that was read by its rules because the caller said so.
+    /// A file of the original, or a file that was read by the original's rules because the caller asked for
+    /// that.
     #[non_exhaustive]
     Original {
-        /// The rule it was read by; never [`Layout::Auto`].
+        /// The rule by which the file was read; never [`Layout::Auto`].
         layout: Layout,
     },
 }
@@ -52,12 +54,12 @@ pub enum Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Ending {
-    /// With a valid end: it was closed or archived.
+    /// The file ends with a valid end: it was closed or archived.
     Clean,
-    /// With something whole, but without an end: it is being written, its writer died, or it is a file of
-    /// the original, which has no ends.
+    /// The file ends with a whole part, but without an end: it is being written, or its writer died, or it is
+    /// a file of the original, which has no ends.
     Open,
-    /// With something that is not whole.
+    /// The file ends with a part that is not whole.
     Torn,
 }
 
@@ -71,13 +73,13 @@ impl fmt::Display for Ending {
     }
 }
 
-/// How many records are gone: a number, or the range in which it lies.
+/// The number of lost records: an exact number, or the range in which the number lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Loss {
-    /// So many at least.
+    /// The least possible number.
     pub at_least: u64,
-    /// So many at most; `None`: nothing tells.
+    /// The greatest possible number; `None` if nothing in the file limits the number.
     pub at_most: Option<u64>,
 }
 
@@ -88,7 +90,7 @@ impl Loss {
         Loss { at_least: records, at_most: Some(records) }
     }
 
-    /// At least `at_least`; `more` on top of that, if it is known how many there can be.
+    /// At least `at_least`, and at most `more` on top, if `more` is known.
     pub(super) fn range(at_least: u64, more: Option<u64>) -> Loss {
         Loss { at_least, at_most: more.map(|more| at_least.saturating_add(more)) }
     }
@@ -101,19 +103,19 @@ impl Loss {
         };
     }
 
-    /// Whether it is known that nothing is gone.
+    /// Whether it is certain that no record is lost.
     #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Loss::exact(0)
     }
 
-    /// Whether the number is known.
+    /// Whether the number is exact.
     #[must_use]
     pub fn is_exact(&self) -> bool {
         self.at_most == Some(self.at_least)
     }
 
-    /// Whether `records` can be the number.
+    /// Whether `records` lies in the range.
     #[must_use]
     pub fn admits(&self, records: u64) -> bool {
         self.at_least <= records && self.at_most.is_none_or(|most| records <= most)
@@ -138,33 +140,33 @@ impl fmt::Display for Loss {
     }
 }
 
-/// What is wrong with a part of a file.
+/// The kind of damage to a part of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DamageKind {
-    /// A checksum over records is wrong, or the records contradict their table.
+    /// A checksum over records does not match, or the records contradict their table.
     Chunk,
-    /// A start, head, tail, note or end is damaged; no record is harmed by that.
+    /// A start, head, tail, note or end is damaged; no record is lost by that.
     Metadata,
-    /// A valid part of this file at another place than its own.
+    /// A valid part of this file stands at a place that is not its own.
     Misplaced,
     /// A block that was read already.
     Duplicate,
     /// A valid part of another file.
     Foreign,
-    /// In a log that is read as a whole: what could not be written here, or not all of it, was written again in
-    /// the next segment, which begins with that. It is no damage to the log.
+    /// In a log that is read as a whole: a part that could not be written here, or not completely, was
+    /// written again at the beginning of the next segment. The log is not damaged.
     Repeated,
-    /// Nothing valid, and something valid after it. With a length of 0: nothing is there, and the numbers
-    /// of the records say that something was.
+    /// A region without a valid part, followed by a valid part. With a length of 0: the region is empty, but
+    /// the numbers of the records show that records are missing.
     Gap,
-    /// Nothing valid, and nothing valid after it: the file was cut, or is being written.
+    /// A region without a valid part up to the end of the file: the file was cut, or is being written.
     TornTail,
-    /// In a compressed segment: a frame that cannot be decompressed, or not all of it. What that cost is told
-    /// by the other entries: bytes that could not be had count as zeros.
+    /// In a compressed segment: a frame that cannot be decompressed, or not completely. The missing bytes are
+    /// read as zeros, and the other entries of the report show the records lost by that.
     Frame,
-    /// In a compressed segment: the table at its end is damaged or missing. The rest was found without it;
-    /// but if it was cut, nothing tells whether frames were cut off with it.
+    /// In a compressed segment: the table at the end is damaged or missing. The frames were found without the
+    /// table, but if the table was cut off, frames may have been cut off with it.
     SeekTable,
     /// In a file of the original: a record's length is impossible.
     BadLength,
@@ -195,24 +197,25 @@ impl fmt::Display for DamageKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Damage {
-    /// Where it begins, in bytes from the beginning of the file.
+    /// Offset of the damaged part in the file, in bytes.
     pub offset: u64,
-    /// How many bytes of the file it takes.
+    /// Length of the damaged part, in bytes.
     pub len: u64,
-    /// What is wrong.
+    /// The kind of the damage.
     pub kind: DamageKind,
-    /// The records that are gone by it. A loss that the numbering cannot ascribe to one of several parts
-    /// stands with the first of them; the totals of the report count every lost record once.
+    /// The records that are lost by the damage. A loss that the numbering cannot assign to one of several
+    /// parts is given with the first of them. The totals of the report count every lost record once.
     pub lost: Loss,
 }
 
-/// What a note or an end says of its session: the totals up to its place.
+/// The totals that a note or an end declares for its session, up to its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Declared {
-    /// Records that the logger wrote, in all segments: with the drops, all that it was offered.
+    /// Records that the logger wrote in all segments. Together with the drops, these are all records that the
+    /// logger was offered.
     pub records: u64,
-    /// Their bytes.
+    /// Bytes of these records.
     pub payload_bytes: u64,
     /// Those of the records that are in this segment.
     pub segment_records: u64,
@@ -220,76 +223,80 @@ pub struct Declared {
     pub blocks: u64,
 }
 
-/// One run of one logger, as far as it is in what was read.
+/// The report on one session, that is, one run of one logger, as far as the session is in the part that was
+/// read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionReport {
-    /// Its random id.
+    /// The random id of the session.
     pub session: u64,
     /// Blocks found.
     pub blocks: u64,
     /// Records found.
     pub records: u64,
-    /// Their bytes.
+    /// Bytes of these records.
     pub payload_bytes: u64,
-    /// Records that were written and are gone.
+    /// Records that were written and are lost.
     pub lost: Loss,
-    /// Records that were not asked for: see [`ReadOptions::since`](super::ReadOptions::since).
+    /// Records in blocks that were not selected; see [`ReadOptions::since`](super::ReadOptions::since).
     pub skipped_records: u64,
-    /// What the last note or end says. Of one file that ends the session or the segment,
-    /// `declared.segment_records = records + skipped_records + lost`; of a whole log, the same holds of
-    /// `declared.records`, but for records in segments that retention deleted from its beginning.
+    /// The totals of the last note or end. In a file that ends with the session or the segment,
+    /// `declared.segment_records = records + skipped_records + lost`. In a whole log the same sum is
+    /// `declared.records`, less the records in segments that retention deleted from the beginning of the log.
     pub declared: Option<Declared>,
     /// Records that the logger refused and never wrote, as far as the file declares them.
     pub dropped: Dropped,
-    /// Whether an end says that the session is over.
+    /// Whether an end declares that the session is over.
     pub closed: bool,
 }
 
-/// What reading one file found.
+/// The result of reading one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
 pub struct Report {
-    /// The file; empty for memory.
+    /// The path of the file; empty for a file in memory.
     pub path: PathBuf,
-    /// What kind of file it is.
+    /// The kind of the file.
     pub format: Format,
-    /// The log that it is a segment of; `None`: of the original, empty, or damaged beyond telling.
+    /// The id of the log that the file is a segment of; `None` if the file is one of the original, empty, or
+    /// too damaged to show an id.
     pub log_id: Option<LogId>,
-    /// Number of the segment in its log, from 1; 0: not known.
+    /// Number of the segment in its log, from 1; 0 if it is not known.
     pub segment: u64,
-    /// Number of the segment before it; 0: none, or not known.
+    /// Number of the segment before this one; 0 if there is none or the number is not known.
     pub previous_segment: u64,
     /// Name of the logger or event, as bytes; empty if the start is damaged.
     pub name: Vec<u8>,
-    /// The sessions in it, in order.
+    /// The sessions in the file, in order.
     pub sessions: Vec<SessionReport>,
-    /// Blocks found; shards with records in a file of the original.
+    /// Blocks found; in a file of the original, shards with records.
     pub blocks: u64,
     /// Records found.
     pub records: u64,
-    /// Their bytes.
+    /// Bytes of these records.
     pub payload_bytes: u64,
-    /// Blocks that were not asked for; nothing is counted of them but their records, by their heads.
+    /// Blocks that were not selected. Only their records are counted, by the heads of the blocks.
     pub skipped_blocks: u64,
-    /// Records in them.
+    /// Records in the blocks that were not selected.
     pub skipped_records: u64,
-    /// Length of the file, in bytes; of a compressed one, of what it was made from. All offsets are in that.
+    /// Length of the file, in bytes; for a compressed file, the length before compression. All offsets refer
+    /// to that length.
     pub file_bytes: u64,
-    /// Bytes that the file has on the medium: fewer than `file_bytes` if it is compressed.
+    /// Length of the file on the medium, in bytes: less than `file_bytes` if the file is compressed.
     pub stored_bytes: u64,
-    /// Least time of sealing of its blocks; `None` without any, and in files of the original.
+    /// The earliest sealing time of the blocks; `None` if the file has no blocks or is a file of the
+    /// original.
     pub first_time: Option<SystemTime>,
-    /// Greatest time of sealing; `None` as `first_time`.
+    /// The latest sealing time of the blocks; `None` in the same cases as `first_time`.
     pub last_time: Option<SystemTime>,
-    /// How it ends; of a file not read to its end: `Open`.
+    /// How the file ends; `Open` if it was not read to its end.
     pub ending: Ending,
-    /// What is wrong with it, in the order of finding; at most 1000 entries.
+    /// The damaged parts of the file, in the order in which they were found; at most 1000 entries.
     pub damage: Vec<Damage>,
-    /// Damage beyond those entries.
+    /// The number of damaged parts beyond these entries.
     pub damage_left_out: u64,
-    /// All records that are gone, each counted once.
+    /// All lost records, each counted once.
     pub lost: Loss,
 }
 
@@ -319,27 +326,27 @@ impl Report {
         }
     }
 
-    /// Whether nothing is damaged and nothing lost. A file without an end can be whole; see
+    /// Whether no part is damaged and no record is lost. A file without an end can be whole; see
     /// [`ending`](Report::ending).
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.damage_count() == 0 && self.lost.is_none()
     }
 
-    /// How many places are damaged, without those that are [`DamageKind::Repeated`].
+    /// The number of damaged parts, without those of the kind [`DamageKind::Repeated`].
     #[must_use]
     pub fn damage_count(&self) -> u64 {
         let damage = self.damage.iter().filter(|damage| damage.kind != DamageKind::Repeated);
         damage.count() as u64 + self.damage_left_out
     }
 
-    /// Bytes of the file that are no bytes of records: lengths, metadata, padding, damage.
+    /// Bytes of the file that do not belong to records: lengths, metadata, padding, damage.
     #[must_use]
     pub fn overhead_bytes(&self) -> u64 {
         self.file_bytes.saturating_sub(self.payload_bytes)
     }
 
-    /// All drops that the sessions declare.
+    /// The sum of the drops that the sessions declare.
     #[must_use]
     pub fn dropped(&self) -> Dropped {
         self.sessions
@@ -347,7 +354,7 @@ impl Report {
             .fold(Dropped::default(), |sum, session| sum.zip(session.dropped, u64::saturating_add))
     }
 
-    /// Adds an entry; its index, unless there are too many.
+    /// Adds an entry and returns its index; `None` if the report is full.
     pub(super) fn add_damage(&mut self, damage: Damage) -> Option<usize> {
         if self.damage.len() < MAX_DAMAGE {
             self.damage.push(damage);
@@ -358,7 +365,7 @@ impl Report {
         }
     }
 
-    /// Turns damage into what was only repeated, and cost nothing.
+    /// Turns a damage into one that was only repeated and that cost no records.
     pub(super) fn settle_damage(&mut self, index: usize, session: u64) {
         let Some(damage) = self.damage.get_mut(index) else { return };
         let lost = std::mem::replace(&mut damage.lost, Loss::exact(0));

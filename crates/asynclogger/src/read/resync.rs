@@ -1,4 +1,4 @@
-//! The search for the next valid thing after damage: sector by sector.
+//! The search for the next valid part behind damage, sector by sector.
 
 use super::report::DamageKind;
 use crate::{
@@ -10,14 +10,14 @@ use crate::{
     probe::{Ids, Part, Place, Source, look},
 };
 
-/// How much of the file is looked at in one piece.
+/// How many bytes of the file are searched at a time.
 const WINDOW: usize = 256 * 1024;
-/// Bytes of candidates that may be looked at, per byte searched and in advance:
-/// otherwise a file of lying sizes would take the square of its length.
+/// How many bytes of candidates the search reads, per byte searched and in advance. Without this limit a file
+/// with false sizes would take time in the square of its length.
 const COST_PER_BYTE: u64 = 16;
 const COST_IN_ADVANCE: u64 = 4 * MAX_METADATA as u64;
 
-/// Buffers of the search, and of whoever looks at single places.
+/// The buffers of the search; `buffer` also serves for looking at single places.
 #[derive(Debug, Default)]
 pub(super) struct Search {
     window: Vec<u8>,
@@ -25,35 +25,36 @@ pub(super) struct Search {
     cost: Cost,
 }
 
-/// Bytes searched, and bytes of candidates looked at, in all searches.
+/// Bytes searched, and bytes of candidates read, in all searches.
 #[derive(Debug, Default)]
 struct Cost {
     searched: u64,
     looked_at: u64,
 }
 
-/// A stretch of what was skipped.
+/// A stretch of the skipped region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Skipped {
     pub(super) offset: u64,
-    /// `Misplaced`, `Duplicate`, `Foreign`, or `Gap` for whatever is nothing at all.
+    /// `Misplaced`, `Duplicate`, `Foreign`, or `Gap` for bytes without a valid part.
     pub(super) kind: DamageKind,
 }
 
-/// What the search found.
+/// The result of a search.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// The first valid thing that belongs where it is; `None`: there is none up to the end.
+    /// The first valid part that stands in its own place; `None` if there is none up to the end.
     pub(super) part: Option<Part>,
-    /// What stands between, one entry for each change of kind. The first is where the search began.
+    /// The skipped region, with one entry for each change of kind. The first entry is at the place where the
+    /// search began.
     pub(super) skipped: Vec<Skipped>,
-    /// A valid part of a later version was seen.
+    /// The version of a valid part of a later version, if the search met one.
     pub(super) later: Option<u32>,
 }
 
 impl Search {
-    /// Searches `[from, to)` for something valid that belongs to the file with these `ids`.
-    /// `verdict` names what is valid and does not.
+    /// Searches `[from, to)` for a valid part that belongs to the file with these `ids`. `verdict` gives the
+    /// kind of a valid part that does not belong there.
     pub(super) fn run(
         &mut self,
         source: &mut Source,
@@ -62,7 +63,7 @@ impl Search {
         verdict: impl Fn(&Part) -> DamageKind,
     ) -> Result<Found, Error> {
         let mut found = Found::default();
-        // Where the next part would begin, if what does not belong here were a file of its own.
+        // Where the next part would begin if the parts that do not belong here were a file of their own.
         let mut expected = from;
         let mut window_at = from;
         while window_at < to {
@@ -110,7 +111,7 @@ impl Search {
 }
 
 impl Cost {
-    /// Whether a candidate of this size may still be looked at.
+    /// Whether the search may still read a candidate of this size.
     fn afford(&mut self, size: u64) -> bool {
         let allowed = self.searched.saturating_mul(COST_PER_BYTE).saturating_add(COST_IN_ADVANCE);
         let looked_at = self.looked_at.saturating_add(size);
@@ -122,7 +123,8 @@ impl Cost {
     }
 }
 
-/// A tail helps only if its block begins in what is searched: what is before was read already.
+/// Whether the search can end at this part. A tail is of use only if its block begins in the searched region:
+/// the bytes before were read already.
 fn is_usable(part: &Part, from: u64, ids: Option<&Ids>) -> bool {
     part.belongs(ids) && part.begin().is_some_and(|begin| begin >= from)
 }

@@ -19,7 +19,8 @@ use crate::{
 pub struct Scan {
     /// The logs, each with its segments, in no order.
     pub logs: Vec<LogDir>,
-    /// Why files with a log's name, `*.log` and `*.log.zst`, are no logs or could not be read, one for each.
+    /// One error for each file with a log's name, `*.log` or `*.log.zst`, that is not a log or could not be
+    /// read.
     pub unreadable: Vec<Error>,
 }
 
@@ -38,16 +39,17 @@ impl ReadOptions {
     ///
     /// # Errors
     ///
-    /// As [`LogDir::scan`].
+    /// The same as [`LogDir::scan`].
     pub fn scan(self, dir: impl AsRef<Path>) -> Result<Scan, Error> {
         LogDir::scan_with(dir.as_ref(), self)
     }
 }
 
 impl LogDir {
-    /// All logs of a directory, each with its segments; files of the original, and empty ones, are logs of
-    /// their own. A file is looked at whatever its name is, but only `*.log` and `*.log.zst` are reported when they
-    /// are no logs, or cannot be read; none of them keeps the others from being found.
+    /// Finds all logs of a directory, each with its segments. A file of the original is a log of its own, and
+    /// so is an empty file. A file is looked at whatever its name is, but only `*.log` and `*.log.zst` are
+    /// reported if they are not logs or cannot be read. Such a file does not keep `scan` from finding the
+    /// others.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Whose segment a file is, by its start.
+//! The log and the number of a segment, from the start of its file.
 
 use std::path::PathBuf;
 
@@ -12,27 +12,28 @@ use crate::{
     probe::{Body, Part, Place, Source, is_gone, look},
 };
 
-/// A file whose start is damaged is searched so far for another sign of its log.
+/// How many bytes of a file with a damaged start are searched for another sign of its log.
 const SIGN_WITHIN: u64 = 1 << 20;
 
 /// One file of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Segment {
-    /// The file.
+    /// The path of the file.
     pub path: PathBuf,
-    /// Its number in the log, from 1; 0 for files of the original.
+    /// The number of the segment in the log, from 1; 0 for files of the original.
     pub id: u64,
-    /// Number of the segment before it; 0: none, or not known.
+    /// The number of the segment before this one; 0 if there is none or the number is not known.
     pub previous: u64,
     /// Name of the logger or event, as bytes; empty if the start is damaged.
     pub name: Vec<u8>,
-    /// Length when the directory was read, in bytes; of a compressed file, of what it was made from.
+    /// The length when the directory was read, in bytes; for a compressed file, the length before
+    /// compression.
     pub file_bytes: u64,
 }
 
 impl Segment {
-    /// Opens the file; `None`: it is gone, or is another segment, or one of another log, by now.
+    /// Opens the file; `None` if the file is gone, or is now another segment or a segment of another log.
     pub(super) fn open(&self, log_id: Option<LogId>) -> Result<Option<Source>, Error> {
         let mut source = match Source::open_listed(&self.path) {
             Ok(source) => source,
@@ -46,7 +47,8 @@ impl Segment {
     }
 }
 
-/// The log that a file belongs to, by its start; without a valid start, by the first valid part of it.
+/// Finds the log that a file belongs to, by the start of the file, or by the first valid part if the start is
+/// damaged.
 pub(super) fn identify(
     source: &mut Source,
     search: &mut Search,
@@ -62,7 +64,7 @@ pub(super) fn identify(
     Ok(found.map(|part| segment_of(source, part)))
 }
 
-/// As [`identify`], by a valid start in its place alone.
+/// The same as [`identify`], but only by a valid start in its place.
 pub(super) fn begin(
     source: &mut Source,
     search: &mut Search,
@@ -85,7 +87,7 @@ fn segment_of(source: &Source, part: Part) -> (LogId, Segment) {
     (part.prefix.log_id, Segment { path, id, previous, name, file_bytes })
 }
 
-/// A file without numbers: of the original, or empty.
+/// A segment without numbers: a file of the original, or an empty file.
 pub(super) fn single(source: Source) -> Result<Segment, Error> {
     let (path, file_bytes) = (source.path().to_path_buf(), source.len());
     let _ = Reader::new(source, Layout::Auto)?;

@@ -1,8 +1,7 @@
-//! Which blocks are asked for.
+//! The selection of blocks by time.
 
-/// A range of times of sealing, in nanoseconds since 1970: of any times, also of those that no file can have.
-/// Blocks outside of it are passed over by their
-/// heads: neither read nor checked further, and not lost.
+/// A range of sealing times, in nanoseconds since 1970, including times that no file can store. Of a block
+/// outside the range only the head is read: the block is not checked, and its records do not count as lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Selection {
     /// From this time on.
@@ -19,7 +18,7 @@ impl Selection {
         *self == Selection::default()
     }
 
-    /// Whether a block that was sealed at `time` is asked for.
+    /// Whether a block that was sealed at `time` is selected.
     pub(super) fn admits(&self, time: i64) -> bool {
         let time = i128::from(time);
         self.since.is_none_or(|since| since <= time) && self.until.is_none_or(|until| time < until)

@@ -1,11 +1,12 @@
-//! Damage that turns out to be none, since the next segment begins with what it may have cost.
+//! Damage that turns out to be harmless, because the next segment begins with the records that it may have
+//! cost.
 
 use super::{
     promise::Promise,
     report::{DamageKind, Report},
 };
 
-/// The damages of one file that may be repeated in the next.
+/// The damaged parts of one file that may be repeated in the next file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Suspects(Vec<Suspect>);
 
@@ -14,12 +15,13 @@ struct Suspect {
     /// Index of the damage in the report.
     damage: usize,
     session: u64,
-    /// It cost no block of a lower sequence.
+    /// No block with a lower sequence was lost by the damage.
     sequence: u64,
 }
 
 impl Suspects {
-    /// Notes that the damages from `first` on cost no block of the session with a lower sequence.
+    /// Notes that no block of the session with a lower sequence was lost by the damages from index `first`
+    /// on.
     pub(super) fn note(&mut self, report: &Report, first: usize, (session, sequence): (u64, u64)) {
         use DamageKind::{Chunk, Gap, Metadata, TornTail};
         let added = report.damage.iter().enumerate().skip(first);
@@ -29,7 +31,7 @@ impl Suspects {
         self.0.extend(own);
     }
 
-    /// Takes for repeated what the next segment promises to begin with.
+    /// Marks as repeated the damages whose blocks the next segment promises to have.
     pub(super) fn settle(&self, report: &mut Report, promise: Promise) {
         let is_repeated = |suspect: &&Suspect| {
             suspect.session == promise.session && promise.first_sequence <= suspect.sequence

@@ -1,16 +1,17 @@
-//! What damage is called, and where it lies.
+//! The kind of a damage, and its place in the file.
 
 use super::{block::BadStretch, ledger::Ledger, report::DamageKind, resync::Skipped};
 use crate::format::{BlockInfo, CHUNK};
 use crate::probe::{Body, Ids, Part};
 
-/// What a valid part is that does not belong where it stands; `from` is where the reading has got to.
+/// The kind of damage that a valid part means if it does not stand in its own place. `from` is the offset
+/// that the reading has reached.
 pub(super) fn verdict_of(part: &Part, from: u64, ids: Option<&Ids>, ledger: &Ledger) -> DamageKind {
     if part.is_foreign(ids) {
         return DamageKind::Foreign;
     }
     if part.prefix.offset == part.offset {
-        return DamageKind::Gap; // a tail whose block was passed
+        return DamageKind::Gap; // a tail whose block was passed over
     }
     let was_read = match &part.body {
         Body::Block { info, .. } => ledger.is_past(part.prefix.session, info.sequence),
@@ -19,7 +20,7 @@ pub(super) fn verdict_of(part: &Part, from: u64, ids: Option<&Ids>, ledger: &Led
     if was_read { DamageKind::Duplicate } else { DamageKind::Misplaced }
 }
 
-/// What stands in the place of a lost head.
+/// The kind of damage in the place of a lost head.
 pub(super) fn kind_at(skipped: &[Skipped], offset: u64) -> DamageKind {
     match skipped.iter().rev().find(|region| region.offset <= offset) {
         Some(region) if region.kind != DamageKind::Gap => region.kind,
@@ -27,7 +28,7 @@ pub(super) fn kind_at(skipped: &[Skipped], offset: u64) -> DamageKind {
     }
 }
 
-/// Offset and length in the file of a stretch of bad chunks.
+/// The offset and the length, in the file, of a stretch of bad chunks.
 pub(super) fn stretch_at(
     bad: &BadStretch,
     data_at: u64,

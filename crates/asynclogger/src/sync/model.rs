@@ -1,4 +1,5 @@
-//! What loom lacks, or has otherwise than we need it: parking beside mutexes, time, and bytes.
+//! The parts that loom lacks or that do not fit this crate: parking beside mutexes, time, and accesses to
+//! bytes.
 
 use std::{
     ops::Range,
@@ -10,9 +11,9 @@ use loom::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-/// Threads whose parking is a thing of its own.
+/// Threads whose parking is independent of mutexes.
 ///
-/// loom's `unpark` also ends a wait for a mutex, and a mutex forgets an unpark that came before.
+/// loom's `unpark` also ends a wait for a mutex, and loom's mutex forgets an earlier unpark.
 pub(crate) mod thread {
     use loom::sync::Notify;
     pub(crate) use loom::thread::{Builder, JoinHandle, yield_now};
@@ -35,13 +36,13 @@ pub(crate) mod thread {
         ME.with(Thread::clone)
     }
 
-    /// May return early, once a thread.
+    /// Parks this thread; can return early, once per thread.
     pub(crate) fn park() {
         current().0.wait();
     }
 }
 
-/// `std::thread_local` as it is used here.
+/// `std::thread_local`, in the one form that this crate uses.
 macro_rules! local {
     ($(static $name:ident: $type:ty = const $init:block;)*) => {
         loom::thread_local! { $(static $name: $type = $init;)* }
@@ -49,30 +50,30 @@ macro_rules! local {
 }
 pub(crate) use local as thread_local;
 
-/// loom's `spin_loop` is a yield: it lets the other go on, and a spin would never be in vain. Ours have
-/// an end, and what comes after them is to be seen, too.
+/// A spin hint that does nothing. loom's `spin_loop` yields to the other threads, so a spin would always
+/// succeed. The spins of this crate give up, and the models have to cover the code that runs then.
 pub(crate) mod hint {
     pub(crate) fn spin_loop() {}
 }
 
 loom::lazy_static! {
-    /// Whether the deadlines of this model are over. One thread of it says so, at some time.
+    /// Whether the deadlines of this model have passed. One thread of the model sets this at some time.
     static ref OVER: AtomicBool = AtomicBool::new(false);
 }
 
-/// Whether there is a deadline and it is over.
+/// Whether `deadline` is set and has passed in this model.
 pub(crate) fn is_over(deadline: Option<Instant>) -> bool {
     deadline.is_some() && OVER.load(Ordering::Relaxed)
 }
 
-/// From now on [`is_over`] says so; who is parked has to be unparked by the caller.
+/// Makes [`is_over`] true for every deadline from now on. The caller has to unpark the parked threads.
 #[cfg(test)]
 pub(crate) fn let_time_pass() {
     OVER.store(true, Ordering::Relaxed);
 }
 
-/// Parks this thread. A deadline that is near is a thing to be polled: all others go first. One that is
-/// far is not reached in a model, unless by [`let_time_pass`].
+/// Parks this thread. With a near deadline the thread polls instead, after letting all others run. A far
+/// deadline does not pass in a model, except by [`let_time_pass`].
 pub(crate) fn park_until(deadline: Option<Instant>) {
     if deadline.is_some_and(is_near) { thread::yield_now() } else { thread::park() }
 }
@@ -81,7 +82,7 @@ fn is_near(deadline: Instant) -> bool {
     deadline.saturating_duration_since(Instant::now()) < Duration::from_secs(60)
 }
 
-/// What wakes the flusher: in a model, a notice.
+/// The alarm that wakes the flusher; in a model, a `Notify`.
 #[derive(Debug, Default)]
 pub(crate) struct Alarm(loom::sync::Notify);
 
@@ -94,20 +95,21 @@ impl Alarm {
         self.0.notify();
     }
 
-    /// As [`park_until`].
+    /// Waits for a ring, with deadlines as in [`park_until`].
     pub(crate) fn sleep(&self, deadline: Option<Instant>) {
         if deadline.is_some_and(is_near) { thread::yield_now() } else { self.0.wait() }
     }
 }
 
-/// Tells loom who reads and writes which bytes of a buffer, so that it finds two who race.
+/// Tells loom which thread reads and writes which bytes of a buffer, so that loom finds a race.
 #[derive(Debug)]
 pub(crate) struct Watch(Box<[UnsafeCell<()>]>);
 
-/// Bytes that are watched as one.
+/// Number of bytes that one cell watches.
 const UNIT: usize = 8;
 
-// SAFETY: nothing is in the cells; loom, which panics when two threads race, is what they are for.
+// SAFETY: the cells hold nothing, so no access to them can be a race on memory; they exist for loom, which
+// panics when two threads race.
 unsafe impl Sync for Watch {}
 
 impl Watch {
@@ -115,12 +117,12 @@ impl Watch {
         Watch((0..len.div_ceil(UNIT)).map(|_| UnsafeCell::new(())).collect())
     }
 
-    /// Somebody reads these bytes now.
+    /// Tells loom that this thread reads these bytes now.
     pub(crate) fn read(&self, bytes: Range<usize>) {
         self.cells(bytes).for_each(|cell| cell.with(|_| ()));
     }
 
-    /// Somebody writes these bytes now.
+    /// Tells loom that this thread writes these bytes now.
     pub(crate) fn write(&self, bytes: Range<usize>) {
         self.cells(bytes).for_each(|cell| cell.with_mut(|_| ()));
     }

@@ -1,4 +1,4 @@
-//! What the bench itself costs, so that it can be told apart from the logger.
+//! The cost of the bench itself, so that it can be subtracted from that of the logger.
 
 use std::{hint, time::Instant};
 
@@ -10,15 +10,15 @@ use super::{
     record::Record,
 };
 
-/// Odd, so that the median is one of them.
+/// The number of rounds; odd, so that the median is one of them.
 const ROUNDS: usize = 7;
 const CALLS: u64 = 200_000;
 
-/// Taken once, before the load, on one thread.
+/// The calibration: measured once, before the load, on one thread.
 pub(super) struct Calibration {
-    /// Nanoseconds of the clock alone, at the median: the part of every latency that is not the logger's.
+    /// The median time of the clock alone, in nanoseconds: this part of every latency is not the logger's.
     pub(super) empty_call: u64,
-    /// CPU seconds of everything that a thread of the load does for one call except the call.
+    /// CPU time of everything that a thread of the load does for one call, without the call, in seconds.
     pub(super) harness_call: f64,
 }
 
@@ -39,8 +39,9 @@ fn empty_call() -> u64 {
     empty.value_at_quantile(0.5)
 }
 
-/// The loop of the load with a call that does nothing: the stamp, both clock reads, the histogram. Everything it
-/// touches stays in the first cache, which it does not beside a logger; so this is rather too little than too much.
+/// Runs the loop of the load with a call that does nothing: the stamp, both clock reads, the histogram. All
+/// data of this loop stay in the first-level cache, unlike beside a logger, so the calibration is too low
+/// rather than too high.
 fn harness_call(form: &Record) -> f64 {
     let mut rounds: Vec<f64> = (0..ROUNDS)
         .map(|_| {

@@ -1,4 +1,4 @@
-//! Reads everything back and compares it with what the threads know to be accepted.
+//! Reads all records back and compares them with the records that the threads know to be accepted.
 
 use std::fmt;
 
@@ -10,28 +10,29 @@ use crate::{
     report::{say_damage, say_missing},
 };
 
-/// How the file differs from what was accepted.
+/// The differences between the file and the accepted records.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Check {
     /// Records of this run in the file, right or wrong.
     pub(super) found: u64,
-    /// Accepted, and not in the file as they were made.
+    /// Accepted records that are not in the file as they were made.
     pub(super) lost: u64,
-    /// In the file, and not what any thread logged.
+    /// Records in the file that no thread logged.
     pub(super) altered: u64,
-    /// In the file once more.
+    /// Records that are in the file more than once.
     pub(super) duplicated: u64,
-    /// Behind one that their thread logged later.
+    /// Records behind one that their thread logged later.
     pub(super) out_of_order: u64,
 }
 
 impl Check {
-    /// Nobody promised an order where threads share shards: that is judged elsewhere.
+    /// Whether no record is lost, altered or doubled. The order is judged elsewhere, because it is not
+    /// promised if threads share shards.
     pub(super) fn is_whole(&self) -> bool {
         self.lost == 0 && self.altered == 0 && self.duplicated == 0
     }
 
-    /// Only the records of this session count: the first file may have older ones.
+    /// Only the records of this session count, because the first file can have older ones.
     pub(super) fn read_back(mut log: LogDir, form: &Record, load: &Load) -> Result<Check, Failure> {
         let mut tally = Tally::new(load.threads.iter().map(|thread| thread.accepted));
         let Some(session) = load.session() else {
@@ -59,7 +60,7 @@ impl fmt::Display for Check {
     }
 }
 
-/// One bit a record.
+/// A set with one bit per record.
 struct Tally {
     threads: Vec<ThreadTally>,
     check: Check,
@@ -142,7 +143,7 @@ mod tests {
             check(&[2, 0], &[Some((0, 0)), Some((0, 1)), Some((0, 0))]),
             Check { found: 3, duplicated: 1, ..Check::default() }
         );
-        // Changed bytes; a thread there never was; a number that was never accepted.
+        // Changed bytes, a thread that never existed, a number that was never accepted.
         for wrong in [None, Some((2, 0)), Some((0, 1))] {
             assert_eq!(
                 check(&[1, 0], &[wrong]),

@@ -1,4 +1,4 @@
-//! The timed part: threads that do nothing but log, and measure each call.
+//! The timed part: threads that only log and measure each call.
 
 use std::{
     sync::{Arc, Barrier},
@@ -14,11 +14,13 @@ use crate::{args::BenchArgs, outcome::Failure};
 
 const DEFAULT_SECONDS: Duration = Duration::from_secs(5);
 
-/// Closer to the due time than this a thread waits awake: sleeping takes about as long to end.
+/// If the due time is closer than this, a thread waits without sleeping, because waking up takes about as
+/// long.
 const AWAKE: Duration = Duration::from_micros(80);
 
-/// Calls by the nanoseconds they took. Two digits: exact below 256 ns, where the differences are small, within 1 %
-/// above; and small enough that recording one call does not push the next one's data out of the cache.
+/// A histogram of the durations of calls, in nanoseconds. Two digits are exact below 256 ns, where the
+/// differences are small, and within 1 % above. The histogram is small enough that recording one call does
+/// not push the data of the next one out of the cache.
 pub(super) type Latencies = Histogram<u64>;
 
 pub(super) fn latencies() -> Latencies {
@@ -30,24 +32,24 @@ pub(super) fn record(latencies: &mut Latencies, time: Duration) {
     latencies.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
 }
 
-/// When a thread has done enough.
+/// The condition for the end of a thread's work.
 #[derive(Clone, Copy)]
 pub(super) enum Until {
     Count(u64),
     Time(Duration),
 }
 
-/// What one thread did.
+/// The work of one thread.
 pub(super) struct ThreadLoad {
-    /// The records that it knows to be accepted have the numbers `0..accepted`.
+    /// The number of accepted records; they have the numbers `0..accepted`.
     pub(super) accepted: u64,
     pub(super) calls: u64,
-    /// The session that the positions named.
+    /// The session in the positions of the records.
     pub(super) session: Option<u64>,
     latencies: Latencies,
 }
 
-/// What all threads did.
+/// The work of all threads.
 pub(super) struct Load {
     pub(super) threads: Vec<ThreadLoad>,
     pub(super) latencies: Latencies,
@@ -79,7 +81,7 @@ impl Load {
                 waiting.wait();
                 worker.run(|record| logger.try_log_bytes(record).ok().map(|at| at.session()))
             });
-            // The threads that did start wait for ever; the process ends with this error.
+            // The started threads wait for ever; the process ends with this error.
             threads.push(spawned.map_err(|error| Failure::io("cannot start a thread", error))?);
         }
         Ok(Ready { start, threads })
@@ -131,11 +133,11 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// `call` gets one record after the other and says into which session it was accepted. It is a parameter so
-    /// that the calibration runs this very loop.
+    /// Runs the loop. `call` gets one record after the other and returns the session that accepted it. `call`
+    /// is a parameter so that the calibration can run this very loop.
     ///
-    /// A number is given to the next record only when the one before was accepted: what has to be in the file
-    /// afterwards is then known from one count, without gaps.
+    /// The next record gets a new number only if the record before was accepted. So one count, without gaps,
+    /// shows which records have to be in the file afterwards.
     pub(super) fn run(mut self, mut call: impl FnMut(&[u8]) -> Option<u64>) -> ThreadLoad {
         let mut done = ThreadLoad { accepted: 0, calls: 0, session: None, latencies: latencies() };
         let started = Instant::now();
@@ -165,7 +167,7 @@ impl Worker {
     }
 }
 
-/// Also gives way to others while it waits: the flusher may need this core.
+/// Waits until the due time. Yields to other threads meanwhile, because the flusher may need this core.
 fn wait_until(due: Instant) {
     loop {
         let left = due.saturating_duration_since(Instant::now());

@@ -1,4 +1,5 @@
-//! `asynclogger bench`: what a call costs here, what the medium takes, and whether everything arrived.
+//! `asynclogger bench`: measures the cost of a call and the throughput of the medium, and checks that every
+//! record arrived.
 
 mod calibration;
 mod check;
@@ -26,7 +27,9 @@ pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
         None => Overflow::Drop,
     });
     if args.rotation.deletes() {
-        return Err(Failure::Usage("bench reads all files back: none may be deleted".into()));
+        return Err(Failure::Usage(
+            "bench reads all files back, so none of them can be deleted".into(),
+        ));
     }
     let config = args.rotation.apply(args.logger.config(args.path.clone(), policy));
     if args.size > config.max_record() {
@@ -39,7 +42,7 @@ pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
     let length_before = file_length(&args.path);
     let logger = Logger::new(config.on_error(errors::reporter()))?;
     say_if_set_aside(&logger);
-    // What is older than that is not ours.
+    // Records of other sessions are not from this run.
     let files = Files::from_now_on(&args.path)?;
 
     let record = Record::new(args.size);
@@ -88,16 +91,18 @@ pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
             load.accepted()
         ));
     }
-    // Order is promised as long as each thread has a shard of its own.
+    // The order of records is promised only if each thread has a shard of its own.
     let order_promised = args.threads as usize <= logger.shard_stats().len();
     let in_order = check.out_of_order == 0 || !order_promised;
     if !check.is_whole() || !in_order {
-        say(format_args!("what was read back is not what was accepted: {check}"));
+        say(format_args!(
+            "the records that were read back are not those that were accepted: {check}"
+        ));
     }
     Ok(Answer::fine_if(check.is_whole() && in_order && counts_agree))
 }
 
-/// The files that a run writes: the one that is active at its beginning, and those that come after.
+/// The files that a run writes: the file that is active at its beginning, and the later ones.
 struct Files<'a> {
     path: &'a Path,
     first: u64,
@@ -116,7 +121,7 @@ impl Files<'_> {
         Ok(log)
     }
 
-    /// Bytes of all of them, as they were written.
+    /// The total size of the files as they were written, in bytes.
     fn bytes(&self) -> Result<u64, Failure> {
         Ok(self.open()?.segments().iter().map(|segment| segment.file_bytes).sum())
     }
@@ -126,7 +131,7 @@ fn file_length(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |meta| meta.len())
 }
 
-/// What this thread, or all threads of this process with the logger's, have used so far.
+/// The CPU time that this thread, or all threads of this process including the logger's, have used so far.
 fn cpu_seconds(clock: ClockId) -> f64 {
     let time = clock_gettime(clock);
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9

@@ -1,11 +1,12 @@
-//! A record that says whose and which one it is, and of which each byte can be checked.
+//! A record that carries its thread and its number, and whose every byte can be checked.
 
 /// `[u32 thread][u64 number][u32 check]`, little-endian.
 const HEAD: usize = 16;
-/// Repeats the identity at the end, where there is room for it: so the middle cannot be another record's.
+/// Length of the copy of the identity at the end of a record that has room for it. The copy shows that the
+/// middle is not another record's.
 const TRAILER: usize = 8;
 
-/// The form of all records of a run: everything but the identity.
+/// The form of all records of a run, without the identity.
 pub(super) struct Record {
     pattern: Vec<u8>,
 }
@@ -23,12 +24,12 @@ impl Record {
         Record { pattern }
     }
 
-    /// A buffer that [`stamp`](Record::stamp) turns into one record after the other.
+    /// Makes a buffer that [`stamp`](Record::stamp) turns into one record after the other.
     pub(super) fn buffer(&self) -> Vec<u8> {
         self.pattern.clone()
     }
 
-    /// Writes the identity into `buffer`; a few stores, whatever the length.
+    /// Writes the identity into `buffer` with a few stores, whatever the length of the record.
     #[inline]
     pub(super) fn stamp(buffer: &mut [u8], thread: u32, number: u64) {
         let mixed = mix(thread, number);
@@ -41,7 +42,7 @@ impl Record {
         }
     }
 
-    /// Thread and number, if every byte is as it was made.
+    /// The thread and the number of a record, if every byte is as it was made.
     pub(super) fn identify(&self, bytes: &[u8]) -> Option<(u32, u64)> {
         if bytes.len() != self.pattern.len() {
             return None;

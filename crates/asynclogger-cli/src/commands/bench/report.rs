@@ -1,4 +1,4 @@
-//! What a bench tells: a table for people, one object for programs.
+//! The report of a bench: a table for people, a JSON object for programs.
 
 use std::{
     io::{self, Write},
@@ -19,7 +19,7 @@ use crate::{
     units::{show_bytes, show_count, show_number_of},
 };
 
-/// Everything that was measured.
+/// All results of the measurement.
 pub(super) struct Report<'a> {
     pub(super) file: &'a Path,
     pub(super) load: &'a Load,
@@ -93,8 +93,8 @@ impl Report<'_> {
         amount as f64 / self.seconds.max(1e-9)
     }
 
-    /// Of `cpu_seconds`, what is not the logger's: calibrated. What waiting for the next turn of a paced load took
-    /// is not in it.
+    /// The calibrated part of `cpu_seconds` that is not the logger's, without the waiting of a paced load for
+    /// its next turn.
     fn harness_cpu_seconds(&self) -> f64 {
         self.load.calls() as f64 * self.calibration.harness_call
     }
@@ -185,7 +185,7 @@ impl Report<'_> {
         let columns = ["p50", "p90", "p99", "p99.9", "p99.99", "max", "mean"];
         write!(out, "latency")?;
         for (at, column) in columns.iter().enumerate() {
-            // The first column begins where the text of the other lines does.
+            // The first column begins where the text of the other lines begins.
             write!(out, "{column:>width$}", width = if at == 0 { 10 } else { 12 })?;
         }
         let ns = LatencyNs::of(&self.load.latencies, self.calibration);
@@ -196,7 +196,7 @@ impl Report<'_> {
         writeln!(out, "{:>12.1}", self.load.latencies.mean())?;
         writeln!(
             out,
-            "empty call  p50 {} ns: the two clock reads that are in each of these",
+            "empty call  p50 {} ns: the two clock reads in each of these figures",
             ns.empty_call
         )
     }

@@ -1,4 +1,4 @@
-//! `asynclogger write --events`: each line says which event it is of.
+//! `asynclogger write --events`: each line begins with the name of its event.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -22,12 +22,12 @@ use crate::{
     units::{show_count, show_number_of},
 };
 
-/// Of each kind of trouble so many are said one by one; the others are counted.
+/// How many problems of each kind are printed one by one; the others are counted.
 const SAID: u64 = 10;
 
 pub(super) fn run(args: &WriteArgs, directory: &Path) -> Result<Answer, Failure> {
     let Service { input, signals, orders, patience, progress } = Service::begin(args)?;
-    // Of that path only the directory counts.
+    // The manager uses only the directory of the path.
     let config =
         args.logger.config(directory.join("events.log"), args.logger.policy_or(Overflow::Block));
     let config = args.service.apply(args.rotation.apply(config)).on_error(errors::reporter());
@@ -40,7 +40,7 @@ pub(super) fn run(args: &WriteArgs, directory: &Path) -> Result<Answer, Failure>
         });
     };
     let overdue = move || {
-        // Refuses the record that waits, and those behind it: they are counted as dropped.
+        // The close refuses the waiting record and those behind it: they are counted as dropped.
         let _ = blocked.close();
     };
     orders.serve(file, overdue).map_err(no_signals)?;
@@ -49,10 +49,10 @@ pub(super) fn run(args: &WriteArgs, directory: &Path) -> Result<Answer, Failure>
     let watched = manager.clone();
     let watching = progress.watch(move || watched.stats().total);
     let mut sorter = Sorter::new(&manager, &signals, patience);
-    // The record may be as long as ever, behind a name.
+    // The limit for a record does not include the name in front of it.
     let max = FRONT_BYTES + manager.max_record();
     let paused = || {
-        // Asked for, not waited for.
+        // The flush is requested, and nobody waits for it.
         let _ = manager.flush_for(Duration::ZERO);
     };
     let read = input.for_each_line(max, &signals, |line| sorter.line(line), paused);
@@ -62,7 +62,7 @@ pub(super) fn run(args: &WriteArgs, directory: &Path) -> Result<Answer, Failure>
     let closed = manager.close();
     drop(watching);
 
-    // What was logged is told whatever went wrong; the first thing that did is the one to report.
+    // The summary is printed even after a failure; the first failure is the one to report.
     let stats = manager.stats().total;
     let mut summary =
         format!("{}, {}", show_number_of(events, "event"), show_records(&stats, started.elapsed()));
@@ -73,7 +73,7 @@ pub(super) fn run(args: &WriteArgs, directory: &Path) -> Result<Answer, Failure>
         summary += &format!(", of events that could not be opened {}", show_count(unopened));
     }
     let how = match events {
-        // No file, no way to write it.
+        // Without a file there is no mode or engine to print.
         0 => manager.directory().display().to_string(),
         _ => how_written(&stats, manager.directory(), args.logger.durability_name()),
     };
@@ -81,7 +81,7 @@ pub(super) fn run(args: &WriteArgs, directory: &Path) -> Result<Answer, Failure>
     read?;
     closed?;
     match first_error {
-        // Nothing was logged at all, and that is the system's doing.
+        // No record was logged because the system refused every event.
         Some(_) if events == 0 => Err(Failure::Io("no event could be opened".into())),
         _ => {
             let is_all = stats.dropped_logs == 0 && bad_lines.count == 0 && unopened == 0;
@@ -90,26 +90,26 @@ pub(super) fn run(args: &WriteArgs, directory: &Path) -> Result<Answer, Failure>
     }
 }
 
-/// Gives each line to its event.
+/// Passes each line to its event.
 struct Sorter<'a> {
     manager: &'a LoggerManager,
     signals: &'a Signals,
     patience: Patience,
-    /// One look-up here costs less than the manager's, which has to be safe beside other threads.
+    /// A look-up here costs less than one in the manager, which has to be safe beside other threads.
     events: HashMap<Box<[u8]>, EventLogger>,
     number: u64,
     bad_lines: Trouble,
     too_long: Trouble,
     set_aside: Trouble,
     refused: Trouble,
-    /// Names of events whose error was said.
+    /// Names of events whose error was printed.
     refused_names: HashSet<Box<[u8]>>,
     /// Lines of events that could not be opened.
     unopened: u64,
     first_error: Option<Error>,
 }
 
-/// Something that may happen more often than anybody wants to read.
+/// A problem that can happen more often than people want to read about it.
 #[derive(Default)]
 struct Trouble {
     count: u64,
@@ -157,7 +157,8 @@ impl<'a> Sorter<'a> {
                 None => self.bad_line("there is no tab behind the name of an event"),
             },
             Line::TooLong { len, front, .. } => match split(front) {
-                // Its bytes are gone. The manager refuses by the length alone, and counts it for the event.
+                // The bytes of the record were discarded. The manager refuses the record by its length alone,
+                // and counts it for the event.
                 Some((name, _)) => self.too_long(name, len),
                 None => self.bad_line("there is no tab behind the name of an event"),
             },
@@ -190,7 +191,7 @@ impl<'a> Sorter<'a> {
         }
     }
 
-    /// `None`: it cannot be, and the line is counted.
+    /// The open event; `None` if the event cannot be opened (the line is then counted).
     #[cold]
     fn open(&mut self, name: &[u8]) -> Option<EventLogger> {
         let Ok(text) = str::from_utf8(name) else {
@@ -237,7 +238,7 @@ impl<'a> Sorter<'a> {
     }
 }
 
-/// The name of the event, and what is behind the tab.
+/// The name of the event, and the bytes behind the tab.
 #[inline]
 fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let tab = memchr(b'\t', line)?;

@@ -22,13 +22,15 @@ use crate::{
     units::{show_bytes, show_count, show_number_of, show_seconds},
 };
 
-/// How often a log is looked for that another process writes: its lock cannot be waited for with a limit.
+/// The time between two attempts to open a log that another process writes: a lock cannot be waited for with
+/// a time limit.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// The same for one that was asked to end: of several that wait it comes first, or its input would be lost.
+/// The same for a process that was asked to end. It tries more often, so that it comes first among several
+/// that wait; otherwise its input would be lost.
 const HURRY: Duration = Duration::from_millis(2);
 
 pub(crate) fn run(args: WriteArgs) -> Result<Answer, Failure> {
-    // One of both is there, says the parser.
+    // The parser makes sure that one of the two is given.
     match (args.events.clone(), args.path.clone()) {
         (Some(directory), _) => events::run(&args, &directory),
         (None, path) => write_log(&args, path.unwrap_or_default()),
@@ -61,7 +63,7 @@ fn write_log(args: &WriteArgs, path: PathBuf) -> Result<Answer, Failure> {
     let closed = logger.close();
     drop(watching);
 
-    // What was logged is told whatever went wrong; the first thing that did is the one to report.
+    // The summary is printed even after a failure; the first failure is the one to report.
     let stats = logger.stats();
     let how = how_written(&stats, logger.path(), args.logger.durability_name());
     say(format_args!("{}; {how}", show_records(&stats, started.elapsed())));
@@ -70,7 +72,7 @@ fn write_log(args: &WriteArgs, path: PathBuf) -> Result<Answer, Failure> {
     Ok(Answer::fine_if(stats.dropped_logs == 0 && unstored(&stats) == 0))
 }
 
-/// What surrounds a log whose records come from standard input.
+/// The surroundings of a log whose records come from standard input.
 struct Service {
     input: Input,
     signals: Signals,
@@ -80,7 +82,7 @@ struct Service {
 }
 
 impl Service {
-    /// From here on no signal kills, and nobody waits for whoever should read standard error.
+    /// From here on no signal kills the process, and no thread waits for the reader of standard error.
     fn begin(args: &WriteArgs) -> Result<Service, Failure> {
         let progress = Progress::new();
         progress.never_wait();
@@ -96,7 +98,7 @@ fn no_signals(error: std::io::Error) -> Failure {
     Failure::io("cannot catch signals", error)
 }
 
-/// How long to wait for a log that another process still writes.
+/// The wait for a log that another process still writes.
 #[derive(Clone, Copy)]
 struct Patience {
     begun: Instant,
@@ -108,10 +110,10 @@ impl Patience {
         Patience { begun: Instant::now(), limit }
     }
 
-    /// Opens a log, if need be when its last process has left it. The end of the reading ends the waiting.
+    /// Opens a log, if necessary after its last process has left it. The end of the reading ends the waiting.
     ///
     /// # Errors
-    /// Those of the last attempt.
+    /// The error of the last attempt.
     fn open<T>(
         &self,
         signals: &Signals,
@@ -124,7 +126,7 @@ impl Patience {
                         && self.begun.elapsed() < self.limit
                         && !signals.is_over() =>
                 {
-                    // If it cannot wait for signals it cannot wait at all.
+                    // Without a wait for signals there is no other wait.
                     let time = if signals.is_ending() { HURRY } else { LOOK_EVERY };
                     if signals.pause(time).is_err() {
                         return Err(error);
@@ -136,40 +138,42 @@ impl Patience {
     }
 }
 
-/// Says why something could not be done that a signal asked for.
+/// Reports why an order of a signal could not be done.
 fn done(result: Result<(), Error>) {
     match result {
-        // The end came first.
+        // The log was closed before the order came.
         Err(error) if error.kind() == ErrorKind::Closed => {}
         Err(error) => say(error),
         Ok(()) => {}
     }
 }
 
-/// Logs lines until the input ends or somebody wants us to.
+/// Logs lines until the input ends or a signal asks for the end.
 fn log_input(logger: &Logger, input: &Input, signals: &Signals) -> Result<(), Failure> {
     let max = logger.max_record();
     let each = |line: Line<'_>| match line {
         Line::Whole(bytes) => logger.log_bytes(record_of(bytes)),
         Line::TooLong { number, len, .. } => {
             say(format_args!("line {number} has {len} bytes; a record has at most {max}: dropped"));
-            // The bytes are gone, but the logger shall count it: it refuses by the length alone.
+            // The bytes of the record were discarded. The logger still counts the record, because it refuses
+            // the record by its length alone.
             let len = usize::try_from(len).unwrap_or(usize::MAX);
             let _ = logger.try_log_with(len, |_| {});
         }
     };
     input.for_each_line(max, signals, each, || {
-        // Asked for, not waited for: what comes next is read meanwhile. Errors are told by the callback.
+        // The flush is requested, and nobody waits for it, so that the next input is read meanwhile. The
+        // callback reports errors.
         let _ = logger.flush_for(Duration::ZERO);
     })
 }
 
-/// A line's record: there are no empty ones.
+/// The record of a line. An empty line has none, because the format has no empty records.
 fn record_of(line: &[u8]) -> &[u8] {
     if line.is_empty() { b"\n" } else { line }
 }
 
-/// An old file under a new name must not surprise anybody.
+/// Reports a file that was set aside, so that its new name does not surprise anybody.
 pub(crate) fn say_if_set_aside(logger: &Logger) {
     if let Opened::SetAside { to, reason, .. } = logger.opened() {
         let path = logger.path().display();
@@ -177,12 +181,13 @@ pub(crate) fn say_if_set_aside(logger: &Logger) {
     }
 }
 
-/// Accepted and not in the file. Only after a failed `close` can there be any.
+/// The number of records that were accepted and are not in the file. It can be more than 0 only after a
+/// failed `close`.
 fn unstored(stats: &Stats) -> u64 {
     stats.lost + stats.pending
 }
 
-/// What was logged, and what was not.
+/// The numbers of logged and dropped records.
 fn show_records(stats: &Stats, time: Duration) -> String {
     let mut text = format!(
         "{}, {} in {}, {:.1} MB/s, dropped {}",
@@ -198,7 +203,7 @@ fn show_records(stats: &Stats, time: Duration) -> String {
     text
 }
 
-/// Where, and in which way.
+/// The path of the log, and the way in which it was written.
 fn how_written(stats: &Stats, path: &Path, durability: &str) -> String {
     let (engine, mode) = (stats.engine, stats.io_mode);
     format!("{}: {engine}, {mode}, {durability}", path.display())

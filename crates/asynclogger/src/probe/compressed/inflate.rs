@@ -1,4 +1,4 @@
-//! Decompression of one frame, whole or as far as it goes.
+//! Decompression of one frame, completely or up to the damage.
 
 use std::{fmt, io};
 
@@ -10,15 +10,17 @@ use zstd::{
 
 use crate::format::seekable::MAX_CONTENT;
 
-/// The beginning of a frame that holds its first block, whatever that is.
+/// The number of bytes at the beginning of a frame that hold its first block, whatever the block is.
 pub(crate) const START_STORED: usize = (128 << 10) + 64;
 
-/// A stream is fed so much at a time: what comes out in the same call as an error is lost, at first.
+/// How many bytes are fed to the decoder at a time: the output of a call that ends in an error is lost, at
+/// first.
 const PIECE: usize = 64;
-/// The last bytes of a frame, its checksum, are fed one by one: a wrong one shall cost nothing.
+/// Length of the checksum at the end of a frame. Its bytes are fed one by one, so that a wrong checksum costs
+/// no content.
 const CHECKSUM: usize = 4;
 
-/// Decompresses; its memory is made when it is first needed.
+/// Decompresses frames. The memory for that is made when it is first needed.
 #[derive(Default)]
 pub(crate) struct Inflater {
     whole: Option<Decompressor<'static>>,
@@ -31,12 +33,12 @@ impl fmt::Debug for Inflater {
 }
 
 impl Inflater {
-    /// Makes `content` the `len` bytes of the frame `input`. `false`: it is not such a frame. What comes
-    /// before the damage is in `content` then, and zeros behind it.
+    /// Decompresses the frame `input` of `len` bytes of content into `content`. `false` if `input` is not
+    /// such a frame: `content` then has the bytes before the damage, and zeros behind them.
     ///
     /// # Errors
     ///
-    /// Only if there is no memory.
+    /// Only if there is not enough memory.
     pub(crate) fn inflate(
         &mut self,
         input: &[u8],
@@ -59,10 +61,11 @@ impl Inflater {
         Ok(false)
     }
 
-    /// Decompresses into `content` as much as it takes, or as there is before the first error; how much
-    /// that was. What is behind it may be anything.
+    /// Decompresses into `content` until it is full or the first error comes, and returns the number of
+    /// bytes. The bytes of `content` behind them can be anything.
     ///
-    /// It does not depend on how much `content` takes: who has seen the beginning finds no other one later.
+    /// The bytes do not depend on the length of `content`: a caller that has read a short beginning finds the
+    /// same bytes in a longer one.
     pub(crate) fn inflate_beginning(
         &mut self,
         input: &[u8],
@@ -72,24 +75,26 @@ impl Inflater {
         let pieces = || blocks.chunks(PIECE).chain(checksum.chunks(1));
         let Fed { done, bad_piece } = feed(pieces(), content)?;
         let Some(bad) = bad_piece else { return Ok(done) };
-        // Again, with that piece byte by byte: whole blocks may be in it before the damage.
+        // Decompresses again, with the bad piece byte by byte: the piece can have whole blocks before the
+        // damage.
         let bytes = pieces().skip(bad).take(1).flat_map(|piece| piece.chunks(1));
         Ok(feed(pieces().take(bad).chain(bytes), content)?.done)
     }
 }
 
-/// How far a decoder got.
+/// The progress of a decoder.
 struct Fed {
-    /// Bytes that came out.
+    /// Number of bytes that were decompressed.
     done: usize,
-    /// The piece in which it failed.
+    /// Index of the piece in which the decoder failed.
     bad_piece: Option<usize>,
 }
 
-/// Feeds the pieces of a frame to a new decoder, until its end, the end of the room, or an error.
+/// Feeds the pieces of a frame to a new decoder, until the end of the frame, the end of `content`, or an
+/// error.
 fn feed<'a>(pieces: impl Iterator<Item = &'a [u8]>, content: &mut [u8]) -> io::Result<Fed> {
     let mut decoder = Decoder::new()?;
-    // A header may ask for any window; none of ours needs more than a frame.
+    // A header can ask for a window of any size; a frame of this format needs no more than the frame itself.
     decoder.set_parameter(DParameter::WindowLogMax(MAX_CONTENT.ilog2()))?;
     let mut done = 0;
     for (index, mut piece) in pieces.enumerate() {
@@ -110,7 +115,7 @@ fn feed<'a>(pieces: impl Iterator<Item = &'a [u8]>, content: &mut [u8]) -> io::R
                 break;
             }
             if status.bytes_read == 0 && status.bytes_written == 0 {
-                return Ok(Fed { done, bad_piece: None }); // it does not get on
+                return Ok(Fed { done, bad_piece: None }); // no progress
             }
         }
     }
@@ -121,9 +126,9 @@ fn feed<'a>(pieces: impl Iterator<Item = &'a [u8]>, content: &mut [u8]) -> io::R
 mod tests {
     use super::*;
 
-    /// Blocks of four bytes, each for so many of one letter, and one of a kind that there is not.
+    /// `count` blocks of four bytes, each for 4096 times the same letter, and one block of an undefined kind.
     fn short_blocks(count: u32) -> Vec<u8> {
-        // One segment, with four bytes that say how long.
+        // A single segment with a length of four bytes.
         let mut frame = vec![0x28, 0xB5, 0x2F, 0xFD, 0xA0];
         frame.extend_from_slice(&((count + 1) * 4096).to_le_bytes());
         for _ in 0..count {

@@ -1,7 +1,8 @@
 //! The bytes of a compressed segment, by their offsets in the segment (docs/format.md, section 8).
 //!
-//! Frames are decompressed one at a time, when something in them is asked for. What of a frame cannot be
-//! had reads as zeros, and the frame is found damaged: the checksums of the format say what that cost.
+//! A frame is decompressed when bytes of it are read. The bytes of a frame that cannot be decompressed read
+//! as zeros, and the frame is reported as damaged; the checksums of the format show which records are lost by
+//! that.
 
 mod inflate;
 mod scan;
@@ -15,7 +16,7 @@ use crate::format::{
     seekable::{Footer, FrameEntry, MAX_STORED, TABLE_FOOTER},
 };
 
-/// So many decompressed frames are kept: a block is read forward, and its tail once more.
+/// The number of decompressed frames that are kept. A block is read forward, and its tail is read once more.
 const KEPT: usize = 3;
 
 /// A compressed segment.
@@ -24,17 +25,17 @@ pub(crate) struct Compressed {
     file: File,
     frames: Vec<Frame>,
     len: u64,
-    /// The frame of its index, the one used last at the end.
+    /// Decompressed frames with their indices, the one used last at the end.
     kept: Vec<(usize, Vec<u8>)>,
-    /// The first bytes of the segment, for whoever asks for nothing else: to list a directory takes no
-    /// more.
+    /// The first bytes of the segment, for callers that read nothing else: the listing of a directory needs
+    /// no more.
     start: Option<Vec<u8>>,
     inflater: Inflater,
     input: Vec<u8>,
     findings: Vec<Finding>,
 }
 
-/// Where a frame is.
+/// A frame and its place.
 #[derive(Clone, Copy, Debug)]
 struct Frame {
     /// Offset in the compressed file.
@@ -45,17 +46,17 @@ struct Frame {
     is_found_damaged: bool,
 }
 
-/// What is wrong with the compressed file; offsets are those of the segment.
+/// Damage of the compressed file; offsets are those of the segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
-    /// The table is missing, damaged, or that of another file.
+    /// The table is missing, damaged, or the table of another file.
     SeekTable,
-    /// Not all of a frame's content is there, or it has not the frame's checksum.
+    /// The content of a frame is not complete, or does not match the frame's checksum.
     Frame { offset: u64, len: u64 },
 }
 
 impl Compressed {
-    /// Finds the frames of a file with `stored` bytes; `None`: it has none that can be read.
+    /// Finds the frames of a file with `stored` bytes; `None` if the file has no frames that can be read.
     pub(crate) fn open(file: File, stored: u64) -> io::Result<Option<Compressed>> {
         let (entries, findings) = match read_table(&file, stored)? {
             Some(entries) => (entries, Vec::new()),
@@ -90,7 +91,7 @@ impl Compressed {
         self.len
     }
 
-    /// What was found since the last call.
+    /// Takes the damage that was found since the last call.
     pub(crate) fn take_findings(&mut self) -> Vec<Finding> {
         std::mem::take(&mut self.findings)
     }
@@ -99,8 +100,8 @@ impl Compressed {
     /// at the end of the segment.
     pub(crate) fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let end = offset.saturating_add(buffer.len() as u64);
-        // What is behind it in its frame is asked for later, and the frame's checksum looked at: unless
-        // there is nothing.
+        // The beginning of the segment alone is served without the rest of its frame. That is safe only if
+        // the frame has more content: the rest is read later, and the frame's checksum is checked then.
         let first = self.frames.first().map_or(0, |frame| frame.entry.content as usize);
         if end <= MIN_ALIGN as u64
             && first > MIN_ALIGN
@@ -116,7 +117,7 @@ impl Compressed {
             }
         }
         let after = self.frames.partition_point(|frame| frame.begin <= offset);
-        // Of frames without content the last one before `offset` is meant.
+        // If frames without content have the same offset, the last frame is the one with the content.
         let Some(index) = after.checked_sub(1).filter(|_| offset < self.len) else { return Ok(0) };
         let begin = self.frames.get(index).map_or(0, |frame| frame.begin);
         let content = self.content(index)?;
@@ -124,7 +125,7 @@ impl Compressed {
         io::Read::read(&mut &*rest, buffer)
     }
 
-    /// The content of a frame: all of its length, zeros where it is damaged.
+    /// The content of a frame, in its full length, with zeros where the frame is damaged.
     fn content(&mut self, index: usize) -> io::Result<&[u8]> {
         if let Some(at) = self.kept.iter().position(|(kept, _)| *kept == index) {
             self.kept.get_mut(at..).unwrap_or_default().rotate_left(1);
@@ -155,7 +156,8 @@ impl Compressed {
         Ok(())
     }
 
-    /// The first bytes of the segment without the rest of their frame; fewer if they are damaged.
+    /// Decompresses the first bytes of the segment without the rest of their frame; fewer bytes if the frame
+    /// is damaged.
     fn inflate_start(&mut self) -> io::Result<Vec<u8>> {
         let Some(frame) = self.frames.first() else { return Ok(Vec::new()) };
         let mut start = vec![0; MIN_ALIGN.min(frame.entry.content as usize)];
@@ -169,12 +171,12 @@ impl Compressed {
     }
 }
 
-/// Where a frame is in the compressed file, unless it is behind the one before; and the frame.
+/// Frames, each with its offset in the compressed file; `None` if a frame follows directly the one before.
 type Located = Vec<(Option<u64>, FrameEntry)>;
 
-/// The frames by the table at the end of the file; `None`: there is none that can be right.
+/// The frames by the table at the end of the file; `None` if there is no table that can be right.
 fn read_table(file: &File, stored: u64) -> io::Result<Option<Located>> {
-    // The table of a small file is within this.
+    // The table of a small file lies within these bytes.
     let mut end = vec![0; stored.min(4096) as usize];
     read_full(file, stored - end.len() as u64, &mut end)?;
     let Some(footer) = end.last_chunk::<TABLE_FOOTER>().and_then(Footer::decode) else {

@@ -1,4 +1,4 @@
-//! The frames of a compressed segment whose table cannot be used: by their headers, one after the other.
+//! Finds the frames of a compressed segment without a usable table, by their headers, one after the other.
 
 use std::{fs::File, io, ops::RangeInclusive};
 
@@ -8,29 +8,31 @@ use crate::format::seekable::{
     TABLE_FOOTER, TABLE_HEADER, block_header,
 };
 
-/// How much is searched in one piece behind damage: little first, for the next frame may be near.
+/// How many bytes are searched at a time behind damage: few at first, because the next frame can be near.
 const WINDOWS: RangeInclusive<usize> = 512..=64 << 10;
 
-/// What stands at an offset.
+/// The result of a look at an offset.
 enum Place {
-    /// A frame, or its beginning: where it ends, if that can be told.
+    /// A frame, or the beginning of one; `end` is `None` if the end cannot be found.
     Frame { end: Option<u64>, content: u64 },
-    /// To be passed over.
+    /// A frame to be passed over.
     Skippable { end: u64 },
-    /// A frame that does not say what it holds, or holds more than is read.
+    /// A frame whose header does not give the length of its content, or gives more than is read.
     Unreadable,
-    /// Nothing of the kind.
+    /// No frame.
     Nothing,
 }
 
-/// The frames of the file; `None`: there is none of a size that is read.
+/// The frames of the file; `None` if there is no frame of a readable size.
 ///
-/// Damage is taken for one frame, of the length that all but the last have. If it was more than one, what
-/// follows has not the offset that it says, and is found misplaced.
+/// A damaged region counts as one frame of the usual length (that of all frames but the last). If the region
+/// was more than one frame, the following parts do not stand at their own offsets and are reported as
+/// misplaced.
 pub(crate) fn frames(file: &File, stored: u64) -> io::Result<Option<Located>> {
     let (mut found, mut at) = (Located::new(), 0);
     let (mut regular, mut has_frame) = (None, false);
-    // Every block has a header of its own: more of them than this would be read twice, for lies.
+    // The most blocks to look at. Every block has a header of its own, so a file with true headers has no
+    // more blocks than this; false headers would make the search read the same bytes again and again.
     let mut budget = stored / BLOCK_HEADER as u64 + 1;
     while at < stored && found.len() < MAX_FRAMES {
         let (end, content) = match look(file, stored, at, &mut budget)? {
@@ -51,7 +53,7 @@ pub(crate) fn frames(file: &File, stored: u64) -> io::Result<Option<Located>> {
                 let end = next(file, stored, at)?;
                 let most = TABLE_HEADER + TABLE_FOOTER + 12 * found.len();
                 if end == stored && stored - at <= most as u64 {
-                    break; // what is left of the table
+                    break; // the rest of the table
                 }
                 (end, regular.unwrap_or(FRAME_LEN as u64))
             }
@@ -62,11 +64,12 @@ pub(crate) fn frames(file: &File, stored: u64) -> io::Result<Option<Located>> {
         found.push((Some(at), FrameEntry { stored: stored_len, content }));
         at = end;
     }
-    // What is damage alone is no compressed file; an empty one may have been cut to that.
+    // A file that is nothing but damage is not a compressed file. An empty file can be one that was cut to
+    // nothing.
     Ok((has_frame || stored == 0).then_some(found))
 }
 
-/// Looks at `at`; `budget` is how many blocks may still be looked at.
+/// Looks for a frame at `at`; `budget` is how many blocks may still be looked at.
 fn look(file: &File, stored: u64, at: u64, budget: &mut u64) -> io::Result<Place> {
     let mut bytes = [0; MAX_FRAME_HEADER];
     let read = read_full(file, at, &mut bytes)?;
@@ -98,7 +101,8 @@ fn look(file: &File, stored: u64, at: u64, budget: &mut u64) -> io::Result<Place
     Ok(Place::Frame { end, content })
 }
 
-/// Where behind `at` the next frame begins that can be read, or passed over; else the end of the file.
+/// The offset behind `at` of the next frame that can be read or passed over; the end of the file if there is
+/// none.
 fn next(file: &File, stored: u64, at: u64) -> io::Result<u64> {
     let mut window = Vec::new();
     let (mut from, mut len) = (at + 1, *WINDOWS.start());
@@ -109,7 +113,7 @@ fn next(file: &File, stored: u64, at: u64) -> io::Result<u64> {
         for index in 0..bytes.len().min(len) {
             let candidate = bytes.get(index..).unwrap_or_default();
             let candidate = candidate.get(..MAX_FRAME_HEADER).unwrap_or(candidate);
-            // Cheap to say no to: most bytes begin no magic.
+            // A cheap first check: most bytes do not begin a magic.
             if !matches!(candidate.first(), Some(0x28 | 0x50..=0x5F)) {
                 continue;
             }

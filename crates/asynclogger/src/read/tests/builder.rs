@@ -1,4 +1,4 @@
-//! Builds files of the format in memory, and checks what is read from damaged ones.
+//! Builds files of the format in memory, and checks the reading of damaged ones.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -17,7 +17,7 @@ use crate::{
 pub(super) struct Written {
     pub(super) position: Position,
     pub(super) bytes: Vec<u8>,
-    /// Where it lies in the file, its length included.
+    /// The place of the record in the file, its length included.
     pub(super) range: Range<usize>,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Written {
 pub(super) struct Builder {
     pub(super) bytes: Vec<u8>,
     pub(super) written: Vec<Written>,
-    /// Where each block, start, note and end lies.
+    /// The places of the blocks, starts, notes and ends.
     pub(super) parts: Vec<Range<usize>>,
     pub(super) log_id: LogId,
     pub(super) segment: u64,
@@ -179,7 +179,7 @@ impl Builder {
         self
     }
 
-    /// Archives the segment and begins the next; the session goes on. Returns the file.
+    /// Archives the segment and begins the next one; the session continues. Returns the file.
     pub(super) fn rotate(&mut self) -> Vec<u8> {
         self.close(Kind::End, false);
         self.abandon()
@@ -208,7 +208,7 @@ pub(super) fn records(seed: usize, count: usize, len: usize) -> Vec<Vec<u8>> {
     (0..count).map(record).collect()
 }
 
-/// Two sessions, three shards, notes, records over several chunks: a bit of everything in a small file.
+/// A small file with a bit of everything: two sessions, three shards, notes, records over several chunks.
 pub(super) fn sample() -> Builder {
     let mut log = Builder::new();
     log.session(0xA)
@@ -226,7 +226,7 @@ pub(super) fn sample() -> Builder {
     log
 }
 
-/// As little as shows two shards, a note, and a second session.
+/// The smallest file with two shards, a note and a second session.
 pub(super) fn tiny_sample() -> Builder {
     let mut log = Builder::new();
     log.session(0xA)
@@ -255,7 +255,7 @@ pub(super) fn large_sample() -> Builder {
     log
 }
 
-/// What was read of a file.
+/// The result of reading a file.
 #[derive(Debug)]
 pub(super) struct Got {
     pub(super) records: Vec<(Position, Vec<u8>)>,
@@ -271,7 +271,7 @@ pub(super) fn read(bytes: Vec<u8>) -> Result<Got, crate::Error> {
     Ok(Got { records, report: reader.report().clone() })
 }
 
-/// A reader that keeps the accounts of a log, as `LogDir` uses it.
+/// A reader that keeps the accounts of a log, in the way in which `LogDir` uses it.
 pub(super) fn reader_with(bytes: Vec<u8>, history: History) -> Reader {
     let source = Source::from_bytes(bytes);
     let mut reader = Reader::new(source, Default::default()).expect("a log");
@@ -279,9 +279,9 @@ pub(super) fn reader_with(bytes: Vec<u8>, history: History) -> Reader {
     reader
 }
 
-/// Whatever was done to the file: what was delivered was written, in order and once; and either the report
-/// tells of damage, or nothing is gone; and the losses told are those that are.
-/// `gone_with_the_end` are records that were cut off without a trace, of which nothing can tell.
+/// Checks the reading of a file after any damage: the delivered records were written, and come in order and
+/// once; either the report has damage, or no record is lost; and the reported losses are the real ones.
+/// `gone_with_the_end` is the number of records that were cut off without a trace, which no report can show.
 pub(super) fn check(log: &Builder, got: &Got, context: &str) {
     let Got { records, report } = got;
     let written: BTreeMap<(u64, u32, u64), &[u8]> =
@@ -303,7 +303,7 @@ pub(super) fn check(log: &Builder, got: &Got, context: &str) {
     assert!(least <= report.lost.at_least, "{context}: {report:#?}");
 }
 
-/// As [`check`], of a file that has its old length: then every lost record is accounted for.
+/// The same as [`check`], for a file that has its old length: then every lost record is accounted for.
 pub(super) fn check_losses(log: &Builder, got: &Got, context: &str) {
     check(log, got, context);
     let lost = (log.written.len() - got.records.len()) as u64;
@@ -316,7 +316,7 @@ fn key(position: Position) -> (u64, u32, u64) {
     (position.session(), position.shard(), position.number())
 }
 
-/// What kinds of damage a report has, in order.
+/// The kinds of damage in a report, in order.
 pub(super) fn kinds(report: &Report) -> Vec<DamageKind> {
     report.damage.iter().map(|damage| damage.kind).collect()
 }

@@ -1,4 +1,4 @@
-//! Compressed segments: read as what they were made from, whole and damaged.
+//! Compressed segments, whole and damaged, are read like the segments from which they were made.
 
 use std::{
     fs::{self, File},
@@ -80,7 +80,7 @@ fn the_tool_of_zstd_restores_the_file() {
     assert_eq!(output.stdout, log.bytes);
 }
 
-/// Whatever was done to the file, nothing is invented, and what is gone is told.
+/// After any damage to the file, no record is invented, and every lost record is reported.
 fn check_told(log: &Builder, got: Result<Got, Error>, context: &str) -> Option<Got> {
     let got = match got {
         Ok(got) => got,
@@ -108,7 +108,7 @@ fn every_truncation_is_told() {
         };
         assert!(kinds(&got.report).contains(&DamageKind::SeekTable), "cut at {len}");
         if len >= whole.len() - table {
-            // Only the table is gone.
+            // Only the table is cut off.
             assert_eq!(got.records.len(), log.written.len());
             assert_eq!((got.report.lost.at_most, got.report.damage.len()), (Some(0), 1));
         }
@@ -125,7 +125,7 @@ fn every_flipped_byte_is_told() {
             bad[at] ^= flip;
             let context = format!("byte {at} ^ {flip:#x}");
             if let Some(got) = check_told(&log, read_as("a.log.zst", &bad), &context) {
-                // Some bits mean nothing.
+                // Some bits have no meaning.
                 let is_all = got.records.len() == log.written.len();
                 assert!(!got.report.is_whole() || is_all, "{context}");
                 assert!(got.report.file_bytes < 10 << 20, "{context}");
@@ -185,7 +185,7 @@ fn a_damaged_frame_costs_what_was_in_it() -> Result<(), Error> {
         for broken in 0..log.bytes.len() / frame_len {
             let mut bad = whole.clone();
             let begin: usize = (0..broken).map(stored).sum();
-            // The block header in the middle of it, as likely as not.
+            // The middle of the frame, which is probably a block header.
             bad[begin + stored(broken) / 2] ^= 0xFF;
             bad.truncate(whole.len() - if with_table { 0 } else { table_len });
             let context = format!("frame {broken}, table {with_table}");
@@ -196,7 +196,7 @@ fn a_damaged_frame_costs_what_was_in_it() -> Result<(), Error> {
             assert_eq!(frames.len(), 1, "{context}: {:#?}", got.report);
             let range = (broken * frame_len)..((broken + 1) * frame_len).min(log.bytes.len());
             assert_eq!((frames[0].offset, frames[0].len), (range.start as u64, range.len() as u64));
-            // What does not touch the frame's chunks is there.
+            // Every record that does not touch the chunks of the frame is delivered.
             let gone = log.written.len() - got.records.len();
             let chunk = 1 << 16;
             let near = range.start.saturating_sub(chunk)..range.end + chunk;
@@ -222,7 +222,7 @@ fn a_checksum_of_a_frame_that_is_wrong_costs_nothing_else() -> Result<(), Error>
     Ok(())
 }
 
-/// Found by fuzzing: the first bytes are read without the rest of their frame, and this one has no rest.
+/// Found by fuzzing: the first bytes are read without the rest of their frame, and this frame has no rest.
 #[test]
 fn a_checksum_of_a_first_frame_that_is_short_is_looked_at() -> Result<(), Error> {
     let log = tiny_sample();
@@ -242,7 +242,7 @@ fn a_checksum_of_a_first_frame_that_is_short_is_looked_at() -> Result<(), Error>
 
 #[test]
 fn what_asks_for_too_much_memory_is_refused() {
-    // One frame of a whole file, as the tool makes it.
+    // A single frame for the whole file, in the manner of the tool.
     let bytes = zstd::bulk::compress(&vec![0; 9 << 20], 1).expect("compressed");
     let error = read_as("a.log.zst", &bytes).expect_err("too long");
     assert_eq!(error.kind(), ErrorKind::NotALog);
@@ -254,7 +254,7 @@ fn what_asks_for_too_much_memory_is_refused() {
     }
 }
 
-/// Somebody renamed it.
+/// A compressed file was renamed.
 #[test]
 fn a_log_that_is_called_compressed_and_is_not_is_read() {
     let log = tiny_sample();
@@ -263,7 +263,7 @@ fn a_log_that_is_called_compressed_and_is_not_is_read() {
     assert!(read.report.is_whole(), "{:#?}", read.report);
 }
 
-/// Nobody writes it any more: there is nothing to wait for.
+/// A compressed file is never written again, so a following reader does not wait.
 #[test]
 fn who_follows_does_not_wait_in_a_compressed_segment() -> Result<(), Error> {
     let dir = tempfile::tempdir().expect("a directory");
@@ -283,7 +283,8 @@ fn who_follows_does_not_wait_in_a_compressed_segment() -> Result<(), Error> {
     Ok(())
 }
 
-/// Every nine bytes a frame begins whose blocks are all that follows: no look may go to the end each time.
+/// A frame begins every nine bytes, and its blocks reach to the end of the file. The looks must not all go to
+/// the end.
 #[test]
 fn lying_blocks_do_not_cost_the_square() {
     let lie = [0x28, 0xB5, 0x2F, 0xFD, 0x20, 1, 6 << 3, 0, 0];
@@ -291,7 +292,7 @@ fn lying_blocks_do_not_cost_the_square() {
     assert_eq!(error.kind(), ErrorKind::NotALog);
 }
 
-/// Without checksums, the zeros of a damaged frame would be records.
+/// Files of the original have no checksums, so the zeros of a damaged frame would be read as records.
 #[test]
 fn files_of_the_original_are_not_read_compressed() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -320,7 +321,8 @@ fn a_log_has_segments_of_both_forms() -> Result<(), Error> {
     log.block(1, &records(4, 2, 30)).end();
     fs::write(at("app_1.log.zst"), compressed(&first, 4096)).expect("written");
     fs::write(at("app_2.log.zst"), compressed(&second, 4096)).expect("written");
-    // The original of the second was not yet removed; a third form is in the making.
+    // The plain file of the second segment is not removed yet; the compressed file of the third is being
+    // made.
     fs::write(at("app_2.log"), &second).expect("written");
     fs::write(at(".app_2.log.zst"), b"half").expect("written");
     fs::write(at("notes.log.zst"), b"no frames at all").expect("written");
@@ -329,7 +331,7 @@ fn a_log_has_segments_of_both_forms() -> Result<(), Error> {
         let mut opened = LogDir::open(at(path))?;
         let names: Vec<_> =
             opened.segments().iter().map(|segment| segment.path.file_name()).collect();
-        // The one that is named, else the plain one.
+        // The named file is read, otherwise the plain one.
         let second = if path == "app_2.log.zst" { path } else { "app_2.log" };
         let expected = ["app_1.log.zst", second, "app.log"];
         assert_eq!(opened.copies(), []);
@@ -343,7 +345,7 @@ fn a_log_has_segments_of_both_forms() -> Result<(), Error> {
     }
     assert_eq!(LogDir::scan(dir.path())?.logs.len(), 1);
 
-    // Read on by one who had the segment in its other form.
+    // A reader that had read the segment in its other form continues.
     let mut opened = LogDir::open(at("app.log"))?;
     fs::remove_file(at("app_2.log")).expect("removed");
     let mut found = 0;

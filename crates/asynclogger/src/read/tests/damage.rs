@@ -58,7 +58,7 @@ fn every_flipped_bit_is_survived() -> Result<(), Error> {
         check_losses(&log, &got, &context);
         assert!(!got.report.is_whole(), "{context}: not noticed");
         check_exact(&log, &got, &context);
-        // Only the chunk with the bit may suffer: here, the block.
+        // Only the chunk with the bit may be lost; here, the block is one chunk.
         let part = log.parts.iter().find(|part| part.contains(&(bit / 8))).expect("a part");
         let hit = |range: &Range<usize>| range.start < part.end && part.start < range.end;
         let safe = log.written.iter().filter(|record| !hit(&record.range)).count();
@@ -73,7 +73,7 @@ fn a_cut_block_gives_its_whole_chunks_and_an_exact_loss() -> Result<(), Error> {
     for len in (4096..log.bytes.len()).step_by(512) {
         let got = read(log.bytes[..len].to_vec())?;
         check(&log, &got, &format!("cut to {len}"));
-        // The block that the cut lies in, if its head is there to tell.
+        // The block that the cut lies in, if its head is whole.
         let Some(part) = log.parts.iter().find(|part| part.contains(&len)) else { continue };
         let is_block = log.written.iter().any(|record| part.contains(&record.range.start));
         if !is_block || len < part.start + 4096 {
@@ -91,7 +91,7 @@ fn a_cut_block_gives_its_whole_chunks_and_an_exact_loss() -> Result<(), Error> {
     Ok(())
 }
 
-/// Destroys `hole` and checks that only the records that touch the chunks it lies in are gone.
+/// Destroys `hole` and checks that only the records that touch its chunks are lost.
 fn check_hole(log: &Builder, hole: Range<usize>, fill: impl Fn(&mut [u8])) -> Result<(), Error> {
     let context = format!("{hole:x?}");
     let mut bytes = log.bytes.clone();
@@ -218,7 +218,7 @@ fn a_lost_block_without_end_is_told_by_its_shard_or_is_a_range() -> Result<(), E
     };
     assert_eq!(lose(1)?.lost, Loss::exact(3));
     assert_eq!(lose(2)?.lost, Loss::exact(4));
-    // The next block of the shard is not there to tell.
+    // No next block of the shard shows the loss.
     let report = lose(3)?;
     let most = log.parts[3].len() as u64 / 5;
     assert_eq!((report.lost.at_least, report.lost.at_most), (0, Some(most)));
@@ -301,7 +301,7 @@ fn a_block_over_another_is_a_duplicate() -> Result<(), Error> {
     assert_eq!(kinds(&got.report), [DamageKind::Duplicate]);
     assert_eq!(got.report.damage[0].offset, b.start as u64);
     assert_eq!(got.report.lost, Loss::exact(3));
-    // Only its head: the block is read through its tail.
+    // Only the head is damaged: the block is read through its tail.
     let mut bytes = log.bytes.clone();
     let head = log.parts[5].start..log.parts[5].start + 4096;
     bytes[b.start..b.start + 4096].copy_from_slice(&log.bytes[head]);

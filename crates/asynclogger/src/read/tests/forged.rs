@@ -1,4 +1,4 @@
-//! Bytes that no writer of ours makes: noise, and wrong fields under right checksums.
+//! Bytes that no writer of this library makes: noise, and wrong fields under right checksums.
 
 use std::collections::BTreeMap;
 
@@ -62,7 +62,7 @@ fn noise_is_survived() {
     }
 }
 
-/// Puts the right checksum on whatever metadata block stands at `at`.
+/// Puts the right checksum on the metadata block at `at`.
 fn seal(bytes: &mut [u8], at: usize) {
     let size = u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize;
     let Some(block) = bytes.get_mut(at..at.saturating_add(size)).filter(|_| size > 16) else {
@@ -73,8 +73,8 @@ fn seal(bytes: &mut [u8], at: usize) {
     block[12..16].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// A checksum is no authentication: with right checksums over wrong fields a reader can be told anything,
-/// but it must end, deliver no position twice, and none out of order.
+/// A checksum is not an authentication: right checksums over wrong fields can make a reader report anything.
+/// But the reader must reach an end, deliver no position twice, and none out of order.
 #[test]
 fn forged_fields_do_no_harm() {
     let log = sample();

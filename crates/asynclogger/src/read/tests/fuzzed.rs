@@ -1,4 +1,4 @@
-//! What fuzzing found, in plain words.
+//! Findings of fuzzing, as plain tests.
 
 use super::{
     super::{Ending, Loss, Reader, history::History},
@@ -8,7 +8,7 @@ use crate::{Dropped, Error};
 
 #[test]
 fn a_shard_seen_after_a_note_did_not_lose_what_the_note_told() -> Result<(), Error> {
-    // The session began in an earlier segment, so that nothing tells which shard lost the first block.
+    // The session began in an earlier segment, so nothing shows which shard lost the first block.
     let mut log = Builder::new();
     log.session(1).block(0, &records(1, 5, 20)).block(1, &records(2, 5, 20)).rotate();
     log.block(0, &records(3, 11, 20))

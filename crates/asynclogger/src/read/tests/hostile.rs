@@ -1,4 +1,4 @@
-//! Directories in which other things are, and in which something happens while they are read.
+//! Directories that contain foreign files, or that change while they are read.
 
 use std::{
     fs,
@@ -76,7 +76,7 @@ fn one_bad_file_costs_only_itself() -> Result<(), Error> {
     symlink("fifo.log", at("link-to-fifo.log")).expect("linked");
     let _socket = UnixListener::bind(at("socket.log")).expect("bound");
     fs::write(at("noise.log.zst"), [0xA5; 3000]).expect("written");
-    // Those that have no log's name say nothing.
+    // Files without a log's name are not reported.
     make_fifo(&at("fifo"));
     fs::write(at("notes.txt"), b"some text").expect("written");
     fs::create_dir(at("directory")).expect("made");
@@ -105,7 +105,7 @@ fn files_of_any_name_are_found_by_what_is_in_them() -> Result<(), Error> {
         fs::write(dir.path().join(active), &files[2]).expect("written");
         fs::write(dir.path().join(format!("{active}_1.log")), &files[0]).expect("written");
         fs::write(dir.path().join(format!("{active}_2.log")), &files[1]).expect("written");
-        // What is prepared is no segment yet.
+        // A prepared file is not a segment yet.
         fs::write(dir.path().join(format!(".{active}.next")), &segments(4).1[3]).expect("written");
         let mut logs = LogDir::scan(dir.path())?.logs;
         assert_eq!(logs.len(), 1, "{active}");
@@ -142,7 +142,7 @@ fn a_copy_is_told_and_read_once() -> Result<(), Error> {
     assert_eq!((report.segments.len(), report.is_whole()), (3, true));
     opened.seek_last(1)?;
     assert_eq!(drain(&mut opened)?, [log.written[log.written.len() - 1].position]);
-    // The one that is named is the one that is read.
+    // The named file is read.
     let mut opened = LogDir::open(at("app-copy.log"))?;
     assert_eq!(copies(&opened), ["app_1.log.bak", "app.log"]);
     assert_eq!(drain(&mut opened)?.len(), log.written.len() - 2);
@@ -168,7 +168,7 @@ fn segments_that_are_gone_before_they_are_read_are_told_and_passed_over() -> Res
         assert_eq!(opened.missing(), [2..=3, 5..=5]);
         assert_eq!(opened.report().lost.at_least, 3 * IN_EACH as u64);
     }
-    // Before the first, too, if it was there.
+    // A missing segment before the first one counts too, if it existed.
     let dir = tempfile::tempdir().expect("a directory");
     let (log, files) = segments(4);
     let mut opened = LogDir::open(place(dir.path(), &files))?;
@@ -176,7 +176,7 @@ fn segments_that_are_gone_before_they_are_read_are_told_and_passed_over() -> Res
     assert_eq!(drain(&mut opened)?.len() + IN_EACH, log.written.len());
     assert_eq!(opened.missing(), [1..=1]);
     assert!(!opened.report().is_whole());
-    // All of them.
+    // All segments are missing.
     let mut opened = LogDir::open(dir.path().join("app.log"))?;
     for entry in fs::read_dir(dir.path()).expect("listed") {
         fs::remove_file(entry.expect("an entry").path()).expect("removed");
@@ -230,8 +230,8 @@ fn a_file_of_another_log_is_not_read_in_place_of_a_segment() -> Result<(), Error
     Ok(())
 }
 
-/// The write of a block fails in its middle, the file can grow no more, and the next segment begins with that
-/// block.
+/// The write of a block fails in its middle, the file can grow no further, and the next segment begins with
+/// that block.
 #[test]
 fn what_is_written_again_in_the_next_segment_is_no_damage() -> Result<(), Error> {
     for cut in [100, 5000, 70_000, 140_000] {
@@ -265,9 +265,9 @@ fn what_is_written_again_in_the_next_segment_is_no_damage() -> Result<(), Error>
             opened.seek_last(count)?;
             assert_eq!(drain(&mut opened)?.len() as u64, count.min(102), "{cut}");
         }
-        // Alone, the file has lost what is not in it.
+        // Read alone, the file has lost the records that are not in it.
         assert!(!super::super::verify(dir.path().join("app_1.log"))?.is_whole());
-        // Of what the next segment does not begin with nothing is known.
+        // The records with which the next segment does not begin are not known.
         let mut later = Builder::new();
         later.session(0xE).block(0, &records(1, 4, 30)).block(1, &records(2, 90, 2000));
         later.abandon();
@@ -291,10 +291,10 @@ impl Chance {
     }
 }
 
-/// What a file in a directory of chance holds: which segment.
+/// The segment that a file in a random directory holds.
 type World = std::collections::BTreeMap<String, usize>;
 
-/// Does something to a file of the directory, or puts a foreign one there.
+/// Changes a file of the directory, or adds a foreign one.
 fn happen(dir: &Path, files: &[Vec<u8>], world: &mut World, chance: &mut Chance, step: usize) {
     let names: Vec<String> = world.keys().cloned().collect();
     let Some(name) = names.get(chance.below(names.len().max(1))).cloned() else { return };
@@ -317,7 +317,7 @@ fn happen(dir: &Path, files: &[Vec<u8>], world: &mut World, chance: &mut Chance,
             world.remove(&name);
         }
         3 => {
-            // It cannot be read any more.
+            // The file cannot be read any more.
             fs::remove_file(at(&name)).expect("removed");
             symlink(at(&name), at(&name)).expect("linked");
             world.remove(&name);
@@ -342,7 +342,7 @@ fn happen(dir: &Path, files: &[Vec<u8>], world: &mut World, chance: &mut Chance,
     }
 }
 
-/// What can be read is read, once and in order, and what is missing is told.
+/// Every readable record is read, once and in order, and every missing segment is reported.
 #[test]
 fn whatever_happens_to_a_directory_what_is_there_is_read() -> Result<(), Error> {
     for seed in 0..300 {
@@ -387,7 +387,7 @@ fn whatever_happens_to_a_directory_what_is_there_is_read() -> Result<(), Error> 
                 if read > 0 { (IN_EACH, false) } else { (0, true) },
                 "{seed}: {number}"
             );
-            // What is there to the end could be read at any time.
+            // A segment that exists until the end could be read at any time.
             let is_there = world.values().any(|there| *there == number);
             assert!(read > 0 || !is_there, "{seed}: {number} is there: {world:?}");
         }

@@ -11,7 +11,7 @@ fn drain(reader: &mut Reader, into: &mut Vec<Vec<u8>>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads a file that grows by pieces: each record comes once, and in the end nothing is wrong.
+/// Reads a file that grows by pieces: each record comes once, and finally the report has no damage.
 fn grow_by(log: &Builder, pieces: impl Iterator<Item = usize>) -> Result<(), Error> {
     let mut reader = Reader::from_bytes(Vec::new())?;
     let mut got = Vec::new();
@@ -71,7 +71,8 @@ fn the_torn_end_is_told_and_taken_back() -> Result<(), Error> {
 fn who_follows_waits_for_the_writes_in_flight() -> Result<(), Error> {
     for log in [large_sample(), sample()] {
         let (early, late) = (log.parts[2].clone(), log.parts[3].clone());
-        // The later block is there, the earlier one only in part, and in another part, and whole.
+        // The later block is whole, while the earlier one is there in one part, then in another part, then
+        // completely.
         let mut first = log.bytes[..late.end].to_vec();
         first[early.clone()].fill(0);
         let mut second = first.clone();

@@ -36,7 +36,7 @@ fn segments() -> (Builder, Vec<Vec<u8>>) {
 fn a_log_is_read_over_its_segments() -> Result<(), Error> {
     let dir = tempfile::tempdir().expect("a directory");
     let (log, files) = segments();
-    // Names that sort otherwise than the segments; another log; things that are no segments.
+    // Names that do not sort like the segments, another log, and entries that are not segments.
     for (name, file) in ["z.log", "m.log", "a.log", "app.log"].iter().zip(&files) {
         write(dir.path(), name, file);
     }
@@ -186,7 +186,7 @@ fn a_segment_that_is_seen_late_comes_in_its_place() -> Result<(), Error> {
         write(dir.path(), "2.log", &files[1]);
         write(dir.path(), "4.log", &files[3]);
         opened.refresh()?;
-        // What would come before something that was read does not come any more, and is told.
+        // A segment that comes before one that was read is not delivered any more, and is reported.
         let found = drain(&mut opened)?.len();
         let (expected, missing) = if read_before { (1, 1) } else { (log.written.len(), 0) };
         assert_eq!((found, opened.missing().len()), (expected, missing));
@@ -273,7 +273,7 @@ fn the_active_segment_is_followed_over_a_rotation() -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads these files as one log: how many records there are, and how many are told to be lost.
+/// Reads these files as one log; returns the number of records and the reported losses.
 fn read_all(files: &[Vec<u8>]) -> Result<(u64, Loss), Error> {
     let (mut history, mut found) = (History::default(), 0);
     for file in files {
@@ -308,7 +308,8 @@ fn losses_over_segments_add_up_whatever_is_missing() -> Result<(), Error> {
                         chosen[index].clear();
                     }
                     let (found, lost) = read_all(&chosen)?;
-                    // What is nowhere in the log any more was not lost of what there is.
+                    // A record that is in no file of the log any more does not count as lost from the
+                    // existing files.
                     let is_edge = [first, last].contains(damaged) && from == 0 && to == pages;
                     let context = format!("{there:?}, {damaged}: pages {from} to {to}: {lost}");
                     assert!(is_edge || lost.admits(written - found), "{context}");

@@ -2,8 +2,8 @@ use super::super::{DamageKind, Ending, Format, Layout, Reader};
 use crate::Error;
 use crate::probe::Source;
 
-/// A file of the original: shards of so many records, by one of the rules; `stale` fills what is between
-/// the valid bytes and the capacity.
+/// A file of the original: shards with the given numbers of records, by one of the rules. `stale` fills the
+/// bytes between the valid bytes and the capacity.
 fn file(layout: Layout, shards: &[usize], stale: u8) -> (Vec<u8>, Vec<Vec<u8>>) {
     let (mut bytes, mut written) = (Vec::new(), Vec::new());
     for (shard, count) in shards.iter().enumerate() {
@@ -59,7 +59,7 @@ fn both_layouts_are_told_apart() -> Result<(), Error> {
 
 #[test]
 fn stale_records_after_the_valid_ones_are_left_out() -> Result<(), Error> {
-    // What an earlier use of the buffer left behind, in a file by capacity.
+    // The bytes that an earlier use of the buffer left behind, in a file by capacity.
     let (mut bytes, written) = file(Layout::Capacity, &[2, 2, 2], 0);
     let (older, _) = file(Layout::Capacity, &[100], 0);
     for shard in 0..3 {
@@ -103,7 +103,7 @@ fn a_bad_length_is_reported() -> Result<(), Error> {
     let damage = reader.report().damage[0];
     assert_eq!((damage.kind, damage.offset), (DamageKind::BadLength, second as u64));
     assert!(damage.lost.admits(9) && reader.report().lost == damage.lost);
-    // A length of zeros is as bad when records came before it.
+    // A length of zeros is also bad behind records.
     bytes[second..second + 4].fill(0);
     let (reader, records) = read(bytes)?;
     assert_eq!((records.len(), reader.report().damage.len()), (21, 1));

@@ -153,7 +153,7 @@ fn what_is_no_log_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Io);
     #[cfg(unix)]
     {
-        // Opening it would wait for a writer.
+        // Opening the FIFO would wait for a writer.
         let pipe = dir.path().join("pipe.log");
         let made = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(made.is_ok_and(|status| status.success()), "mkfifo");

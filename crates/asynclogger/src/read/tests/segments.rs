@@ -1,13 +1,13 @@
-//! Segments in memory, read as `LogDir` reads those of a directory: for the tests of the write side.
+//! Reads segments in memory in the manner of `LogDir`, for the tests of the write side.
 
 use super::super::{Layout, Reader, Report, history::History, report::Loss};
 use crate::Position;
 use crate::probe::Source;
 
-/// A record and where it was logged.
+/// A record and its position.
 type Logged = (Position, Vec<u8>);
 
-/// The records of all segments, their reports, and what is lost of them all.
+/// The records of all segments, the reports on them, and the loss over all of them.
 pub(crate) fn read_segments(images: Vec<Vec<u8>>) -> (Vec<Logged>, Vec<Report>, Loss) {
     let (mut records, mut reports, mut history) = (Vec::new(), Vec::new(), History::default());
     for image in images.into_iter().filter(|image| !image.is_empty()) {

@@ -25,7 +25,7 @@ fn read_reader(reader: &mut Reader) -> Vec<OwnedRecord> {
     all(|| Ok(reader.next_record()?.map(Record::into_owned)))
 }
 
-/// Three segments of two sessions, the last one active; their names say nothing of the order.
+/// Three segments of two sessions, the last one active; their names do not show the order.
 fn log_in(dir: &Path) -> Builder {
     let mut log = Builder::new();
     log.session(0xE).block(0, &records(1, 4, 30)).block(1, &records(2, 3, 30));
@@ -41,7 +41,7 @@ fn time_of(record: &OwnedRecord) -> SystemTime {
     record.time.expect("a record of ours")
 }
 
-/// Every time that parts two blocks, and times before and after all: two of them no file can have.
+/// Every time between two blocks, and times before and after all of them; no file can store two of these.
 fn bounds(records: &[OwnedRecord]) -> Vec<SystemTime> {
     let after = |it: &OwnedRecord| time_of(it) + Duration::from_nanos(1);
     let mut times: Vec<_> = records.iter().flat_map(|it| [time_of(it), after(it)]).collect();
@@ -91,7 +91,7 @@ fn of_blocks_that_are_not_asked_for_only_the_head_is_read() -> Result<(), Error>
     let mut reader = ReadOptions::new().since(second).open(&path)?;
     assert_eq!(read_reader(&mut reader).len(), whole.records.len() - 90);
     assert!(reader.report().is_whole(), "{:#?}", reader.report());
-    // Damage among those that are asked for is found.
+    // Damage among the selected blocks is found.
     let mut reader = ReadOptions::new().until(second).open(&path)?;
     assert!(read_reader(&mut reader).is_empty());
     assert_eq!(reader.report().lost, Loss::exact(90));
@@ -139,7 +139,7 @@ fn segments_before_those_that_are_asked_for_are_not_told_of() -> Result<(), Erro
     Ok(())
 }
 
-/// Of a log, too, the options are those of its reader: the caller's word decides how its files are read.
+/// The options of a log are those of its readers: the caller decides how the files are read.
 #[test]
 fn a_log_is_read_by_the_layout_that_is_asked_for() -> Result<(), Error> {
     let dir = tempfile::tempdir().expect("a directory");
@@ -155,7 +155,7 @@ fn a_log_is_read_by_the_layout_that_is_asked_for() -> Result<(), Error> {
         let report = log.report();
         assert_eq!((report.records, report.segments.len()), (19, 3));
         assert_eq!(format!("{report:?}"), format!("{:?}", log.verify()?));
-        // What the files cost together, not the first one alone.
+        // The cost of all files together, not of the first one alone.
         let each = report.segments.iter().map(|segment| segment.lost.at_most);
         assert_eq!(report.lost.at_most, each.sum::<Option<u64>>());
         log.seek_last(5)?;
@@ -172,8 +172,8 @@ fn a_log_is_read_by_the_layout_that_is_asked_for() -> Result<(), Error> {
     Ok(())
 }
 
-/// A clock is set back, and ahead, within segments and between them; nothing is lost by that, and every block is
-/// chosen by its own time.
+/// A clock is set back and ahead, within segments and between them: no record is lost by that, and every
+/// block is selected by its own time.
 #[test]
 fn blocks_are_chosen_by_their_times_whatever_the_clock_did() -> Result<(), Error> {
     let hour = 3_600_000_000_000;
@@ -239,7 +239,7 @@ fn the_last_records_are_found_from_behind() -> Result<(), Error> {
     let whole = read_log(&mut open()?);
     for count in 0..whole.len() + 3 {
         let mut log = open()?;
-        // From wherever the reading has got to.
+        // From any place that the reading has reached.
         for _ in 0..count {
             log.next_record()?;
         }
@@ -256,7 +256,7 @@ fn the_last_records_are_found_from_behind() -> Result<(), Error> {
             }
         );
     }
-    // One segment alone, and then those that come after it.
+    // One segment alone, and then the segments after it.
     let mut log = open()?;
     log.retain(|segment| segment.id <= 2);
     log.seek_last(4)?;
