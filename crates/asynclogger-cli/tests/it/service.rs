@@ -6,7 +6,7 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{Read, Write},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     process::{Child, ChildStdin, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -143,8 +143,12 @@ fn signals_go_to_all_events() {
     for log in ["logs/a.log", "logs/b.log"] {
         wait_until("the record", || place.run(&format!("cat {log}"), "").stdout == b"1\n");
     }
+    let file = |log: &str| fs::metadata(place.file(log)).map_or(0, |file| file.ino());
+    let before = file("logs/a.log");
     writer.send(Signal::USR1);
     wait_until("the next files", || files("a") == 2 && files("b") == 2);
+    // The old file gets its archived name before the next one takes its place.
+    wait_until("the next file in its place", || file("logs/a.log") != before);
     fs::rename(place.file("logs/a.log"), place.file("moved.log")).expect("renamed");
     writer.say("a\t2\n");
     writer.has_read_all();
