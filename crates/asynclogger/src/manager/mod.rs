@@ -192,9 +192,9 @@ impl LoggerManager {
         self.inner.stats()
     }
 
-    /// The counters of one event. The call waits until the records that were logged before it are sorted by event, which
-    /// takes microseconds. If memory is full, the sorting can take longer: after a tenth of a second the call returns the
-    /// counters as they are.
+    /// The counters of one event. The call waits until the records that were logged before it are sorted by event,
+    /// which takes microseconds. If memory is full, the sorting can take longer: after a tenth of a second the call
+    /// returns the counters as they are.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such event.
