@@ -111,7 +111,7 @@ impl Rounds for Worker {
     }
 
     fn idle(&mut self, stop: &Stop) {
-        // Before the sleep: a log with an active buffer will need the next one.
+        // First, because a log with an active buffer will need the next one to be resident.
         self.arm(Instant::now());
         let is_armed = self.writer.as_ref().is_some_and(LogWriter::is_armed);
         if !self.resident.next(is_armed) {

@@ -24,7 +24,7 @@ pub(in crate::write) struct Sealing {
 
 impl Sealing {
     /// Seals all shards that can be sealed. `waits` says whether to wait for claimed shards, too. The interval does
-    /// not: the writer of a claimed shard is alive, and will seal it.
+    /// not, because the writer of a claimed shard is alive.
     pub(in crate::write) fn begin(shards: &Arc<Shards>, waits: bool) -> Sealing {
         let mut claimed = Vec::new();
         let targets = (0..shards.len()).map(|number| {
