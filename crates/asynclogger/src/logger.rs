@@ -21,10 +21,10 @@ use crate::{
 
 pub use crate::write::RecordWriter;
 
-/// A logger: takes records on any thread and writes them, by a thread of its own, to one file.
+/// A logger: takes records on any thread, and writes them to one file on a thread of its own.
 ///
-/// Clones are handles to the same logger. [`close`](Logger::close) it to learn what became of the
-/// records. Dropping the last handle closes it, too, but has nobody to tell.
+/// Clones are handles to the same logger. Call [`close`](Logger::close) to learn what became of the
+/// records. Dropping the last handle closes the logger, too, but can report nothing.
 ///
 /// ```
 /// # fn main() -> Result<(), asynclogger::Error> {
@@ -41,24 +41,24 @@ pub use crate::write::RecordWriter;
 /// # }
 /// ```
 ///
-/// A process that ends without `close` or drop (`exit`, `abort`, a signal) loses what is in the buffers:
-/// at most what was logged since the last flush.
+/// A process that ends without `close` or drop (`exit`, `abort`, a signal) loses the records in the buffers:
+/// at most those that were logged since the last flush.
 #[derive(Clone)]
 #[must_use]
 pub struct Logger {
-    /// All that the hot path needs. Given up before the handle: when that is dropped for the last time, there are
-    /// no callers any more.
+    /// All that the hot path needs. This field is dropped before `handle`: so when the last `Handle` is dropped,
+    /// there are no callers any more.
     ingest: Arc<Ingest>,
     handle: Arc<Handle>,
 }
 
-/// What the clones share and the hot path does not need.
+/// The part that the clones share and that the hot path does not need.
 struct Handle {
     closer: Closer<OneLog>,
     opened: Opened,
 }
 
-/// A logger, as it is closed.
+/// A logger as the [`Closer`] sees it.
 struct OneLog {
     shards: Arc<Shards>,
     session: Arc<Session>,
@@ -96,14 +96,14 @@ impl Closing for OneLog {
 impl Logger {
     /// Opens the log at the config's path, making directories that are missing.
     ///
-    /// A log that was closed cleanly is continued. Any other non-empty file, another log's too, is renamed,
-    /// never changed; [`opened`](Logger::opened) says so.
+    /// A log that was closed cleanly is continued. Any other non-empty file, also one of another log, is renamed and
+    /// never changed; [`opened`](Logger::opened) says which of these happened.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`]; [`ErrorKind::InUse`] if another logger, here or in another process,
     /// writes this log; [`ErrorKind::NotAFile`] if the path is a directory, a link or a device;
-    /// [`ErrorKind::DirectIo`] or [`ErrorKind::Engine`] if that was required and is not to be had; those
-    /// of the system.
+    /// [`ErrorKind::DirectIo`] or [`ErrorKind::Engine`] if the config requires direct I/O or an engine that this
+    /// system does not offer; errors of the system.
     #[doc(alias = "New")]
     pub fn new(config: Config) -> Result<Logger, Error> {
         let mut config = config.for_logger()?;
@@ -130,7 +130,7 @@ impl Logger {
         let ingest = match ingest() {
             Ok(ingest) => Arc::new(ingest),
             Err(error) => {
-                // The session is over before it began, and its file is clean.
+                // The session ends before its first record, so its file is clean.
                 let _ = segment.end_unused();
                 return Err(error);
             }
@@ -155,9 +155,9 @@ impl Logger {
         self.log_bytes(record.as_bytes());
     }
 
-    /// Logs a record. What cannot be accepted is dropped and counted, by the overflow policy; the call
-    /// itself does one atomic read-modify-write and a copy, and no allocation, system call or clock,
-    /// except at the end of a buffer.
+    /// Logs a record. The overflow policy decides about a record that finds no room; a record that is not accepted
+    /// is dropped and counted. The call does one atomic read-modify-write and one copy. It allocates nothing, makes
+    /// no system call and reads no clock, except at the end of a buffer.
     #[doc(alias = "LogBytes")]
     #[inline]
     pub fn log_bytes(&self, record: &[u8]) {
@@ -165,7 +165,7 @@ impl Logger {
         let _ = self.try_log_bytes(record);
     }
 
-    /// Logs a record and says where, or why not.
+    /// Logs a record, and returns its position or the reason for its refusal.
     ///
     /// # Errors
     /// The record was refused, and counted under this reason.
@@ -189,14 +189,14 @@ impl Logger {
         })
     }
 
-    /// Logs a record of at most `max_len` bytes that `encode` writes in place, through a [`RecordWriter`]: the
-    /// record is as long as what was written. Give a bound that is near, since a buffer with less room than that
-    /// is sealed first.
+    /// Logs a record of at most `max_len` bytes that `encode` writes in place, through a [`RecordWriter`]. The
+    /// record is as long as the bytes that `encode` writes. Choose a tight bound: a buffer with less room than
+    /// `max_len` is sealed first.
     ///
-    /// `encode` holds a shard, so it should be short. A call of this logger within it never waits, nor does one of a
-    /// logger that was opened before this one, whatever the overflow policy: what finds no room at once is dropped
-    /// and counted ([`Overflow::Block`](crate::Overflow::Block) says why). What waits for the flusher, as `flush`
-    /// does, is an error at once. If `encode` panics nothing is logged.
+    /// `encode` holds a shard, so it should be short. Within `encode` a log call to this logger, or to a logger that
+    /// was opened before this one, never waits, whatever the overflow policy: a record that finds no room at once is
+    /// dropped and counted ([`Overflow::Block`](crate::Overflow::Block) says why). A call that waits for the flusher,
+    /// such as `flush`, returns an error at once. If `encode` panics, nothing is logged.
     ///
     /// ```
     /// # let directory = tempfile::tempdir().unwrap();
@@ -212,7 +212,7 @@ impl Logger {
     ///
     /// # Errors
     /// The record was refused, and counted under this reason. [`LogError::Empty`] if `encode` wrote nothing, and
-    /// [`LogError::TooLarge`] if it wrote more than `max_len`; otherwise it was not called.
+    /// [`LogError::TooLarge`] if it wrote more than `max_len`; with any other reason `encode` was not called.
     pub fn try_log_with(
         &self,
         max_len: usize,
@@ -225,35 +225,35 @@ impl Logger {
     /// Concurrent callers share the work.
     ///
     /// # Errors
-    /// The first error of an attempt that covers this call; the records stay in memory and are tried
+    /// The first error of an attempt that covers this call; the records stay in memory, and the logger tries
     /// again. [`ErrorKind::Forked`]; [`ErrorKind::WouldDeadlock`] inside a log call, of any logger, and in a callback.
     pub fn flush(&self) -> Result<(), Error> {
         self.flush_by(Gate::request, None)
     }
 
-    /// [`flush`](Logger::flush), waiting at most for `timeout`.
+    /// [`flush`](Logger::flush), but waits at most for `timeout`.
     ///
     /// # Errors
-    /// As `flush`; [`ErrorKind::Timeout`], with the flush still going on.
+    /// Those of `flush`; [`ErrorKind::Timeout`], and then the flush continues without the caller.
     pub fn flush_for(&self, timeout: Duration) -> Result<(), Error> {
         self.flush_by(Gate::request, Instant::now().checked_add(timeout))
     }
 
-    /// Takes no more records, writes all accepted ones, ends the file, and says what was done. Calls
+    /// Takes no more records, writes all accepted ones, ends the file, and returns the final counters. Calls
     /// after the first success return the same.
     ///
-    /// Waits for as long as the device makes progress; for a thread that was stopped inside a log call,
-    /// and a device that fails, for the flush timeout.
+    /// The call waits as long as the device makes progress. For a thread that was stopped inside a log call, and for
+    /// a device that fails, the call waits for the flush timeout.
     ///
     /// # Errors
-    /// Not everything could be written yet: nothing is lost by that, and `close` can be called again.
+    /// Not everything could be written yet. The error loses no record, and `close` can be called again.
     #[doc(alias = "Close")]
     pub fn close(&self) -> Result<Stats, Error> {
         self.handle.closer.close()?;
         Ok(self.stats())
     }
 
-    /// The counters, now.
+    /// The current counters.
     #[doc(alias = "GetStatsSnapshot")]
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -267,30 +267,30 @@ impl Logger {
         self.session().flush_metrics(self.of().shards.pool().sealed_count())
     }
 
-    /// Each shard, now.
+    /// The current counters of each shard.
     #[doc(alias = "GetShardStats")]
     #[must_use]
     pub fn shard_stats(&self) -> Vec<ShardStats> {
         self.of().shards.stats()
     }
 
-    /// Goes on in a new file: the active one is ended and gets its archived name, with everything in it that
-    /// was accepted before this call, durable. Without a record in it nothing happens. Callers of any
-    /// thread go on logging meanwhile.
+    /// Continues the log in a new file. The active file is ended and gets its archived name; every record that was
+    /// accepted before this call is durable then. If the active file has no record, nothing happens. Other threads
+    /// can log meanwhile.
     ///
     /// # Errors
-    /// As [`flush`](Logger::flush); those of making the next file, and then the log goes on in the old one.
+    /// Those of [`flush`](Logger::flush); an error of making the next file, and then the log continues in the old one.
     pub fn rotate(&self) -> Result<(), Error> {
         self.flush_by(Gate::request_rotation, None)
     }
 
-    /// Looks whether the active file is still at its path, and goes on in a new one if somebody has renamed
-    /// or deleted it: for `logrotate` and the like, on `SIGHUP`. What was logged before is
-    /// durable then: what was written by then in the old file, what was still in memory in the new one. (Each
+    /// Checks that the active file is still at its path, and continues in a new file if the old one was renamed or
+    /// deleted: for `logrotate` and similar tools, on `SIGHUP`. All records that were logged before this call are
+    /// durable then: those already written in the old file, those still in memory in the new one. (Each
     /// [`flush`](Logger::flush), and each interval, does the same.)
     ///
     /// # Errors
-    /// As [`flush`](Logger::flush).
+    /// Those of [`flush`](Logger::flush).
     pub fn reopen(&self) -> Result<(), Error> {
         self.flush_by(Gate::request, None)
     }
@@ -311,40 +311,40 @@ impl Logger {
         self.handle.closer.ask(self.session().gate(), request, deadline)
     }
 
-    /// Whether a record is durable now: whether it survives a power cut. Never waits. Of another logger's
-    /// position, or one of an earlier session, it is not said to be.
+    /// Whether a record is durable now: whether it survives a power cut. Never waits. The answer is `false` for a
+    /// position of another logger or of an earlier session.
     ///
-    /// With [`Durability::None`](crate::Durability::None) no record is said to be durable any more after
-    /// a barrier failed.
+    /// With [`Durability::None`](crate::Durability::None) the answer is `false` for every record once a barrier has
+    /// failed.
     #[must_use]
     pub fn is_durable(&self, position: &Position) -> bool {
         self.session().is_durable(position)
     }
 
-    /// Waits until a record is durable, at most for `timeout`. If it is not on its way yet, this asks for
-    /// a flush; all who wait share it, so that a thousand threads that wait cost one barrier.
+    /// Waits until a record is durable, at most for `timeout`. If the record is not durable yet, this call asks for
+    /// a flush. All waiting threads share that flush, so a thousand of them cost one barrier.
     ///
     /// # Errors
-    /// As [`flush_for`](Logger::flush_for); [`ErrorKind::NotFound`] for a position that is not of this
+    /// Those of [`flush_for`](Logger::flush_for); [`ErrorKind::NotFound`] for a position that is not of this
     /// logger's session.
     pub fn wait_durable(&self, position: &Position, timeout: Duration) -> Result<(), Error> {
         if self.is_durable(position) {
             return Ok(());
         }
         if !self.session().is_ours(position) {
-            let what = "this position is of another logger, or of another session";
+            let what = "this position belongs to another logger or another session";
             return Err(Error::new(ErrorKind::NotFound, what).at_path(self.path()));
         }
         self.flush_by(Gate::request, Instant::now().checked_add(timeout))
     }
 
-    /// How the logger is. Never waits, and can be asked from anywhere.
+    /// The health of the logger. Never waits, and can be called from anywhere.
     #[must_use]
     pub fn health(&self) -> Health {
         self.session().health()
     }
 
-    /// The last error of writing, if there ever was one; [`ErrorKind::Forked`] in a forked child.
+    /// The last error of writing, if any; [`ErrorKind::Forked`] in a forked child.
     #[must_use]
     pub fn last_error(&self) -> Option<Error> {
         self.handle.closer.not_forked().err().or_else(|| self.session().last_error())

@@ -13,18 +13,18 @@ use crate::{
     write::{EventHandle, RecordWriter},
 };
 
-/// Logs the records of one event: its name was looked up once.
+/// Logs the records of one event, without a look-up of the event's name for each record.
 ///
 /// Clones are handles to the same event, and each of them is a handle to its manager: the last handle of any
 /// kind, [`LoggerManager`](crate::LoggerManager) or `EventLogger`, closes the manager when it is dropped.
-/// After [`close`](crate::LoggerManager::close) a handle is harmless: its records are refused and counted as
+/// After [`close`](crate::LoggerManager::close) a handle does no harm: its records are refused and counted as
 /// closed.
 #[derive(Clone)]
 #[must_use]
 pub struct EventLogger {
     handle: EventHandle,
-    /// A log call borrows a handle, so while one is under way the manager is not dropped: the end of the
-    /// manager (`Worker::sort_held`) relies on that.
+    /// A log call borrows a handle, so the manager is not dropped during a log call. The end of the manager
+    /// (`Worker::sort_held`) relies on that.
     manager: Arc<Inner>,
 }
 
@@ -40,8 +40,9 @@ impl EventLogger {
         self.log_bytes(record.as_bytes());
     }
 
-    /// Logs a record. What cannot be accepted is dropped and counted, by the overflow policy; the call costs
-    /// what [`Logger::log_bytes`](crate::Logger::log_bytes) costs, and four bytes more.
+    /// Logs a record. The overflow policy decides about a record that finds no room; a record that is not accepted
+    /// is dropped and counted. The call costs as much as [`Logger::log_bytes`](crate::Logger::log_bytes), and copies
+    /// four bytes more.
     #[doc(alias = "LogBytes")]
     #[inline]
     pub fn log_bytes(&self, record: &[u8]) {
@@ -49,13 +50,14 @@ impl EventLogger {
         let _ = self.try_log_bytes(record);
     }
 
-    /// Logs a record and says where, or why not. The position names the shard, of those that all events share,
-    /// and the record's number there: it is good for [`is_durable`](EventLogger::is_durable) and
-    /// [`wait_durable`](EventLogger::wait_durable), and is not the one that a reader of the file finds.
+    /// Logs a record, and returns its position or the reason for its refusal. All events share the shards, and the
+    /// position names a shard and the record's number there. So the position is good for
+    /// [`is_durable`](EventLogger::is_durable) and [`wait_durable`](EventLogger::wait_durable), and differs from the
+    /// position that a reader of the file finds.
     ///
-    /// A record that was taken may still be dropped, and counted, if its event
-    /// has used up its quota while its device is behind ([`Config::event_quota`](crate::Config::event_quota)),
-    /// or is being closed at this moment.
+    /// A record that was taken can still be dropped, and counted, in two cases: the event has used up its quota while
+    /// its device is behind ([`Config::event_quota`](crate::Config::event_quota)), or the event is being closed at
+    /// this moment.
     ///
     /// # Errors
     /// The record was refused, and counted under this reason.
@@ -67,7 +69,7 @@ impl EventLogger {
     /// Logs the pieces as one record.
     ///
     /// # Errors
-    /// As [`try_log_bytes`](EventLogger::try_log_bytes).
+    /// Those of [`try_log_bytes`](EventLogger::try_log_bytes).
     pub fn try_log_vectored(&self, pieces: &[IoSlice<'_>]) -> Result<Position, LogError> {
         let len = pieces.iter().fold(0_usize, |sum, piece| sum.saturating_add(piece.len()));
         self.handle.append(len, |mut room| {
@@ -83,8 +85,8 @@ impl EventLogger {
     /// [`Logger::try_log_with`](crate::Logger::try_log_with) does.
     ///
     /// # Errors
-    /// As [`try_log_bytes`](EventLogger::try_log_bytes); `encode` was called if it wrote nothing, or more than
-    /// `max_len`.
+    /// Those of [`try_log_bytes`](EventLogger::try_log_bytes). `encode` was called only if it wrote nothing, or more
+    /// than `max_len`.
     pub fn try_log_with(
         &self,
         max_len: usize,
@@ -99,7 +101,7 @@ impl EventLogger {
         self.handle.event().max_record()
     }
 
-    /// The counters of the event. Waits until what was logged before this call is sorted by event, as
+    /// The counters of the event. The call waits until the records that were logged before it are sorted by event, as
     /// [`event_stats`](crate::LoggerManager::event_stats) does.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -107,11 +109,12 @@ impl EventLogger {
     }
 
     /// Returns when every record of this event that was accepted before this call is durable. Other events are
-    /// not flushed, and their errors are not told.
+    /// not flushed, and their errors are not returned.
     ///
     /// # Errors
-    /// The first error of an attempt that covers this call; the records stay in memory and are tried again. If
-    /// all memory is used up, that may be an error of another event, which this one's records wait for.
+    /// The first error of an attempt that covers this call; the records stay in memory, and the manager tries again.
+    /// If all memory is used up, this can be an error of another event, because the records of this event wait for
+    /// the memory of the other.
     /// [`ErrorKind::Forked`](crate::ErrorKind::Forked);
     /// [`ErrorKind::WouldDeadlock`](crate::ErrorKind::WouldDeadlock) inside a log call, of any logger, and in a
     /// callback.
@@ -119,33 +122,34 @@ impl EventLogger {
         self.manager.flush_event(self.handle.event(), None)
     }
 
-    /// [`flush`](EventLogger::flush), waiting at most for `timeout`.
+    /// [`flush`](EventLogger::flush), but waits at most for `timeout`.
     ///
     /// # Errors
-    /// As `flush`; [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), with the flush still going on.
+    /// Those of `flush`; [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), and then the flush continues without the
+    /// caller.
     pub fn flush_for(&self, timeout: Duration) -> Result<(), Error> {
         self.manager.flush_event(self.handle.event(), Instant::now().checked_add(timeout))
     }
 
-    /// Whether a record is known to be durable: whether it survives a power cut. Never waits. Of a position of
-    /// another event, or of an earlier session, it is not said.
+    /// Whether a record is known to be durable: whether it survives a power cut. Never waits. The answer is `false`
+    /// for a position of another event or of an earlier session.
     ///
-    /// The answer is coarse in one direction: yes is true, and no may mean that nobody knows. A record becomes
-    /// known to be durable when a flush that was asked for after it succeeds: this event's, the manager's, or
-    /// that of [`wait_durable`](EventLogger::wait_durable). A record that was dropped behind the shared buffers
-    /// is not durable; where many thousands of records in thousands of places were dropped, some between them
-    /// count as dropped here, too.
+    /// The answer is coarse in one direction: `true` is certain, and `false` can mean that the record is durable but
+    /// not known to be. A record becomes known to be durable when a flush succeeds that was requested after the record
+    /// was logged: a flush of this event, of the manager, or by [`wait_durable`](EventLogger::wait_durable). A record
+    /// that was dropped behind the shared buffers is not durable. Where many thousands of records in thousands of
+    /// places were dropped, some records between them count as dropped here, too.
     #[must_use]
     pub fn is_durable(&self, position: &Position) -> bool {
         self.manager.is_durable(self.handle.event(), position)
     }
 
-    /// Waits until a record is durable, at most for `timeout`. If it is not known to be, this asks for a flush of
-    /// the event.
+    /// Waits until a record is durable, at most for `timeout`. If the record is not known to be durable, this call asks
+    /// for a flush of the event.
     ///
     /// # Errors
-    /// As [`flush_for`](EventLogger::flush_for); [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) for a
-    /// position that is not of this event and session, and for a record that was dropped behind the shared
+    /// Those of [`flush_for`](EventLogger::flush_for); [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) for a
+    /// position that does not belong to this event and session, and for a record that was dropped behind the shared
     /// buffers.
     pub fn wait_durable(&self, position: &Position, timeout: Duration) -> Result<(), Error> {
         self.manager.wait_durable(self.handle.event(), position, timeout)
@@ -157,13 +161,13 @@ impl EventLogger {
         self.handle.event().name()
     }
 
-    /// What was found where the event's file is, when it was opened.
+    /// What was found at the path of the event's file when the event was opened.
     #[must_use]
     pub fn opened(&self) -> &Opened {
         self.handle.event().opened()
     }
 
-    /// Whether the event is open: not closed by
+    /// Whether the event is open, which means not closed by
     /// [`close_event_logger`](crate::LoggerManager::close_event_logger).
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -1,4 +1,4 @@
-//! What the clones of a manager share.
+//! The part of a manager that its clones share.
 
 use std::{
     path::Path,
@@ -14,30 +14,30 @@ use crate::{
     },
 };
 
-/// An event that is being closed is waited for that long without an answer of its device, when it is opened.
+/// How long the opening of an event waits for an earlier close of the same event whose device does not answer.
 const STALL: Duration = Duration::from_secs(1);
-/// Statistics wait so long for what was logged to be sorted.
+/// How long a call for statistics waits until the records that were logged before it are sorted.
 const SORTING: Duration = Duration::from_millis(100);
 
-/// A manager: what callers use of it, and at its end the [`Closer`].
+/// A manager: the part that callers log to, and the [`Closer`] that ends it.
 ///
-/// All handles share this, [`LoggerManager`](super::LoggerManager)s and [`EventLogger`](super::EventLogger)s, so
-/// that the last handle of any kind closes. Nothing in here holds a handle of either kind, or that would never be
-/// the last: the tables hold events, and an event knows nothing of the manager.
+/// All handles share this type, [`LoggerManager`](super::LoggerManager)s and [`EventLogger`](super::EventLogger)s, so
+/// that the last handle of either kind closes the manager. Nothing in here holds a handle of either kind, since such
+/// a handle would keep the manager alive for ever: the tables hold events, and an event does not know its manager.
 pub(super) struct Inner {
-    /// Given up before the closer: then there are no callers any more, and it knows that.
+    /// This field is dropped before `closer`, which relies on that: there are no callers any more when it runs.
     callers: Arc<Callers>,
     closer: Closer<AllEvents>,
 }
 
-/// All events of a manager, as they are opened and closed together.
+/// All events of a manager as the [`Closer`] sees them: they are closed together.
 struct AllEvents {
     shared: Arc<Shared>,
     opening: Mutex<Opening>,
 }
 
 struct Opening {
-    /// Gives up the directory when it is dropped; `None` once the manager is closed.
+    /// Holds the directory, and gives it up when dropped; `None` once the manager is closed.
     opener: Option<Opener>,
     is_over: bool,
 }
@@ -76,7 +76,7 @@ impl Inner {
         }
     }
 
-    /// The event is not open, or does not take the record now, or has a long name.
+    /// Logs a record of an event that is not open, does not take the record now, or has a long name.
     #[cold]
     fn log_with_care(&self, name: &str, record: &[u8]) {
         if self.callers.with(name, |event| self.append(event, record)).is_none() {
@@ -84,7 +84,7 @@ impl Inner {
         }
     }
 
-    /// The event is not open.
+    /// Logs a record of an event that has to be opened first.
     #[cold]
     fn log_first(&self, name: &str, record: &[u8]) {
         let unplaced = self.callers.unplaced();
@@ -95,14 +95,14 @@ impl Inner {
         }
     }
 
-    /// Refusals are counted.
+    /// Appends a record; a refusal is counted.
     fn append(&self, event: &Arc<Event>, record: &[u8]) {
         let handle = EventHandle::new(&self.callers, event);
         let _ = handle.append(record.len(), |room| room.copy_from_slice(record));
     }
 
-    /// `None`: this call interrupted another, or is the flusher's own, and must neither wait nor lock; not
-    /// even to see whether the event is being closed.
+    /// Opens an event for a record; `None` if this call interrupted another one, or runs on the flusher's thread.
+    /// Such a call must neither wait nor lock, not even to see whether the event is being closed.
     fn open_to_log(&self, name: &str) -> Option<Result<Arc<Event>, ErrorKind>> {
         Local::with(|local| {
             let inside = local.enter();
@@ -110,7 +110,7 @@ impl Inner {
                 return None;
             }
             if self.shared().shards.is_forked() {
-                // Before any lock, which a thread of the parent's may have held.
+                // Before any lock: a thread of the parent may have held it during the fork.
                 return Some(Err(ErrorKind::Closed));
             }
             let is_over = self.shared().gate.ending() != Ending::Open;
@@ -119,7 +119,7 @@ impl Inner {
             }
             Some(self.open(name).map_err(|NotOpened { error, is_new }| {
                 if is_new {
-                    // Nobody else hears of it.
+                    // The record's caller gets no error, so only the callback can report it.
                     self.shared().tell(&error);
                 }
                 error.kind()
@@ -127,7 +127,7 @@ impl Inner {
         })
     }
 
-    /// Opens an event, unless somebody else just did.
+    /// Opens an event, unless another thread has just opened it.
     fn open(&self, name: &str) -> Result<Arc<Event>, NotOpened> {
         let refused = |error| NotOpened { error, is_new: false };
         self.closer.not_forked().map_err(refused)?;
@@ -167,7 +167,7 @@ impl Inner {
                 return Err(Error::new(ErrorKind::Timeout, what).at_path(self.directory()));
             }
             match self.open(name) {
-                // Somebody opened it meanwhile, and began to close it.
+                // Another thread opened the event meanwhile, and began to close it.
                 Err(NotOpened { error, .. })
                     if error.kind() == ErrorKind::Closed && !self.is_over() => {}
                 opened => return opened.map_err(|NotOpened { error, .. }| error),
@@ -175,7 +175,7 @@ impl Inner {
         }
     }
 
-    /// Whether no event is opened any more.
+    /// Whether the manager is past the point after which no event can be opened.
     fn is_over(&self) -> bool {
         inside(|| self.opening().is_over)
     }
@@ -241,11 +241,11 @@ impl Inner {
         }
         let none = |what| Err(Error::new(ErrorKind::NotFound, what).at_path(self.directory()));
         if !event.session().is_ours(position) {
-            return none("this position is of another event, or of another session");
+            return none("this position belongs to another event or another session");
         }
         self.flush_event(event, Instant::now().checked_add(timeout))?;
         if !self.is_durable(event, position) {
-            return none("this record was dropped behind the shared buffers, or one near it was");
+            return none("this record, or a record near it, was dropped behind the shared buffers");
         }
         Ok(())
     }
@@ -286,8 +286,8 @@ impl Inner {
         event.session().stats()
     }
 
-    /// Has what was logged until now sorted by event. Where that may not be waited for, or takes too long, what
-    /// is known is told.
+    /// Waits until all records that were logged before this call are sorted by event. Where the caller must not wait,
+    /// or the sorting takes too long, the counters are given as they are.
     fn sort(&self) {
         let deadline = Instant::now().checked_add(SORTING);
         let _ = self.closer.ask(&self.shared().sorted, Gate::request, deadline);
@@ -330,7 +330,7 @@ impl Closing for AllEvents {
         inside(|| self.shared.sums()).stats
     }
 
-    /// Of the first event whose device fails.
+    /// The error of the first event whose device fails.
     fn failure(&self) -> Option<Error> {
         self.shared.all().into_iter().find_map(|event| {
             let log = event.session();
@@ -381,7 +381,7 @@ mod tests {
 
     const FIVE: [&str; 5] = ["record 0", "record 1", "record 2", "record 3", "record 4"];
 
-    /// A call that never returns, because something outside Rust's rules ended it.
+    /// A call never returns because something outside Rust's rules ended its thread.
     #[test]
     fn what_was_published_before_a_call_that_never_returns_is_written_at_the_last_drop() {
         let directory = tempfile::tempdir().expect("a directory");
@@ -391,7 +391,7 @@ mod tests {
         assert_eq!(records(directory.path()), FIVE);
     }
 
-    /// The same, between sealing its buffer and the end of its claim: the shard still names the buffer.
+    /// The thread ends between the seal of its buffer and the end of its claim: the shard still names the buffer.
     #[test]
     fn what_a_call_had_sealed_that_never_returns_is_written_once() {
         for is_sorted_before in [true, false] {
@@ -410,7 +410,7 @@ mod tests {
         }
     }
 
-    /// The shard's buffer has been sorted, and is another shard's when the last handle goes.
+    /// The buffer of the ended call has been sorted, and belongs to another shard when the last handle is dropped.
     #[test]
     fn a_buffer_that_another_shard_has_by_then_is_written_once() {
         let directory = tempfile::tempdir().expect("a directory");

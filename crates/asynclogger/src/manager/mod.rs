@@ -1,4 +1,4 @@
-//! The public handle to many events: opens them on first use, and has one flusher and one memory for all.
+//! The public handle to many events: opens each event on first use, with one flusher and one memory for all.
 
 mod event_logger;
 mod inner;
@@ -17,16 +17,16 @@ use crate::{
 
 /// Logs each event to a file of its own, all with one thread and one memory.
 ///
-/// The files are in one directory, and are called like their events, with `.log` behind. Events are opened on first use. A handle to an event
-/// ([`event`](LoggerManager::event)) saves looking up its name for each record.
+/// The files are in one directory. A file has the name of its event and the ending `.log`. Events are opened on
+/// first use. A handle to an event ([`event`](LoggerManager::event)) saves the look-up of its name for each record.
 ///
-/// What cannot stand in a file name becomes `_` (`/ \ : * ? " < > |`, blanks, control characters, a dot or
-/// dash in front). Two events never share a file: where the file of that name is another event's, the name
-/// gets `~` and a hash of the event's full name, the same after every restart; the full name is in the file.
+/// A character that cannot stand in a file name becomes `_` (`/ \ : * ? " < > |`, blanks, control characters, a
+/// dot or dash in front). Two events never share a file: where the file of that name belongs to another event, the
+/// name gets `~` and a hash of the event's full name, the same after every restart; the full name is in the file.
 ///
 /// The memory is `2 x` [`buffer_size`](Config::buffer_size), whatever the number of events, and at least
-/// three of the longest records: an eighth of it for the buffers that callers log to, the rest for what is sorted by
-/// event and not written yet. A manager has its directory to itself: no other process may log there.
+/// three of the longest records. An eighth of the memory is for the buffers that callers log to, the rest for records
+/// that are sorted by event and not written yet. A manager has its directory to itself: no other process can log there.
 ///
 /// ```
 /// # fn main() -> Result<(), asynclogger::Error> {
@@ -44,9 +44,9 @@ use crate::{
 /// # }
 /// ```
 ///
-/// Clones are handles to the same manager, and so are the [`EventLogger`]s. [`close`](LoggerManager::close) it
-/// to learn what became of the records. Dropping the last handle of either kind closes it, too, but has nobody
-/// to tell.
+/// Clones are handles to the same manager, and so are the [`EventLogger`]s. Call [`close`](LoggerManager::close)
+/// to learn what became of the records. Dropping the last handle of either kind closes the manager, too, but can
+/// report nothing.
 #[derive(Clone)]
 #[must_use]
 pub struct LoggerManager {
@@ -54,14 +54,14 @@ pub struct LoggerManager {
 }
 
 impl LoggerManager {
-    /// The longest name of an event, in bytes: that much fits into the start of every file.
+    /// The longest name of an event, in bytes: a name of this length fits into the start of every file.
     pub const MAX_EVENT_NAME: usize = MAX_EVENT_NAME;
 
-    /// Takes a directory, making it if it is missing. No event is opened yet. The settings are those of each event,
-    /// and have no path: [`Config::default`].
+    /// Opens a manager in a directory, which is made if it is missing. No event is opened yet. `config` holds the
+    /// settings of every event, and has no path: begin with [`Config::default`].
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig), also for settings with a path;
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig), also for a `config` with a path;
     /// [`ErrorKind::MissingFeature`](crate::ErrorKind::MissingFeature);
     /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another manager has the directory, here or in another
     /// process; [`ErrorKind::Engine`](crate::ErrorKind::Engine); those of the system.
@@ -69,8 +69,8 @@ impl LoggerManager {
         LoggerManager::new(config.in_dir(directory.as_ref())?)
     }
 
-    /// As [`in_dir`](LoggerManager::in_dir), in the directory of the config's path: `base.log` in it and any other
-    /// file name are the same.
+    /// Opens a manager as [`in_dir`](LoggerManager::in_dir) does, in the directory of the config's path. The file name
+    /// in that path has no meaning.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig);
@@ -82,13 +82,13 @@ impl LoggerManager {
         Ok(LoggerManager { inner: Arc::new(Inner::new(config)?) })
     }
 
-    /// The handle of an event, which is opened if it is not: the caller waits for that, and for the end of an
-    /// event of this name that is being closed.
+    /// Returns a handle to an event, and opens the event if it is not open. The caller waits for the opening; if an
+    /// event of this name is being closed, the caller first waits for the end of that.
     ///
     /// # Errors
-    /// As of [`Logger::new`](crate::Logger::new); the same again for a second after an attempt that failed.
-    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) for a name that is empty or has more
-    /// than 1024 bytes.
+    /// Those of [`Logger::new`](crate::Logger::new). For a second after a failed attempt, calls return the same error
+    /// without a new attempt. [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) for a name that is empty or
+    /// has more than 1024 bytes.
     pub fn event(&self, name: &str) -> Result<EventLogger, Error> {
         let handle = self.inner.event(name)?;
         Ok(EventLogger::new(handle, self.inner.clone()))
@@ -101,30 +101,30 @@ impl LoggerManager {
         self.log_bytes_with_event(name, record.as_bytes());
     }
 
-    /// Logs a record of an event, which is opened if it is not. What cannot be accepted is dropped and
-    /// counted, by the overflow policy; records of an event that cannot be opened are counted in
-    /// [`ManagerStats::unopened`], and those of one that is being closed as closed.
+    /// Logs a record of an event, and opens the event if it is not open. The overflow policy decides about a record
+    /// that finds no room; a record that is not accepted is dropped and counted. If the event cannot be opened, the
+    /// record is counted in [`ManagerStats::unopened`]; if the event is being closed, the record is counted as closed.
     #[doc(alias = "LogBytesWithEvent")]
     #[inline]
     pub fn log_bytes_with_event(&self, name: &str, record: &[u8]) {
         self.inner.log(name, record);
     }
 
-    /// Opens an event, if it is not.
+    /// Opens an event if it is not open.
     ///
     /// # Errors
-    /// As [`event`](LoggerManager::event).
+    /// Those of [`event`](LoggerManager::event).
     #[doc(alias = "InitializeEventLogger")]
     pub fn initialize_event_logger(&self, name: &str) -> Result<(), Error> {
         self.inner.event(name).map(|_| ())
     }
 
-    /// Takes no more records for an event, writes all accepted ones, and ends its file; its statistics. The
-    /// event can be opened again after that, and continues its file.
+    /// Takes no more records for an event, writes all accepted ones, ends the event's file, and returns the event's
+    /// final counters. The event can be opened again later, and then continues its file.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such event; as of
-    /// [`Logger::close`](crate::Logger::close): nothing is lost by that, and this can be called again.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such event; those of
+    /// [`Logger::close`](crate::Logger::close), which lose no record, and then this can be called again.
     #[doc(alias = "CloseEventLogger")]
     pub fn close_event_logger(&self, name: &str) -> Result<Stats, Error> {
         self.inner.close_event(name)
@@ -144,54 +144,57 @@ impl LoggerManager {
         self.inner.names()
     }
 
-    /// Returns when every record accepted before this call is durable, of all events.
+    /// Returns when every record of every event that was accepted before this call is durable.
     ///
     /// # Errors
-    /// The first error of an attempt that covers this call, of any event; the records stay in memory and are
-    /// tried again. [`ErrorKind::Forked`](crate::ErrorKind::Forked);
+    /// The first error of an attempt that covers this call, of any event; the records stay in memory, and the manager
+    /// tries again. [`ErrorKind::Forked`](crate::ErrorKind::Forked);
     /// [`ErrorKind::WouldDeadlock`](crate::ErrorKind::WouldDeadlock) inside a log call, of any logger, and in a
     /// callback.
     pub fn flush(&self) -> Result<(), Error> {
         self.inner.flush(None)
     }
 
-    /// [`flush`](LoggerManager::flush), waiting at most for `timeout`.
+    /// [`flush`](LoggerManager::flush), but waits at most for `timeout`.
     ///
     /// # Errors
-    /// As `flush`; [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), with the flush still going on.
+    /// Those of `flush`; [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), and then the flush continues without the
+    /// caller.
     pub fn flush_for(&self, timeout: Duration) -> Result<(), Error> {
         self.inner.flush(Instant::now().checked_add(timeout))
     }
 
-    /// Every event goes on in a new file, as by [`Logger::rotate`](crate::Logger::rotate): an event without a record
-    /// in its file stays where it is.
+    /// Continues every event in a new file, as [`Logger::rotate`](crate::Logger::rotate) does. An event whose file has
+    /// no record keeps that file.
     ///
     /// # Errors
-    /// As [`flush`](LoggerManager::flush); those of making the next file of an event, which goes on in the old one then.
+    /// Those of [`flush`](LoggerManager::flush); an error of making the next file of an event, and then that event
+    /// continues in its old file.
     pub fn rotate(&self) -> Result<(), Error> {
         self.inner.rotate()
     }
 
-    /// Takes no more records, writes all accepted ones, ends all files, and says what was done. Calls after
+    /// Takes no more records, writes all accepted ones, ends all files, and returns the final counters. Calls after
     /// the first success return the same.
     ///
     /// # Errors
-    /// As of [`Logger::close`](crate::Logger::close): nothing is lost by that, and it can be called again.
+    /// Those of [`Logger::close`](crate::Logger::close), which lose no record, and then `close` can be called again.
     #[doc(alias = "Close")]
     pub fn close(&self) -> Result<ManagerStats, Error> {
         self.inner.close()?;
         Ok(self.stats())
     }
 
-    /// The counters of all events together, now. Never waits for a device.
+    /// The current counters of all events together. Never waits for a device.
     #[doc(alias = "GetStatsSnapshot")]
     #[must_use]
     pub fn stats(&self) -> ManagerStats {
         self.inner.stats()
     }
 
-    /// The counters of one event. Waits until what was logged before this call is sorted by event, which takes
-    /// microseconds; at most a tenth of a second, and without that if memory is full.
+    /// The counters of one event. The call waits until the records that were logged before it are sorted by event,
+    /// which takes microseconds. If memory is full, the sorting can take longer: after a tenth of a second the call
+    /// returns the counters as they are.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such event.
@@ -200,7 +203,7 @@ impl LoggerManager {
         self.inner.event_stats(name)
     }
 
-    /// How long flushes took, of all events together: sums, the longest, and means weighed by their number.
+    /// How long flushes took, for all events together: sums, the longest, and means weighted by the number of flushes.
     #[doc(alias = "GetAggregatedFlushMetrics")]
     #[must_use]
     pub fn aggregated_flush_metrics(&self) -> FlushMetrics {
@@ -215,13 +218,13 @@ impl LoggerManager {
         self.inner.of_event(name, |event| event.flush_metrics())
     }
 
-    /// How the worst of all events is.
+    /// The health of the event that is worst off.
     #[must_use]
     pub fn health(&self) -> Health {
         self.inner.health()
     }
 
-    /// How one event is.
+    /// The health of one event.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such event.
@@ -229,7 +232,7 @@ impl LoggerManager {
         self.inner.of_event(name, |event| event.session().health())
     }
 
-    /// The longest record that is accepted, in bytes: at all times, for every event.
+    /// The longest record that is accepted, in bytes. The limit is the same at all times and for every event.
     #[must_use]
     pub fn max_record(&self) -> usize {
         self.inner.config().max_record()

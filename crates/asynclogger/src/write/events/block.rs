@@ -11,17 +11,17 @@ use crate::{
 /// Sealed records of an event on their way to its file.
 pub(super) type EventBlock = PiecedBytes<Sealed>;
 
-/// What is known of them.
+/// The description of the sealed records of a block.
 pub(super) struct Sealed {
     event: Arc<Event>,
-    /// Where the data part begins in the body: there is room before it for the head, unless that is long.
+    /// The offset of the data part in the body. The room before it is for the head, unless the head is too long.
     data_at: usize,
     valid: u32,
-    /// An entry for each chunk that a record begins in, without its checksum.
+    /// An entry, without checksum, for each chunk in which a record begins.
     table: Vec<ChunkEntry>,
 }
 
-/// Of `event`; `head` has room for the head, if that is too long for the room in front of `data_at`.
+/// Makes a block of `event`. `head` has room for the head, if the head is too long for the room in front of `data_at`.
 pub(super) fn seal(
     event: Arc<Event>,
     head: Run,

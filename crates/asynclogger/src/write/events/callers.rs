@@ -1,4 +1,4 @@
-//! What callers of a manager use, and its flusher does not.
+//! The callers' side of a manager, which its flusher does not use.
 
 use super::{
     event::{Event, Unplaced},
@@ -14,12 +14,11 @@ use crate::{
     },
 };
 
-/// What callers of a manager use, by handle and by name.
+/// The callers' side of a manager, for calls by handle and by name.
 ///
-/// Each handle of the manager and of its events has a share in this, and nothing else has: not the flusher, and
-/// no table that the flusher can reach. When the last handle goes, so does this, and the
-/// [`Ingest`] in here: that is how the flusher knows that nobody is inside a log call any more who could come
-/// back.
+/// Only the handles of the manager and of its events share this: neither the flusher does, nor any table that the
+/// flusher can reach. So it is dropped with the last handle, together with its [`Ingest`]. This is how the flusher
+/// knows that no thread is inside a log call any more that could still return.
 pub(crate) struct Callers {
     ingest: Ingest,
     names: Names<Event>,
@@ -49,8 +48,8 @@ impl Callers {
         self.overflow
     }
 
-    /// Logs a record by name; whether that is done, or refused and counted. If not, its event is not open, or
-    /// does not take it now.
+    /// Logs a record by name. Returns whether the record was logged, or refused and counted. If not, its event is not
+    /// open, or does not take the record now.
     #[inline]
     pub(crate) fn log(&self, name: &str, record: &[u8]) -> bool {
         let len = record.len();
@@ -58,7 +57,7 @@ impl Callers {
             return false;
         };
         let (number, limit) = entry.takes();
-        // One comparison for all: an empty record wraps around, a closed event takes no length.
+        // One comparison checks all: the length of an empty record wraps around, and a closed event takes no length.
         if len.wrapping_sub(1) >= limit {
             return false;
         }
@@ -70,13 +69,13 @@ impl Callers {
         appended.map_or_else(|error| self.refused(name, error), |_| true)
     }
 
-    /// The shared buffers did not take a record; whether it was counted.
+    /// Handles a record that the shared buffers did not take. Returns whether the record was counted.
     #[cold]
     fn refused(&self, name: &str, error: LogError) -> bool {
         self.with(name, |event| self.count_refusal(event, error)).is_some()
     }
 
-    /// Counts a refused record: for the event's file, as long as that can tell of it.
+    /// Counts a refused record: for the event's file, as long as the file can report it.
     #[cold]
     pub(super) fn count_refusal(&self, event: &Event, error: LogError) {
         match error {
@@ -88,7 +87,7 @@ impl Callers {
         }
     }
 
-    /// Does something with an open event; `None`: it is not open.
+    /// Calls `use_it` with an open event; `None` if the event is not open.
     pub(crate) fn with<T>(&self, name: &str, use_it: impl FnOnce(&Arc<Event>) -> T) -> Option<T> {
         let entry = self.names.find(name)?;
         if self.ingest.shards().is_forked() {

@@ -1,8 +1,9 @@
-//! Who fills the shared buffers faster than they are sorted, so that records of others find no room.
+//! The crowd: events that fill the shared buffers faster than they are sorted, so that records of other events find
+//! no room.
 //!
-//! Only where what finds no room is dropped: who waits gets a buffer in turn. An event that has most of a
-//! buffer while fewer than half are free takes nothing until three quarters of them are: its own records are
-//! refused meanwhile, and those of others find the room.
+//! This matters only under a policy that drops: waiting callers get buffers in turn. An event that has the most of a
+//! buffer while fewer than half of the buffers are free takes no records until three quarters are free. Meanwhile its
+//! own records are refused, and the records of other events find room.
 
 use super::{
     by_number::ByNumber,
@@ -11,9 +12,9 @@ use super::{
 use crate::sync::Arc;
 
 pub(super) struct Crowd {
-    /// Whether anybody is ever held.
+    /// Whether events are ever held, which depends on the policy.
     is_watched: bool,
-    /// By number, of the buffer that is looked at.
+    /// The bytes of each event, by number, in the buffer that is looked at.
     bytes: ByNumber<usize>,
     held: Vec<Arc<Event>>,
 }
@@ -23,13 +24,13 @@ impl Crowd {
         Crowd { is_watched, bytes: ByNumber::default(), held: Vec::new() }
     }
 
-    /// Whether so few buffers are free that somebody is to be held.
+    /// Whether so few buffers are free that an event has to be held.
     pub(super) fn is_dense(&self, free: impl FnOnce() -> usize, all: usize) -> bool {
         self.is_watched && free() * 2 < all
     }
 
-    /// Who has the most of a buffer with these records, of events by number and lengths, if that is more than
-    /// an eighth of it. Records of numbers that are not known are nobody's.
+    /// Returns the event with the most bytes in a buffer, if it has more than an eighth of them. `records` are the
+    /// buffer's records, by the number of their event and their length. Records with unknown numbers do not count.
     pub(super) fn loudest(
         &mut self,
         records: impl Iterator<Item = (u32, usize)>,
@@ -46,7 +47,7 @@ impl Crowd {
         (*most > total / 8).then_some(*number)
     }
 
-    /// Has an event take nothing for now.
+    /// Holds an event: it takes no records for now.
     pub(super) fn hold(&mut self, event: &Arc<Event>) {
         if !self.held.iter().any(|held| Arc::ptr_eq(held, event)) {
             event.hold(Hold::Crowd);
@@ -54,8 +55,8 @@ impl Crowd {
         }
     }
 
-    /// Lets all go once three quarters of the buffers are free. With nothing to sort they are: one of four is
-    /// each shard's to write to.
+    /// Releases all held events once three quarters of the buffers are free. Without buffers to sort they are: each
+    /// shard has one of four buffers to write to.
     pub(super) fn ease(&mut self, free: impl FnOnce() -> usize, all: usize) {
         if !self.held.is_empty() && free() * 4 >= all * 3 {
             self.held.drain(..).for_each(|event| event.resume(Hold::Crowd));

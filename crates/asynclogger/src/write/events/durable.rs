@@ -11,11 +11,11 @@ use crate::{
     write::common::Counter,
 };
 
-/// Ranges of dropped records that are kept of each shard: of more, those that are the closest become one with
-/// what is between them.
+/// The most ranges of dropped records that are kept for each shard. Beyond that, the two closest ranges become one,
+/// together with the records between them.
 const RANGES: usize = 1024;
 
-/// Of each shared shard, all records below a number.
+/// For each shared shard a number; all records below it are durable.
 pub(super) struct Marks(Box<[Counter]>);
 
 impl Marks {
@@ -23,7 +23,7 @@ impl Marks {
         Marks((0..shards).map(|_| Counter::new()).collect())
     }
 
-    /// All records below these numbers. For the flusher.
+    /// Marks all records below these numbers. Only for the flusher.
     pub(super) fn raise(&self, numbers: &[u64]) {
         for (mark, number) in self.0.iter().zip(numbers) {
             mark.set(mark.get().max(*number));
@@ -35,10 +35,10 @@ impl Marks {
     }
 }
 
-/// Records that the shared shards took and that were dropped behind them.
+/// Records that the shared shards took, and that were dropped when they were sorted.
 pub(super) struct SortedOut(Box<[Mutex<Ranges>]>);
 
-/// Sorted, from first to last, both included, with something between any two.
+/// Sorted ranges, from a first number to a last one, both included. Any two have a record between them.
 type Ranges = Vec<(u64, u64)>;
 
 impl SortedOut {
@@ -46,7 +46,7 @@ impl SortedOut {
         SortedOut((0..shards).map(|_| Mutex::default()).collect())
     }
 
-    /// A record was dropped; a shard's in the order of their numbers. For the flusher.
+    /// Adds a dropped record. The records of a shard come in the order of their numbers. Only for the flusher.
     pub(super) fn add(&self, shard: usize, number: u64) {
         let Some(ranges) = self.0.get(shard) else { return };
         let mut ranges = lock(ranges);
@@ -63,7 +63,7 @@ impl SortedOut {
         }
     }
 
-    /// Whether a record is among them, or between two that became one.
+    /// Whether a record was dropped, or is between two ranges that became one.
     pub(super) fn may_have(&self, position: &Position) -> bool {
         self.0.get(position.shard as usize).is_some_and(|ranges| {
             let ranges = lock(ranges);

@@ -1,4 +1,4 @@
-//! One event as everybody sees it.
+//! One event, as callers and flusher share it.
 
 use std::time::Instant;
 
@@ -18,42 +18,41 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Hold {
-    /// It has as much memory as it may have.
+    /// The event has used up its quota of memory.
     Quota = 1 << 0,
-    /// It fills the shared buffers.
+    /// The event fills the shared buffers.
     Crowd = 1 << 1,
 }
 
 const CLOSED: u32 = 1 << 2;
 
-/// An event whose log is open, or was.
+/// An event whose log is open, or was open once.
 pub(crate) struct Event {
-    /// The longest record that is taken; 0 unless the event is open. With the number, all that a log call
-    /// looks at.
+    /// The longest record that the event takes now; 0 unless it is open. A log call looks only at this and the number.
     limit: AtomicUsize,
     number: u32,
-    /// Of records that are taken while it is open.
+    /// The longest record that the event takes while it is open.
     max_record: usize,
-    /// Where calls by name find it while it is open.
+    /// The entry through which calls by name find the event while it is open.
     name: Arc<Name<Event>>,
     opened: Opened,
     session: Arc<Session>,
     counts: Arc<Counts>,
-    /// Who wants the records to be durable that were accepted before.
+    /// The gate for flushes of this event.
     flushes: Gate,
-    /// What its own flushes have made durable.
+    /// The records that the event's own flushes have made durable.
     durable: Marks,
-    /// Pieces of memory that its records have.
+    /// The number of pieces of memory that the event's records have.
     pieces: AtomicUsize,
-    /// CLOSED, and for which [`Hold`]s it takes no records. Read without a lock, by signal handlers, too.
+    /// CLOSED, and the [`Hold`]s for which the event takes no records. Read without a lock, also by signal handlers.
     standing: AtomicU32,
-    /// Held while `standing` changes, and by whoever waits for that.
+    /// Held while `standing` changes, and by threads that wait for a change.
     changing: Mutex<()>,
     changed: Condvar,
 }
 
 impl Event {
-    /// `shards`: how many its records may go through.
+    /// Makes an event whose records go through `shards` shared shards.
     pub(super) fn new(
         name: Arc<Name<Event>>,
         number: u32,
@@ -80,50 +79,50 @@ impl Event {
         }
     }
 
-    /// What its records are tagged with. No other event of the manager ever has this number.
+    /// The number that tags the event's records. No other event of the manager ever has the same number.
     #[inline]
     pub(crate) fn number(&self) -> u32 {
         self.number
     }
 
-    /// As it was given.
+    /// The name as the user gave it.
     pub(crate) fn name(&self) -> &str {
         self.name.text()
     }
 
-    /// Where calls by name find it while it is open.
+    /// The entry through which calls by name find the event while it is open.
     pub(super) fn entry(&self) -> &Arc<Name<Event>> {
         &self.name
     }
 
-    /// The longest record that is taken now: none, unless it is open.
+    /// The longest record that the event takes now: 0 unless it is open.
     #[inline]
     pub(super) fn limit(&self) -> usize {
-        // Relaxed: a record that slips in is looked at again when it is sorted.
+        // Relaxed: a record that slips in is checked again when it is sorted.
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// The longest record that is taken while it is open.
+    /// The longest record that the event takes while it is open.
     pub(crate) fn max_record(&self) -> usize {
         self.max_record
     }
 
     fn standing(&self) -> u32 {
-        // Relaxed: as of the limit.
+        // Relaxed, for the same reason as the limit.
         self.standing.load(Ordering::Relaxed)
     }
 
-    /// Whether it was not closed.
+    /// Whether the event was not closed.
     pub(crate) fn is_open(&self) -> bool {
         self.standing() & CLOSED == 0
     }
 
-    /// Whether it takes none for now.
+    /// Whether the open event takes no records for now.
     pub(super) fn is_held(&self) -> bool {
         self.standing() != 0 && self.is_open()
     }
 
-    /// Whether it takes none for now, and this is one of the reasons.
+    /// Whether the open event takes no records for now, and `why` is one of the reasons.
     pub(super) fn is_held_for(&self, why: Hold) -> bool {
         self.standing() & why as u32 != 0 && self.is_open()
     }
@@ -138,7 +137,7 @@ impl Event {
         self.stand(|standing| standing | why as u32);
     }
 
-    /// Takes records again, unless there is another reason.
+    /// Takes records again, unless another reason holds the event.
     pub(super) fn resume(&self, why: Hold) {
         self.stand(|standing| standing & !(why as u32));
     }
@@ -154,8 +153,8 @@ impl Event {
         self.changed.notify_all();
     }
 
-    /// Waits until it takes records again, or never will; `false`: until `deadline`. Never for a call that
-    /// interrupted another on its thread: that may hold the lock.
+    /// Waits until the event takes records again, or never will; `false` if `deadline` came first. Not for a call that
+    /// interrupted another on its thread, because the interrupted call can hold the lock.
     pub(super) fn wait_while_held(&self, deadline: Option<Instant>) -> bool {
         let mut changing = lock(&self.changing);
         while self.is_held() {
@@ -167,28 +166,28 @@ impl Event {
         true
     }
 
-    /// The position of one of its records, which the shared buffers have given this one.
+    /// The position of a record of this event, from its position in the shared buffers.
     #[inline]
     pub(super) fn position(&self, shared: Position) -> Position {
         Position { session: self.session.id(), ..shared }
     }
 
-    /// Who wants its records to be durable.
+    /// The gate for flushes of this event.
     pub(super) fn flushes(&self) -> &Gate {
         &self.flushes
     }
 
-    /// What its own flushes have made durable.
+    /// The records that the event's own flushes have made durable.
     pub(super) fn durable(&self) -> &Marks {
         &self.durable
     }
 
-    /// Whether not all that it has accepted is durable.
+    /// Whether some accepted records of the event are not durable.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.session.accepted() > self.session.written().durable
     }
 
-    /// What was found where its file is.
+    /// What was found at the path of the event's file.
     pub(crate) fn opened(&self) -> &Opened {
         &self.opened
     }
@@ -198,22 +197,22 @@ impl Event {
         &self.session
     }
 
-    /// What is counted of its records.
+    /// The counts of the event's records.
     pub(super) fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// Its records have so many pieces of memory. Relaxed: a count, no data.
+    /// The number of pieces of memory that the event's records have. Relaxed: the count guards no data.
     pub(super) fn pieces(&self) -> usize {
         self.pieces.load(Ordering::Relaxed)
     }
 
-    /// They take some more.
+    /// Counts pieces that the event's records have taken.
     pub(super) fn take(&self, pieces: usize) {
         self.pieces.fetch_add(pieces, Ordering::Relaxed);
     }
 
-    /// They have given some back.
+    /// Counts pieces that the event's records have given back.
     pub(super) fn release(&self, pieces: usize) {
         self.pieces.fetch_sub(pieces, Ordering::Relaxed);
     }
@@ -225,21 +224,21 @@ impl Event {
         FlushMetrics { flush_queue_depth, ..self.session.flush_metrics(0) }
     }
 
-    /// Counts a refused record as one of this event: its file will tell.
+    /// Counts a refused record of this event, so that the event's file reports it.
     pub(super) fn count_drop(&self, reason: Reason) {
         self.counts.drop_one(reason);
     }
 }
 
-/// Refused records that no event's file can tell of.
+/// Refused records that no event's file can report.
 #[derive(Debug, Default)]
 pub(crate) struct Unplaced {
-    /// Of events that could not be opened.
+    /// Records of events that could not be opened.
     pub(super) unopened: AtomicU64,
-    /// Of events that were closed, or being closed.
+    /// Records of events that were closed, or being closed.
     pub(super) closed: AtomicU64,
-    /// Taken into the shared buffers, and then not into those of the event: dropped, and counted by it or
-    /// above.
+    /// Records that the shared buffers took and the sorter dropped. Each is also counted by its event or in one of the
+    /// two counts above.
     pub(super) sorted_out: AtomicU64,
 }
 
@@ -248,12 +247,12 @@ impl Unplaced {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A record of an event that could not be opened.
+    /// Counts a record of an event that could not be opened.
     pub(crate) fn count_unopened(&self) {
         Unplaced::count(&self.unopened);
     }
 
-    /// A record of an event that is closed, or is being closed.
+    /// Counts a record of an event that is closed, or is being closed.
     pub(crate) fn count_closed(&self) {
         Unplaced::count(&self.closed);
     }

@@ -1,4 +1,4 @@
-//! Which file an event has: its plain name, unless that is another's.
+//! Chooses the file of an event: by its plain name, unless that file belongs to another event.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,11 +16,11 @@ use crate::{
 /// A name for a file, without `.log`.
 pub(super) struct Chosen {
     pub(super) base: String,
-    /// Whether there may be archived segments of this name.
+    /// Whether archived segments of this name can exist.
     pub(super) has_past: bool,
 }
 
-/// What is known of the names in a directory. Hashes of names, so that what was ever used costs little.
+/// The names in a directory. They are kept as hashes, so that each name that was ever used costs little memory.
 pub(super) struct FileNames {
     directory: Arc<Directory>,
     /// From a name without upper and lower case to the one name that has its file.
@@ -50,16 +50,17 @@ impl FileNames {
         Ok(FileNames { directory, taken, past })
     }
 
-    /// Chooses the name of an event's file: the same after every restart, since files say whose they are.
+    /// Chooses the name of an event's file. The name is the same after every restart, since each file has the name of
+    /// its event.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`] if the hashed name, too, is another event's.
+    /// [`ErrorKind::InUse`] if the hashed name, too, belongs to another event.
     pub(super) fn choose(&mut self, name: &EventName) -> Result<Chosen, Error> {
         let owner = |base: &str| self.owner(base);
         let hashed = name.hashed();
         let full = name.full().as_bytes();
         let base = match name.plain() {
-            // It had to have this name once: it keeps it.
+            // The event needed this name once, and keeps it.
             Some(_) if owner(hashed).is_some_and(|owner| owner == full) => hashed,
             Some(plain) if self.is_free(plain) && owner(plain).is_none_or(|of| of == full) => plain,
             _ if owner(hashed).is_none_or(|owner| owner == full) => hashed,
@@ -71,18 +72,18 @@ impl FileNames {
         };
         let id = fnv1a(base.as_bytes());
         self.taken.entry(fnv1a(folded(base).as_bytes())).or_insert(id);
-        // From now on it may have archived segments.
+        // From now on the name can have archived segments.
         let has_past = !self.past.insert(id);
         Ok(Chosen { base: base.to_owned(), has_past })
     }
 
-    /// Whether no name has it that differs in upper and lower case only.
+    /// Whether no name has this file that differs only in upper and lower case.
     fn is_free(&self, base: &str) -> bool {
         let id = fnv1a(base.as_bytes());
         self.taken.get(&fnv1a(folded(base).as_bytes())).is_none_or(|other| *other == id)
     }
 
-    /// Whose the file of this name is, by its start, or by that of the last archived segment.
+    /// The event that owns the file of this name, by the start of the file, or of the last archived segment.
     fn owner(&self, base: &str) -> Option<Vec<u8>> {
         let name = LogName::of(Path::new(&format!("{base}.log"))).ok()?;
         full_name_of(&self.directory, &name, self.past.contains(&fnv1a(base.as_bytes())))

@@ -13,21 +13,21 @@ use crate::{
     write::swap::HEADER,
 };
 
-/// There are not enough pieces of memory.
+/// The arena has too few free pieces of memory.
 #[derive(Debug)]
 pub(super) struct NoMemory;
 
-/// What a record touches when it is gathered; the rest is behind a pointer. There is always room for the
-/// tail, and the head, of what is here.
+/// The gathered records of one event. These fields are all that a usual record touches; the rest is behind a pointer.
+/// The pieces always have room for the head and the tail of the block.
 pub(super) struct Gathered {
-    /// The piece that takes the next record, and where in it.
+    /// The piece that takes the next record, and the offset of the record in it.
     piece: Option<Piece>,
     at: u32,
-    /// Up to where in it records are put without a further thought.
+    /// The offset in the piece up to which records fit without further checks.
     end: u32,
-    /// Bytes of header and records; 0: nothing is gathered.
+    /// Bytes of header and records; 0 if no record is gathered.
     filled: u32,
-    /// Where the chunk ends that the last record began in, and how many began in it.
+    /// The end of the chunk in which the last record began, and the number of records that began in it.
     chunk_end: u32,
     in_chunk: u32,
     records: u32,
@@ -36,20 +36,20 @@ pub(super) struct Gathered {
 
 #[derive(Default)]
 struct Rest {
-    /// Pieces before and behind the one that takes the next record, and those of a head that is too long
-    /// for the room in front.
+    /// Pieces before and behind the one that takes the next record, and pieces for a head that is too long for
+    /// the room in front.
     before: Run,
     behind: Vec<Piece>,
     head: Run,
     table: Vec<ChunkEntry>,
-    /// When it began, as the memory counts time.
+    /// The time of the first record, in the time of [`Memory`](super::memory::Memory).
     began: u64,
-    /// Of the file: the room for a head in front of the records.
+    /// The alignment of the file, which is the room for a head in front of the records.
     align: usize,
 }
 
-/// Pieces for a head that is too long for the room in front, and for the rest, of a block with so many bytes of
-/// records.
+/// The number of pieces for a block with `valid` bytes of records: for a head that is too long for the room in front,
+/// and for the rest.
 pub(super) fn pieces_of(valid: usize, align: usize, piece_len: usize) -> (usize, usize) {
     let data_len = shape::data_len(valid);
     let head_len = shape::head_len(data_len, align);
@@ -59,7 +59,7 @@ pub(super) fn pieces_of(valid: usize, align: usize, piece_len: usize) -> (usize,
 }
 
 impl Gathered {
-    /// Nothing yet, for a file of this alignment.
+    /// No records yet, for a file of this alignment.
     pub(super) fn new(align: usize) -> Gathered {
         Gathered {
             piece: None,
@@ -73,7 +73,7 @@ impl Gathered {
         }
     }
 
-    /// Bytes of records, with their header.
+    /// The number of bytes of header and records.
     pub(super) fn filled(&self) -> usize {
         self.filled as usize
     }
@@ -86,18 +86,18 @@ impl Gathered {
         self.records
     }
 
-    /// When it began.
+    /// The time of the first record.
     pub(super) fn began(&self) -> u64 {
         self.rest.began
     }
 
-    /// Pieces of memory that it has.
+    /// The number of pieces of memory in use.
     pub(super) fn pieces(&self) -> usize {
         let Rest { before, behind, head, .. } = &*self.rest;
         usize::from(self.piece.is_some()) + before.count() + behind.len() + head.count()
     }
 
-    /// Fetches the memory that a record of so many bytes, which is to come soon, will be put into.
+    /// Fetches the memory for a record of `len` bytes that comes soon.
     #[inline]
     pub(super) fn prefetch(&self, len: usize) {
         if let Some(piece) = &self.piece {
@@ -105,7 +105,7 @@ impl Gathered {
         }
     }
 
-    /// Adds a record, if it has room at once.
+    /// Adds a record, if it finds room without more memory. Returns whether it did.
     #[inline]
     pub(super) fn add(&mut self, record: &[u8]) -> bool {
         let needed = RECORD_HEADER + record.len();
@@ -127,10 +127,11 @@ impl Gathered {
         true
     }
 
-    /// Adds a record, with more memory for it. `now` is when, if it is the first one. How many pieces it took.
+    /// Adds a record, with more memory for it. `now` is the time, which counts for the first record. Returns the number
+    /// of pieces that were taken.
     ///
     /// # Errors
-    /// If there are not enough; then nothing has changed.
+    /// If the arena has too few pieces; then nothing has changed.
     pub(super) fn add_with(
         &mut self,
         record: &[u8],
@@ -151,7 +152,7 @@ impl Gathered {
         Ok(taken)
     }
 
-    /// Takes the pieces that it needs for so many bytes more, and for what goes round all of it then.
+    /// Takes the pieces for `needed` more bytes of records, and for the head and tail of the block around them.
     fn grow(&mut self, needed: usize, arena: &Arc<Arena>) -> Result<usize, NoMemory> {
         let Rest { before, behind, head, align, .. } = &mut *self.rest;
         let valid = self.filled.max(HEADER as u32) as usize - HEADER + needed;
@@ -173,7 +174,7 @@ impl Gathered {
         Ok(heads + bodies)
     }
 
-    /// Goes on behind so many bytes that are written later.
+    /// Leaves `len` bytes free that are written later.
     fn skip(&mut self, len: usize) {
         self.fill(len, |_| ());
     }
@@ -186,7 +187,7 @@ impl Gathered {
         });
     }
 
-    /// Has the next `len` bytes filled in, piece by piece; they were made sure of before.
+    /// Fills the next `len` bytes, piece by piece. The caller has made sure that the pieces have room for them.
     fn fill(&mut self, mut len: usize, mut with: impl FnMut(&mut [u8])) {
         while len > 0 {
             if self.piece.is_none() {
@@ -209,7 +210,7 @@ impl Gathered {
         }
     }
 
-    /// Until where in the piece a record may be put so that the tail still has room behind it.
+    /// Sets the offset in the piece up to which records leave enough room for the tail.
     fn set_end(&mut self, piece_len: usize) {
         let Rest { before, behind, .. } = &*self.rest;
         self.end = if behind.is_empty() {
@@ -220,7 +221,7 @@ impl Gathered {
         };
     }
 
-    /// Counts a record of so many bytes, with its prefix, that begins at the end of what is here.
+    /// Counts a record of `len` bytes, its prefix included, that begins at the current end.
     #[inline]
     fn count(&mut self, len: usize) {
         if self.filled >= self.chunk_end {
@@ -231,7 +232,7 @@ impl Gathered {
         self.records += 1;
     }
 
-    /// The next record is the first one of a chunk.
+    /// Begins a new chunk: the next record is the first one in it.
     #[cold]
     fn next_chunk(&mut self) {
         self.close_chunk();
@@ -249,7 +250,7 @@ impl Gathered {
         self.in_chunk = 0;
     }
 
-    /// Makes a block of what is here, and begins anew; `None`: nothing is.
+    /// Makes a block of the gathered records, and begins anew. `None` if no record is gathered.
     pub(super) fn seal(&mut self, event: &Arc<Event>) -> Option<EventBlock> {
         if self.filled == 0 {
             return None;

@@ -9,11 +9,11 @@ use crate::{
     write::{common::Local, swap::RecordWriter},
 };
 
-/// What it takes to log a record of an event: one comparison more than a plain logger, and four bytes.
+/// Logs the records of one event. A call costs one comparison and four copied bytes more than one of a plain logger.
 ///
-/// Both things that a log call looks at stand in the event: its number, which goes in front of the record, and
-/// the longest record that it takes now. That length is 0 while the event takes none, closed or held, so the
-/// one comparison that every call needs anyway says that, too.
+/// A log call looks at two values in the event: its number, which goes in front of the record, and the longest
+/// record that the event takes now. That length is 0 while the event takes no records, because it is closed or held.
+/// So the one comparison that every call needs anyway checks that, too.
 #[derive(Clone)]
 pub(crate) struct EventHandle {
     callers: Arc<Callers>,
@@ -29,17 +29,17 @@ impl EventHandle {
         &self.event
     }
 
-    /// Appends a record of `len` bytes, filled in place by `fill`, with the number of its event in front.
+    /// Appends a record of `len` bytes, which `fill` writes in place, with the number of its event in front.
     ///
     /// # Errors
-    /// Refused, and counted.
+    /// The record was refused, and counted.
     #[inline]
     pub(crate) fn append(
         &self,
         len: usize,
         fill: impl FnOnce(&mut [u8]),
     ) -> Result<Position, LogError> {
-        // One comparison for all: an empty record wraps around, a closed event takes no length.
+        // One comparison checks all: the length of an empty record wraps around, and a closed event takes no length.
         if len.wrapping_sub(1) >= self.event.limit() {
             self.wait_to_append(len)?;
         }
@@ -58,7 +58,7 @@ impl EventHandle {
     /// Appends a record of at most `max` bytes, which `encode` writes.
     ///
     /// # Errors
-    /// Refused, and counted; `encode` was called if it wrote too much, or nothing.
+    /// The record was refused, and counted. `encode` was called only if it wrote too much, or nothing.
     pub(crate) fn append_with(
         &self,
         max: usize,
@@ -73,7 +73,7 @@ impl EventHandle {
         appended.map_err(|error| self.refused(error))
     }
 
-    /// Of no length that is taken now: perhaps later, and then this returns.
+    /// Handles a record whose length the event does not take now. Returns if the event can take it after a wait.
     #[cold]
     fn wait_to_append(&self, len: usize) -> Result<(), LogError> {
         let max = self.event.max_record();
@@ -88,13 +88,13 @@ impl EventHandle {
         Err(self.refused(error))
     }
 
-    /// Waits as the policy says until the event takes records again, or never will; whether it came to that.
+    /// Waits, as the policy says, until the event takes records again, or never will. Returns whether that came true.
     fn wait_while_held(&self) -> bool {
         Local::with(|local| {
             let inside = local.enter();
             let ingest = self.callers.ingest();
             let deadline = match self.callers.overflow() {
-                // Nobody will let it go in a forked child, whose shards are closed.
+                // In a forked child no flusher releases the event, and the shards are closed.
                 _ if !self.event.is_held() || ingest.shards().is_forked() => return true,
                 Overflow::Drop => return false,
                 _ if !ingest.may_wait(&inside) => return false,

@@ -1,4 +1,4 @@
-//! How the memory of a manager is shared out, and what is in use of that for events.
+//! How the memory of a manager is shared out, and how much of it is in use for events.
 
 use super::gathered::pieces_of;
 use crate::{
@@ -13,57 +13,57 @@ use crate::{
 pub(super) const TAG: usize = 4;
 
 const PAGE: usize = 4096;
-/// What memory for events is handed out in: events with few records lose half of it each, and large blocks
-/// have many of them.
+/// The unit in which memory for events is handed out. An event with few records wastes half a piece on average, and a
+/// large block has many pieces.
 const PIECE: usize = 32 << 10;
-/// There are at least so many pieces, if that is possible with one page each.
+/// The least number of pieces, if memory suffices for one page each.
 const FEW: usize = 4096;
-/// From this length on a block is written, however much room there is: a device has no use for more, and the
-/// next one of the event is gathered meanwhile.
+/// The length from which on a block is written, however much memory is free: a longer block does not make the device
+/// faster, and the next block of the event is gathered meanwhile.
 const MOST: usize = 4 << 20;
-/// From this length on, if nothing of the event is on its way.
+/// The length from which on a block is written if no other block of the event is on its way.
 const MUCH: usize = 1 << 20;
 
-/// How the budget, `2 x buffer_size`, is shared out: an eighth of it for the buffers that callers write to,
-/// which are emptied at the speed of memory; the rest for what is gathered for events or on its way to their
-/// files, since the more there is of that, the larger are the blocks.
+/// How the budget, `2 x buffer_size`, is shared out. An eighth is for the buffers that callers write to, which are
+/// emptied at the speed of memory. The rest is for records that are gathered for events or on their way to the files:
+/// the more memory these have, the larger are the blocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shares {
-    /// Count of the shared buffers.
+    /// The number of shared buffers.
     pub(crate) buffers: usize,
-    /// Bytes of header and records that each has room for.
+    /// The bytes of header and records for which each buffer has room.
     pub(crate) capacity: usize,
     pub(crate) elastic: Elastic,
-    /// Bytes of what is gathered and in flight.
+    /// The bytes for gathered records and blocks in flight.
     events: usize,
-    /// Of each piece of that.
+    /// The bytes of each piece of that memory.
     piece: usize,
-    /// The most that one event may have of it.
+    /// The most of that memory that one event can have.
     quota: usize,
-    /// From so many bytes on a block is written.
+    /// The length from which on a block is written.
     most: usize,
-    /// The longest block of an event, in bytes of header and records, but for one with a longer record.
+    /// The longest block of an event, in bytes of header and records. Only a single longer record makes a longer one.
     longest: usize,
 }
 
 impl Shares {
-    /// Of a validated config, for files of this alignment.
+    /// The shares for a validated config, and for files of this alignment.
     pub(crate) fn of(config: &Config, align: usize) -> Shares {
         // Four for each shard: swaps are cheap here, since the flusher empties a buffer at the speed of memory.
         let buffers = 4 * config.num_shards;
         let capacity = config.shard_capacity() + TAG;
         let ingest = config.buffer_size / 4;
-        // A quarter of that is for records that are longer than such a buffer; one of them at least has to find
+        // A quarter of that is for records that are longer than such a buffer; at least one of them has to find
         // room at all times.
         let limit = (ingest / 4 * 3 / buffers).clamp(4 * PAGE, capacity.max(4 * PAGE));
         let beyond = (ingest / 4).max(capacity);
         let share = (2 * config.buffer_size / FEW).next_power_of_two();
-        // A block is of whole pieces, some of which make a small file.
+        // A block has whole pieces, and a few pieces already fill a small file.
         let in_file = config.rotation.room_for_blocks(align);
         let piece = share.clamp(PAGE, PIECE).min((in_file / 8).max(PAGE)).max(align);
         // A power of two.
         let piece = 1 << piece.ilog2();
-        // The longest record, and what goes round it, has room at all times.
+        // The longest record, and the block around it, has room at all times.
         let data = block::data_len(config.shard_capacity());
         let around = 2 * block::head_len(data, align) + block::tail_len(data, align) + 2 * piece;
         let events = (2 * config.buffer_size - ingest).max(data + around).next_multiple_of(piece);
@@ -89,7 +89,7 @@ impl Shares {
     }
 }
 
-/// The memory that is for events, in pieces.
+/// The memory for events, in pieces.
 pub(super) struct Memory {
     arena: Arc<Arena>,
     total: usize,
@@ -98,9 +98,9 @@ pub(super) struct Memory {
     quota: usize,
     longest: usize,
     most: usize,
-    /// Bytes that were sorted so far: the clock by which the age of what is gathered is measured.
+    /// The number of bytes that were sorted so far. This is the clock for the age of gathered records.
     sorted: u64,
-    /// A record waits for memory.
+    /// Whether a record waits for memory.
     wanted: bool,
 }
 
@@ -119,27 +119,27 @@ impl Memory {
         &self.arena
     }
 
-    /// So many bytes more were sorted.
+    /// Counts more sorted bytes.
     pub(super) fn tick(&mut self, bytes: usize) {
         self.sorted += bytes as u64;
     }
 
-    /// Bytes that were sorted so far.
+    /// The time: the number of bytes that were sorted so far.
     pub(super) fn now(&self) -> u64 {
         self.sorted
     }
 
-    /// Records that are gathered have so many pieces more.
+    /// Counts pieces that gathered records have taken.
     pub(super) fn gathered(&mut self, pieces: usize) {
         self.gathered += pieces;
     }
 
-    /// What had so many pieces is not gathered any more.
+    /// Counts off pieces whose records are sealed, and so are no longer gathered.
     pub(super) fn sealed(&mut self, pieces: usize) {
         self.gathered -= pieces;
     }
 
-    /// Whether anything is gathered.
+    /// Whether any records are gathered.
     pub(super) fn has_gathered(&self) -> bool {
         self.gathered > 0
     }
@@ -153,38 +153,42 @@ impl Memory {
         self.wanted = wanted;
     }
 
-    /// Whether a record of so many bytes has room once all that is sealed is written.
+    /// Whether a record of `len` bytes will have room once all sealed blocks are written.
     pub(super) fn will_have_room(&self, len: usize, align: usize) -> bool {
         let (heads, bodies) = pieces_of(RECORD_HEADER + len, align, self.arena.piece_len());
         self.gathered + heads + bodies <= self.total
     }
 
-    /// Whether so much is gathered that some of it is to be written: the rest is for what is in flight.
+    /// Whether so many records are gathered that some of them have to be written: the rest of the memory is for blocks
+    /// in
+    /// flight.
     pub(super) fn is_full(&self) -> bool {
         self.gathered > self.total * 7 / 8
     }
 
-    /// Whether enough of it was sealed.
+    /// Whether enough gathered records were sealed.
     pub(super) fn is_eased(&self) -> bool {
         self.gathered <= self.total * 27 / 32
     }
 
-    /// Whether so many pieces are all that one event may have.
+    /// Whether an event with this number of pieces has used up its quota.
     pub(super) fn is_over_quota(&self, pieces: usize) -> bool {
         pieces >= self.quota
     }
 
-    /// Whether so many are few enough for an event to take records again.
+    /// Whether an event with this number of pieces can take records again.
     pub(super) fn is_within_quota(&self, pieces: usize) -> bool {
         pieces <= self.quota * 3 / 4
     }
 
-    /// Whether so many bytes are written, whatever else there is; `only`: nothing of the event is on its way.
+    /// Whether a block of this length is written even if memory is free. `only` says that no other block of the event
+    /// is
+    /// on its way.
     pub(super) fn is_much(&self, bytes: usize, only: bool) -> bool {
         bytes >= if only { self.most.min(MUCH) } else { self.most }
     }
 
-    /// No block becomes longer.
+    /// The longest block that is gathered.
     pub(super) fn longest(&self) -> usize {
         self.longest
     }

@@ -1,9 +1,9 @@
 //! Many logs, one for each event, behind one set of shards.
 //!
 //! A record goes into the buffers that all events share, tagged with its event's number. The flusher sorts
-//! what is sealed: it gathers each record for the next block of its event, in pieces of one arena, and gives
-//! the shared buffer back at once. So the memory of an event is what is gathered for it, and its blocks are as
-//! large as the budget of all allows. From there on an event's log is an ordinary one, of one shard.
+//! sealed buffers: it gathers each record for the next block of its event, in pieces of one arena, and gives
+//! the shared buffer back at once. So an event takes memory only for its gathered records, and its blocks are as
+//! large as the common budget allows. From there on the log of an event is an ordinary log with one shard.
 
 mod block;
 mod by_number;

@@ -1,12 +1,12 @@
 //! From the name of an event to the names that its file may have. Pure.
 //!
-//! The rules of the original give the plain name: what cannot stand in a file name becomes `_`. Several
-//! names may become the same that way, so each has a second, hashed name of its own, for when the plain
-//! one belongs to another; or where there can be no plain one.
+//! The rules of the original give the plain name: a character that cannot stand in a file name becomes `_`. Several
+//! names can become the same that way. So each name also has a hashed form of its own, for when the plain one belongs
+//! to another event, or when no plain one is possible.
 
 use crate::{Error, ErrorKind};
 
-/// The longest name of an event, in bytes: that much fits into a start block, whatever its size.
+/// The longest name of an event, in bytes: a name of this length fits into a start block of any size.
 pub(crate) const MAX_EVENT_NAME: usize = 1024;
 
 /// Archived names add a time, a number and suffixes to this; 255 bytes is the limit of file systems.
@@ -45,12 +45,12 @@ impl EventName {
         Ok(EventName { full: name.to_owned(), plain: has_plain.then_some(sanitized), hashed })
     }
 
-    /// As the caller gave it: what the start block says.
+    /// The name as the caller gave it, which is the name in the start block.
     pub(crate) fn full(&self) -> &str {
         &self.full
     }
 
-    /// The original's name, if there can be one.
+    /// The name by the rules of the original, if they give one.
     pub(crate) fn plain(&self) -> Option<&str> {
         self.plain.as_deref()
     }
@@ -61,7 +61,7 @@ impl EventName {
     }
 }
 
-/// The original's rules, and: no control characters, no dot or dash in front.
+/// Applies the rules of the original, and two more: no control characters, no dot or dash in front.
 fn sanitized(name: &str) -> String {
     let mut in_front = true;
     name.chars()
@@ -76,7 +76,7 @@ fn sanitized(name: &str) -> String {
         .collect()
 }
 
-/// At most so many bytes of it, by whole letters.
+/// The first whole letters of a text, at most `most` bytes.
 fn cut(text: &str, most: usize) -> &str {
     let mut end = text.len().min(most);
     while !text.is_char_boundary(end) {
@@ -85,7 +85,7 @@ fn cut(text: &str, most: usize) -> &str {
     &text[..end]
 }
 
-/// Whether a name ends like a hashed one: such names could be that of another event.
+/// Whether a name ends like a hashed one: it could be the hashed name of another event.
 fn looks_hashed(name: &str) -> bool {
     name.len() >= HASH_LEN && {
         let tail = &name.as_bytes()[name.len() - HASH_LEN..];
@@ -93,8 +93,8 @@ fn looks_hashed(name: &str) -> bool {
     }
 }
 
-/// If a name is an archived one, `{base}_{YYYY-MM-DD_HH-MM-SS}[.N]`: its base. An event of such a name
-/// would write among another's archived segments.
+/// The base of a name like that of an archived segment, `{base}_{YYYY-MM-DD_HH-MM-SS}[.N]`. An event of such a name
+/// would write among the archived segments of another event.
 pub(super) fn archived_base(name: &str) -> Option<&str> {
     const PATTERN: &[u8] = b"_0000-00-00_00-00-00";
     let front = match name.rsplit_once('.') {
@@ -110,12 +110,12 @@ pub(super) fn archived_base(name: &str) -> Option<&str> {
     fits.then(|| &front[..at])
 }
 
-/// A name as file systems without upper and lower case see it.
+/// A name as a file system sees it that does not distinguish upper and lower case.
 pub(super) fn folded(base: &str) -> String {
     base.to_lowercase()
 }
 
-/// FNV-1a, 64 bits. Names of files come from it: it must never change.
+/// FNV-1a, 64 bits. The names of files depend on this hash, so it must never change.
 pub(super) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
@@ -189,7 +189,7 @@ mod tests {
         }
     }
 
-    /// Files have names by it: this must hold for ever.
+    /// The names of files depend on this hash, so this must hold for ever.
     #[test]
     fn the_hash_stays_what_it_is() {
         assert_eq!(fnv1a(b""), 0xCBF2_9CE4_8422_2325);

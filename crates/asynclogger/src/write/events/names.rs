@@ -1,10 +1,7 @@
 //! The names of events: from a name to the event that has it, for calls by name.
 //!
-//! A signal handler may log by name, so a look-up that finds an open event takes no lock and no memory, and
-//! has nothing to give back. A table that forgets would need a way to know that nobody looks at what it frees.
-//! This one forgets nothing: a name that was open once keeps its entry, some 150 bytes, until the manager
-//! goes, and only what the entry says changes. No number is given to a second event, so a caller that has read
-//! the number of an event that is closed a moment later does no harm: the flusher finds nobody with that
+//! A name keeps its entry after its event was closed, and no number is given to a second event. So a caller that has
+//! read the number of an event that is closed a moment later does no harm: the flusher finds no event with that
 //! number, and counts the record as closed.
 
 use std::cell::Cell;
@@ -17,21 +14,29 @@ use crate::sync::{
 const FIRST: usize = 512;
 const TABLES: usize = 24;
 
-// Whether this thread is inside the lock of an entry: a signal handler that interrupts it there must not want the
-// lock. No destructor, constant initialiser: always there.
+// Whether this thread is inside the lock of an entry: a signal handler that interrupts it there must not take the
+// lock. Without a destructor, and with a constant initialiser, the variable exists at any time of the thread.
 thread_local! {
     static IS_LOCKED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A name at the place that its hash says, or at the next that was free. At most every second place is taken.
+/// A hash table: a name is at the place of its hash, or at the next place that was free. At most half of the places
+/// are taken.
 struct Table<T>(Box<[OnceLock<Arc<Name<T>>>]>);
 
-/// The names, and what has each of them now: an event, if it is open.
+/// The names of all events that were ever open, and for each name the event that has it now, if it is open.
+///
+/// Every call by name looks its name up, on any thread and also in a signal handler: so a look-up that finds an open
+/// event must take no lock, no memory and no reference count. A map behind a lock would stop a handler that interrupts
+/// the holder, and a map that forgets closed events would have to know that no reader is at an entry that it frees.
+/// So this table never forgets: a name that was open once keeps its entry, some 150 bytes, until the manager is
+/// dropped, and only the content of the entry changes. A larger table replaces a full one, and the smaller one stays
+/// for its readers. The price is memory for each different name that was ever opened.
 pub(super) struct Names<T> {
     tables: [OnceLock<Table<T>>; TABLES],
-    /// The table that counts; those before it are too small.
+    /// The index of the table that holds all names; the tables before it are too small.
     current: AtomicUsize,
-    /// How many names there are. Held while one is added.
+    /// The number of names. The lock is held while a name is added.
     count: Mutex<usize>,
 }
 
@@ -39,9 +44,9 @@ pub(super) struct Names<T> {
 pub(super) struct Name<T> {
     hash: u64,
     text: Box<str>,
-    /// `{ number of the event, the longest record that it takes now }`; that length is 0 unless it is open.
+    /// `{ number of the event, the longest record that it takes now }`; the length is 0 unless the event is open.
     takes: AtomicU64,
-    /// The event that has the name, if it is open. For all but the hot path.
+    /// The event that has the name, if it is open. The hot path does not use this field.
     event: Mutex<Option<Arc<T>>>,
 }
 
@@ -54,7 +59,7 @@ impl<T> Names<T> {
         }
     }
 
-    /// The entry of a name that is open, or was; without a lock.
+    /// The entry of a name that is open or was open once. Takes no lock.
     #[inline]
     pub(super) fn find(&self, name: &str) -> Option<&Arc<Name<T>>> {
         let hash = hash_of(name);
@@ -67,7 +72,7 @@ impl<T> Names<T> {
         self.tables.get(self.current.load(Ordering::Acquire))?.get()
     }
 
-    /// The entry of a name, made if there is none.
+    /// The entry of a name, which is made if the name has none.
     pub(super) fn entry(&self, name: &str) -> Arc<Name<T>> {
         let mut count = lock(&self.count);
         if let Some(found) = self.find(name) {
@@ -85,11 +90,11 @@ impl<T> Names<T> {
         entry
     }
 
-    /// A table with room for so many names: the current one, or one that is twice as long and has its names.
+    /// A table with room for `count` names: the current one, or one of twice the length with the same names.
     fn table_with_room(&self, count: usize) -> &Table<T> {
         let current = self.current.load(Ordering::Relaxed);
         let table = self.tables[current].get_or_init(|| Table::new(FIRST));
-        // 2^31 names, each with a file of its own, are in the last one.
+        // The last table has room for 2^31 names, each with a file of its own.
         if count * 2 <= table.0.len() || current + 1 == TABLES {
             return table;
         }
@@ -105,14 +110,14 @@ impl<T> Names<T> {
 }
 
 impl<T> Drop for Names<T> {
-    /// An event knows its name, and the name its event: this is what lets go of both.
+    /// An event refers to its name, and the name to its event. This breaks the circle, so that both are freed.
     fn drop(&mut self) {
         self.table().into_iter().flat_map(Table::names).for_each(|name| drop(name.close()));
     }
 }
 
 impl<T> Table<T> {
-    /// `len`: a power of two.
+    /// Makes an empty table; `len` is a power of two.
     fn new(len: usize) -> Table<T> {
         Table((0..len).map(|_| OnceLock::new()).collect())
     }
@@ -126,8 +131,8 @@ impl<T> Table<T> {
         let mask = self.0.len() - 1;
         let mut at = hash as usize & mask;
         loop {
-            // An entry is complete when it is put in, and a place that is taken stays taken. So the search may
-            // end at the first free place: there always is one.
+            // An entry is complete when it is put in, and a place that is taken stays taken. So the search can end
+            // at the first free place, and the table always has one.
             let found = self.0[at].get()?;
             if found.hash == hash && *found.text == *name {
                 return Some(found);
@@ -136,7 +141,7 @@ impl<T> Table<T> {
         }
     }
 
-    /// For the holder of the lock of [`Names::count`].
+    /// Puts a name in. Only for the holder of the lock of [`Names::count`].
     fn put(&self, name: &Arc<Name<T>>) {
         let mask = self.0.len() - 1;
         let mut at = name.hash as usize & mask;
@@ -147,54 +152,55 @@ impl<T> Table<T> {
 }
 
 impl<T> Name<T> {
-    /// As it was given.
+    /// The name as the user gave it.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
 
-    /// The number of the event that has the name, and the longest record that it takes now: 0 unless it is
+    /// The number of the event that has the name, and the longest record that the event takes now: 0 unless it is
     /// open.
     #[inline]
     pub(super) fn takes(&self) -> (u32, usize) {
-        // Relaxed: one word, and a record that slips in is looked at again when it is sorted.
+        // Relaxed: the word guards no other data, and a record that slips in is checked again when it is sorted.
         let takes = self.takes.load(Ordering::Relaxed);
         ((takes >> 32) as u32, takes as u32 as usize)
     }
 
-    /// Has calls by name find this event.
+    /// Lets calls by name find this event.
     pub(super) fn open(&self, event: &Arc<T>, number: u32, limit: usize) {
         self.with_lock(|place| *place = Some(event.clone()));
         self.takes.store(pack(number, limit), Ordering::Relaxed);
     }
 
-    /// The longest record that the event with this number takes from now on, if it still has the name.
+    /// Sets the longest record that the event with this number takes, if the event still has the name.
     pub(super) fn set_limit(&self, number: u32, limit: usize) {
         let change = |takes: u64| ((takes >> 32) as u32 == number).then_some(pack(number, limit));
         let _ = self.takes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 
-    /// The event that has the name is about to be closed; that event, if there is one.
+    /// Takes the name from its event, which is about to be closed. Returns the event, if the name had one.
     pub(super) fn close(&self) -> Option<Arc<T>> {
         self.with_lock(Option::take)?
     }
 
-    /// Does something with the event that has the name; `None`: it is not open, or this call
-    /// interrupted this thread within the lock. `may_wait`: `use_it`, too, may.
+    /// Calls `use_it` with the event that has the name. `None` if the event is not open, or if this call interrupted
+    /// this thread within the lock. `may_wait` says whether this call, and so `use_it`, can wait.
     pub(super) fn with<U>(&self, may_wait: bool, use_it: impl FnOnce(&Arc<T>) -> U) -> Option<U> {
         if !may_wait {
-            // It does not wait for anything, nor drop the last reference: that would free memory.
+            // Under the lock: `use_it` does not wait, and no reference is dropped here, which could be the last one
+            // and would free memory.
             return self.with_lock(|event| event.as_ref().map(use_it))?;
         }
         let event = self.with_lock(|event| event.clone())??;
         Some(use_it(&event))
     }
 
-    /// The same in a forked child, where nobody gives a lock back that a thread of the parent held.
+    /// [`with`](Name::with) in a forked child, where a lock that a thread of the parent held is never released.
     pub(super) fn with_in_child<U>(&self, use_it: impl FnOnce(&Arc<T>) -> U) -> Option<U> {
         self.event.try_lock().ok()?.as_ref().map(use_it)
     }
 
-    /// Runs `call`, which must not wait, within the lock; `None`: this call interrupted this thread there.
+    /// Runs `call`, which must not wait, within the lock. `None` if this call interrupted this thread within the lock.
     fn with_lock<U>(&self, call: impl FnOnce(&mut Option<Arc<T>>) -> U) -> Option<U> {
         if IS_LOCKED.with(Cell::get) {
             return None;
@@ -204,7 +210,7 @@ impl<T> Name<T> {
     }
 }
 
-/// Says that this thread is inside the lock, as long as it lives.
+/// The mark that this thread is inside the lock, for as long as the value lives.
 struct Mark;
 
 impl Mark {
@@ -223,16 +229,16 @@ impl Drop for Mark {
     }
 }
 
-/// No record is longer than a `u32` says, or the file could not say how long it is.
+/// Packs both into a word. A `u32` holds the length of every record, since the file format does so, too.
 fn pack(number: u32, limit: usize) -> u64 {
     u64::from(number) << 32 | u64::from(u32::try_from(limit).unwrap_or(u32::MAX))
 }
 
-/// Names are looked up for each record that is logged by name.
+/// The hash of a name. It must be fast, because each record that is logged by name needs it.
 #[inline]
 fn hash_of(name: &str) -> u64 {
     const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
-    // Both halves of the product, since names differ in their last letters: in the high bits of a word.
+    // Both halves of the product count, since names differ in their last letters, which are the high bits of a word.
     let mix = |hash: u64, word: u64| {
         let product = u128::from(hash ^ word) * u128::from(FACTOR);
         product as u64 ^ (product >> 64) as u64
@@ -291,7 +297,7 @@ mod tests {
         }
     }
 
-    /// The event that had the name before does not speak for the one that has it now.
+    /// The event that had the name before cannot change the limit of the event that has it now.
     #[test]
     fn the_limit_is_that_of_the_event_that_has_the_name() {
         let name = Names::<()>::new().entry("event");
@@ -315,7 +321,7 @@ mod tests {
                     names.entry(&format!("event-{number}"));
                 }
             });
-            // Whatever was found once is found again.
+            // A name that was found once is found again.
             let mut found = 0;
             while found < ALL {
                 let is_over = adding.is_finished();
@@ -342,7 +348,7 @@ mod tests {
         assert!(!IS_LOCKED.with(Cell::get));
     }
 
-    /// Names of the kinds that there are do not crowd: the next free place is near.
+    /// Names of usual kinds do not crowd: the next free place is near.
     #[test]
     fn names_are_spread_evenly() {
         let kinds: [fn(u64) -> String; 4] = [

@@ -25,13 +25,13 @@ use crate::{
     },
 };
 
-/// An event that could not be opened is not tried again before this is over: its records would each cost
-/// their callers an attempt.
+/// How long an event that could not be opened is not tried again: otherwise each of its records would cost its caller
+/// an attempt.
 const HOLD: Duration = Duration::from_secs(1);
-/// Names of such events that are remembered.
+/// The most names of such events that are remembered.
 const HELD: usize = 1024;
 
-/// What opening an event takes.
+/// Opens events, and has all that this needs.
 pub(crate) struct Opener {
     directory: Arc<Directory>,
     lock: EventsLock,
@@ -45,8 +45,8 @@ pub(crate) struct Opener {
     max_open: usize,
 }
 
-/// The numbers of the events. None is given twice: whoever still has the number of an event that is closed can
-/// do no harm to another one.
+/// The numbers of the events. No number is given twice, so a call that still has the number of a closed event does no
+/// harm to another event.
 #[derive(Default)]
 struct Numbers {
     next: u32,
@@ -54,7 +54,7 @@ struct Numbers {
 
 impl Numbers {
     /// # Errors
-    /// All have been given.
+    /// All numbers have been given.
     fn take(&mut self) -> Result<u32, Error> {
         let number = self.next;
         let none = || {
@@ -66,7 +66,7 @@ impl Numbers {
     }
 }
 
-/// Whether the file of an event with this full name may be called so.
+/// Whether the file of an event with this full name can have the name `base`.
 fn is_name_of(base: &OsStr, full_name: &[u8]) -> bool {
     let name = std::str::from_utf8(full_name).ok().and_then(|name| EventName::of(name).ok());
     name.is_some_and(|name| {
@@ -77,7 +77,7 @@ fn is_name_of(base: &OsStr, full_name: &[u8]) -> bool {
 /// Why an event is not open.
 pub(crate) struct NotOpened {
     pub(crate) error: Error,
-    /// Whether it was tried now.
+    /// Whether this call made an attempt.
     pub(crate) is_new: bool,
 }
 
@@ -127,7 +127,7 @@ impl Opener {
     /// Opens an event and makes it known.
     ///
     /// # Errors
-    /// As of a logger; the same again for a while, without another attempt.
+    /// Those of opening a logger. For [`HOLD`] after a failed attempt the same error, without another attempt.
     pub(crate) fn open(
         &mut self,
         shared: &Shared,
@@ -154,7 +154,7 @@ impl Opener {
                 if self.held.len() >= HELD {
                     self.held.retain(|_, (until, _)| now < *until);
                 }
-                // Without memory for it the next call tries again.
+                // A name that is not remembered is tried again by the next call.
                 if self.held.len() < HELD && name.len() <= super::name::MAX_EVENT_NAME {
                     self.held.insert(name.into(), (now + HOLD, error.clone()));
                 }

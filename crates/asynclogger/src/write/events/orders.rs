@@ -1,4 +1,4 @@
-//! What callers order of the flusher for single events.
+//! Orders of callers to the flusher, for single events.
 
 use super::event::Event;
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     write::flush::LogWriter,
 };
 
-/// What the flusher has not taken over yet.
+/// The orders that the flusher has not taken over yet.
 #[derive(Default)]
 pub(super) struct Orders {
     waiting: Mutex<Waiting>,
@@ -21,17 +21,17 @@ struct Waiting {
 }
 
 impl Orders {
-    /// An event was opened. Ring the bell after this, and the two below.
+    /// Hands over an event that was opened. Ring the bell after this call, and after the two below.
     pub(super) fn open(&self, event: &Arc<Event>, writer: LogWriter) {
         self.add(|waiting| waiting.new.push((event.clone(), writer)));
     }
 
-    /// The event with this number is to be closed.
+    /// Orders that the event with this number is closed.
     pub(super) fn close(&self, number: u32) {
         self.add(|waiting| waiting.close.push(number));
     }
 
-    /// The records of an event are to be durable; its gate says for whom.
+    /// Orders a flush of an event. The event's gate has the requests.
     pub(super) fn flush(&self, event: &Arc<Event>) {
         self.add(|waiting| waiting.flush.push(event.clone()));
     }
@@ -42,17 +42,17 @@ impl Orders {
         self.is_any.store(true, Ordering::Release);
     }
 
-    /// Whether there is anything to take over.
+    /// Whether any order waits.
     pub(super) fn is_any(&self) -> bool {
         self.is_any.load(Ordering::Acquire)
     }
 
-    /// Events that were opened, with the writers of their logs.
+    /// Takes the events that were opened, with the writers of their logs.
     pub(super) fn take_new(&self) -> Vec<(Arc<Event>, LogWriter)> {
         std::mem::take(&mut lock(&self.waiting).new)
     }
 
-    /// Numbers of events to close. What is new was taken before, or is taken next.
+    /// Takes the numbers of the events to close. New events were taken before, or are taken next.
     pub(super) fn take_closes(&self) -> Vec<u32> {
         let mut waiting = lock(&self.waiting);
         if waiting.new.is_empty() && waiting.flush.is_empty() {
@@ -61,7 +61,7 @@ impl Orders {
         std::mem::take(&mut waiting.close)
     }
 
-    /// Events whose records are to be durable.
+    /// Takes the events to flush.
     pub(super) fn take_flushes(&self) -> Vec<Arc<Event>> {
         std::mem::take(&mut lock(&self.waiting).flush)
     }

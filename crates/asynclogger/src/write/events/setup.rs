@@ -1,4 +1,4 @@
-//! What a manager is made of, before it has a thread.
+//! Makes the parts of a manager, before it has a thread.
 
 use super::{callers::Callers, event::Unplaced, memory::Shares, opener::Opener, shared::Shared};
 use crate::{
@@ -13,17 +13,17 @@ use crate::{
     },
 };
 
-/// The files that are open at most, unless told.
+/// The most files that are open at a time, unless the config has another number.
 const MOST_FILES: u64 = 1024;
 
-/// A manager without a thread.
+/// The parts of a manager without a thread.
 pub(crate) struct Setup {
     pub(crate) callers: Arc<Callers>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) opener: Opener,
     pub(crate) archivist: Arc<Archivist>,
     pub(crate) shares: Shares,
-    /// Of that many events the files are open at a time.
+    /// The most events whose files are open at a time.
     pub(crate) max_open: usize,
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn set_up(config: Config) -> Result<Setup, Error> {
     let archivist = Arc::new(Archivist::new());
     let opener = Opener::new(&config, driver, archivist.clone(), max_open)?;
     let shares = Shares::of(&config, opener.alignment(config.direct_io));
-    // Nothing of these buffers is written as it is, so any alignment does.
+    // These buffers do not go to a file, so any alignment does.
     let pool = Pool::elastic(shares.buffers, shares.capacity, MIN_ALIGN, shares.elastic)?;
     let ingest = Ingest::new(IngestParts {
         pool,

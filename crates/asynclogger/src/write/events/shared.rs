@@ -1,4 +1,4 @@
-//! What callers and the flusher of a manager have in common.
+//! The part of a manager that callers and flusher share.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -24,16 +24,16 @@ pub(crate) struct Shared {
     /// The shared buffers, as the flusher sees them.
     pub(crate) shards: Arc<Shards>,
     pub(crate) bell: Arc<Bell>,
-    /// Who wants all that was logged to be durable, or the end.
+    /// The gate for flushes of all events, and for the end.
     pub(crate) gate: Gate,
-    /// Who wants all that was logged to be sorted.
+    /// The gate for callers that wait until all records are sorted.
     pub(crate) sorted: Gate,
     pub(crate) unplaced: Arc<Unplaced>,
-    /// What flushes of all events have made durable.
+    /// The records that flushes of all events have made durable.
     pub(super) durable: Marks,
     pub(super) sorted_out: SortedOut,
     pub(super) orders: Orders,
-    /// Files of events that are open now.
+    /// The number of events' files that are open now.
     pub(crate) open_files: AtomicUsize,
     state: Mutex<State>,
     changed: Condvar,
@@ -41,24 +41,24 @@ pub(crate) struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Events that are open, by name; once the manager is closed, those that were.
+    /// The open events, by name; once the manager is closed, the events that were open then.
     open: BTreeMap<Box<str>, Arc<Event>>,
     /// Events whose files are being ended, by name.
     closing: BTreeMap<Box<str>, Arc<Event>>,
-    /// Closed, and a call that has a handle may still count a record.
+    /// Closed events of which a call can still have a handle and count a record.
     retired: Vec<Arc<Event>>,
-    /// What closed events have done.
+    /// The sums over closed events.
     past: Sums,
-    /// How the last event was written that was opened.
+    /// The means of I/O of the event that was opened last.
     io: (IoMode, EngineKind),
 }
 
 impl State {
-    /// Adds up what those closed events have done of which nobody has a handle any more.
+    /// Moves closed events without handles into the sums.
     fn fold(&mut self) {
         let State { retired, past, .. } = self;
         retired.retain_mut(|event| {
-            // Whoever had it last has no call of it under way any more.
+            // The last holder of a handle has no running call any more.
             if Arc::get_mut(event).is_none() {
                 return true;
             }
@@ -87,33 +87,34 @@ impl Shared {
         }
     }
 
-    /// All open events, by name; those of a manager that is closed, too.
+    /// All open events, by name; for a closed manager the events that were open at its end.
     pub(crate) fn all(&self) -> Vec<Arc<Event>> {
         if self.shards.is_forked() {
-            // A thread of the parent's may have held the lock.
+            // A thread of the parent can have held the lock during the fork.
             return Vec::new();
         }
         lock(&self.state).open.values().cloned().collect()
     }
 
-    /// Tells the user's callback, whose panics are its own.
+    /// Calls the user's callback. A panic of the callback does not reach this library.
     pub(crate) fn tell(&self, error: &Error) {
         tell(self.config.on_error.as_ref(), error);
     }
 
     /// Hands an event over to the flusher, and makes it known.
     pub(super) fn publish(&self, event: &Arc<Event>, writer: LogWriter) {
-        // First: the flusher finds the event when it finds a record of it.
+        // First, so that the flusher finds the event when it finds a record of the event.
         self.orders.open(event, writer);
         self.bell.ring(Sleep::Timed);
         let mut state = lock(&self.state);
         state.io = event.session().io();
-        // Under the lock: whoever closes the event finds it in both places, or in neither.
+        // Under the lock, so that a call that closes the event finds it in both places, or in neither.
         state.open.insert(event.name().into(), event.clone());
         event.entry().open(event, event.number(), event.limit());
     }
 
-    /// Begins to close an event: it is not known any more, and takes no record. `None`: there is none.
+    /// Begins to close an event: calls no longer find it, and it takes no more records. `None` if no such event is
+    /// open.
     pub(crate) fn begin_close(&self, name: &str) -> Option<Arc<Event>> {
         let mut state = lock(&self.state);
         if let Some(event) = state.closing.get(name) {
@@ -149,12 +150,12 @@ impl Shared {
 
     /// Whether a record of an event is known to be durable.
     pub(crate) fn is_durable(&self, event: &Event, position: &Position) -> bool {
-        // A forked child must not lock what a thread of its parent may have held.
+        // A forked child must not take a lock that a thread of its parent can have held.
         event.session().is_ours(position)
             && !self.shards.is_forked()
             && (self.durable.cover(position) || event.durable().cover(position))
             && !self.sorted_out.may_have(position)
-            // Of an event that is closed, no flush says any more what is in doubt.
+            // After the close of an event no flush can report any more which records are in doubt.
             && (event.is_open() || !event.is_in_doubt())
     }
 
@@ -163,7 +164,7 @@ impl Shared {
         lock(&self.state).closing.contains_key(name)
     }
 
-    /// Waits until no event of this name is being closed, or `deadline`; whether that is so.
+    /// Waits, at most until `deadline`, until no event of this name is being closed. Returns whether that is so.
     pub(crate) fn wait_closed(&self, name: &str, deadline: Option<Instant>) -> bool {
         let mut state = lock(&self.state);
         while state.closing.contains_key(name) {
@@ -175,10 +176,10 @@ impl Shared {
         true
     }
 
-    /// The file of an event is ended and let go: it can be opened again.
-    /// Of each shared shard `sorted` records were with their events when it took its last one.
+    /// Takes over that the file of an event is ended and let go, so that the event can be opened again. `sorted` has
+    /// for each shared shard the number of records that were sorted when the event took its last one.
     pub(super) fn closed(&self, event: Arc<Event>, sorted: &[u64]) {
-        // A log that is closed answers at once: with what is in doubt, if anything is.
+        // The gate of a closed log answers at once, with an error if some records are in doubt.
         let answer = event.session().gate().answer(u64::MAX);
         if !event.is_in_doubt() {
             event.durable().raise(sorted);
@@ -188,7 +189,7 @@ impl Shared {
         if state.closing.get(event.name()).is_some_and(|closing| Arc::ptr_eq(closing, &event)) {
             state.closing.remove(event.name());
         } else {
-            // The manager is closed: its events stay known, to those who ask for their stats.
+            // The manager is closed: its events stay known, for calls that ask for their stats.
             drop(state);
             self.changed.notify_all();
             return;
@@ -201,10 +202,9 @@ impl Shared {
 
     /// Sums over all events.
     pub(crate) fn sums(&self) -> Sums {
-        // In this order: then neither what was written nor what was refused later is more than what was
-        // accepted.
+        // In this order, so that neither the written records nor those refused later are more than the accepted ones.
         let held = (!self.shards.is_forked()).then(|| lock(&self.state));
-        // A forked child must not lock what a thread of its parent may have held.
+        // A forked child must not take a lock that a thread of its parent can have held.
         let of_child = State::default();
         let state = held.as_deref().unwrap_or(&of_child);
         let unplaced = &self.unplaced;
@@ -221,7 +221,7 @@ impl Shared {
         (stats.io_mode, stats.engine) = io;
         stats.dropped.closed += unplaced.closed();
         stats.dropped_logs = stats.dropped.total();
-        // Those that are not sorted yet, too.
+        // The records that are not sorted yet count, too.
         stats.accepted = self.shards.accepted().saturating_sub(sorted_out);
         stats.pending = stats.accepted.saturating_sub(stats.written + stats.lost);
         stats.total_logs = stats.accepted + stats.dropped_logs;

@@ -1,4 +1,4 @@
-//! From the shared buffers to the events.
+//! Sorts records from the shared buffers to their events.
 
 use std::time::Instant;
 
@@ -21,13 +21,13 @@ use crate::{
     },
 };
 
-/// So many records ahead, the memory that one goes to is fetched.
+/// How many records ahead of its copy the memory for a record is fetched.
 const AHEAD: usize = 12;
 
 /// A shared buffer whose records are being sorted.
 pub(super) struct Unsorted {
     pub(super) buffer: SealedBuffer,
-    /// Where the next record begins, counted from the header.
+    /// The offset of the next record, counted from the header.
     pub(super) at: usize,
 }
 
@@ -39,7 +39,7 @@ struct Tagged<'a> {
 }
 
 impl<'a> Tagged<'a> {
-    /// From `at` on, which is where one begins.
+    /// All records from `at` on, which is the offset of a record.
     fn all(data: &'a [u8], at: usize) -> Tagged<'a> {
         Tagged { data, at }
     }
@@ -50,7 +50,7 @@ impl<'a> Iterator for Tagged<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<(u32, &'a [u8])> {
-        // What does not fit was written over by somebody who has no right to this memory.
+        // A length that does not fit means that foreign code wrote over this memory.
         let (prefix, rest) = self.data.get(self.at..)?.split_at_checked(RECORD_HEADER)?;
         let len = u32::from_le_bytes(prefix.try_into().ok()?) as usize;
         let (tag, record) = rest.get(..len)?.split_at_checked(TAG)?;
@@ -59,40 +59,42 @@ impl<'a> Iterator for Tagged<'a> {
     }
 }
 
-/// An event: what is gathered for it, and its log's writer.
+/// An event with its gathered records and the writer of its log.
 struct Sorted {
     gathered: Gathered,
     staged: Box<Staged>,
 }
 
-/// Puts the records of the shared buffers to their events, and decides which events are written when memory is short.
+/// Copies the records of the shared buffers to their events, and decides which events are written when memory is short.
 ///
-/// Callers log to buffers that all events share, so that a thousand events need no thousand buffers. What makes that
-/// work is that a shared buffer comes back at the speed of memory: its records are copied to the last piece of memory
-/// of their events, and no device is waited for. A record that finds no piece stops the sorting, since the records of
-/// a thread must not change places; so the pieces have to last, and one event must not have them all. The quota holds
-/// an event that has too many; the cost of what is gathered, length times age, says who is written when few are left.
+/// A set of buffers for each event would need the memory of a thousand loggers for a thousand events, most of it idle.
+/// So callers log to buffers that all events share. Such a buffer must come back at the speed of memory, or a single
+/// slow file would stop all callers: so the sorter copies each record to the last piece of memory of its event, and
+/// waits for no device. A record that finds no free piece stops the sorting, because the sorter must not change the
+/// order of a thread's records. So the pieces have to last, and no event may have all of them: a quota holds an event
+/// that has too many pieces, and when few pieces are left, the sorter seals the blocks that cost the most (length times
+/// age).
 pub(super) struct Sorter {
     shared: Arc<Shared>,
     slots: ByNumber<Sorted>,
-    /// Numbers of those with something to do.
+    /// The numbers of the events that have something to do.
     pub(super) hot: Vec<u32>,
     pub(super) memory: Memory,
-    /// Of each shared shard, how many of its records are sorted.
+    /// For each shared shard the number of its records that are sorted.
     sorted: Vec<u64>,
-    /// Whether what finds no room is dropped.
+    /// Whether a record is dropped that finds no room within its quota.
     drops: bool,
-    /// Whether memory is not waited for.
+    /// Whether a record is dropped that finds no memory, instead of waiting.
     gives_up: bool,
 }
 
-/// What became of a record.
+/// The result of placing a record.
 #[derive(PartialEq, Eq)]
 enum Placed {
     Done,
-    /// It is dropped, and counted.
+    /// The record is dropped, and counted.
     Out,
-    /// It has to wait for a device.
+    /// The record has to wait for a device.
     Not,
 }
 
@@ -111,7 +113,7 @@ impl Sorter {
         }
     }
 
-    /// Takes over events that were opened; whether there were any.
+    /// Takes over new events. Returns whether any event was new.
     pub(super) fn adopt(&mut self) -> bool {
         let new = self.shared.orders.take_new();
         let any = !new.is_empty();
@@ -156,19 +158,19 @@ impl Sorter {
         self.slots.values_mut().map(|slot| &mut *slot.staged)
     }
 
-    /// Forgets an event; what was gathered and sealed for it is given up.
+    /// Forgets an event, and gives up the records that were gathered and sealed for it.
     pub(super) fn remove(&mut self, number: u32) -> Option<Box<Staged>> {
         let Sorted { gathered, staged } = self.slots.remove(&number)?;
         self.memory.sealed(gathered.pieces());
         Some(staged)
     }
 
-    /// Whether records are gathered for it.
+    /// Whether records are gathered for an event.
     pub(super) fn has_gathered(&self, number: u32) -> bool {
         self.slots.get(&number).is_some_and(|slot| !slot.gathered.is_empty())
     }
 
-    /// It has something to do.
+    /// Notes that an event has something to do.
     pub(super) fn heat(&mut self, number: u32) {
         if let Some(staged) = self.get_mut(number)
             && !std::mem::replace(&mut staged.is_hot, true)
@@ -177,7 +179,7 @@ impl Sorter {
         }
     }
 
-    /// An event takes no more records.
+    /// Ends an event: from now on it takes no more records.
     pub(super) fn end(&mut self, number: u32, ending: Ending) {
         if let Some(Sorted { staged, .. }) = self.slots.get_mut(&number) {
             staged.end(ending, &self.sorted);
@@ -185,17 +187,17 @@ impl Sorter {
         }
     }
 
-    /// From now on what finds no room is dropped, whatever the policy: nobody is there who could wait.
+    /// From now on drops a record that finds no room, whatever the policy: no caller is left who could wait.
     pub(super) fn drop_from_now_on(&mut self) {
         self.drops = true;
     }
 
-    /// From now on what finds no memory is dropped, too: nothing that is written gives any back.
+    /// From now on drops a record that finds no memory, too: no write will free any.
     pub(super) fn give_up(&mut self) {
         self.gives_up = true;
     }
 
-    /// The interval is over for what is gathered.
+    /// Ends the interval of all gathered records: seals them, and lets their logs begin a pass.
     pub(super) fn expire_all(&mut self, now: Instant) {
         for number in self.numbers() {
             if self.has_gathered(number)
@@ -207,14 +209,14 @@ impl Sorter {
         }
     }
 
-    /// Has the logs count all that is gathered.
+    /// Makes the logs count all gathered records.
     pub(super) fn count(&mut self) {
         for slot in self.slots.values_mut() {
             slot.staged.count(&slot.gathered);
         }
     }
 
-    /// Has the event with the most of a buffer take nothing for now, if that is much of it.
+    /// Holds the event that has the most bytes of a buffer, if its share is large.
     pub(super) fn hold_loudest(&self, hand: &Unsorted, crowd: &mut Crowd) {
         let data = hand.buffer.data(HEADER + hand.buffer.valid() as usize);
         let records = Tagged::all(data, hand.at).map(|(number, record)| (number, record.len()));
@@ -224,7 +226,7 @@ impl Sorter {
         }
     }
 
-    /// Sorts the records of a buffer; whether all of them.
+    /// Sorts the records of a buffer. Returns whether all of them are sorted.
     pub(super) fn sort(&mut self, hand: &mut Unsorted) -> bool {
         let end = HEADER + hand.buffer.valid() as usize;
         let data = hand.buffer.data(end);
@@ -252,7 +254,7 @@ impl Sorter {
         is_sorted
     }
 
-    /// Has the memory ready for a record that comes soon: the events' ends are all over the place.
+    /// Fetches the memory for a later record: the places where events append are far apart.
     #[inline]
     fn prefetch(&self, record: Option<(u32, &[u8])>) {
         if let Some((number, record)) = record
@@ -272,7 +274,7 @@ impl Sorter {
         self.place_with_more(number, record)
     }
 
-    /// It takes more memory, or a block is long enough; or there is no such event.
+    /// Places a record that needs more memory, or that comes after a block of full length, or whose event is unknown.
     #[cold]
     fn place_with_more(&mut self, number: u32, record: &[u8]) -> Placed {
         let Sorter { slots, memory, .. } = self;
@@ -281,7 +283,7 @@ impl Sorter {
         };
         let event = staged.event();
         if staged.is_ending() {
-            // Its last records are on their way.
+            // The last records of this event are already on their way.
             return self.closed();
         }
         let is_only = event.pieces() == gathered.pieces();
@@ -293,7 +295,7 @@ impl Sorter {
             return self.place_with_more(number, record);
         }
         if memory.is_over_quota(event.pieces()) {
-            // Its callers wait, or drop, from now on; nobody else has to.
+            // From now on only the callers of this event wait, or drop.
             event.hold(Hold::Quota);
             if self.drops {
                 staged.count_drop();
@@ -315,7 +317,7 @@ impl Sorter {
         }
     }
 
-    /// The event was opened a moment ago; or it is closed.
+    /// Places a record of an event that was opened a moment ago, or that is closed.
     #[cold]
     fn place_unknown(&mut self, number: u32, record: &[u8]) -> Placed {
         if self.adopt() { self.place(number, record) } else { self.closed() }
@@ -326,7 +328,7 @@ impl Sorter {
         Placed::Out
     }
 
-    /// All memory is in use: callers wait, or drop, as their buffers fill.
+    /// Handles a record when all memory is in use: callers wait, or drop, when their buffers are full.
     #[cold]
     fn no_memory(&mut self, number: u32, len: usize) -> Placed {
         if self.gives_up {
@@ -337,29 +339,29 @@ impl Sorter {
         }
         self.memory.set_wanted(true);
         let align = self.get(number).map_or(0, |staged| staged.writer.align());
-        // What is sealed comes back. Is that enough for a record as long as this one?
+        // The memory of sealed blocks comes back. If that is too little for this record, more has to be sealed.
         if !self.memory.will_have_room(len, align) {
             self.seal_all();
         }
         Placed::Not
     }
 
-    /// The next record of a shard is dropped.
+    /// Notes that the next record of a shard is dropped.
     #[cold]
     fn sort_out(&self, shard: usize) {
         self.shared.unplaced.sorted_out.fetch_add(1, Ordering::Relaxed);
         self.shared.sorted_out.add(shard, self.sorted[shard]);
     }
 
-    /// Of each shared shard, how many of its records are sorted.
+    /// For each shared shard the number of its records that are sorted.
     pub(super) fn sorted(&self) -> &[u64] {
         &self.sorted
     }
 
-    /// Seals until enough is: of all blocks those that have cost the most, in memory and time. If an event's
-    /// records come at a rate, and its block is sealed at a length, then the number of blocks of all, for the
-    /// memory that there is, is smallest if the lengths are as the square roots of the rates; which is so if
-    /// each is sealed when its length times its age is the same.
+    /// Seals the blocks that have cost the most, in memory and time, until memory is no longer short. The aim is few
+    /// blocks in all: each event has a rate of records and a length at which its block is sealed, and for a given
+    /// memory the number of blocks is smallest if the lengths are proportional to the square roots of the rates. That
+    /// is so if each block is sealed at the same value of its length times its age.
     #[cold]
     fn seal_some(&mut self) {
         let now = self.memory.now();
@@ -384,7 +386,7 @@ impl Sorter {
         }
     }
 
-    /// Has what is gathered for an event written.
+    /// Seals the gathered records of an event, so that they are written.
     pub(super) fn seal(&mut self, number: u32) {
         let Sorter { slots, memory, .. } = self;
         if let Some(Sorted { gathered, staged }) = slots.get_mut(&number)

@@ -1,4 +1,4 @@
-//! One event as the flusher sees it: what is gathered and sealed for it, and the writer of its log.
+//! One event as the flusher sees it: its sealed blocks, and the writer of its log.
 
 use std::{
     collections::VecDeque,
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// After its file could not be opened again.
+/// The wait before the next attempt to open a suspended file again.
 pub(super) const RETRY: Duration = Duration::from_millis(100);
 
 pub(super) struct Staged {
@@ -23,15 +23,15 @@ pub(super) struct Staged {
     pub(super) writer: LogWriter,
     /// Blocks that the writer has not taken yet, by generation.
     sealed: VecDeque<(u64, EventBlock)>,
-    /// Records that are gathered and that the log has counted.
+    /// The number of gathered records that the log has counted.
     counted: u32,
-    /// Once it takes no more records: of each shared shard, how many were sorted by then.
+    /// Once the event takes no more records: for each shared shard the number of records that were sorted by then.
     ended_at: Option<Vec<u64>>,
-    /// Whether the worker looks after it in each round.
+    /// Whether the worker works on the event in each round.
     pub(super) is_hot: bool,
-    /// When it was looked after last, in rounds.
+    /// The last round in which the worker worked on the event.
     pub(super) last_round: u64,
-    /// When its file is tried again, after it could not be opened.
+    /// The time of the next attempt to open the file, after a failed one.
     pub(super) retry_at: Option<Instant>,
 }
 
@@ -53,14 +53,14 @@ impl Staged {
         &self.event
     }
 
-    /// Has the log count what is gathered as accepted.
+    /// Makes the log count the gathered records as accepted.
     pub(super) fn count(&mut self, gathered: &Gathered) {
         let new = gathered.records() - self.counted;
         self.event.counts().accept(u64::from(new));
         self.counted = gathered.records();
     }
 
-    /// Seals what is gathered: it is written as soon as the file is looked after.
+    /// Seals the gathered records. They are written the next time the worker works on the file.
     pub(super) fn seal(&mut self, gathered: &mut Gathered, memory: &mut Memory) {
         self.count(gathered);
         self.counted = 0;
@@ -71,25 +71,25 @@ impl Staged {
         }
     }
 
-    /// Takes no more records, and ends the file once all are written.
-    /// `sorted`: of each shared shard, how many records are with their events.
+    /// Takes no more records, and ends the file once all are written. `sorted` has for each shared shard the number of
+    /// records that are with their events.
     pub(super) fn end(&mut self, ending: Ending, sorted: &[u64]) {
         self.event.close();
         self.ended_at.get_or_insert_with(|| sorted.to_vec());
         self.event.session().gate().set_ending(ending);
     }
 
-    /// Whether it takes no more records, not even those that were logged before.
+    /// Whether the event takes no more records, not even those that were logged before.
     pub(super) fn is_ending(&self) -> bool {
         self.ended_at.is_some()
     }
 
-    /// Of each shared shard, how many records were sorted when it took its last one.
+    /// For each shared shard the number of records that were sorted when the event took its last one.
     pub(super) fn ended_at(&self) -> &[u64] {
         self.ended_at.as_deref().unwrap_or_default()
     }
 
-    /// Whether its file is closed, and there is nothing to open it for.
+    /// Whether the file is closed, and no work needs it open.
     pub(super) fn is_asleep(&self, now: Instant) -> bool {
         self.writer.is_suspended() && self.is_at_rest() && !self.is_due(now)
     }
@@ -98,17 +98,17 @@ impl Staged {
         self.writer.wake_at(now).is_some_and(|at| now >= at)
     }
 
-    /// Whether nothing is to be done until something is sealed or asked for.
+    /// Whether the event has nothing to do until records are sealed or a request comes.
     pub(super) fn is_at_rest(&self) -> bool {
         self.sealed.is_empty() && self.writer.is_at_rest()
     }
 
-    /// Whether its file takes nothing now.
+    /// Whether the file takes no blocks now.
     pub(super) fn is_troubled(&self) -> bool {
         self.retry_at.is_some() || self.writer.is_troubled()
     }
 
-    /// Whether there is something to do, as far as one can see without trying.
+    /// Whether the event has work, as far as can be known without an attempt.
     pub(super) fn has_news(&self) -> bool {
         self.retry_at.is_none() && !self.writer.is_suspended() && self.writer.has_news()
     }
@@ -118,10 +118,10 @@ impl Staged {
         self.event.count_drop(Reason::Full);
     }
 
-    /// Writes what is sealed and does what is due; whether anything was done.
+    /// Writes sealed blocks, and does all that is due. Returns whether anything was done.
     ///
     /// # Errors
-    /// The file was closed, and cannot be opened again now.
+    /// The file was suspended, and cannot be opened again now.
     pub(super) fn pump(&mut self, now: Instant) -> Result<bool, Error> {
         if let Err(error) = self.writer.resume(now) {
             self.retry_at = now.checked_add(RETRY);

@@ -1,36 +1,36 @@
-//! What all events of a manager have done together.
+//! The sums over all events of a manager.
 
 use std::time::Duration;
 
 use super::event::Event;
 use crate::{FlushMetrics, Health, Stats};
 
-/// Sums over all events, the closed ones too.
+/// Sums over all events, also the closed ones.
 #[derive(Clone, Default)]
 pub(crate) struct Sums {
     pub(crate) stats: Stats,
     pub(crate) metrics: FlushMetrics,
-    /// Of the worst.
+    /// The health of the event that is worst off.
     pub(crate) health: Health,
     /// Events that are open.
     pub(crate) events: usize,
 }
 
 impl Sums {
-    /// Adds what an event has done that is over: nothing of it waits any more.
+    /// Adds the counts of an event that is over, so that none of its blocks waits any more.
     pub(super) fn add_past(&mut self, event: &Event) {
         let depth = self.metrics.flush_queue_depth;
         self.add(event);
         self.metrics.flush_queue_depth = depth;
     }
 
-    /// Adds an event, as it is now.
+    /// Adds the current counts and health of an event.
     pub(super) fn add_now(&mut self, event: &Event) {
         self.health = self.health.max(event.session().health());
         self.add(event);
     }
 
-    /// Adds what an event has done.
+    /// Adds the counts of an event.
     pub(super) fn add(&mut self, event: &Event) {
         event.session().add_to(&mut self.stats);
         let (sum, more) = (&mut self.metrics, event.flush_metrics());

@@ -1,4 +1,4 @@
-//! The flusher of a manager: sorts what is sealed, writes the logs of the events, answers requests.
+//! The flusher of a manager: sorts sealed buffers, writes the logs of the events, answers requests.
 
 mod endings;
 mod files;
@@ -34,11 +34,11 @@ use crate::{
     },
 };
 
-/// After looking after one event for so long, the shared buffers come first: a file was opened, or renamed, say,
-/// and callers' buffers must not wait for many such.
+/// If the work for one event takes this long, the shared buffers come next. Such work opens or renames a file, for
+/// example, and the callers' buffers must not wait for many of these steps.
 const LONG: Duration = Duration::from_millis(1);
 
-/// Starts the flusher of a manager. `max_open`: of so many events the files are open at a time.
+/// Starts the flusher of a manager. At most `max_open` files of events are open at a time.
 ///
 /// # Errors
 /// If the system has no memory or no thread for it.
@@ -52,11 +52,11 @@ pub(crate) fn start_flusher(
     FlusherThread::start(bell, worker).map_err(|NotStarted { error, .. }| error)
 }
 
-/// What runs on the thread.
+/// The work of a manager's flusher.
 ///
-/// Records go from `sorting` by the `sorter` to the events, whose `files` write them. Whoever wants all records
-/// of until now waits for a pass (`passes`), and then perhaps for events (`flushes`). `stuck` and `endings` are
-/// what is done when memory does not come back, and when all is closed.
+/// Records go from `sorting` through the `sorter` to the events, whose `files` write them. A request that concerns all
+/// records up to now waits for a pass (`passes`), and a flush then waits for its events, too (`flushes`). `stuck` acts
+/// when memory does not come back, and `endings` when events or the manager are closed.
 struct Worker {
     shared: Arc<Shared>,
     sorting: Sorting,
@@ -82,13 +82,13 @@ impl Worker {
         }
     }
 
-    /// Takes over events that are new, and what was ordered of single events; whether there were new ones.
+    /// Takes over new events, and orders for single events. Returns whether any event was new.
     fn take_orders(&mut self) -> bool {
         if !self.shared.orders.is_any() {
             return false;
         }
         self.passes.take_orders(&self.shared);
-        // After that: what is to be closed was new before.
+        // After the orders: an event that has to be closed was new before.
         self.sorter.adopt()
     }
 
@@ -102,7 +102,7 @@ impl Worker {
         self.passes.arm(now, self.shared.config.flush_interval, holds_something);
     }
 
-    /// Goes on with what waited for the pass that is over, if one is; whether one is.
+    /// If a pass is over, continues with the work that waited for it. Returns whether a pass was over.
     fn advance_pass(&mut self, now: Instant) -> bool {
         let generations = self.sorting.generations();
         let Some(after) = self.passes.advance(generations) else {
@@ -128,7 +128,7 @@ impl Worker {
         true
     }
 
-    /// Looks after the events that have something to do; whether anything was done.
+    /// Works on the events that have something to do. Returns whether anything was done.
     fn pump(&mut self, now: Instant) -> bool {
         let Worker { sorting, sorter, files, stuck, .. } = self;
         let mut looked = now;
@@ -148,7 +148,7 @@ impl Worker {
         self.shared.gate.ending() == Ending::Closed
     }
 
-    /// Looked at between the announcement of a sleep and the sleep.
+    /// Whether there is work. The flusher asks this between the announcement of a sleep and the sleep.
     fn has_news(&self, stop: &Stop) -> bool {
         let Worker { shared, sorting, sorter, passes, flushes, endings, .. } = self;
         sorting.has_sealed()

@@ -1,4 +1,4 @@
-//! The end of a logger or a manager: `close`, the last drop, and who may wait for either.
+//! The end of a logger or a manager: `close`, the last drop, and the check which calls can wait for either.
 
 use std::{
     path::Path,
@@ -16,54 +16,54 @@ use crate::{
     },
 };
 
-/// `close` gives up waiting for a device that neither works nor fails after this (or the flush timeout,
-/// if that is longer).
+/// How long `close` waits for a device that neither works nor fails (or the flush timeout, if that is longer).
 const STALL: Duration = Duration::from_secs(1);
-/// The last drop waits this long for one that makes no progress: what it gives up is lost.
+/// How long the last drop waits for a device that makes no progress. The records that it gives up are lost.
 const LAST_STALL: Duration = Duration::from_secs(15);
-/// `close` waits this long for archived segments to be compressed and told of.
+/// How long `close` waits until archived segments are compressed and reported.
 const ARCHIVING: Duration = Duration::from_secs(30);
 
-/// What can be closed: a logger, or a manager with all its events.
+/// A thing that can be closed: a logger, or a manager with all its events.
 pub(crate) trait Closing {
-    /// What users call it.
+    /// The name that error messages use for it.
     const NAME: &'static str;
 
-    /// The path that its errors carry.
+    /// The path that errors carry.
     fn path(&self) -> &Path;
 
     fn flush_timeout(&self) -> Duration;
 
-    /// What callers log to.
+    /// The shards that callers log to.
     fn shards(&self) -> &Shards;
 
-    /// Where callers meet the flusher.
+    /// The gate where callers wait for the flusher.
     fn gate(&self) -> &Gate;
 
-    /// The counters, now.
+    /// The current counters.
     fn stats(&self) -> Stats;
 
-    /// The error that a device fails with now, if one does.
+    /// The error with which a device fails now, if one does.
     fn failure(&self) -> Option<Error>;
 
-    /// Nothing is opened any more.
+    /// From now on no log can be opened.
     fn close_openings(&self) {}
 
-    /// All is closed.
+    /// Called once, when all logs are closed.
     fn closed(&self) {}
 }
 
-/// Closes a logger or a manager, and owns what has to be ended for that: the flusher's
-/// thread, the archivist, and what is still to be told.
+/// Closes a logger or a manager, and owns the things that end with it: the flusher's thread, the archivist, and the
+/// thread for the user's callback.
 ///
-/// Closing is a promise in two strengths. `close` waits as long as the device makes progress, gives nothing up,
-/// and can be called again after an error: what is in memory stays there. The last drop has nobody to tell, and
-/// nobody could call it again, so it tries everything once more and gives up what the device does not take.
-/// Whoever has this has no claim of a shard, since each log call borrows a handle: a claim that is still held in
-/// the last drop is of a call that never returns.
+/// A log has two ends, and they need different promises. `close` has a caller who can read an error and call again:
+/// so it waits as long as the device makes progress, gives no record up, and after an error keeps all records in
+/// memory. The last drop can return no error and cannot be repeated, and a drop that waits for ever would hang the
+/// program: so it tries everything once more, and then gives up the records that the device does not take. Each log
+/// call borrows a handle, and the last drop comes after all handles: so a claim that is still held then belongs to a
+/// call that never returns.
 ///
-/// It also knows who may wait for the flusher at all. Whatever waits there for a pass over the shards would wait
-/// for itself on the flusher's thread, and within a log call, whose claim the pass waits for.
+/// The closer also refuses calls that would wait for themselves. A pass of the flusher waits for all claims. So a call
+/// that waits for a pass would never return on the flusher's thread, nor inside a log call, which holds a claim.
 pub(crate) struct Closer<C: Closing> {
     of: C,
     flusher: Mutex<FlusherThread>,
@@ -81,7 +81,7 @@ impl<C: Closing> Closer<C> {
         Closer { of, flusher: Mutex::new(flusher), archivist, teller }
     }
 
-    /// What is closed by this.
+    /// The logger or manager that this closes.
     pub(crate) fn of(&self) -> &C {
         &self.of
     }
@@ -90,7 +90,7 @@ impl<C: Closing> Closer<C> {
         self.of.gate()
     }
 
-    /// Whether the caller may wait for the flusher.
+    /// Checks that the caller can wait for the flusher.
     ///
     /// # Errors
     /// [`ErrorKind::Forked`]; [`ErrorKind::WouldDeadlock`].
@@ -100,15 +100,17 @@ impl<C: Closing> Closer<C> {
             Local::with(|local| (local.is_flusher(), local.holds_claim()));
         if is_flusher || holds_claim {
             let what = if is_flusher {
-                "on a logger's own thread this would wait for itself"
+                "on a logger's own thread this call would wait for itself"
             } else {
-                "inside a log call this would wait for that call"
+                "inside a log call this call would wait for the log call"
             };
             return Err(Error::new(ErrorKind::WouldDeadlock, what).at_path(self.of.path()));
         }
         Ok(())
     }
 
+    /// Checks that this process is not a forked child.
+    ///
     /// # Errors
     /// [`ErrorKind::Forked`].
     pub(crate) fn not_forked(&self) -> Result<(), Error> {
@@ -119,7 +121,7 @@ impl<C: Closing> Closer<C> {
         Err(Error::new(ErrorKind::Forked, what).at_path(self.of.path()))
     }
 
-    /// Requests something of the flusher at a gate, and waits for it.
+    /// Sends the flusher a request through a gate, and waits for the answer.
     ///
     /// # Errors
     /// Those of [`may_wait`](Closer::may_wait) and of the attempt; [`ErrorKind::Timeout`] at `deadline`.
@@ -138,26 +140,26 @@ impl<C: Closing> Closer<C> {
     /// Takes no more records, writes all accepted ones, and ends all files.
     ///
     /// # Errors
-    /// Those of [`may_wait`](Closer::may_wait); not everything could be written yet, and this can be called again.
+    /// Those of [`may_wait`](Closer::may_wait). Not everything could be written yet: then `close` can be called again.
     pub(crate) fn close(&self) -> Result<(), Error> {
         self.may_wait()?;
         self.close_now()
     }
 
     fn close_now(&self) -> Result<(), Error> {
-        // A signal handler that logs on this thread must not lock what is locked here.
+        // A signal handler that logs on this thread must not take the locks that are held here.
         inside(|| {
-            // One closer at a time; a second one finds the work done.
+            // One caller closes at a time; a second one finds the work done.
             let mut flusher = lock(&self.flusher);
             if self.gate().ending() == Ending::Closed {
                 return Ok(());
             }
-            // Whoever opens something now is done before, or refused.
+            // An opening that is under way ends before this returns; later openings are refused.
             self.of.close_openings();
             let shards = self.of.shards();
             let stuck = shards.close(Instant::now() + self.of.flush_timeout());
             if stuck > 0 {
-                let what = format!("{stuck} shards are claimed by threads that do not go on");
+                let what = format!("{stuck} shards are claimed by threads that do not continue");
                 return Err(self.not_closed(ErrorKind::Timeout, &self.of.stats(), &what));
             }
             self.gate().set_ending(Ending::Closing);
@@ -167,7 +169,7 @@ impl<C: Closing> Closer<C> {
             self.wait(|| of.stats(), || of.failure(), closed)?;
             flusher.stop(true);
             drop(flusher);
-            // What the archivist does not manage is done at the next opening.
+            // The next opening of the log does the work that the archivist has not finished.
             self.archivist.stop(Instant::now().checked_add(ARCHIVING));
             self.teller.finish();
             self.of.closed();
@@ -175,11 +177,12 @@ impl<C: Closing> Closer<C> {
         })
     }
 
-    /// Waits for an end as long as the device makes progress, by these counters: with errors for the flush timeout,
-    /// without an answer for a second. `wait`: for that long at most; whether the end has come.
+    /// Waits for an end as long as `stats` show that the device makes progress. A device that fails is given the flush
+    /// timeout; a device that does not answer is given [`STALL`], if that is longer. `wait` waits at most for its
+    /// argument, and returns whether the end has come.
     ///
     /// # Errors
-    /// It has not: [`ErrorKind::Io`] or [`ErrorKind::Timeout`].
+    /// The end has not come: [`ErrorKind::Io`] or [`ErrorKind::Timeout`].
     pub(crate) fn wait(
         &self,
         stats: impl Fn() -> Stats,
@@ -218,7 +221,7 @@ impl<C: Closing> Closer<C> {
         Error::new(kind, what).at_path(self.of.path())
     }
 
-    /// Waits for the end of a last drop; `false`: nothing has moved for too long.
+    /// Waits for the end of a last drop; `false` if the device has made no progress for too long.
     fn wait_for_the_last(&self) -> bool {
         let mut moved = (Instant::now(), self.of.stats().bytes_written);
         while !self.gate().wait_closed(Instant::now() + LAST_STALL / 10) {
@@ -236,10 +239,10 @@ impl<C: Closing> Closer<C> {
 impl<C: Closing> Drop for Closer<C> {
     fn drop(&mut self) {
         if self.of.shards().is_forked() {
-            // There is nothing to close. Each part knows by itself that it is the parent's.
+            // A forked child has nothing to close. Each part checks by itself that it belongs to the parent.
             return;
         }
-        // Within a log call of another logger this waits, too: there is no other time for it.
+        // Within a log call of another logger this waits, too: no later moment is left for it.
         let on_flusher = Local::with(Local::is_flusher);
         if !on_flusher && self.close_now().is_ok() {
             return;
@@ -248,7 +251,7 @@ impl<C: Closing> Drop for Closer<C> {
         shards.close(Instant::now());
         self.gate().set_ending(Ending::Abandoned);
         shards.bell().ring(Sleep::Timed);
-        // A thread that a dead device holds is left to itself.
+        // A thread that hangs in a dead device is not waited for.
         let is_over = !on_flusher && self.wait_for_the_last();
         lock(&self.flusher).stop(is_over);
         self.archivist.stop(Some(Instant::now()));
@@ -258,7 +261,8 @@ impl<C: Closing> Drop for Closer<C> {
     }
 }
 
-/// Does what takes a lock: a signal handler that logs meanwhile on this thread must not want it, too.
+/// Runs `call`, which takes a lock, as a call of the library: so a signal handler that logs on this thread meanwhile
+/// does not wait for that lock.
 pub(crate) fn inside<T>(call: impl FnOnce() -> T) -> T {
     Local::with(|local| {
         let _inside = local.enter();

@@ -1,7 +1,8 @@
 //! The flusher: the one thread that writes the files of a log.
 //!
-//! There is no queue of sealed buffers: it scans the buffers' states. A queue would reorder: the flusher
-//! seals a buffer by CAS, and before it has put it into the queue, a writer fills and puts the next.
+//! The flusher scans the states of the buffers, and has no queue of sealed ones. A queue could change their order: the
+//! flusher seals a buffer by CAS, and before it has put the buffer into the queue, a writer can fill the next buffer of
+//! the shard and put that one in first.
 
 use std::time::Instant;
 
@@ -18,10 +19,11 @@ use crate::{
     },
 };
 
-/// Starts the thread that writes what comes to these shards. `prefault`: it makes all buffers resident first.
+/// Starts the thread that writes the records of these shards. With `prefault` the thread first makes all buffers
+/// resident.
 ///
 /// # Errors
-/// If the system does not give us one; the log's file is clean then, as of a session without records.
+/// If the system gives no thread. Then the log's file is clean, like the file of a session without records.
 pub(crate) fn start_flusher(
     shards: Arc<Shards>,
     writer: LogWriter,
@@ -37,7 +39,7 @@ pub(crate) fn start_flusher(
     })
 }
 
-/// What runs on the thread.
+/// The work of a logger's flusher.
 pub(super) struct Worker {
     shards: Arc<Shards>,
     /// `None` once the log is closed.
@@ -69,7 +71,7 @@ impl Worker {
         self.shards.bell().sleep(Sleep::of(is_armed), wake_at, || self.has_news(stop));
     }
 
-    /// Looked at between the announcement of a sleep and the sleep.
+    /// Whether there is work. The flusher asks this between the announcement of a sleep and the sleep.
     fn has_news(&self, stop: &Stop) -> bool {
         let pool = self.shards.pool();
         let of_writer = match &self.writer {
@@ -109,7 +111,7 @@ impl Rounds for Worker {
     }
 
     fn idle(&mut self, stop: &Stop) {
-        // First: a log with an active buffer will need the next one.
+        // First, because a log with an active buffer will need the next one to be resident.
         self.arm(Instant::now());
         let is_armed = self.writer.as_ref().is_some_and(LogWriter::is_armed);
         if !self.resident.next(is_armed) {
@@ -125,7 +127,7 @@ impl Rounds for Worker {
     }
 }
 
-/// Writes every sealed buffer whose turn it is; whether there was one.
+/// Writes every sealed buffer whose turn it is. Returns whether there was one.
 fn write_sealed(shards: &Shards, writer: &mut LogWriter) -> bool {
     let mut progress = false;
     let mut sealed = shards.pool().sealed();

@@ -1,4 +1,4 @@
-//! Where the records of a session come from: the shards of a logger, or what a manager gathers for an event.
+//! The source of a session's records: the shards of a logger, or the records that a manager gathers for an event.
 
 use crate::{
     Dropped,
@@ -9,18 +9,18 @@ use crate::{
     },
 };
 
-/// What the flusher's side knows of the records that a session takes in.
+/// The source of a session's records, as the flusher's side sees it.
 pub(crate) enum Intake {
-    /// Its own shards, which its callers write to.
+    /// Shards of its own, which the callers write to.
     Shards(Arc<Shards>),
-    /// One sequence of blocks, made elsewhere: the events of a manager share the shards.
+    /// One sequence of blocks that the manager makes: the events of a manager share the shards.
     Gathered(Arc<Counts>),
 }
 
-/// What is counted of an event's records.
+/// The counts of an event's records.
 #[derive(Debug)]
 pub(crate) struct Counts {
-    /// Records that were gathered. The flusher alone counts them, and the blocks.
+    /// Records that were gathered. Only the flusher changes this count and the next one.
     accepted: Counter,
     /// Blocks that were made of them.
     sealed: Counter,
@@ -32,31 +32,31 @@ impl Counts {
         Counts { accepted: Counter::new(), sealed: Counter::new(), drops: Drops::new() }
     }
 
-    /// Records were gathered. For the flusher alone.
+    /// Counts gathered records. Only for the flusher.
     pub(in crate::write) fn accept(&self, records: u64) {
         self.accepted.add(records);
     }
 
-    /// A block is made of what was gathered; its generation. For the flusher alone.
+    /// Counts a block that is made of the gathered records, and returns its generation. Only for the flusher.
     pub(in crate::write) fn seal(&self) -> u64 {
         let generation = self.sealed.get();
         self.sealed.add(1);
         generation
     }
 
-    /// How many blocks were made.
+    /// The number of blocks that were made.
     pub(in crate::write) fn sealed(&self) -> u64 {
         self.sealed.get()
     }
 
-    /// A record is refused.
+    /// Counts a refused record.
     pub(in crate::write) fn drop_one(&self, reason: Reason) {
         self.drops.count(reason);
     }
 }
 
 impl Intake {
-    /// How many sequences of blocks there are.
+    /// The number of sequences of blocks.
     pub(super) fn shards(&self) -> usize {
         match self {
             Intake::Shards(shards) => shards.len(),
@@ -86,7 +86,7 @@ impl Intake {
         }
     }
 
-    /// How many buffers, or blocks, were sealed.
+    /// The number of buffers, or blocks, that were sealed.
     pub(super) fn swaps(&self) -> u64 {
         match self {
             Intake::Shards(shards) => shards.swaps(),
@@ -102,8 +102,8 @@ impl Intake {
         }
     }
 
-    /// The generation at which a shard ends, once nothing can be added to it: all before it were sealed.
-    /// Asked only when the log is ending: then nothing more is gathered.
+    /// The generation at which a shard ends, once it takes no more records: all generations before it were sealed.
+    /// Call this only when the log is ending, when the manager gathers no more records for it.
     pub(super) fn end_of(&self, shard: usize) -> Option<u64> {
         match self {
             Intake::Shards(shards) => shards.is_closed(shard).then(|| shards.generation(shard)),

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-/// How long records may stay in memory: begun by the first buffer that is taken, and over a fixed time later.
+/// How long records can stay in memory: the first buffer that is taken begins the interval, which has a fixed length.
 ///
-/// Whether the interval has begun is a fact of its own. The thread may have other reasons to wake at a time, such as
-/// a rotation or the way back from the fail-over directory, and none of them says that the interval runs.
+/// A time to wake does not show that the interval runs: the thread can have other reasons to wake, such as a rotation
+/// or the way back from the fail-over directory. So the interval keeps its own state.
 pub(in crate::write) struct Interval {
     length: Duration,
     ends: Option<Instant>,
@@ -16,7 +16,7 @@ impl Interval {
         Interval { length, ends: None }
     }
 
-    /// Begins, unless it has begun.
+    /// Begins the interval, unless it has begun.
     pub(in crate::write) fn arm(&mut self, now: Instant) {
         if self.ends.is_none() {
             // The config bounds the length, so this does not overflow.
@@ -24,27 +24,27 @@ impl Interval {
         }
     }
 
-    /// Whether it has begun, and what it is for was not done yet.
+    /// Whether the interval has begun, and its pass has not.
     pub(in crate::write) fn is_armed(&self) -> bool {
         self.ends.is_some()
     }
 
-    /// When it is over, if it has begun.
+    /// The end of the interval, if it has begun.
     pub(in crate::write) fn ends(&self) -> Option<Instant> {
         self.ends
     }
 
-    /// Whether it is over.
+    /// Whether the interval is over.
     pub(in crate::write) fn is_over(&self, now: Instant) -> bool {
         self.ends.is_some_and(|ends| now >= ends)
     }
 
-    /// Over now, whether it has begun or not.
+    /// Ends the interval now, whether it has begun or not.
     pub(in crate::write) fn expire(&mut self, now: Instant) {
         self.ends = Some(now);
     }
 
-    /// What it is for is being done.
+    /// Takes over that the pass of the interval begins.
     pub(in crate::write) fn disarm(&mut self) {
         self.ends = None;
     }

@@ -28,11 +28,11 @@ use crate::{
     },
 };
 
-/// The last drop gives up a device that takes nothing for so long.
+/// The last drop gives up a device that takes nothing for this long.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 
-/// A sealed buffer that was taken and is not on its way yet. Kept here, so that nothing of it is lost whatever
-/// happens meanwhile: what is done with it can be done again.
+/// A sealed buffer that was taken and is not in the outbox yet. The writer keeps it, so that a panic in between loses
+/// no record: every step from here to the outbox can be repeated.
 struct Hand {
     memory: Arc<dyn BlockMemory>,
     shard: u32,
@@ -42,11 +42,13 @@ struct Hand {
 
 /// The flusher's side of one log.
 ///
-/// One thread writes a log, so nothing here is shared and nothing is locked: the flusher calls
-/// [`advance`](LogWriter::advance) again and again, and each call does what can be done without a wait. What takes
-/// its time is remembered by the object that knows of it: the [`Outbox`] has what is on its way, [`Active`] has the
-/// file and its successor, [`Account`] has what was said so far, a [`Pass`] has what somebody waits for. This type
-/// is what connects them, and decides which of them has its turn.
+/// Writes, barriers, retries, rotations and flush requests of one log overlap, and one flusher thread can serve many
+/// logs. Code that waits for each step in turn would let one slow device stop all logs, and a thread for each step
+/// would need locks. So a log writer belongs to one thread, shares no field and never waits: the flusher calls
+/// [`advance`](LogWriter::advance) again and again, and each call takes the steps that are possible now. Each part of
+/// the state has one object that remembers it between the calls: the [`Outbox`] has the parts on their way to the
+/// medium, [`Active`] the file and its successor, [`Account`] the numbers of the blocks so far, [`Pass`] the request
+/// that callers wait for. The log writer connects these objects, and decides the order of their turns.
 pub(crate) struct LogWriter {
     session: Arc<Session>,
     active: Active,
@@ -56,12 +58,12 @@ pub(crate) struct LogWriter {
     hand: Option<Hand>,
     interval: Interval,
     pass: Option<Pass>,
-    /// Who asked while there was trouble, up to this ticket.
+    /// The latest ticket of the requests that came during trouble.
     asked: Option<u64>,
     rotator: Rotator,
     closing: Closing,
     reporter: Reporter,
-    /// Kept here, so that nothing of it is lost if something panics before it is passed on.
+    /// Kept in the writer, so that a panic before the passing on loses none of it.
     happened: Vec<Happened>,
 }
 
@@ -94,13 +96,13 @@ impl LogWriter {
         }
     }
 
-    /// Ends the file of a session that took no record, because it could not begin.
+    /// Ends the file of a session that could not begin, and so took no record.
     pub(super) fn end_unused(&mut self) {
-        // It is clean without the end, too, as of a process that was killed.
+        // Without the end the file is clean, too, like the file of a process that was killed.
         let _ = self.active.segment_mut().end_unused();
     }
 
-    /// What offsets and lengths in its file are multiples of.
+    /// The alignment of the file: all offsets and lengths in it are multiples of this.
     pub(crate) fn align(&self) -> usize {
         self.active.segment().align()
     }
@@ -110,17 +112,17 @@ impl LogWriter {
         self.outbox.has_room() && !self.active.is_turning()
     }
 
-    /// Whether something failed and was not made good yet.
+    /// Whether an operation failed and was not repeated with success yet.
     pub(crate) fn is_troubled(&self) -> bool {
         self.outbox.is_troubled()
     }
 
-    /// Whether a sealed buffer of this generation is the one to write now.
+    /// Whether the sealed buffer of this shard and generation is the one to write now.
     pub(crate) fn is_next(&self, shard: u32, generation: u64) -> bool {
         self.account.is_next(shard, generation) && self.hand.is_none() && self.has_room()
     }
 
-    /// Writes what is sealed of this generation, which [`is_next`](LogWriter::is_next). Nobody else has it.
+    /// Writes a sealed buffer, which [`is_next`](LogWriter::is_next). The caller holds the only reference to it.
     pub(crate) fn write_block(
         &mut self,
         memory: Arc<dyn BlockMemory>,
@@ -129,8 +131,8 @@ impl LogWriter {
     ) {
         self.hand = Some(Hand { memory, shard, generation, taken: Instant::now() });
         self.write_hand();
-        // At once: it is on its way while the next one's checksums are computed. At the end it waits a moment:
-        // the end of the file goes with it.
+        // At once, so that the block is in flight while the checksums of the next one are computed. At the end of the
+        // log the block waits a moment, so that the end of the file goes with it in one write.
         if self.session.gate().ending() == Ending::Open {
             self.work_outbox(Instant::now());
         }
@@ -144,7 +146,7 @@ impl LogWriter {
         let (shard, generation, taken) = (hand.shard, hand.generation, hand.taken);
         let valid = hand.memory.valid();
         if valid == 0 {
-            // Taken for a record that its encoder did not finish.
+            // The buffer was taken for a record whose encoder did not finish it.
             self.account.pass(shard, generation);
             if let Some(Hand { memory, .. }) = self.hand.take() {
                 memory.free();
@@ -171,10 +173,11 @@ impl LogWriter {
         }
     }
 
-    /// Lets the outbox do what it can; whether it did anything.
+    /// Lets the outbox do all that it can. Returns whether it did anything.
     fn work_outbox(&mut self, now: Instant) -> bool {
         let mut busy = false;
-        // Again, since an engine that waits has completed what it was just given: its buffer is free now.
+        // Twice, since a waiting engine has already completed the operation that it was just given: the second round
+        // frees its buffer.
         for _ in 0..2 {
             let mut round = Round {
                 active: &mut self.active,
@@ -191,7 +194,7 @@ impl LogWriter {
         busy
     }
 
-    /// Passes on what has happened.
+    /// Passes on the events that the outbox has collected.
     fn pass_on(&mut self, now: Instant) {
         let happened = std::mem::take(&mut self.happened);
         let errors = happened.into_iter().filter_map(|happened| match happened {
@@ -205,13 +208,13 @@ impl LogWriter {
                 None
             }
         });
-        // Behind the rest: an error may end the log.
+        // Behind the other events, because an error can end the log.
         for error in errors.collect::<Vec<_>>() {
             self.failed(&error);
         }
     }
 
-    /// Keeps an error, answers the flush that it belongs to, and tells the callback.
+    /// Keeps an error, answers the flush that the error belongs to, and calls the callback.
     #[cold]
     fn failed(&mut self, error: &Error) {
         let ticket = self.pass.take().and_then(|pass| pass.ticket);
@@ -219,18 +222,18 @@ impl LogWriter {
         self.reporter.keep(ticket, error, self.active.segment().lineage());
         self.reporter.tell(error);
         if self.closing.ending() == Ending::Abandoned {
-            // Each thing is tried once.
+            // An abandoned log tries each operation once.
             self.give_up();
         }
     }
 
-    /// Counts a panic of the flusher, which goes on.
+    /// Counts a panic of the flusher, which continues its work.
     pub(crate) fn panicked(&mut self, error: &Error) {
         self.session.progress().count_panic();
         self.failed(error);
     }
 
-    /// Does what is due apart from sealed buffers; whether anything was done.
+    /// Does all that is due, except taking sealed buffers. Returns whether anything was done.
     pub(crate) fn advance(&mut self, now: Instant) -> bool {
         if self.is_closed() {
             return false;
@@ -246,8 +249,8 @@ impl LogWriter {
             self.rotator.release();
         }
         if self.is_troubled() {
-            // Nothing is sealed for what cannot be written: each pass would take a buffer of each shard.
-            // But who asks gets an attempt, whatever the backoff says, and its error.
+            // No pass begins while writing fails, because each pass would take a buffer of each shard. But a request
+            // gets an attempt at once, whatever the backoff says, and the error of that attempt.
             let ticket = self.session.gate().open_request().map(|request| request.ticket);
             if ticket > self.asked {
                 self.asked = ticket;
@@ -289,7 +292,7 @@ impl LogWriter {
         busy
     }
 
-    /// With buffers that wait for nothing but a barrier, and few free ones, does not wait for the interval.
+    /// Asks for a barrier before the interval is over, if few buffers are free and others only wait for a barrier.
     fn want_free_buffers(&mut self) {
         if self.lacks_free_buffers() {
             self.outbox.want_durable(self.outbox.written());
@@ -302,7 +305,7 @@ impl LogWriter {
             && self.session.intake().is_short()
     }
 
-    /// Looks whether all that the pass waits for has happened, and completes it then.
+    /// Checks whether all that the pass waits for has happened, and then completes the pass.
     fn advance_pass(&mut self, now: Instant) -> bool {
         let Some(pass) = &mut self.pass else {
             return false;
@@ -314,7 +317,7 @@ impl LogWriter {
             {
                 return false;
             }
-            // With many writes in flight it could not be left when the pass began.
+            // With many writes in flight the file could not be left when the pass began, so it was not looked at.
             if !std::mem::replace(&mut pass.looked, true) {
                 self.look_at_file(Instant::now());
                 return true;
@@ -325,7 +328,7 @@ impl LogWriter {
                 Ok(()) => {
                     if let Some(pass) = &mut self.pass {
                         pass.goal = Some(goal);
-                        // The interval is no promise with `None`.
+                        // With `Durability::None` the interval promises no barrier.
                         if pass.ticket.is_some() || self.durability == Durability::OnFlush {
                             self.outbox.want_durable(goal);
                         }
@@ -336,15 +339,15 @@ impl LogWriter {
             return true;
         };
         let Some(ticket) = pass.ticket else {
-            // Only then may the next one begin: a device that hangs must not be given a buffer of each
-            // shard with each interval.
+            // The next pass begins only when this one is written: otherwise a device that hangs would take a buffer of
+            // each shard with each interval.
             let is_over = self.outbox.written() >= goal;
             if is_over {
                 self.pass = None;
             }
             return is_over;
         };
-        // The note may hold nothing that a barrier has to cover: then there is none to wait for.
+        // If the pass holds nothing that a barrier has to cover, all before the goal is durable already.
         if self.outbox.durable() < goal || self.active.is_turning() {
             return false;
         }
@@ -361,13 +364,13 @@ impl LogWriter {
         self.pass = None;
         match self.outbox.doubt() {
             None => self.session.gate().complete(ticket),
-            // True for every flush from now on: not all that was accepted is durable.
+            // From now on every flush fails, because not all accepted records are durable.
             Some(error) => self.session.gate().fail(Some(ticket), error),
         }
         true
     }
 
-    /// Puts in a note if there are drops that no block and no note has told of.
+    /// Puts in a note if some drops were reported by no block and no note.
     fn declare_drops(&mut self) -> Result<(), Error> {
         let dropped = self.session.dropped();
         if self.account.owes_note(dropped) {
@@ -378,7 +381,7 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Puts an end in; whether there was memory for it.
+    /// Puts an end in. Returns whether the system had memory for it.
     fn put_end(&mut self, session_over: bool) -> bool {
         let dropped = self.session.dropped();
         let totals = self.account.totals(dropped, session_over);
@@ -395,7 +398,7 @@ impl LogWriter {
         }
     }
 
-    /// Begins the interval, if this log has an active buffer and it has not begun.
+    /// Begins the interval, unless it has begun. The caller has seen an active buffer.
     pub(crate) fn arm(&mut self, now: Instant) {
         self.interval.arm(now);
     }
@@ -404,7 +407,7 @@ impl LogWriter {
         self.interval.is_armed()
     }
 
-    /// Until when the flusher may sleep, as far as this log is concerned.
+    /// The time until which the flusher can sleep, as far as this log is concerned.
     pub(crate) fn wake_at(&self, now: Instant) -> Option<Instant> {
         let look =
             self.pass.as_ref().and_then(|pass| pass.sealing.look_again()).map(|look| now + look);
@@ -416,15 +419,15 @@ impl LogWriter {
             true => self.outbox.next_try(),
             false => self.active.wake_at(),
         };
-        // With trouble, and behind a pass that waits for the device, the interval has to wait for the end of that:
-        // to wake for it would be to wake again and again.
+        // During trouble, and while a pass waits for the device, no new pass begins. So the end of the interval is no
+        // reason to wake: the flusher would wake again and again.
         let waits = self.is_troubled() || self.pass.is_some();
         let interval = self.interval.ends().filter(|_| !waits);
         let others = [look, next_try, interval, give_up, rotation];
         others.into_iter().flatten().min()
     }
 
-    /// Whether there is a request that `advance` has not seen.
+    /// Whether `advance` has something new to see: a request, room on the disk, a lack of buffers, an ending.
     pub(crate) fn has_news(&self) -> bool {
         let request = self.session.gate().open_request().map(|request| request.ticket);
         let unseen = self.pass.is_none() && request > self.asked;
@@ -434,7 +437,7 @@ impl LogWriter {
             || (!self.is_closed() && self.session.gate().ending() != self.closing.ending())
     }
 
-    /// Whether the file is ended.
+    /// Whether the log is closed: its file is ended, or given up.
     pub(crate) fn is_closed(&self) -> bool {
         self.closing.is_closed()
     }

@@ -45,14 +45,14 @@ struct Model {
     written: Written,
 }
 
-/// A flusher that is worked by hand. It ends when the log is closed.
+/// A flusher that is stepped by hand. It ends when the log is closed.
 struct Stepped {
     worker: Worker,
     stop: Stop,
     bell: Arc<Bell>,
 }
 
-/// What its handles have.
+/// The part of a log that its handles share.
 struct Log {
     ingest: Ingest,
     session: Arc<Session>,
@@ -62,7 +62,7 @@ struct Log {
 struct Size {
     shards: usize,
     buffers: usize,
-    /// That a buffer has room for.
+    /// The number of records for which a buffer has room.
     records: usize,
 }
 
@@ -122,7 +122,7 @@ impl Log {
     }
 }
 
-/// Logs a record on a thread whose home that is.
+/// Logs a record on a thread with this home.
 fn append(log: &Log, home: usize, record: Record) -> Result<Position, LogError> {
     Local::with(|local| local.set_home(log.ingest.id(), home));
     log.ingest.append(record.len(), |room| room.copy_from_slice(&record))
@@ -141,7 +141,7 @@ fn close(log: &Log) {
     log.shards().bell().ring(Sleep::Timed);
 }
 
-/// Works and sleeps on the flusher's thread, until that is so after a round.
+/// Works and sleeps on the flusher's thread, until the condition holds after a round.
 fn work_until(mut worker: Stepped, done: impl Fn() -> bool) -> Stepped {
     while !done() {
         if worker.round() == Round::Idle {
@@ -262,7 +262,7 @@ fn loom_empty_pool_and_refill() {
     });
 }
 
-/// (d) What was accepted before `flush` was called, here or elsewhere, is written when it returns.
+/// (d) Records that were accepted before `flush` was called, on any thread, are written when it returns.
 #[test]
 fn loom_flush_against_a_writer() {
     check("flush against a writer", 2, || {
@@ -296,7 +296,7 @@ fn loom_flush_against_a_writer() {
     });
 }
 
-/// Who reads what was written, and then what was accepted, finds no more written than accepted.
+/// A thread that reads the written count and then the accepted one finds no more written than accepted.
 #[test]
 fn loom_written_is_not_more_than_accepted() {
     check("written is not more than accepted", 3, || {
@@ -315,7 +315,7 @@ fn loom_written_is_not_more_than_accepted() {
     });
 }
 
-/// (e) `close` against writers: accepted is written, and nothing is accepted that is not.
+/// (e) `close` against writers: every accepted record is written.
 #[test]
 fn loom_close_against_writers() {
     check("close against writers", 3, || {
@@ -362,7 +362,7 @@ fn loom_close_with_the_flusher() {
     });
 }
 
-/// (f) Writers that wait for the only buffer: all get it in turn, and everything is accepted.
+/// (f) Writers that wait for the only buffer: all get it in turn, and every record is accepted.
 #[test]
 fn loom_blocked_writers() {
     check("blocked writers", 1, || {

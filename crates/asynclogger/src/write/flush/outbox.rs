@@ -1,5 +1,5 @@
-//! What is on its way to the medium: parts in the order of the file, from the moment they have a place in
-//! it until they are as safe as the durability level asks for.
+//! The outbox: parts on their way to the medium, in the order of the file, from the moment they have a place in the
+//! file until they are as safe as the durability level asks for.
 
 mod gauge;
 mod parts;
@@ -29,19 +29,19 @@ use crate::{
     },
 };
 
-/// Tags of operations that are no part's write.
+/// Tags of the operations that do not write a part.
 const BARRIER: u64 = u64::MAX;
 const RESERVE: u64 = u64::MAX - 1;
 
-/// What the owner of an outbox has to know and to pass on.
+/// An event that the owner of an outbox has to learn and to pass on.
 pub(super) enum Happened {
     Failed(Error),
-    /// The log goes on in another segment.
+    /// The log continues in another segment.
     SegmentBegun,
     SegmentOver(ArchivedSegment),
 }
 
-/// What an outbox works with in one round.
+/// The things that an outbox works with in one round.
 pub(super) struct Round<'a> {
     pub(super) active: &'a mut Active,
     pub(super) progress: &'a Progress,
@@ -50,7 +50,7 @@ pub(super) struct Round<'a> {
 }
 
 impl Round<'_> {
-    /// Keeps an error for the owner; what it means.
+    /// Keeps an error for the owner, and returns its cause.
     fn failed(&mut self, error: Error) -> Cause {
         let cause = cause_of(&error);
         self.happened.push(Happened::Failed(error));
@@ -62,21 +62,22 @@ pub(super) fn cause_of(error: &Error) -> Cause {
     error.io_error().map_or(Cause::Other, Cause::of)
 }
 
-/// Space that is being taken ahead.
+/// The state of the file space that is reserved ahead of the writes.
 #[derive(Default)]
 struct SpaceOrder {
     is_in_flight: bool,
-    /// It failed, and may have taken a part, which is given back once nothing is in flight.
+    /// The reservation failed. It can have taken a part of the space, which is given back once nothing is in flight.
     is_to_undo: bool,
 }
 
-/// What is on its way to the medium.
+/// The parts of a log (blocks, notes, ends) on their way to the medium.
 ///
-/// A record must not be lost to an error of the disk, so a part keeps its memory until it is as safe as the
-/// durability level asks for, and what failed is done again: the same bytes to the same place, or all that are here
-/// in another file. After a failed barrier that is all of them, since the kernel reports an error once and forgets
-/// it. Several writes are in flight and complete in any order; parts leave in theirs, so that what is durable is
-/// always a beginning of the log.
+/// An error of the disk must not lose a record. A plain sequence of write and sync does not ensure that: the kernel
+/// reports a failed sync once and forgets the error, so a second sync that succeeds proves nothing about the pages of
+/// the first. So a part keeps its memory until it is as safe as the durability level asks for, and after a failure
+/// parts are written again: the same bytes to the same place, or all parts that are still here to another file. After
+/// a failed barrier all of them are written again. Several writes are in flight at a time and complete in any order,
+/// but parts leave the outbox in the order of the file: so the durable part of a log is always a beginning of the log.
 pub(super) struct Outbox {
     parts: Parts,
     safety: Safety,
@@ -98,7 +99,7 @@ impl Outbox {
         }
     }
 
-    /// Number that the next part will have.
+    /// The number that the next part will have.
     pub(super) fn next(&self) -> u64 {
         self.parts.next()
     }
@@ -113,17 +114,17 @@ impl Outbox {
         self.parts.written()
     }
 
-    /// Where in the active file the parts end that are written.
+    /// The offset in the active file at which the written parts end.
     pub(super) fn written_end(&self) -> u64 {
         self.parts.written_end()
     }
 
-    /// Sequence that the next block will have.
+    /// The sequence that the next block will have.
     pub(super) fn next_sequence(&self) -> u64 {
         self.parts.next_sequence()
     }
 
-    /// Why not all that was accepted is durable, if so.
+    /// The error because of which some accepted records are not known to be durable, if any.
     pub(super) fn doubt(&self) -> Option<&Error> {
         self.safety.doubt()
     }
@@ -133,7 +134,7 @@ impl Outbox {
         !self.trouble.is_there() && self.parts.has_room()
     }
 
-    /// Whether something failed and was not made good yet.
+    /// Whether an operation failed and was not repeated with success yet.
     pub(super) fn is_troubled(&self) -> bool {
         self.trouble.is_there()
     }
@@ -143,17 +144,17 @@ impl Outbox {
         self.parts.is_quiet() && self.safety.waits_since().is_none() && !self.space.is_in_flight
     }
 
-    /// Whether nothing is here, and nothing is to come.
+    /// Whether no part is here, nothing is in flight, and no trouble is left.
     pub(super) fn is_at_rest(&self) -> bool {
         self.is_drained() && !self.space.is_to_undo && !self.trouble.is_there()
     }
 
-    /// Whether all that was put in is as safe as it has to be, and durable.
+    /// Whether all parts that were put in are as safe as the durability level asks for, and durable.
     pub(super) fn is_drained(&self) -> bool {
         self.parts.is_empty() && self.is_quiet() && self.safety.durable() >= self.next()
     }
 
-    /// Completes a block in its memory, for its place in the file. It can be done again.
+    /// Completes a block in its memory, for its place in the file. The call can be repeated.
     pub(super) fn encode(
         &mut self,
         active: &Active,
@@ -182,7 +183,7 @@ impl Outbox {
     /// Puts in a note or an end.
     ///
     /// # Errors
-    /// If there is no memory for it.
+    /// If the system has no memory for it.
     pub(super) fn push_totals(
         &mut self,
         active: &mut Active,
@@ -198,12 +199,12 @@ impl Outbox {
         Ok(())
     }
 
-    /// Wants all parts before this one to be durable, by a barrier if that is what it takes.
+    /// Asks for all parts before this one to become durable, by a barrier if they need one.
     pub(super) fn want_durable(&mut self, before: u64) {
         self.safety.want(before);
     }
 
-    /// Whether parts wait for nothing but a barrier, with none on its way.
+    /// Whether parts only wait for a barrier, and no barrier is in flight or wanted.
     pub(super) fn awaits_barrier(&self) -> bool {
         self.safety.awaits_barrier(self.written())
     }
@@ -213,17 +214,17 @@ impl Outbox {
         self.trouble.hurry(now);
     }
 
-    /// Leaves this segment as it is, with all that is not as safe as it has to be.
+    /// Leaves this segment as it is, and moves all parts that are still here to the next one.
     pub(super) fn abandon_segment(&mut self, now: Instant) {
         self.trouble.abandon_file(now);
     }
 
-    /// When the next attempt is made though nothing completes.
+    /// The time of the next attempt, which needs no completion to begin.
     pub(super) fn next_try(&self) -> Option<Instant> {
         self.trouble.next_try().filter(|_| self.is_quiet())
     }
 
-    /// Takes over what has completed, and begins what can be begun; whether anything was done.
+    /// Takes over completed operations, and begins all operations that are due. Returns whether anything was done.
     pub(super) fn advance(&mut self, round: &mut Round<'_>) -> bool {
         let mut busy = self.take_completions(round);
         if self.space.is_to_undo && self.is_quiet() {
@@ -253,7 +254,7 @@ impl Outbox {
                 BARRIER => self.barrier_over(result, round),
                 RESERVE => {
                     self.space.is_in_flight = false;
-                    // Space that is not there ahead is not there yet: the writes will tell.
+                    // A failed reservation is no error: if the disk is really full, the writes will fail.
                     if result.is_err() {
                         round.active.segment_mut().stop_reserving();
                         self.space.is_to_undo = true;
@@ -302,7 +303,8 @@ impl Outbox {
             Err(error) => {
                 let path = round.active.segment().path();
                 let error = Error::io("cannot sync", error).at_path(path);
-                // What is still here is written again; of what is not, nobody can vouch.
+                // The parts that are still here are written again. Parts that have left can be lost, so they are in
+                // doubt.
                 self.parts.take_back();
                 self.safety.begin_to_doubt(&self.parts, round.progress, error.clone());
                 let cause = round.failed(error);
@@ -311,10 +313,10 @@ impl Outbox {
         }
     }
 
-    /// Keeps what failed; what is done about it is done when nothing is in flight any more.
+    /// Keeps the failure. The reaction to it waits until nothing is in flight any more.
     #[cold]
     fn failed(&mut self, failed: Failed, cause: Cause, round: &Round<'_>) {
-        // With nothing to move another segment is no help, unless this one is no place for what comes.
+        // Without parts to move another segment does not help, unless this segment cannot take the next parts.
         let movable = !self.parts.is_empty() || failed == Failed::Open;
         let proven = movable && round.active.segment().is_proven();
         let elsewhere = movable && round.active.has_elsewhere();
@@ -357,13 +359,13 @@ impl Outbox {
             }
         }
         if self.parts.all_written() {
-            // It was the barrier alone, and of what it did not cover nothing is here any more.
+            // Only the barrier failed, and no part that it was to cover is here any more.
             self.trouble.tried_well();
         }
         true
     }
 
-    /// Submits what is due, in the order of the file; while there is trouble, one to try.
+    /// Submits the writes that are due, in the order of the file; during trouble only one at a time, as a test.
     fn submit_due(&mut self, round: &mut Round<'_>) -> bool {
         let mut busy = false;
         while let Some(number) = self.parts.next_due().filter(|_| !self.space.is_to_undo) {
@@ -390,7 +392,7 @@ impl Outbox {
         busy
     }
 
-    /// Submits a barrier if one is wanted and all that it is to cover is written.
+    /// Submits a barrier if one is wanted and all parts that it is to cover are written.
     fn submit_barrier(&mut self, round: &mut Round<'_>) -> bool {
         if !self.safety.is_barrier_due(self.written()) || self.trouble.holds() {
             return false;
@@ -403,7 +405,7 @@ impl Outbox {
         true
     }
 
-    /// Counts what is written in order, and lets go what needs no barrier.
+    /// Counts the parts that are written in order, and lets those leave that need no barrier.
     fn settle(&mut self, round: &mut Round<'_>) -> bool {
         let progress = round.progress;
         let mut busy = false;
@@ -429,14 +431,14 @@ impl Outbox {
         busy
     }
 
-    /// The first part is as safe as it has to be: its buffer is free.
+    /// Lets the first part leave, which is as safe as the durability level asks for, and frees its buffer.
     fn leave(&mut self, progress: &Progress) {
         if let Some(taken) = self.parts.leave().and_then(OnItsWay::free) {
             progress.add_flush(taken.elapsed());
         }
     }
 
-    /// Goes on in the next segment, once the end of this one is durable.
+    /// Continues in the next segment, once the end of this one is durable.
     fn take_turn(&mut self, round: &mut Round<'_>) -> bool {
         if !self.is_drained() || !round.active.is_turning() {
             return false;
@@ -448,7 +450,7 @@ impl Outbox {
         true
     }
 
-    /// The log goes on in another segment.
+    /// Notes that the log continues in another segment, and hands over the old one.
     fn changed(&mut self, changed: Changed, round: &mut Round<'_>) {
         let Changed { mut old, over, home, remark } = changed;
         old.trim();
@@ -459,7 +461,7 @@ impl Outbox {
         if home {
             round.progress.restore(Degraded::Away);
         }
-        // No later barrier covers what has left into the old file.
+        // No later barrier covers the parts that have left into the old file.
         if self.safety.durable() < self.parts.first()
             && let Err(error) = old.sync_now()
         {
@@ -468,10 +470,10 @@ impl Outbox {
         }
     }
 
-    /// Moves all that is here to a new segment: same records, same numbers, other places.
+    /// Moves all parts that are here to a new segment: same records, same numbers, other places.
     fn relocate(&mut self, elsewhere: bool, round: &mut Round<'_>) -> Result<(), Error> {
         if round.active.is_turning() {
-            // The end of this segment is of no use any more.
+            // The end of this segment has lost its use.
             self.parts.withdraw_end();
         }
         let first_sequence = self.parts.first_sequence();

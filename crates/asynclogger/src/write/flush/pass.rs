@@ -1,25 +1,25 @@
-//! A pass: what a flush, or the interval, asks for, from the seals to the barrier.
+//! A pass: the work for a flush, or for the interval, from the seals to the barrier.
 
 use super::{intake::Intake, sealing::Sealing};
 use crate::write::common::Request;
 
-/// A sealing pass over all shards, and what is to be done behind it.
+/// A sealing pass over all shards, and the steps after it.
 pub(super) struct Pass {
-    /// Who asked: up to this ticket, or the interval.
+    /// The pass answers all requests up to this ticket; `None` for a pass of the interval.
     pub(super) ticket: Option<u64>,
     pub(super) sealing: Sealing,
-    /// Once all is sealed and has its place: the part before which all has to be safe.
+    /// All parts before this one have to be safe; `None` until all buffers are sealed and have their place.
     pub(super) goal: Option<u64>,
-    /// Whether the log is to go on in the next segment then.
+    /// Whether the log has to continue in the next segment afterwards.
     pub(super) rotate: bool,
-    /// Whether the log is on its way to the next segment for whoever asked.
+    /// Whether the log is on its way to the next segment because of the request.
     pub(super) is_rotating: bool,
-    /// Whether the active file was looked for, since it was asked for.
+    /// Whether the active file was looked for since the request.
     pub(super) looked: bool,
 }
 
 impl Pass {
-    /// Seals what can be sealed.
+    /// Begins a pass: seals all shards that can be sealed.
     pub(super) fn begin(intake: &Intake, request: Option<Request>, looked: bool) -> Pass {
         Pass {
             ticket: request.map(|request| request.ticket),

@@ -117,9 +117,9 @@ enum Step {
     Log { home: usize, len: usize },
     /// The flusher does a round.
     Round,
-    /// Somebody asks for a flush; it is looked at later.
+    /// A caller requests a flush; the result is checked later.
     Flush,
-    /// The next operations go wrong.
+    /// The next operations fail.
     Fail { mood: Mood, times: usize },
     /// Operations stay in flight until they land, or do not.
     Hold(bool),
@@ -127,13 +127,13 @@ enum Step {
     Land(usize),
     /// The flusher panics at one of its next steps.
     Panic(u64),
-    /// What is said to be durable is.
+    /// All records that are reported durable are durable.
     Look,
-    /// Somebody wants the next segment.
+    /// A caller requests the next segment.
     Rotate,
-    /// A thread stops inside a claim of this shard, or goes on.
+    /// A thread stops inside a claim of this shard, or continues.
     Stop { shard: usize },
-    /// Close, go on until it is closed, and open a session on the same file.
+    /// Close, work until the log is closed, and open a session on the same file.
     Reopen,
 }
 
@@ -166,7 +166,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 type At = (u64, u32, u64);
 type Records = BTreeMap<At, Vec<u8>>;
 
-/// What the files say: read by the library's own reader, from bytes alone.
+/// The content of the files, read by the library's own reader from bytes alone.
 fn read(images: Vec<Vec<u8>>) -> (Records, Vec<crate::read::Report>, crate::read::Loss) {
     let (records, reports, lost) = read_segments(images);
     let mut found = Records::new();
@@ -183,7 +183,7 @@ struct Session {
     log: Arc<LogSession>,
     worker: Worker,
     stopped: [bool; SHARDS],
-    /// Flushes that were asked for: ticket, and what had been accepted by then.
+    /// Requested flushes: the ticket, and the records that had been accepted by then.
     flushes: Vec<(u64, Vec<At>)>,
     offered: u64,
     refused: u64,
@@ -259,7 +259,7 @@ impl World {
         })
     }
 
-    /// What is said to be durable is in what a power cut would leave.
+    /// All records that are reported durable are in the bytes that a power cut would leave.
     fn look(&self) {
         let (found, ..) = read(self.disk.lock().durable());
         for at in self.accepted.keys().filter(|at| at.0 == self.sessions) {
@@ -343,7 +343,7 @@ impl World {
         *stopped = !*stopped;
     }
 
-    /// A flush that says it is done has made everything durable that was accepted before it.
+    /// A flush that succeeds has made all records durable that were accepted before it.
     fn answer_flushes(&mut self) {
         let gate = self.now.log.gate();
         let disk = &self.disk;
@@ -361,7 +361,7 @@ impl World {
         });
     }
 
-    /// Lets all go on, closes, and works until it is closed.
+    /// Lets all threads continue, closes the log, and works until it is closed.
     fn close(&mut self) {
         for shard in 0..SHARDS {
             if self.now.stopped[shard] {
@@ -370,8 +370,7 @@ impl World {
         }
         assert_eq!(self.now.ingest.shards().close(Instant::now()), 0);
         self.now.log.gate().set_ending(Ending::Closing);
-        // Each failing operation uses one of the disk's bad answers; who asks for a flush overrides the
-        // backoff.
+        // Each failing operation uses one of the disk's bad answers; a request for a flush overrides the backoff.
         for round in 0.. {
             self.now.log.gate().request();
             if self.round() == Round::Over {
@@ -398,7 +397,7 @@ impl World {
         }
         self.look();
         let images = self.disk.lock().live();
-        // Files that could not be begun are not there.
+        // Files that could not be begun do not exist.
         self.segments = images.iter().filter(|image| !image.is_empty()).count() as u64;
         let (found, reports, lost) = read(images);
         assert!(found == self.accepted, "session {session}: the files and the oracle differ");

@@ -1,4 +1,4 @@
-//! Sealing all that is in memory, without a claim: what a flush, or the interval, waits for.
+//! Sealing all records in memory, without a claim: a flush, or the interval, begins with this.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use crate::{
     write::swap::{SealAttempt, Shards},
 };
 
-/// The first wait before a claimed shard is looked at again, while a flush is pending; doubled each time.
+/// The first wait before the next look at a claimed shard, while a flush is pending. Each wait is twice the last one.
 const LOOK_MIN: Duration = Duration::from_micros(50);
 const LOOK_MAX: Duration = Duration::from_millis(1);
 
-/// The seals of all shards, and the claims that are waited for.
+/// The seals of all shards, and the claims whose end a flush waits for.
 pub(in crate::write) struct Sealing {
     /// Each shard's buffers below this generation have to be on their way.
     targets: Vec<u64>,
-    /// Shards that were claimed: looked at again.
+    /// Shards that were claimed, and have to be looked at again.
     claimed: Vec<usize>,
     shards: Option<Arc<Shards>>,
     look_again: Duration,
 }
 
 impl Sealing {
-    /// Seals what can be sealed. `waits`: for claimed shards, too, which the interval leaves alone, since their
-    /// writers are alive.
+    /// Seals all shards that can be sealed. `waits` says whether to wait for claimed shards, too. The interval does
+    /// not, because the writer of a claimed shard is alive.
     pub(in crate::write) fn begin(shards: &Arc<Shards>, waits: bool) -> Sealing {
         let mut claimed = Vec::new();
         let targets = (0..shards.len()).map(|number| {
@@ -43,7 +43,7 @@ impl Sealing {
         Sealing { targets, claimed, shards: Some(shards.clone()), look_again: LOOK_MIN }
     }
 
-    /// The same for either kind of intake; what is gathered elsewhere was sealed there.
+    /// [`begin`](Sealing::begin) for either kind of intake. Gathered records were sealed by the manager.
     pub(super) fn of(intake: &Intake, waits: bool) -> Sealing {
         match intake {
             Intake::Shards(shards) => Sealing::begin(shards, waits),
@@ -56,7 +56,7 @@ impl Sealing {
         }
     }
 
-    /// Whether all that it waits for is sealed, and each shard's `next` generation is beyond it.
+    /// Whether all buffers are sealed that this waits for, and each shard's `next` generation is beyond them.
     pub(in crate::write) fn look(&mut self, next: impl Iterator<Item = u64>) -> bool {
         if let Some(shards) = &self.shards {
             let targets = &mut self.targets;
@@ -66,7 +66,7 @@ impl Sealing {
                     *target = shards.generation(*number);
                     return false;
                 }
-                // Claimed again, or still: but has the buffer of then been sealed?
+                // The shard is claimed, again or still. It counts as sealed if the buffer of that time has been sealed.
                 shards.generation(*number) < *target
             });
         }
@@ -78,7 +78,7 @@ impl Sealing {
         false
     }
 
-    /// After which time to look again though nothing happens.
+    /// The wait until the next look, if nothing else wakes the flusher.
     pub(in crate::write) fn look_again(&self) -> Option<Duration> {
         (!self.claimed.is_empty()).then_some(self.look_again)
     }

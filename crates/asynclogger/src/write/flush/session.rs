@@ -1,4 +1,4 @@
-//! One session of one log: what was taken in, what became of it, and where those who ask meet the flusher.
+//! One session of one log: the records that it took, their progress to the medium, and the gate of the flusher.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(crate) struct Session {
     progress: Progress,
     bell: Arc<Bell>,
     maker: Process,
-    /// Somebody made room on a full disk.
+    /// Set when room was made on a full disk.
     room: AtomicBool,
 }
 
@@ -47,13 +47,13 @@ impl Session {
         }
     }
 
-    /// The one in the positions of its records; random.
+    /// The session's number in the positions of its records; random.
     #[inline]
     pub(in crate::write) fn id(&self) -> u64 {
         self.id
     }
 
-    /// Where its records come from.
+    /// The source of the session's records.
     pub(super) fn intake(&self) -> &Intake {
         &self.intake
     }
@@ -66,19 +66,19 @@ impl Session {
         &self.progress
     }
 
-    /// There is room on the disk again: the flusher tries at once.
+    /// Takes over that the disk has room again, so that the flusher tries at once.
     pub(super) fn tell_of_room(&self) {
         // Release pairs with the Acquire in `has_new_room`; the bell has the fence.
         self.room.store(true, Ordering::Release);
         self.bell.ring(Sleep::Timed);
     }
 
-    /// Whether it was told of room, which it has not seen.
+    /// Whether there is news of room that the flusher has not seen.
     pub(super) fn is_told_of_room(&self) -> bool {
         self.room.load(Ordering::Relaxed)
     }
 
-    /// The same, and now it has.
+    /// Whether there is news of room, which counts as seen afterwards.
     pub(super) fn has_new_room(&self) -> bool {
         self.is_told_of_room() && self.room.swap(false, Ordering::Acquire)
     }
@@ -93,9 +93,9 @@ impl Session {
         self.intake.dropped()
     }
 
-    /// What the flusher has done with the accepted records.
+    /// The counts of what the flusher has done with the accepted records.
     pub(crate) fn written(&self) -> Written {
-        // In this order each count covers the one before.
+        // In this order: a count that is read later covers those read before it.
         let (durable, payload) = (self.progress.durable.get(), self.progress.payload.get());
         let (lost, written) = (self.progress.lost.get(), self.progress.written.get());
         Written { durable, written, lost, payload }
@@ -115,7 +115,7 @@ impl Session {
         self.progress.errors.get()
     }
 
-    /// The same, by what they mean.
+    /// Failed attempts by the cause of their error.
     pub(crate) fn error_counts(&self) -> ErrorCounts {
         self.progress.error_counts()
     }
@@ -124,17 +124,17 @@ impl Session {
         if self.is_forked() { Health::Forked } else { self.progress.health() }
     }
 
-    /// Whether this process is a forked child of the one that opened it.
+    /// Whether this process is a forked child of the process that opened the session.
     pub(crate) fn is_forked(&self) -> bool {
         !self.maker.is_current()
     }
 
-    /// How blocks reach the file, now.
+    /// The current means by which blocks reach the file.
     pub(crate) fn io(&self) -> (IoMode, EngineKind) {
         self.progress.io()
     }
 
-    /// Whether a position is of this session.
+    /// Whether a position belongs to this session.
     pub(crate) fn is_ours(&self, position: &Position) -> bool {
         position.session == self.id
     }
@@ -149,7 +149,7 @@ impl Session {
         self.gate.last_error()
     }
 
-    /// The counters, now.
+    /// The current counters.
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         self.add_to(&mut stats);
@@ -157,9 +157,9 @@ impl Session {
         stats
     }
 
-    /// Adds the counters to those of others.
+    /// Adds the counters to those of other sessions.
     pub(crate) fn add_to(&self, stats: &mut Stats) {
-        // What was written first: then it is never more than what was accepted.
+        // The written records are read first, so that they are never more than the accepted ones.
         let counts = self.written();
         let (accepted, dropped) = (self.accepted(), self.dropped());
         stats.accepted += accepted;
@@ -186,7 +186,7 @@ impl Session {
         sum.panics += more.panics;
     }
 
-    /// How long flushes took, and how many buffers wait for one.
+    /// How long flushes took, and the number of buffers that wait for one.
     pub(crate) fn flush_metrics(&self, flush_queue_depth: usize) -> FlushMetrics {
         let ((flush_total, flush_max), (write_total, write_max)) = self.progress.times();
         let flushes = self.flushes();

@@ -1,6 +1,6 @@
-//! Tells the user's callback of errors, by a thread that nobody waits for.
+//! Reports errors to the user's callback, on a thread that no other thread waits for.
 //!
-//! The thread is there while there is something to tell. A callback that does not return holds up nobody but itself.
+//! The thread exists while errors wait to be reported. A callback that does not return blocks only this thread.
 
 use std::{
     collections::VecDeque,
@@ -14,13 +14,13 @@ use crate::{
     write::common::{Local, own_thread},
 };
 
-/// The errors that wait for the callback.
+/// The most errors that can wait for the callback.
 const MOST: usize = 64;
 
-/// A closing logger waits so long for what is to be told.
+/// How long a closing logger waits for the reports that are left.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Stands between a logger and the callback of its user.
+/// Stands between a logger and the callback of its user, so that a slow callback does not stop the flusher.
 #[derive(Clone)]
 pub(crate) struct Teller(Option<Arc<Inner>>);
 
@@ -33,9 +33,9 @@ struct Inner {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Error>,
-    /// Errors for which there was no room.
+    /// The number of errors for which there was no room.
     untold: u64,
-    /// Whether there is a thread that tells.
+    /// Whether a thread is reporting.
     is_telling: bool,
 }
 
@@ -51,7 +51,7 @@ impl Teller {
         Teller(inner)
     }
 
-    /// Waits until all is told, for a moment at most.
+    /// Waits until all errors are reported, but at most for [`LAST_WORDS`].
     pub(crate) fn finish(&self) {
         if let Some(inner) = &self.0 {
             inner.finish(Instant::now().checked_add(LAST_WORDS));
@@ -75,15 +75,15 @@ impl Inner {
         if own_thread::start("asynclogger-err", "a thread for errors", move || inner.tell())
             .is_err()
         {
-            // With the next error it is tried again.
+            // The next error tries to start the thread again.
             lock(&self.state).is_telling = false;
         }
     }
 
-    /// What the thread does.
+    /// Reports errors, on the teller's thread, until none is left.
     fn tell(&self) {
         Local::with(|local| {
-            // What the callback logs never waits: what it waited for might be told of behind it.
+            // A log call in the callback never waits: the error that would end its wait could be next in this queue.
             local.become_flusher();
             let _inside = local.enter();
             while let Some(error) = self.next() {
@@ -92,7 +92,7 @@ impl Inner {
         });
     }
 
-    /// The next error to tell; with `None` the thread ends.
+    /// The next error to report; with `None` the thread ends.
     fn next(&self) -> Option<Error> {
         let mut state = lock(&self.state);
         let next = state.waiting.pop_front().or_else(|| {

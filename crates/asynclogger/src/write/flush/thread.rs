@@ -1,4 +1,4 @@
-//! The thread of a flusher: rounds of work, sleep when there was nothing to do, and what is made of panics.
+//! The thread of a flusher: rounds of work, sleep without work, and the handling of panics.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -14,42 +14,42 @@ use crate::{
     },
 };
 
-/// The pauses after a panic: the first one, doubled each time.
+/// The pause after the first panic. Each pause is twice the last one.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// How a round of a flusher's work ended.
+/// The result of a round of a flusher's work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::write) enum Round {
-    /// Something was done; there may be more.
+    /// The round did something, and more work can be left.
     Busy,
-    /// Nothing was to be done.
+    /// The round had nothing to do.
     Idle,
-    /// All is closed, and nobody needs the thread any more.
+    /// All logs are closed, and no handle needs the thread any more.
     Over,
 }
 
-/// What runs on the thread.
+/// The work that runs on the thread.
 pub(in crate::write) trait Rounds {
-    /// Before the first round.
+    /// Called before the first round.
     fn begin(&mut self) {}
 
-    /// Does once what is to be done now. `stop`: whether the thread is to end when all is closed.
+    /// Does one round of the work that is due now. `stop` says whether the thread has to end when all logs are closed.
     fn round(&mut self, stop: &Stop) -> Round;
 
-    /// There was nothing to do: sleeps until there is, or does what need not be done at once.
+    /// Called after a round without work: sleeps until work comes, or does work that is not urgent.
     fn idle(&mut self, stop: &Stop);
 
-    /// A round panicked.
+    /// Called after a round that panicked.
     fn panicked(&mut self, error: &Error);
 }
 
-/// Whether a flusher's thread is to end when all is closed.
+/// Whether a flusher's thread has to end when all logs are closed.
 #[derive(Clone, Default)]
 pub(in crate::write) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// As if the last handle were gone, from the beginning on.
+    /// A stop that is requested from the beginning on, as if the last handle were gone.
     #[cfg(test)]
     pub(super) fn asked() -> Stop {
         Stop(Arc::new(AtomicBool::new(true)))
@@ -61,7 +61,7 @@ impl Stop {
     }
 }
 
-/// There is no thread, and this is the work.
+/// The system has given no thread; this has the work.
 pub(in crate::write) struct NotStarted<W> {
     pub(in crate::write) error: Error,
     pub(in crate::write) work: Option<W>,
@@ -78,14 +78,14 @@ impl FlusherThread {
     /// Starts the thread.
     ///
     /// # Errors
-    /// If the system does not give us one; then the work is given back.
+    /// If the system gives no thread; then the work is given back.
     pub(in crate::write) fn start<W: Rounds + Send + 'static>(
         bell: Arc<Bell>,
         work: W,
     ) -> Result<FlusherThread, NotStarted<W>> {
         let stop = Stop::default();
         let (stop_of_thread, bell_of_thread) = (stop.clone(), bell.clone());
-        // Where the work is left if there is no thread to take it.
+        // The work stays here if the system gives no thread to take it.
         let place = Arc::new(Mutex::new(Some(work)));
         let place_of_thread = place.clone();
         let started = OwnThread::flusher(move || {
@@ -106,7 +106,8 @@ impl FlusherThread {
         }
     }
 
-    /// Ends the thread once all is closed. `wait`: until it has ended; never on the thread itself.
+    /// Ends the thread once all logs are closed. `wait` says whether to wait for its end, which the thread itself must
+    /// not do.
     pub(crate) fn stop(&mut self, wait: bool) {
         // Release pairs with the Acquire in `Stop::is_asked`; the bell has the fence.
         self.stop.0.store(true, Ordering::Release);
@@ -115,7 +116,7 @@ impl FlusherThread {
     }
 }
 
-/// Rounds until the last one.
+/// Runs rounds until the work is over.
 pub(super) fn run(mut work: impl Rounds, stop: &Stop, bell: &Bell) {
     work.begin();
     let mut pause = PAUSE_MIN;
@@ -130,8 +131,8 @@ pub(super) fn run(mut work: impl Rounds, stop: &Stop, bell: &Bell) {
         match catch_unwind(AssertUnwindSafe(turn)) {
             Ok(Round::Over) => return,
             Ok(Round::Busy | Round::Idle) => pause = PAUSE_MIN,
-            // A bug of ours. What it was about is still there, so the work goes on, with a pause: it may happen
-            // again at once.
+            // A bug of this library. Its cause is still there, so the work continues after a pause: the panic could
+            // happen again at once.
             Err(panic) => {
                 work.panicked(&own_thread::panicked("the flusher", &*panic));
                 let until = Instant::now().checked_add(pause);

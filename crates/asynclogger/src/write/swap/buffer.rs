@@ -1,6 +1,6 @@
-//! One buffer: head room, an 8-byte header and records, tail room. It *is* the block that goes to disk.
+//! One buffer: head room, an 8-byte header and records, tail room. The buffer *is* the block that goes to disk.
 //!
-//! Of the format it knows only that: the header's second word is the count of valid bytes.
+//! This module knows one fact of the file format: the second word of the header is the count of valid bytes.
 
 use std::{marker::PhantomData, ptr::NonNull};
 
@@ -14,16 +14,16 @@ use crate::{
 /// The header in front of the records.
 pub(in crate::write) const HEADER: usize = 8;
 pub(super) const VALID_AT: usize = 4;
-/// How far ahead of the tail lines are fetched for writing: far enough that they have arrived when the
+/// The distance ahead of the tail at which lines are fetched for writing: far enough that they have arrived when the
 /// tail gets there, near enough that they have not been evicted again.
 const PREFETCH_AHEAD: usize = 3 * 1024;
 
 /// The place of a buffer in memory.
 ///
-/// A pointer and not a slice, because the bytes have two owners at a time: below the published tail they belong
-/// to whoever reads them, above it to the holder of the claim; and the tail, which says where that is, stands in
-/// the buffer itself, since it is the header that the block has in the file. So there is a function for each part
-/// and each owner, and none of them makes a reference to more than that.
+/// A slice would be wrong, because the bytes have two owners at a time: below the published tail they belong to
+/// readers, above the tail to the holder of the claim. The tail itself is in the buffer, since it is part of the header
+/// that the block has in the file. So this is a pointer, with one function for each part and each owner; no function
+/// makes a reference to more than its part.
 #[derive(Clone, Copy)]
 pub(super) struct Buffer<'a> {
     /// The header; the head room is before it.
@@ -33,7 +33,7 @@ pub(super) struct Buffer<'a> {
     _memory: PhantomData<&'a ()>,
 }
 
-/// What loom has to know of a buffer: its atomics are no bytes, and our bytes are none of its.
+/// The buffer as loom sees it: loom's atomics are not bytes, and loom does not watch ordinary bytes by itself.
 #[cfg(loom)]
 #[derive(Debug)]
 pub(super) struct Watched {
@@ -73,18 +73,18 @@ impl Buffer<'_> {
     #[inline]
     fn valid_word(&self) -> &AtomicU32 {
         // SAFETY: the word is within the buffer, 4-aligned (the header is page-aligned), and only ever
-        // used as this atomic, except that it is read as bytes by whoever has a sealed buffer.
+        // used as this atomic, except that the holder of a sealed buffer reads it as bytes.
         unsafe { self.data.add(VALID_AT).cast().as_ref() }
     }
 
-    /// Bytes of records that are published.
+    /// The number of published bytes of records.
     #[inline]
     pub(super) fn valid(&self) -> u32 {
         // Acquire pairs with `publish`: the bytes below are visible.
         self.valid_word().load(Ordering::Acquire)
     }
 
-    /// The same for the holder of the claim, who has acquired more than this could.
+    /// [`valid`](Buffer::valid) for the holder of the claim. Relaxed, since the claim has already acquired the tail.
     #[inline]
     pub(super) fn valid_as_claimant(&self) -> u32 {
         self.valid_word().load(Ordering::Relaxed)
@@ -97,11 +97,11 @@ impl Buffer<'_> {
         self.valid_word().store(valid, Ordering::Release);
     }
 
-    /// The bytes from `offset` (counted from the header) on.
+    /// The `len` bytes from `offset` on, counted from the header.
     ///
     /// # Safety
-    /// The range must be within the buffer, and the caller must be the only one to use it for `'b`:
-    /// as holder of the claim of the shard whose active buffer this is, above its published tail.
+    /// The range must be within the buffer, and the caller must be the only user of the range for `'b`: for example
+    /// as the holder of the claim of the shard whose active buffer this is, above the published tail.
     #[inline]
     pub(super) unsafe fn slice_mut<'b>(&self, offset: usize, len: usize) -> &'b mut [u8] {
         #[cfg(loom)]
@@ -113,7 +113,7 @@ impl Buffer<'_> {
     /// The `before` bytes in front of the header, and `after` from it on.
     ///
     /// # Safety
-    /// The range must be within the buffer, and nobody may write to it for `'b`.
+    /// The range must be within the buffer, and no thread may write to it for `'b`.
     pub(super) unsafe fn slice<'b>(&self, before: usize, after: usize) -> &'b [u8] {
         #[cfg(loom)]
         self.read_by_owner(after);
@@ -124,35 +124,35 @@ impl Buffer<'_> {
     /// The `len` bytes in front of the header.
     ///
     /// # Safety
-    /// They must be within the buffer's head room, and the caller must be the only one to use them for `'b`.
+    /// The bytes must be within the buffer's head room, and the caller must be their only user for `'b`.
     pub(super) unsafe fn head_mut<'b>(&self, len: usize) -> &'b mut [u8] {
         // SAFETY: passed on to the caller.
         unsafe { std::slice::from_raw_parts_mut(self.data.sub(len).as_ptr(), len) }
     }
 
-    /// Tells loom that all is read without atomics, the count of valid bytes, too.
+    /// Tells loom that the first `len` bytes are read without atomics, also the count of valid bytes.
     #[cfg(loom)]
     fn read_by_owner(&self, len: usize) {
         self.watched.bytes.read(0..len);
-        // SAFETY: it checks that no store races with it, which is all that it asks for.
+        // SAFETY: the load only requires that no store races with it, and loom checks that.
         let valid = unsafe { self.valid_word().unsync_load() };
-        // SAFETY: within the header, and no store is a byte's in a model.
+        // SAFETY: the word is within the header, and in a model no store to the count goes to these bytes.
         let word = unsafe { std::slice::from_raw_parts_mut(self.data.add(VALID_AT).as_ptr(), 4) };
         word.copy_from_slice(&valid.to_le_bytes());
     }
 
-    /// Copies the published records of `from` into this one.
+    /// Copies the published records of `from` into this buffer.
     ///
     /// # Safety
-    /// `from` must have no more capacity than this buffer, which nobody else may use; and no writer of `from` may
-    /// seal it meanwhile, or the flusher give it back.
+    /// `from` must have no more capacity than this buffer, and the caller must be the only user of this buffer.
+    /// Meanwhile no writer of `from` may seal it, and the flusher may not give it back.
     pub(super) unsafe fn copy_published(&self, from: Buffer<'_>) {
         let valid = from.valid();
         let len = valid as usize;
         #[cfg(loom)]
         from.watched.bytes.read(HEADER..HEADER + len);
-        // SAFETY: both buffers have at least `HEADER + valid` bytes; those of `from` below its published
-        // tail are not written again while it is what it is, and this buffer is the caller's alone.
+        // SAFETY: both buffers have at least `HEADER + valid` bytes. The bytes of `from` below its published tail
+        // are not written again while the buffer is active, and the caller is the only user of this buffer.
         unsafe {
             let (from, to) = (from.data.add(HEADER).as_ptr(), self.data.add(HEADER).as_ptr());
             std::ptr::copy_nonoverlapping(from, to, len);
@@ -160,7 +160,7 @@ impl Buffer<'_> {
         self.publish(valid);
     }
 
-    /// Fetches the lines ahead that the next record of about `len` bytes will be written to.
+    /// Fetches lines ahead of the tail, for a later record of about `len` bytes.
     #[inline]
     pub(super) fn prefetch(&self, tail: usize, len: usize) {
         prefetch(self.data.as_ptr().wrapping_add(tail + PREFETCH_AHEAD), len);

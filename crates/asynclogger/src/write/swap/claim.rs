@@ -9,31 +9,32 @@ use super::{
 };
 use crate::format::RECORD_HEADER;
 
-/// The right to append to a shard. Given back on drop, also when an encoder panics: then nothing of its
+/// The right to append to a shard. A claim ends on drop, also when an encoder panics; then no byte of the encoder's
 /// record is part of the buffer.
 ///
-/// A guard and not a lock with the buffer inside, because what it stands for outlives it: the buffer stays the
-/// shard's, and the next claimant goes on where this one published. All that the claim holds is a copy of the
-/// word, which nobody else changes meanwhile, so that releasing it is one store and no read-modify-write. It is
-/// made by [`Shards`] alone, which have the pool that the word's number is of: a claim with another pool's buffers
-/// cannot be written.
+/// Two threads must never write above the same tail, and taking that right is most of the cost of a log call. A mutex
+/// with the buffer inside would cost a second read-modify-write for its release, and would tie the buffer to the guard.
+/// But the buffer outlives the claim: it stays with the shard, and the next claimant continues at the published tail.
+/// So a claim holds only a copy of the shard's word. While the claim lasts no other thread changes the word, so its
+/// release is one store. Only [`Shards`] make a claim, and they own the pool that the number in the word refers to: so
+/// a claim can never reach a buffer of another pool.
 pub(super) struct Claim<'a> {
     shard: &'a Shard,
-    /// Which of the shards it is.
+    /// The number of the shard.
     number: usize,
     pool: &'a Pool,
-    /// What the word will be; while it is claimed nobody else changes it.
+    /// The word that the release will store. While the shard is claimed, no other thread changes its word.
     word: ShardWord,
-    /// The active buffer and its tail, if there is one.
+    /// The active buffer, if the shard has one, and its tail.
     active: Option<(Buffer<'a>, usize)>,
 }
 
-/// What there is of a record in the room that was made for it.
+/// How much of a record's room `fill` has used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filled {
     /// All of the room is the record.
     Whole,
-    /// So many bytes of it, and at least one.
+    /// The first bytes of the room are the record: this number of them, at least one.
     Part(usize),
     /// There is no record.
     Nothing,
@@ -54,9 +55,8 @@ impl Shards {
 }
 
 impl<'a> Claim<'a> {
-    /// Appends a record for which there have to be `room` bytes, releases the shard and returns the record's
-    /// number; `None` if `fill`, which writes to them, says that there is none. Without room for it, gives claim
-    /// and `fill` back.
+    /// Appends a record of at most `room` bytes that `fill` writes, releases the shard and returns the record's
+    /// number; `None` if `fill` made no record. If the buffer has less room, the claim and `fill` are given back.
     #[inline(always)]
     pub(super) fn append<F>(self, room: usize, fill: F) -> Result<Option<u64>, (Claim<'a>, F)>
     where
@@ -66,7 +66,7 @@ impl<'a> Claim<'a> {
         self.append_up_to(limit, room, fill)
     }
 
-    /// The same, to a buffer that was just installed: it takes the longest record.
+    /// [`append`](Claim::append) to a buffer that was just installed: an empty buffer takes the longest record.
     pub(super) fn append_first<F>(self, room: usize, fill: F) -> Result<Option<u64>, (Claim<'a>, F)>
     where
         F: FnOnce(&mut [u8]) -> Filled,
@@ -92,16 +92,16 @@ impl<'a> Claim<'a> {
         if tail + RECORD_HEADER + room > limit {
             return Err((self, fill));
         }
-        // SAFETY: above the published tail and within the limit, which is within the capacity; we hold the claim
-        // of the shard whose active buffer this is, so nobody else uses these bytes.
+        // SAFETY: the range is above the published tail and within the limit, which is within the capacity. We hold
+        // the claim of the shard whose active buffer this is, so no other thread uses these bytes.
         let bytes = unsafe { buffer.slice_mut(tail + RECORD_HEADER, room) };
         let len = match fill(bytes) {
             Filled::Whole => room,
-            // What is not used of the room belongs to the next record.
+            // The unused rest of the room belongs to the next record.
             Filled::Part(len) => len.min(room),
             Filled::Nothing => return Ok(None),
         };
-        // SAFETY: as above, and in front of the record's bytes.
+        // SAFETY: as above; these bytes are in front of the record's bytes.
         let length = unsafe { buffer.slice_mut(tail, RECORD_HEADER) };
         length.copy_from_slice(&(len as u32).to_le_bytes());
         let end = tail + RECORD_HEADER + len;
@@ -112,12 +112,12 @@ impl<'a> Claim<'a> {
         Ok(Some(number))
     }
 
-    /// Gives up the active buffer for good; whether there was one.
+    /// Gives up the active buffer for good. Returns whether the shard had one.
     pub(super) fn seal(&mut self) -> bool {
         let Some(number) = self.word.buffer() else {
             return false;
         };
-        // Before the word is released: who sees the next generation's buffer can find this one's.
+        // Before the word is released: a thread that sees the buffer of the next generation can then find this one.
         let index = self.pool.index(number);
         self.pool.seal(index, self.number as u32, self.word.generation());
         self.word = self.word.sealed();
@@ -125,8 +125,8 @@ impl<'a> Claim<'a> {
         true
     }
 
-    /// Makes a free buffer with room for so many bytes, header included, the active one; whether there was one.
-    /// Whoever has an active buffer seals it before.
+    /// Makes a free buffer with room for `needed` bytes, header included, the active one. Returns whether the pool
+    /// had such a buffer. A claim with an active buffer has to [`seal`](Claim::seal) it first.
     pub(super) fn take_next(&mut self, needed: usize) -> bool {
         debug_assert!(self.active.is_none(), "a buffer is sealed before the next one is taken");
         let Some(taken) = self.pool.take(needed) else {

@@ -2,20 +2,20 @@
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
-/// `next` of the last free buffer.
+/// The `next` of the lowest buffer in the stack.
 const END: u32 = u32::MAX;
 
-/// Most recently freed first, since its lines are still in the caches.
+/// The free buffers, the most recently freed one on top, since its lines are still in the caches.
 #[derive(Debug)]
 pub(super) struct FreeStack {
-    /// `{ count of changes, top }`, so that a top that went and came back is not taken for unchanged.
+    /// `{ count of changes, top }`: with the count, a top that was taken and put back differs from an unchanged one.
     top: AtomicU64,
     /// For each number, the one below it in the stack.
     next: Box<[AtomicU32]>,
 }
 
 impl FreeStack {
-    /// With all numbers below `count` in it, the lowest on top.
+    /// Makes a stack with all numbers below `count`, the lowest on top.
     pub(super) fn full(count: u32) -> FreeStack {
         let below = |number| if number + 1 == count { END } else { number + 1 };
         let next = (0..count).map(|number| AtomicU32::new(below(number))).collect();
@@ -24,8 +24,8 @@ impl FreeStack {
 
     /// Takes the number on top.
     pub(super) fn take(&self) -> Option<u32> {
-        // Acquire pairs with the Release of `push`: the number's `next` is visible, and whatever the
-        // flusher did to the buffer happened before.
+        // Acquire pairs with the Release of `push`: the number's `next` is visible, and all that the flusher did to the
+        // buffer happened before.
         let mut top = self.top.load(Ordering::Acquire);
         loop {
             let number = top as u32;
@@ -33,7 +33,7 @@ impl FreeStack {
                 return None;
             }
             let next = self.next[number as usize].load(Ordering::Relaxed);
-            // A `next` that is stale belongs to an older count of changes, so this fails.
+            // A stale `next` belongs to an older count of changes, so the exchange fails.
             let below = changed(top, next);
             match self.top.compare_exchange_weak(top, below, Ordering::Acquire, Ordering::Acquire) {
                 Ok(_) => return Some(number),
@@ -42,7 +42,7 @@ impl FreeStack {
         }
     }
 
-    /// Puts a number on top that was taken.
+    /// Puts a taken number back, on top.
     pub(super) fn push(&self, number: u32) {
         let mut top = self.top.load(Ordering::Relaxed);
         loop {
@@ -56,7 +56,7 @@ impl FreeStack {
         }
     }
 
-    /// The number on top: the next one to be taken, if nothing happens before.
+    /// The number on top: the next one to be taken, unless the stack changes before.
     pub(super) fn top(&self) -> Option<u32> {
         let number = self.top.load(Ordering::Relaxed) as u32;
         (number != END).then_some(number)

@@ -1,12 +1,13 @@
-//! The home of a thread: the shard that it tries first, per logger. The lowest free slot when it first
-//! logs, given back when the thread ends.
+//! The home of a thread: the shard that the thread tries first, for each logger. A thread takes the lowest free slot
+//! when it first logs, and gives the slot back when it ends.
 //!
-//! Why a slot and not a hash of the thread: only while each thread has a shard of its own does no caller wait
-//! for another, and is each thread's order the order in the file. The lowest free number keeps that true for
-//! as long as there are no more threads than shards, however many have come and gone.
+//! A hash of the thread would give one shard to several threads while other shards are idle. But only while each
+//! thread has a shard of its own does no caller wait for another, and is each thread's order the order in the file.
+//! The lowest free slot keeps both true as long as there are no more threads than shards, however many threads have
+//! come and gone.
 //!
-//! Two thread-locals: the cache of [`Local`], which is all that a log call touches, and the list of what is
-//! to be given back.
+//! Two thread-locals serve this: the cache in [`Local`], the only one that a log call touches, and the list of slots
+//! to give back.
 
 use std::cell::RefCell;
 
@@ -24,9 +25,9 @@ thread_local! {
     static TAKEN: Taken = const { Taken(RefCell::new(Vec::new())) };
 }
 
-/// Finds or takes the slot of this thread at the log with this id; its home is that, modulo the count of
-/// shards. Shard 0, without taking it, where nothing can be kept: in a nested call and while the thread is
-/// torn down.
+/// Returns this thread's home at the log with the id `log`: its slot, modulo the number of shards. The slot is taken
+/// if the thread has none. In a nested call, and while the thread is torn down, no slot can be kept: then the home is
+/// shard 0, and no slot is taken.
 #[cold]
 pub(super) fn find_home(inside: &Inside<'_>, log: u64, slots: &Arc<Slots>, shards: usize) -> usize {
     if inside.is_nested() {
@@ -58,17 +59,18 @@ impl Drop for Taken {
             if let Some(slots) = slots.upgrade() {
                 slots.give_back(slot);
             }
-            // What still logs on this thread does so without a home of its own.
+            // Later calls on this thread log without a home of their own.
             Local::with(|local| local.forget_home(log));
         }
     }
 }
 
-/// The slots of one log: a bit each, set when taken.
+/// The slots of one log: one bit each, set while the slot is taken.
 #[derive(Debug)]
 pub(crate) struct Slots {
     taken: Mutex<Vec<u64>>,
-    /// A forked child must not lock what another thread of its parent may have held.
+    /// The process that made the slots. A forked child must not lock them: another thread of its parent can have held
+    /// the lock during the fork.
     maker: Process,
 }
 
@@ -77,7 +79,7 @@ impl Slots {
         Slots { taken: Mutex::new(Vec::new()), maker: Process::current() }
     }
 
-    /// The lowest free slot; 0, not taken, in a forked child.
+    /// Takes the lowest free slot. In a forked child returns 0 and takes none.
     fn take(&self) -> u32 {
         if !self.maker.is_current() {
             return 0;
@@ -133,7 +135,7 @@ mod tests {
     fn more_loggers_than_the_cache_has_places_keep_their_slots() {
         let logs: Vec<_> = (0..20).map(|n| (u64::MAX - 100 - n, Arc::new(Slots::new()))).collect();
         for (_, slots) in &logs {
-            // Somebody else has slot 0 everywhere.
+            // Another thread has slot 0 of every log.
             assert_eq!(slots.take(), 0);
         }
         for round in 0..3 {

@@ -1,4 +1,4 @@
-//! The way of a record from its caller into a buffer: home, policy, and what becomes of a full buffer.
+//! The way of a record from its caller into a buffer: home, claim, overflow policy, and the swap of a full buffer.
 
 use std::time::Instant;
 
@@ -19,27 +19,27 @@ use crate::{
     write::common::{Inside, Local, Reason},
 };
 
-/// Looks at a claimed word before the next shard is tried: some times what a usual record takes to be
-/// copied. No more, since with more threads than processors whoever has the claim is often not running, and
-/// then each look is in vain (64 of them cost 100 threads a tenth of the throughput).
+/// How often a caller looks at a claimed word before it tries the next shard: together a few times as long as the copy
+/// of a usual record. More looks do harm: with more threads than processors the holder of the claim is often not
+/// running, and then each look is in vain (64 looks cost 100 threads a tenth of the throughput).
 const SPINS: u32 = if cfg!(loom) { 1 } else { 8 };
 
-/// What the callers' side of a log is made of.
+/// The parts of the callers' side of a log.
 pub(crate) struct IngestParts {
     pub(crate) pool: Pool,
     pub(crate) bell: Arc<Bell>,
     pub(crate) num_shards: usize,
     pub(crate) max_record: usize,
     pub(crate) overflow: Overflow,
-    /// Whether buffers are free again only after a barrier, which many of them share.
+    /// Whether buffers become free only after a barrier, which many of them share.
     pub(crate) shares_barriers: bool,
-    /// Of which positions are.
+    /// The session that positions name.
     pub(crate) session: u64,
 }
 
-/// What callers use of a log. When the last of them is gone, this is, too.
+/// The callers' side of a log. It is dropped when the last caller is gone.
 pub(crate) struct Ingest {
-    /// Never used again for another log of this process: threads know their home by it.
+    /// The key by which threads know their home. No other log of this process ever has the same id.
     id: u64,
     shards: Arc<Shards>,
     max_record: usize,
@@ -53,7 +53,7 @@ impl Ingest {
     /// # Errors
     /// If there is no memory for the shards.
     pub(crate) fn new(parts: IngestParts) -> Result<Ingest, Error> {
-        // 0 is the id in the empty places of the threads' caches.
+        // Id 0 marks the empty places of the threads' caches.
         static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         Ok(Ingest {
             id: NEXT_ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
@@ -66,12 +66,12 @@ impl Ingest {
         })
     }
 
-    /// Whether a call that entered here may wait for this log.
+    /// Whether a call on this thread may wait for this log.
     pub(in crate::write) fn may_wait(&self, inside: &Inside<'_>) -> bool {
         inside.may_wait(self.id)
     }
 
-    /// Its shards, for the flusher.
+    /// The shards of this log, for the flusher.
     pub(crate) fn shards(&self) -> &Arc<Shards> {
         &self.shards
     }
@@ -81,11 +81,11 @@ impl Ingest {
         self.max_record
     }
 
-    /// Appends a record of `len` bytes, filled in place by `fill`. The whole hot path: home, claim, copy,
+    /// Appends a record of `len` bytes, which `fill` writes in place. This is the whole hot path: home, claim, copy,
     /// publish, release.
     ///
     /// # Errors
-    /// Refused, and counted.
+    /// The record was refused, and counted.
     #[inline]
     pub(crate) fn append(
         &self,
@@ -96,14 +96,14 @@ impl Ingest {
             fill(room);
             Filled::Whole
         });
-        // `fill` says that there is one.
+        // `fill` always makes a record, so the position is never `None`.
         appended.and_then(|position| position.ok_or(LogError::Closed))
     }
 
     /// Appends a record of at most `max` bytes, which `encode` writes behind `front`.
     ///
     /// # Errors
-    /// Refused, and counted; `encode` was called if it wrote too much, or nothing.
+    /// The record was refused, and counted. `encode` was called only if it wrote too much, or nothing.
     #[inline]
     pub(crate) fn append_with<const N: usize>(
         &self,
@@ -119,41 +119,41 @@ impl Ingest {
             let mut writer = RecordWriter::new(rest);
             Local::with(|local| local.encode(self.id, is_callers, || encode(&mut writer)));
             wanted = writer.wanted();
-            // An encoder is not ours: it may have forked. The child comes back from it, too, with the claim.
+            // An encoder is the user's code, so it can fork. Then the child returns from it, too, with the claim.
             let is_over = wanted == 0 || wanted > max || self.shards.is_forked();
             if is_over { Filled::Nothing } else { Filled::Part(N + wanted) }
         })?;
         appended.ok_or_else(|| self.refuse_encoded(wanted, max))
     }
 
-    /// An encoder wrote nothing, or too much; or this is the child of a fork that it made.
+    /// Refuses the record of an encoder that wrote nothing or too much, or that forked: then this is the child.
     #[cold]
     fn refuse_encoded(&self, wanted: usize, max: usize) -> LogError {
         if !self.shards.is_forked() {
             return self.refuse_length(wanted, max);
         }
-        // The end of its claim has opened the shard here: now it is closed like all others.
+        // The end of the claim has opened the shard in this child: now it is closed like all others.
         self.shards.close_in_child();
         self.shards.count_drop(0, Reason::Closed);
         LogError::Closed
     }
 
-    /// Appends a record for which there have to be `room` bytes. `fill`, which runs while the shard is claimed,
-    /// says how much of that the record is; if there is none, nothing is counted.
+    /// Appends a record of at most `room` bytes. `fill` runs while the shard is claimed, and returns how much of the
+    /// room the record has; if it made no record, nothing is counted.
     ///
     /// # Errors
-    /// Refused, and counted.
+    /// The record was refused, and counted.
     #[inline(always)]
     fn append_some(
         &self,
         room: usize,
         fill: impl FnOnce(&mut [u8]) -> Filled,
     ) -> Result<Option<Position>, LogError> {
-        // One comparison for both ends: an empty record wraps around.
+        // One comparison checks both ends: the length of an empty record wraps around.
         if room.wrapping_sub(1) >= self.max_record {
             return Err(self.refuse_length(room, self.max_record));
         }
-        // By value: what it needs is in registers then.
+        // By value: then all that the closure needs is in registers.
         Local::with(move |local| {
             let inside = local.enter_log_call();
             let home = self.home(&inside);
@@ -188,7 +188,7 @@ impl Ingest {
         error
     }
 
-    /// The home is claimed by another writer, or closed.
+    /// Appends a record whose home is claimed by another writer, or closed.
     #[cold]
     fn append_elsewhere<F: FnOnce(&mut [u8]) -> Filled>(
         &self,
@@ -205,7 +205,8 @@ impl Ingest {
         }
     }
 
-    /// Claims the home, or the next shard that is not busy: only then may a record overtake another.
+    /// Claims the home, or the next shard that is not busy. Only a record that leaves its home can overtake an earlier
+    /// one of its thread.
     fn claim_any(
         &self,
         inside: &Inside<'_>,
@@ -244,7 +245,8 @@ impl Ingest {
         }
     }
 
-    /// The shard's buffer has no room: seal it, and go on in the next, if need be after a wait.
+    /// Appends a record for which the shard's buffer has no room: seals the buffer and continues in the next one, after
+    /// a wait if no buffer is free.
     #[cold]
     fn append_to_next<'a, F: FnOnce(&mut [u8]) -> Filled>(
         &'a self,
@@ -257,21 +259,22 @@ impl Ingest {
         let needed = HEADER + RECORD_HEADER + room;
         let mut deadline = None;
         loop {
-            // Sealed even when there is no successor: what is in it must not wait for one.
+            // Sealed even without a successor: the records in the buffer must not wait for one.
             let sealed = claim.seal();
             let has_next = claim.take_next(needed);
-            // The interval begins with the first buffer that is taken: an idle flusher has to know. With few left
-            // a barrier has to give some back, and the flusher may wait for the interval with it.
+            // The interval begins with the first buffer that is taken, so an idle flusher has to be woken. With few
+            // free buffers a barrier has to free more, and without this news the flusher would delay the barrier to
+            // the end of the interval.
             let is_news = sealed || (self.shares_barriers && self.shards.pool().is_short());
             self.shards.bell().ring(if is_news { Sleep::Timed } else { Sleep::Idle });
             if has_next {
                 match claim.append_first(room, fill) {
                     Ok(number) => {
-                        // The others that wait here have room now.
+                        // The other writers that wait at this shard have room now.
                         self.pass_room_on(inside, shard);
                         return Ok((shard, number));
                     }
-                    // Not with a length that `append` let pass, into an empty buffer.
+                    // Cannot happen: `append` has checked the length, and the buffer is empty.
                     Err((claim, _)) => {
                         drop(claim);
                         return self.drop_record(shard, Reason::Full);
@@ -286,14 +289,14 @@ impl Ingest {
             claim = match self.claim_waiting(shard, deadline) {
                 Ok(claim) => claim,
                 Err(reason) => {
-                    // A wake that came to us is another's now.
+                    // This writer has been woken and uses no buffer, so another waiter gets the wake.
                     self.shards.pool().waiters().buffer_freed();
                     return self.drop_record(shard, reason);
                 }
             };
             match claim.append(room, fill) {
                 Ok(number) => {
-                    // Woken waiters wake the next, each after its record.
+                    // Each woken waiter wakes the next one after its record.
                     self.pass_room_on(inside, shard);
                     return Ok((shard, number));
                 }
@@ -304,7 +307,7 @@ impl Ingest {
 
     fn pass_room_on(&self, inside: &Inside<'_>, shard: usize) {
         if self.shards.is_forked() {
-            // Nobody waits here, and a thread of the parent's may have held the lock.
+            // No thread waits in a forked child, and a thread of the parent can have held the lock during the fork.
             return;
         }
         if !inside.may_wait(self.id) {
@@ -315,7 +318,7 @@ impl Ingest {
         }
     }
 
-    /// Waits until a buffer may be there for the shard; false if the policy does not allow (more) waiting.
+    /// Waits until the shard can have a buffer; `false` if the policy does not allow (more) waiting.
     fn wait_for_buffer(
         &self,
         inside: &Inside<'_>,
@@ -341,7 +344,8 @@ impl Ingest {
         self.shards.pool().waiters().wait(shard, *deadline, ready) == Waited::Woken
     }
 
-    /// Claims a shard at which this thread waited: it stays there, whoever is at it now.
+    /// Claims the shard at which this thread has waited. If another writer holds the claim, the thread waits for it
+    /// and does not try other shards.
     fn claim_waiting(&self, shard: usize, deadline: Option<Instant>) -> Result<Claim<'_>, Reason> {
         loop {
             for _ in 0..SPINS {
@@ -375,7 +379,7 @@ impl Ingest {
 }
 
 impl Drop for Ingest {
-    /// Nobody borrows it any more, so nobody has a claim but a thread that never returned from its call.
+    /// No call borrows the `Ingest` any more, so only a thread that never returned from its call still holds a claim.
     fn drop(&mut self) {
         self.shards.leave();
     }

@@ -54,11 +54,11 @@ pub(in crate::write) fn spawn<T: Send + 'static>(
     thread::Builder::new().spawn(thread).expect("thread")
 }
 
-/// Buffers as a number, for models of the waiting alone: `take` is a writer's, `free` the flusher's.
+/// Buffers as a mere number, for models of the waiting alone: writers call `take`, the flusher calls `free`.
 struct Buffers {
     free: AtomicU64,
     waiters: Waiters,
-    /// Whom the end of time has to wake.
+    /// The thread that the end of its time has to wake.
     timed: Mutex<Vec<thread::Thread>>,
 }
 
@@ -78,7 +78,7 @@ impl Buffers {
         self.waiters.buffer_freed();
     }
 
-    /// Waits as `Log::append_to_next` does; whether it got a buffer.
+    /// Waits as `Ingest::append_to_next` does. Returns whether it got a buffer.
     fn wait_and_take(&self, shard: usize, deadline: Option<Instant>) -> bool {
         if deadline.is_some() {
             lock(&self.timed).push(thread::current());
@@ -100,7 +100,7 @@ impl Buffers {
     }
 }
 
-/// (f) As many buffers as waiters at two shards: everybody gets one.
+/// (f) As many buffers as waiters at two shards: each waiter gets one.
 #[test]
 fn loom_waiters_are_not_stranded() {
     check("waiters are not stranded", 3, || {
@@ -114,7 +114,7 @@ fn loom_waiters_are_not_stranded() {
     });
 }
 
-/// (f) Whoever has room wakes the next of its shard, once: a wake goes to one waiter.
+/// (f) A writer that has room wakes the next waiter of its shard, once: a wake goes to one waiter.
 #[test]
 fn loom_room_wakes_the_shard() {
     check("room wakes the shard", 3, || {
@@ -136,15 +136,15 @@ fn loom_room_wakes_the_shard() {
     });
 }
 
-/// (f) One of two waiters gives up at some time. If the wake for the one buffer came to it, it is the
-/// other's: who waits without a deadline always gets it.
+/// (f) One of two waiters gives up at some time. If it got the wake for the one buffer, it passes the wake to the
+/// other: the waiter without a deadline always gets the buffer.
 #[test]
 fn loom_a_wake_too_late_is_passed_on() {
     check("a wake too late is passed on", 3, || {
         let buffers = Buffers::new();
         let (timed, patient) = (buffers.clone(), buffers.clone());
         let timed = spawn(move || {
-            // Who times out does not get it; who does gives it back.
+            // A waiter that times out does not get the buffer; a waiter that gets it gives it back.
             if timed.wait_and_take(1, Some(Instant::now() + NEVER)) {
                 timed.free();
             }
@@ -210,14 +210,14 @@ fn loom_the_bell() {
     });
 }
 
-/// (h) Of the free stack nobody gets what another has, and a top that went and came back is not taken
-/// for unchanged.
+/// (h) No two threads get the same buffer from the free stack, and a top that was taken and put back is not
+/// mistaken for an unchanged one.
 #[test]
 fn loom_the_free_stack() {
     check("the free stack", 4, || {
         let stack = Arc::new(FreeStack::full(3));
         let other = stack.clone();
-        // Takes two, gives the first back: to who read the top before that it looks unchanged.
+        // Takes two, gives the first back: to a thread that read the top before, the top looks unchanged.
         let other = spawn(move || {
             let first = other.take();
             let second = other.take();
@@ -234,7 +234,7 @@ fn loom_the_free_stack() {
     });
 }
 
-/// (i) When there are no callers any more, what is published is copied out of a buffer whose claimant goes on.
+/// (i) When there are no callers any more, published records are copied out of a buffer while its claimant continues.
 #[test]
 fn loom_copy_out_of_a_held_claim() {
     check("copy out of a held claim", 3, || {
@@ -253,7 +253,7 @@ fn loom_copy_out_of_a_held_claim() {
         let shards = ingest.shards().clone();
         drop(ingest);
         let held = shards.clone();
-        // A thread that was stopped in its call, as far as anybody knows.
+        // A thread that was stopped in its call, as far as the flusher can know.
         let writer = spawn(move || {
             let Ok(claim) = held.claim(0) else { return };
             let fill = |room: &mut [u8]| {
@@ -267,7 +267,7 @@ fn loom_copy_out_of_a_held_claim() {
         if found.is_empty() {
             found.extend(shards.pool().sealed().take_next(|_, _| true));
         }
-        // How much it is depends on what was published.
+        // The number of records depends on how much was published.
         let buffer = found.pop().expect("a copy, or the buffer");
         let valid = crate::write::common::BlockMemory::valid(&buffer) as usize;
         let records = &buffer.data(HEADER + valid)[HEADER..];

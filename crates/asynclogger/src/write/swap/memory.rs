@@ -1,4 +1,4 @@
-//! The memory of a pool's buffers: places in one region, all alike.
+//! The memory of a pool's buffers: places of equal size in one region.
 
 use std::{io, ptr::NonNull};
 
@@ -9,8 +9,8 @@ use crate::{Error, format::block, mem::Region};
 
 /// Equal buffers one behind the other in one region: `{ head room, header and records, tail room }`.
 ///
-/// One mapping instead of an allocation each, so that a buffer's address is a multiplication away from the
-/// number that a shard's word has room for.
+/// All buffers are in one mapping, so that one multiplication makes the address of a buffer from its number; the word
+/// of a shard has no room for an address.
 pub(super) struct Memory {
     region: Region,
     /// The header of the first buffer.
@@ -24,15 +24,16 @@ pub(super) struct Memory {
     watched: Box<[Watched]>,
 }
 
-// SAFETY: `first` points into the region, which is `Send`; the bytes of a buffer have one owner at a time by the
-// swap protocol, which is the business of whoever uses a `Buffer`.
+// SAFETY: `first` points into the region, which is `Send`. The bytes of a buffer have one owner at a time by the swap
+// protocol, and every user of a `Buffer` has to keep to that protocol.
 unsafe impl Send for Memory {}
-// SAFETY: as above; nothing changes after `new`.
+// SAFETY: as above; no field changes after `new`.
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    /// `count` buffers whose header and records together have `capacity` bytes, for files of alignment
-    /// `align`. `whole`: each buffer is used up, so huge pages are worth it. `None`: there is no such thing.
+    /// Makes `count` buffers whose header and records together have `capacity` bytes, for files of alignment
+    /// `align`. `whole` says that buffers are used up to their end, so that huge pages pay. `None` if such memory is
+    /// impossible.
     pub(super) fn new(
         count: usize,
         capacity: usize,
@@ -85,7 +86,7 @@ impl Memory {
         self.head_room
     }
 
-    /// From the header to where the next buffer begins.
+    /// Bytes from the header to the start of the next buffer.
     pub(super) fn room_after_header(&self) -> usize {
         self.stride - self.head_room
     }
@@ -95,7 +96,8 @@ impl Memory {
     pub(super) fn buffer(&self, number: u32) -> Buffer<'_> {
         let number = number as usize;
         assert!(number < self.count, "a buffer of this pool");
-        // SAFETY: one of the `count` buffers, so within the region, which lives as long as the borrow of `self`.
+        // SAFETY: this is one of the `count` buffers, so it is within the region, which lives as long as `self` is
+        // borrowed.
         unsafe {
             Buffer::new(
                 self.first.add(number * self.stride),
@@ -105,23 +107,24 @@ impl Memory {
         }
     }
 
-    /// Gives the memory of a buffer back, apart from so many bytes of header and records in front; of a buffer
-    /// that keeps nothing, its head room, too.
+    /// Gives the memory of a buffer back, except the first `keep` bytes of header and records. If `keep` is 0, the
+    /// head room is given back, too.
     ///
     /// # Safety
-    /// Nobody else may use the buffer, and whoever uses it next must expect nothing of its bytes.
+    /// No other thread may use the buffer, and its next user must expect nothing of its bytes.
     pub(super) unsafe fn shrink(&self, number: u32, keep: usize) {
         let used = self.head_room + HEADER + self.buffer(number).valid() as usize + self.align * 2;
         let kept = if keep == 0 { 0 } else { self.head_room.saturating_add(keep) };
         if used > kept {
-            // All of the rest: more than was written may have been made resident.
+            // All of the rest: more bytes than were written can be resident.
             let start = number as usize * self.stride;
-            // SAFETY: passed on to the caller.
+            // SAFETY: the caller vouches for it.
             unsafe { self.region.discard(start + kept..start + self.stride) };
         }
     }
 
-    /// Makes a buffer's memory resident, without changing it: so many bytes of header and records, or all.
+    /// Makes a buffer's memory resident, without changing it: the first `limit` bytes of header and records, or the
+    /// whole buffer if `limit` is its capacity or more.
     pub(super) fn populate(&self, number: u32, limit: usize) -> io::Result<()> {
         let start = number as usize * self.stride;
         let len = if limit < self.capacity { self.head_room + limit } else { self.stride };

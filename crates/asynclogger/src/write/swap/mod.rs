@@ -1,7 +1,7 @@
 //! What callers do: claim a shard, copy a record into its buffer, publish it, and swap the buffer when it is full.
 //!
-//! The only `unsafe` of the write side. Nobody outside can name a buffer by number: callers have [`Ingest`], the
-//! flusher has [`Shards`] and takes [`SealedBuffer`]s.
+//! This room holds the only `unsafe` of the write side. Code outside it cannot name a buffer by number: callers have
+//! [`Ingest`]; the flusher has [`Shards`] and takes [`SealedBuffer`]s.
 
 #[expect(
     unsafe_code,
@@ -19,11 +19,11 @@ mod memory;
 mod pool;
 mod prefault;
 mod record_writer;
-#[expect(unsafe_code, reason = "whoever has a sealed buffer is alone with it")]
+#[expect(unsafe_code, reason = "the holder of a sealed buffer is its only user")]
 mod sealed;
 #[expect(unsafe_code, reason = "zero bytes are a closed shard")]
 mod shard;
-#[expect(unsafe_code, reason = "when there are no callers, a claim is nobody's")]
+#[expect(unsafe_code, reason = "when there are no callers, no running call holds a claim")]
 mod shards;
 mod wait;
 mod word;

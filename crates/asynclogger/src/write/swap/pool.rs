@@ -15,74 +15,78 @@ use crate::{
     sync::{AtomicU64, Ordering, fence},
 };
 
-/// A buffer of this pool: only the pool makes one, of a number that it has checked.
+/// A buffer of this pool. Only the pool makes an index, from a number that the pool has checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BufferIndex(u32);
 
 impl BufferIndex {
-    /// For the word of a shard, which has room for a number only.
+    /// The number for the word of a shard, which has no room for more.
     pub(super) fn number(self) -> u32 {
         self.0
     }
 }
 
-/// Buffers that have room for the longest record, and memory only for what is in them.
+/// Settings for buffers that have address space for the longest record, and memory only for their content.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Elastic {
-    /// Up to here, header included, a buffer takes what comes; beyond it, one record that is longer.
+    /// Bytes, header included, up to which a buffer takes any record. Beyond them an empty buffer takes one longer
+    /// record.
     pub(crate) limit: usize,
-    /// What longer records may have beyond that in all buffers together, in bytes.
+    /// Bytes beyond `limit` that longer records can have in all buffers together.
     pub(crate) beyond: usize,
-    /// Of a buffer that is given back, so much stays resident, header included.
+    /// Bytes, header included, that stay resident of a buffer that is given back.
     pub(crate) keep: usize,
 }
 
-/// The buffers of one log, of one size.
+/// The buffers of one log, all of one size.
 ///
-/// A pool and not two buffers for each shard, because threads do not log alike: a shard takes a buffer when it
-/// needs one, so that one busy thread can use nearly all of the memory while the flusher is behind. The state of
-/// a buffer is a word of its own and names shard and generation: so the flusher finds what to write, and in which
-/// order, by looking, and there is no queue between it and the writers that could hold another order.
+/// Two fixed buffers for each shard would waste memory, because threads do not log at the same rate: a busy shard would
+/// drop records while the buffers of idle shards stay empty. So a shard takes a buffer from the pool when it needs one,
+/// and one busy thread can use nearly all of the memory while the flusher is behind. A queue of sealed buffers between
+/// writers and flusher could hold them in another order than their shards sealed them. So the state of a buffer is a
+/// word of its own that names the buffer's shard and generation: the flusher scans the states, and finds in them
+/// which buffers to write and in which order.
 pub(crate) struct Pool {
     memory: Memory,
     /// A [`BufferState`] for each buffer.
     states: Box<[AtomicU64]>,
     free: FreeStack,
     grants: Grants,
-    /// What stays resident of a buffer that is free, header included.
+    /// Bytes, header included, that stay resident of a free buffer.
     keep: usize,
     waiters: Waiters,
 }
 
 impl Pool {
-    /// `count` buffers whose header and records together have `capacity` bytes, for files of alignment
+    /// Makes `count` buffers whose header and records together have `capacity` bytes, for files of alignment
     /// `align`. None of their memory is resident yet.
     ///
     /// # Errors
-    /// If there can be no such pool, or no memory for it.
+    /// If such a pool is impossible, or the system has no memory for it.
     pub(crate) fn new(count: usize, capacity: usize, align: usize) -> Result<Pool, Error> {
         Pool::of(count, capacity, align, None)
     }
 
-    /// The same; beyond `limit` bytes of header and records a buffer takes one record only, if that is longer.
+    /// [`Pool::new`] with a limit: beyond `limit` bytes of header and records a buffer holds only a single record
+    /// that is longer.
     ///
     /// # Errors
-    /// As of [`Pool::new`].
+    /// Those of [`Pool::new`].
     pub(crate) fn limited(
         count: usize,
         capacity: usize,
         align: usize,
         limit: usize,
     ) -> Result<Pool, Error> {
-        // Each buffer has its memory, so there is always some for a long record.
+        // Each buffer has its own memory, so a long record always finds enough.
         let (beyond, keep) = (usize::MAX / 2, usize::MAX);
         Pool::of(count, capacity, align, Some(Elastic { limit, beyond, keep }))
     }
 
-    /// The same, with memory only for what is in the buffers.
+    /// [`Pool::limited`] with memory only for the content of the buffers.
     ///
     /// # Errors
-    /// As of [`Pool::new`].
+    /// Those of [`Pool::new`].
     pub(crate) fn elastic(
         count: usize,
         capacity: usize,
@@ -128,7 +132,7 @@ impl Pool {
         self.memory.count()
     }
 
-    /// Writers that wait for a buffer.
+    /// The writers that wait for a buffer.
     pub(in crate::write) fn waiters(&self) -> &Waiters {
         &self.waiters
     }
@@ -139,7 +143,7 @@ impl Pool {
         self.memory.capacity()
     }
 
-    /// Bytes of header and records beyond which nothing is appended but to an empty buffer.
+    /// Bytes of header and records beyond which only an empty buffer takes a record.
     #[inline]
     pub(super) fn limit(&self) -> usize {
         self.grants.limit()
@@ -149,7 +153,7 @@ impl Pool {
         &self.memory
     }
 
-    /// The index that the word of a shard has the number of.
+    /// The index for a number from the word of a shard.
     pub(super) fn index(&self, number: u32) -> BufferIndex {
         assert!((number as usize) < self.len(), "a buffer of this pool");
         BufferIndex(number)
@@ -159,7 +163,7 @@ impl Pool {
         (0..self.len() as u32).map(BufferIndex)
     }
 
-    /// The place of the buffer that the word of a shard has the number of.
+    /// The place of the buffer for a number from the word of a shard.
     #[inline]
     pub(super) fn place(&self, number: u32) -> Buffer<'_> {
         self.memory.buffer(number)
@@ -170,13 +174,12 @@ impl Pool {
     }
 
     pub(super) fn state(&self, index: BufferIndex) -> BufferState {
-        // Acquire pairs with the Release of whoever stored the state: ACTIVE's zeroed tail and SEALED's
-        // records are visible.
+        // Acquire pairs with the Release in `set_state`: ACTIVE's zeroed tail and SEALED's records are visible.
         BufferState::from_bits(self.states[index.0 as usize].load(Ordering::Acquire))
     }
 
     fn set_state(&self, index: BufferIndex, state: BufferState) {
-        // Release: what was done to the buffer in its last state is visible to who sees the new one.
+        // Release: a thread that sees the new state sees all changes that were made to the buffer in the old one.
         self.states[index.0 as usize].store(state.bits(), Ordering::Release);
     }
 
@@ -192,7 +195,7 @@ impl Pool {
         self.indices().any(|index| matches!(self.state(index), BufferState::Active { .. }))
     }
 
-    /// Whether a buffer is sealed whose shard and generation are the next ones.
+    /// Whether the pool has a sealed buffer that `is_next` wants, by its shard and generation.
     pub(in crate::write) fn has_sealed(&self, is_next: impl Fn(u32, u64) -> bool) -> bool {
         self.indices().any(|index| match self.state(index) {
             BufferState::Sealed { shard, generation } => is_next(shard, generation),
@@ -200,8 +203,8 @@ impl Pool {
         })
     }
 
-    /// Takes the most recently freed buffer, for a record that needs so many bytes with the header. One that is
-    /// longer than the limit needs a grant, too.
+    /// Takes the most recently freed buffer, for a record that needs `needed` bytes, header included. A record beyond
+    /// the limit needs a grant, too.
     pub(super) fn take(&self, needed: usize) -> Option<Taken<'_>> {
         let more = self.grants.beyond(needed);
         if !self.grants.take(more) {
@@ -220,7 +223,7 @@ impl Pool {
         self.free.top().is_some() && self.grants.has(self.grants.beyond(needed))
     }
 
-    /// The buffer that the next swap will take, if nothing happens before it.
+    /// The buffer that the next swap will take, unless another buffer is freed or taken first.
     pub(super) fn next_free(&self) -> Option<BufferIndex> {
         self.free.top().map(BufferIndex)
     }
@@ -230,20 +233,20 @@ impl Pool {
         self.indices().filter(|index| self.state(*index) == BufferState::Free).count()
     }
 
-    /// Whether fewer than a quarter of the buffers are free; after the caller's news.
+    /// Whether fewer than a quarter of the buffers are free. Call this after taking a buffer.
     pub(crate) fn is_short(&self) -> bool {
-        // Of several who take buffers at once the last one sees what all of them took.
+        // If several threads take buffers at once, the last one sees all that were taken.
         fence(Ordering::SeqCst);
         self.free_count() * 4 < self.len()
     }
 
-    /// Marks a buffer that its shard has given up.
+    /// Marks a buffer as given up by its shard.
     pub(super) fn seal(&self, index: BufferIndex, shard: u32, generation: u64) {
         self.set_state(index, BufferState::Sealed { shard, generation });
     }
 
-    /// Moves a sealed buffer to WRITING; its shard and generation. `None` if it is not sealed (any more), or if
-    /// `is_next` does not want it.
+    /// Moves a sealed buffer to WRITING, and returns its shard and generation. `None` if the buffer is not sealed (any
+    /// more), or if `is_next` does not want it.
     pub(super) fn begin_writing(
         &self,
         index: BufferIndex,
@@ -257,20 +260,20 @@ impl Pool {
         }
         let writing = BufferState::Writing { shard, generation }.bits();
         let word = &self.states[index.0 as usize];
-        // Acquire as in `state`. An RMW, so that of two takers one gets it.
+        // Acquire as in `state`. A read-modify-write, so that only one of two takers gets the buffer.
         word.compare_exchange(state.bits(), writing, Ordering::Acquire, Ordering::Relaxed).ok()?;
         Some((shard, generation))
     }
 
-    /// Gives a buffer back that was being written, and wakes a waiting writer, if there is one.
+    /// Frees a buffer in state WRITING, and wakes a waiting writer, if there is one.
     ///
     /// # Safety
-    /// The caller has the buffer for itself, and never uses it again.
-    #[expect(unsafe_code, reason = "a buffer that is free is somebody else's at once")]
+    /// The caller must be the only user of the buffer, and must never use it again.
+    #[expect(unsafe_code, reason = "another thread can take a free buffer at once")]
     pub(super) unsafe fn free(&self, index: BufferIndex) {
         if self.keep < usize::MAX {
-            // SAFETY: the caller is the last one to have it, and the next one begins with `activate`, which
-            // expects nothing of its bytes.
+            // SAFETY: the caller is the only user of the buffer. The next user begins with `activate`, which
+            // expects nothing of the bytes.
             unsafe { self.memory.shrink(index.0, self.keep) };
         }
         let granted = self.grants.withdraw(index.0 as usize);
@@ -279,7 +282,7 @@ impl Pool {
         if granted == 0 {
             self.waiters.buffer_freed();
         } else {
-            // Who waits for a grant and who waits for a buffer are in the same queues.
+            // Writers that wait for a grant are in the same queues as writers that wait for a buffer.
             self.grants.give_back(granted);
             self.waiters.look_again();
         }
@@ -291,7 +294,7 @@ impl Pool {
     }
 }
 
-/// A buffer that was taken out of the free stack and is not active yet: nobody else has it.
+/// A buffer that was taken from the free stack and is not active yet: this value is its only owner.
 #[must_use]
 pub(super) struct Taken<'a> {
     pool: &'a Pool,
@@ -299,7 +302,7 @@ pub(super) struct Taken<'a> {
 }
 
 impl Taken<'_> {
-    /// Makes it the active buffer of a shard: empty, and then ACTIVE.
+    /// Makes the buffer the active one of a shard: first empties it, and then marks it ACTIVE.
     pub(super) fn activate(self, shard: u32, generation: u64) -> BufferIndex {
         let Taken { pool, index } = self;
         pool.buffer(index).publish(0);
@@ -337,7 +340,7 @@ mod tests {
         assert_eq!(pool.begin_writing(index, |_, _| true), None);
         assert_eq!((pool.free_count(), pool.sealed_count()), (2, 1));
         #[expect(unsafe_code, reason = "as its SealedBuffer would")]
-        // SAFETY: it was moved to WRITING here, and is not used again.
+        // SAFETY: the buffer was moved to WRITING here, and is not used again.
         unsafe {
             pool.free(index);
         }

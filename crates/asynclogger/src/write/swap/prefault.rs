@@ -11,17 +11,18 @@ pub(in crate::write) struct Prefault {
 
 impl Prefault {
     pub(in crate::write) fn new(pool: Arc<Pool>) -> Prefault {
-        // A model has no pages to think of.
+        // A model has no pages, so all buffers count as resident.
         Prefault { resident: vec![cfg!(loom); pool.len()], pool }
     }
 
-    /// All buffers.
+    /// Makes all buffers resident.
     pub(in crate::write) fn all(&mut self) {
         self.pool.indices().for_each(|index| self.populate(index));
     }
 
-    /// Makes a buffer resident that a writer is at or, if they `take` some, the one that will be taken next;
-    /// whether there was one. So no caller pays for a page, except in the first moments of the first buffers.
+    /// Makes one buffer resident: the next one that a writer will take, if writers `take` some now, or else an active
+    /// one. Returns whether such a buffer was left. So no caller pays for a page, except in the first moments of the
+    /// first buffers.
     pub(in crate::write) fn next(&mut self, take: bool) -> bool {
         let wanted = |index: &BufferIndex| !self.resident[index.number() as usize];
         let is_active =
@@ -37,7 +38,7 @@ impl Prefault {
     }
 
     fn populate(&mut self, index: BufferIndex) {
-        // Refused by old kernels, and when memory is short: then callers pay for their pages.
+        // Old kernels refuse this, and any kernel does when memory is short: then callers pay for their pages.
         let _ = self.pool.populate(index);
         self.resident[index.number() as usize] = true;
     }

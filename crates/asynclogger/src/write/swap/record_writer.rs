@@ -1,15 +1,15 @@
-//! What an encoder writes a record through.
+//! The writer through which an encoder writes a record.
 
 use std::io;
 
-/// Where an encoder writes a record: into the log's own buffer, behind what was logged before.
+/// Writes a record in place: into the log's own buffer, behind the records that were logged before.
 ///
-/// It gives out nothing but what was written through it. (The memory holds bytes of older records, and an encoder
-/// that could see them could log them again.) What is written is the record: room that is not used is the next
-/// record's.
+/// A writer shows only bytes that were written through it. (The memory holds bytes of older records, and an encoder
+/// that could see them could log them again.) The written bytes are the record; the unused rest of the room is left
+/// to the next record.
 ///
-/// A record that would be longer than was announced is not logged, not even in part; it is refused as too large,
-/// with the length that it would have had. [`clear`](RecordWriter::clear) begins again.
+/// A record that would be longer than announced is not logged, not even in part. The record is refused as too large,
+/// with the length that it would have had. [`clear`](RecordWriter::clear) begins the record again.
 #[derive(Debug)]
 pub struct RecordWriter<'a> {
     room: &'a mut [u8],
@@ -24,8 +24,8 @@ impl<'a> RecordWriter<'a> {
         RecordWriter { room, len: 0, missing: 0 }
     }
 
-    /// Appends bytes to the record; whether they fit. If not, none of them is in it, and the record will be
-    /// refused.
+    /// Appends bytes to the record, and returns whether they fit. If they do not, none of them is in the record, and
+    /// the record will be refused.
     #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> bool {
         match self.take(bytes.len()) {
@@ -37,8 +37,8 @@ impl<'a> RecordWriter<'a> {
         }
     }
 
-    /// Appends `len` zeroes, and gives them out to be written over; `None` if they do not fit, and then the record
-    /// will be refused.
+    /// Appends `len` zeroes, and returns them for the encoder to write over; `None` if they do not fit, and then the
+    /// record will be refused.
     #[inline]
     pub fn zeroed(&mut self, len: usize) -> Option<&mut [u8]> {
         let place = self.take(len)?;
@@ -46,10 +46,10 @@ impl<'a> RecordWriter<'a> {
         Some(place)
     }
 
-    /// The next `len` bytes, which are the record's from now on, and have to be written over.
+    /// Adds the next `len` bytes of the room to the record. The caller has to write over all of them.
     #[inline]
     fn take(&mut self, len: usize) -> Option<&mut [u8]> {
-        // After something that did not fit nothing does: a record has no holes.
+        // Once some bytes did not fit, no later ones do: a record has no holes.
         if self.missing > 0 || len > self.remaining() {
             self.missing = self.missing.saturating_add(len);
             return None;
@@ -59,50 +59,50 @@ impl<'a> RecordWriter<'a> {
         Some(place)
     }
 
-    /// What was written.
+    /// The bytes that were written so far.
     #[inline]
     pub fn written(&self) -> &[u8] {
         &self.room[..self.len]
     }
 
-    /// What was written, to be changed: a length that is known only now, say.
+    /// The bytes that were written so far, to be changed: for a length that is known only now, for example.
     #[inline]
     pub fn written_mut(&mut self) -> &mut [u8] {
         &mut self.room[..self.len]
     }
 
-    /// Bytes that were written.
+    /// The number of bytes that were written so far.
     #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether nothing was written yet.
+    /// Whether no byte was written yet.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Bytes that may still be written.
+    /// The number of bytes that can still be written.
     #[inline]
     pub fn remaining(&self) -> usize {
         self.room.len() - self.len
     }
 
-    /// Takes back all that was written, and what did not fit.
+    /// Takes back all bytes, those that were written and those that did not fit.
     #[inline]
     pub fn clear(&mut self) {
         (self.len, self.missing) = (0, 0);
     }
 
-    /// How long the record would be with all that was to be written to it.
+    /// The length that the record would have with all bytes, also those that did not fit.
     #[inline]
     pub(super) fn wanted(&self) -> usize {
         self.len.saturating_add(self.missing)
     }
 }
 
-/// Writes all bytes or none; an error of the kind `WriteZero` if they do not fit.
+/// Writes all bytes or none. Returns an error of the kind `WriteZero` if they do not fit.
 impl io::Write for RecordWriter<'_> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

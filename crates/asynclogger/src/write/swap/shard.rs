@@ -1,4 +1,4 @@
-//! What a writing thread claims: one word, one line, one writer at a time.
+//! A shard, which a writing thread claims: one word, one cache line, one writer at a time.
 
 use super::word::ShardWord;
 use crate::{
@@ -7,21 +7,22 @@ use crate::{
     write::common::Drops,
 };
 
-/// One shard.
+/// One shard: the word that a writing thread claims, and the shard's counts.
 ///
-/// One writer at a time, and not a tail that all of them add to: then nothing below the published tail is ever
-/// half written, a sealed buffer has no late writers, and whatever moment a process is killed at, its memory is a
-/// valid log. (A shared tail left holes in 36 of 120 killed processes.) The price is that a second writer finds
-/// the shard busy, which is why there are several, and why each thread has its own.
+/// A shared tail that all writers add to would need no claim, but leaves holes: a writer that has reserved its range
+/// can be killed before it fills the range. (A shared tail left holes in 36 of 120 killed processes.) So a shard has
+/// one writer at a time. Then no record below the published tail is ever half written, a sealed buffer has no late
+/// writers, and the memory of a process is a valid log at every moment that the process can be killed. The price is
+/// that a second writer finds the shard busy: so a log has several shards, and each thread has a home.
 ///
-/// Word and count share a line that only writers of this shard touch; drops, which any thread may count, have a
-/// line of their own. 128: lines are fetched in pairs.
+/// Word and count share a line that only writers of this shard touch. The drops have a line of their own, because any
+/// thread can count them. The alignment is 128 bytes because lines are fetched in pairs.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(super) struct Shard {
     /// A [`ShardWord`].
     word: AtomicU64,
-    /// Records accepted. Written by the holder of the claim only, so it needs no RMW.
+    /// Records accepted. Only the holder of the claim writes the count, so it needs no read-modify-write.
     accepted: AtomicU64,
     pub(super) drops: Apart,
 }
@@ -31,13 +32,13 @@ pub(super) struct Shard {
 #[derive(Debug)]
 pub(super) struct Apart(pub(super) Drops);
 
-// SAFETY: atomics all through; zero is a closed word and no counts.
+// SAFETY: all fields are atomics; zero is a closed word, and counts of nothing.
 unsafe impl ZeroValid for Shard {}
 
 /// Why a shard cannot be claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// Another writer is at it.
+    /// Another writer holds the claim.
     Claimed,
     Closed,
 }
@@ -45,9 +46,9 @@ pub(super) enum Refused {
 /// Why a shard could not be sealed from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotSealed {
-    /// There is nothing to be done (any more).
+    /// The word needs no change (any more).
     Nothing,
-    /// A writer is at it.
+    /// A writer holds the claim.
     Claimed,
 }
 
@@ -60,8 +61,7 @@ impl Shard {
         }
     }
 
-    /// The word as it is. Acquire pairs with the release of a claim: what that writer published and
-    /// counted is visible.
+    /// The current word. Acquire pairs with the release of a claim: the records and counts of that writer are visible.
     pub(super) fn word(&self) -> ShardWord {
         ShardWord::from_bits(self.word.load(Ordering::Acquire))
     }
@@ -71,7 +71,7 @@ impl Shard {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// Counts one more; the number that it has. For the holder of the claim.
+    /// Counts one more record, and returns its number. Only for the holder of the claim.
     #[inline]
     pub(super) fn count_as_claimant(&self) -> u64 {
         // Relaxed: a plain count, made visible by the release of the claim.
@@ -80,7 +80,7 @@ impl Shard {
         number
     }
 
-    /// Claims the shard: the one read-modify-write of a log call. The word that it has now.
+    /// Claims the shard, by the one read-modify-write of a log call. Returns the claimed word.
     #[inline]
     pub(super) fn claim(&self) -> Result<ShardWord, Refused> {
         let mut bits = self.word.load(Ordering::Relaxed);
@@ -90,8 +90,8 @@ impl Shard {
                 return Err(if word.is_claimed() { Refused::Claimed } else { Refused::Closed });
             }
             // Acquire pairs with the Release in `release`: the last writer's tail and count are
-            // visible. A failure that leaves the word unclaimed was the flusher's doing (or nothing at
-            // all): only a claimed word is busy, so it is tried again at once.
+            // visible. If the exchange fails and the word is still unclaimed, the flusher has changed the word, or
+            // the failure is spurious: only a claimed word is busy, so the claim is tried again at once.
             match self.word.compare_exchange_weak(
                 bits,
                 word.claimed().bits(),
@@ -104,17 +104,17 @@ impl Shard {
         }
     }
 
-    /// Ends a claim, with what its holder has made of the word.
+    /// Ends a claim, with the word as its holder has changed it.
     #[inline]
     pub(super) fn release(&self, word: ShardWord) {
         // Release pairs with the Acquire of the next claim, of a seal, and of `word`.
         self.word.store(word.released().bits(), Ordering::Release);
     }
 
-    /// Changes the word unless a writer is at it; what it was.
+    /// Changes the word unless a writer holds the claim, and returns the word as it was before.
     ///
-    /// By a single CAS, never by a claim: a claim that is not a writer's would make writers spill to
-    /// other shards and break the order.
+    /// The change is a single CAS, never a claim: a claim by any other thread than a writer would make writers spill to
+    /// other shards, and break the order.
     pub(super) fn change_unclaimed(
         &self,
         next: impl Fn(ShardWord) -> Option<ShardWord>,

@@ -1,4 +1,4 @@
-//! The shards of a log and the pool that their buffers are of, as the flusher sees them.
+//! The shards of a log and the pool of their buffers, as the flusher sees them.
 
 use std::time::Instant;
 
@@ -19,37 +19,37 @@ use crate::{
 
 /// The shards of a log, and their pool.
 ///
-/// They own it, so that a shard and a buffer of another pool cannot come together: the word of a shard has room
-/// for a number only, and that means a buffer of this pool. What can be done here is what the flusher may do:
-/// read, and seal what nobody has claimed. Claiming is the business of [`Ingest`](super::Ingest), which is gone
-/// when the last caller is; that is how it is known that a claim which is still held is nobody's.
+/// The word of a shard has room for a number only, and the number must always mean a buffer of the same pool. So the
+/// shards own their pool, and no other pool can be used with them. The functions here are for the flusher: they read,
+/// and seal shards that no writer has claimed. Only [`Ingest`](super::Ingest) claims, and it is dropped with the last
+/// caller. So a claim that is still held after that belongs to a thread that was stopped inside its call.
 pub(crate) struct Shards {
     shards: ForkCleared<Shard>,
     pool: Arc<Pool>,
     bell: Arc<Bell>,
     /// How often a writer needed a buffer and none was free.
     blocked_swaps: AtomicU64,
-    /// There are no callers any more.
+    /// Set when there are no callers any more.
     is_left: AtomicBool,
 }
 
-/// What became of an attempt to seal a shard from outside.
+/// The result of an attempt to seal a shard without a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::write) enum SealAttempt {
-    /// There is no active buffer (any more).
+    /// The shard has no active buffer (any more).
     Empty,
-    /// Its active buffer is SEALED now.
+    /// The shard's active buffer is SEALED now.
     Sealed,
-    /// A writer is at it: look again.
+    /// A writer holds the claim: look again.
     Claimed,
 }
 
-/// A shard whose claim is held though there are no callers any more: by a thread that was stopped for good.
+/// A shard whose claim is held though there are no callers any more: its holder is a thread that was stopped for good.
 pub(in crate::write) struct Held {
     pub(in crate::write) shard: usize,
-    /// Up to which its buffers are sealed; the copy is of this one.
+    /// All buffers before this generation are sealed; the copy is of this generation.
     pub(in crate::write) generation: u64,
-    /// What it had published; `None` if that is nothing, or there is no memory for it.
+    /// A copy of the records that the thread had published; `None` without such records, or without memory for them.
     pub(in crate::write) copy: Option<SealedBuffer>,
 }
 
@@ -83,22 +83,22 @@ impl Shards {
         &self.bell
     }
 
-    /// Whether this process is a forked child of the one that made them.
+    /// Whether this process is a forked child of the process that made the shards.
     pub(crate) fn is_forked(&self) -> bool {
         self.shards.is_forked()
     }
 
-    /// How many buffers a shard has sealed.
+    /// The number of buffers that a shard has sealed.
     pub(in crate::write) fn generation(&self, number: usize) -> u64 {
         self.at(number).word().generation()
     }
 
-    /// Whether a shard is closed: nothing is added to it any more.
+    /// Whether a shard is closed: it takes no more records.
     pub(in crate::write) fn is_closed(&self, number: usize) -> bool {
         !self.at(number).word().is_open()
     }
 
-    /// Whether a writer is at a shard.
+    /// Whether a writer holds the claim of a shard.
     pub(in crate::write) fn is_claimed(&self, number: usize) -> bool {
         self.at(number).word().is_claimed()
     }
@@ -124,7 +124,7 @@ impl Shards {
         self.at(number).drops.0.count(reason);
     }
 
-    /// How many buffers all shards have sealed.
+    /// The number of buffers that all shards have sealed.
     pub(in crate::write) fn swaps(&self) -> u64 {
         (0..self.len()).map(|number| self.generation(number)).sum()
     }
@@ -137,7 +137,7 @@ impl Shards {
         self.blocked_swaps.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Each shard, now.
+    /// The current counters of each shard.
     pub(crate) fn stats(&self) -> Vec<ShardStats> {
         let capacity = self.pool.capacity();
         let stats = self.shards.iter().enumerate().map(|(shard_id, shard)| {
@@ -155,12 +155,12 @@ impl Shards {
         stats.collect()
     }
 
-    /// Seals a shard's active buffer unless a writer is at it.
+    /// Seals a shard's active buffer unless a writer holds the claim.
     pub(in crate::write) fn seal_idle(&self, number: usize) -> SealAttempt {
         self.seal_unclaimed(number, |word| word.buffer().map(|_| word.sealed()))
     }
 
-    /// Seals the active buffer and closes the shard, in one step: no claim succeeds after it.
+    /// Seals the active buffer and closes the shard, in one step: no claim succeeds afterwards.
     pub(super) fn seal_and_close(&self, number: usize) -> SealAttempt {
         self.seal_unclaimed(number, |word| {
             let sealed = if word.buffer().is_some() { word.sealed() } else { word };
@@ -186,14 +186,15 @@ impl Shards {
         }
     }
 
-    /// Closes all shards in a forked child, which has nobody to wake.
+    /// Closes all shards in a forked child, where no thread waits to be woken.
     pub(super) fn close_in_child(&self) {
         (0..self.len()).for_each(|number| {
             self.seal_and_close(number);
         });
     }
 
-    /// Closes all shards, and wakes who waits for a buffer of them; how many are still claimed at `deadline`.
+    /// Closes all shards, and wakes the writers that wait for a buffer. Returns how many shards are still claimed at
+    /// `deadline`.
     pub(crate) fn close(&self, deadline: Instant) -> usize {
         let mut claimed: Vec<usize> = (0..self.len()).collect();
         loop {
@@ -208,17 +209,17 @@ impl Shards {
         claimed.len()
     }
 
-    /// There are no callers any more.
+    /// Records that there are no callers any more.
     pub(super) fn leave(&self) {
-        // Release pairs with the Acquire in `copy_held`: what the last callers did is seen.
+        // Release pairs with the Acquire in `copy_held`: all that the last callers did is visible there.
         self.is_left.store(true, Ordering::Release);
     }
 
-    /// Closes the shards, and copies what is published in the buffers of those that are claimed all the same:
-    /// by threads that were stopped inside a call for good, if there are no callers any more. As long as there are
-    /// some, a claim may be that of one, and nothing is copied.
+    /// Closes the shards, and copies the published records of the shards that are still claimed. Their claims are held
+    /// by threads that were stopped inside a call for good. As long as there are callers a claim can be that of a
+    /// running call, so nothing is closed or copied.
     ///
-    /// If there is such a thread, the shards and their buffers stay for ever: it may yet store into them.
+    /// If a shard is held, the shards and their buffers stay for ever: the stopped thread could still store into them.
     pub(in crate::write) fn copy_held(self: &Arc<Shards>) -> Vec<Held> {
         if !self.is_left.load(Ordering::Acquire) {
             return Vec::new();
@@ -233,11 +234,11 @@ impl Shards {
             let number = shard as u32;
             let active = BufferState::Active { shard: number, generation };
             if self.pool.state(self.pool.index(buffer)) != active {
-                // It had sealed the buffer, and the word does not say so yet: the flusher finds it.
+                // The thread had sealed the buffer, and the word does not say so yet: the flusher finds the buffer.
                 return Held { shard, generation: generation + 1, copy: None };
             }
-            // SAFETY: a caller borrows the `Ingest` for as long as it has a claim, and that is gone: this claim is
-            // of a thread that never returned from its call, so nobody seals the buffer any more.
+            // SAFETY: a caller borrows the `Ingest` for as long as it has a claim, and the `Ingest` is gone. So this
+            // claim is of a thread that never returned from its call, and no thread seals the buffer any more.
             let copy = unsafe { SealedBuffer::copy_of(&self.pool, buffer, number, generation) };
             Held { shard, generation, copy }
         });
@@ -248,13 +249,13 @@ impl Shards {
         held
     }
 
-    /// Claims a shard and never gives it back, as a thread that is stopped inside its call.
+    /// Claims a shard and never releases it, like a thread that is stopped inside its call.
     #[cfg(test)]
     pub(crate) fn claim_for_ever(&self, number: usize) {
         std::mem::forget(self.claim(number).ok().expect("nobody else is at it"));
     }
 
-    /// The same, as a thread that is stopped between sealing its buffer and the end of its claim.
+    /// Seals and claims a shard for ever, like a thread that is stopped between the seal and the end of its claim.
     #[cfg(test)]
     pub(crate) fn seal_and_claim_for_ever(&self, number: usize) {
         let mut claim = self.claim(number).ok().expect("nobody else is at it");
@@ -262,7 +263,7 @@ impl Shards {
         std::mem::forget(claim);
     }
 
-    /// The thread goes on after all.
+    /// Releases a claim that was held for ever, as if its thread continued after all.
     #[cfg(test)]
     pub(crate) fn release_forgotten(&self, number: usize) {
         self.at(number).release(self.at(number).word());

@@ -34,7 +34,7 @@ fn append(log: &Ingest, record: &[u8]) -> Result<u64, LogError> {
     result.map(|position| position.number())
 }
 
-/// What is sealed, in the order of the buffers.
+/// The sealed buffers, in the order of their numbers.
 fn sealed(log: &Ingest) -> Vec<SealedBuffer> {
     let mut sealed = log.shards().pool().sealed();
     std::iter::from_fn(|| sealed.take_next(|_, _| true)).collect()
@@ -70,14 +70,14 @@ fn buffer_fill_and_flush() {
         assert_eq!(append(&log, &record), Ok(number));
         assert_eq!(states(&log)[0], BufferState::Active { shard: 0, generation: 0 });
     }
-    // What does not fit any more seals it; what did fit stays where it is.
+    // A record that does not fit seals the buffer; the earlier records stay where they are.
     assert_eq!(append(&log, &record), Ok(fit as u64));
     assert_eq!(states(&log)[0], BufferState::Sealed { shard: 0, generation: 0 });
     assert_eq!(states(&log)[1], BufferState::Active { shard: 0, generation: 1 });
     // The last byte can be used.
     let rest = CAPACITY - HEADER - 1024 - 4;
     assert_eq!(append(&log, &vec![2; rest]), Ok(fit as u64 + 1));
-    // Now it is full, and there is no third: sealed all the same.
+    // Now the buffer is full, and no third one exists: the buffer is sealed all the same.
     assert_eq!(append(&log, b"late"), Err(LogError::Full));
     assert_eq!(states(&log)[1], BufferState::Sealed { shard: 0, generation: 1 });
     assert_eq!(log.shards().dropped().full, 1);
@@ -106,7 +106,7 @@ fn shard_concurrent_writes() {
     assert_eq!(valid, accepted * 54);
 }
 
-/// Instead of round robin over the set: each thread has a home, the lowest free one.
+/// The original goes round robin over the shards; here each thread has a home, the lowest free one.
 #[test]
 fn buffer_set_round_robin_is_replaced_by_homes() {
     let log = log(8, 4);
@@ -117,7 +117,7 @@ fn buffer_set_round_robin_is_replaced_by_homes() {
             scope.spawn(move || {
                 for now in 0..6 {
                     if now == thread {
-                        // Alone: nobody is busy, so nothing spills.
+                        // The thread is alone at its shard: no shard is busy, so no record spills.
                         (0..10).for_each(|_| assert!(append(log, &[thread]).is_ok()));
                     }
                     turn.wait();
@@ -147,7 +147,7 @@ fn buffer_set_has_data() {
     assert_eq!((active(), log.shards().pool().sealed_count()), (0, 1));
 }
 
-/// Only a claimed word is busy; and what is sealed from outside is sealed once.
+/// Only a claimed word is busy, and a buffer that is sealed from outside is sealed once.
 #[test]
 fn a_claim_keeps_everybody_else_out() {
     let log = log(2, 1);
@@ -192,8 +192,8 @@ fn a_sealed_buffer_is_taken_once() {
     assert_eq!(states(&log), [BufferState::Free; 2]);
 }
 
-/// As long as there are callers a claim may be that of one, whose buffer is not to be touched; when they are gone
-/// it is nobody's.
+/// As long as there are callers, a claim can be that of a running call, whose buffer must not be touched. When the
+/// callers are gone, no running call holds it.
 #[test]
 fn what_is_held_is_copied_when_there_are_no_callers() {
     let log = log(3, 2);
@@ -213,7 +213,7 @@ fn what_is_held_is_copied_when_there_are_no_callers() {
 }
 
 /// A thread that stops between the seal of its buffer and the release of its shard has given the buffer away: the
-/// word still names it, and the flusher has it.
+/// word still names the buffer, but the flusher has it.
 #[test]
 fn what_was_sealed_by_a_stopped_thread_is_not_copied() {
     let log = log(2, 1);
@@ -239,14 +239,14 @@ fn append_with(
     log.append_with([], max, encode)
 }
 
-/// A record is what was written, whatever the room was; what is not used of that is the next one's.
+/// The written bytes are the record, whatever the room was; the unused rest belongs to the next record.
 #[test]
 fn an_encoder_writes_as_much_as_it_likes() {
     let log = log(2, 1);
     append(&log, &[0xEE; 1000]).expect("accepted");
     log.shards().seal_idle(0);
     sealed(&log).remove(0).give_back();
-    // Into the same memory, most recently freed.
+    // The next record goes into the same memory, since that buffer was freed most recently.
     append_with(&log, 500, |record| {
         assert!(record.is_empty() && record.written().is_empty() && record.remaining() == 500);
         record.write(b"short");
@@ -281,7 +281,7 @@ fn an_encoder_writes_as_much_as_it_likes() {
     assert_eq!(buffer.data(HEADER + expected.len())[HEADER..], *expected);
 }
 
-/// An announced length that the buffer has no room for goes to the next one; the record may be shorter.
+/// If the buffer has no room for the announced length, the record goes to the next buffer, even if it turns out short.
 #[test]
 fn an_encoder_gets_the_room_that_was_announced() {
     let log = log(2, 1);

@@ -1,8 +1,8 @@
-//! Who sleeps, and how they are woken: the flusher without work, writers without a buffer.
+//! Sleeping and waking: the flusher sleeps without work, writers sleep without a buffer.
 //!
-//! Both ways the same: the sleeper announces itself, SeqCst fence, looks again, sleeps; the other side
-//! stores its news, SeqCst fence, reads the announcement, wakes. Of the two fences one comes first, so
-//! either the sleeper sees the news or the other side sees the sleeper.
+//! Both use the same protocol. The sleeper announces itself, passes a SeqCst fence, looks again, and sleeps. The waker
+//! stores its news, passes a SeqCst fence, reads the announcement, and wakes the sleeper. One of the two fences comes
+//! first, so either the sleeper sees the news or the waker sees the sleeper.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -27,15 +27,15 @@ use crate::{
 pub(crate) enum Sleep {
     /// Not at all.
     Awake,
-    /// The flush interval runs: woken by sealed buffers and requests.
+    /// The flush interval runs: sealed buffers and requests wake the flusher.
     Timed,
-    /// The interval has not begun: woken by whoever takes a buffer, too.
+    /// The interval has not begun: a thread that takes a buffer wakes the flusher, too.
     Idle,
 }
 
 impl Sleep {
-    /// The sleep of a flusher whose interval has begun, or has not. Other deadlines that the sleep may have say
-    /// nothing: a rotation in an hour is no reason to leave records in memory for that long.
+    /// The sleep of a flusher whose interval has begun (`is_armed`) or has not. Other deadlines of the sleep do not
+    /// count: a rotation in an hour is no reason to leave records in memory for an hour.
     pub(in crate::write) fn of(is_armed: bool) -> Sleep {
         if is_armed { Sleep::Timed } else { Sleep::Idle }
     }
@@ -51,24 +51,24 @@ pub(crate) struct Bell {
 
 impl Bell {
     /// # Errors
-    /// If the system has no descriptor for us.
+    /// If the system gives the process no descriptor.
     pub(crate) fn new() -> Result<Bell, Error> {
         Ok(Bell { sleep: AtomicU32::new(Sleep::Awake as u32), alarm: Alarm::new()? })
     }
 
-    /// What wakes the flusher whatever it was told.
+    /// The alarm, which wakes the flusher however soundly it sleeps.
     #[cfg(not(loom))]
     pub(crate) fn alarm(&self) -> &Alarm {
         &self.alarm
     }
 
-    /// Models have no files, and nobody that an engine could wake.
+    /// A model has no files, so no engine needs the alarm.
     #[cfg(loom)]
     pub(crate) fn alarm(&self) -> &crate::io::Alarm {
         unreachable!("no model opens a file")
     }
 
-    /// Wakes the flusher if it sleeps at least as soundly as `sleep`; after the caller's news.
+    /// Wakes the flusher if it sleeps at least as soundly as `sleep`. The caller stores its news before.
     pub(crate) fn ring(&self, sleep: Sleep) {
         // Pairs with the fence in `sleep`.
         fence(Ordering::SeqCst);
@@ -76,16 +76,16 @@ impl Bell {
         if asleep < sleep as u32 || asleep == Sleep::Awake as u32 {
             return;
         }
-        // One of many ringers does the wake. If the word has changed since, another one does, or the
-        // flusher woke by itself: its next look, after its next fence, finds our news.
+        // One of many ringers does the wake. If the word has changed since, another ringer does it, or the flusher
+        // woke by itself: its next look, after its next fence, finds our news.
         let (awake, relaxed) = (Sleep::Awake as u32, Ordering::Relaxed);
         if self.sleep.compare_exchange(asleep, awake, relaxed, relaxed).is_ok() {
             self.alarm.ring();
         }
     }
 
-    /// Sleeps on the flusher's thread, as soundly as `sleep`, until rung or `deadline`, unless `news` says that there
-    /// is work.
+    /// Sleeps on the flusher's thread, as soundly as `sleep`, until the bell rings or `deadline` comes. Does not sleep
+    /// if `news` says that there is work.
     pub(crate) fn sleep(
         &self,
         sleep: Sleep,
@@ -105,7 +105,7 @@ impl Bell {
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
-    /// Try again; after the record, wake the next of the shard.
+    /// Try again; after the record, wake the next waiter of the shard.
     Woken,
     /// The time is over.
     TimedOut,
@@ -113,21 +113,20 @@ pub(crate) enum Waited {
 
 /// The writers that wait for a buffer, each at its shard.
 ///
-/// A queue for each shard and not one for all, because the writers of a shard share its active buffer: one
-/// buffer serves all of them, in turn, and a writer of another shard can do nothing with it. And not a condition
-/// variable, which wakes all or, with one wake, perhaps a writer whose time is over: then the buffer lies idle
-/// while others sleep.
+/// Each shard has its own queue, because the writers of a shard share its active buffer: one buffer serves all of them
+/// in turn, and a writer of another shard cannot use it. A condition variable would wake all waiters, or it would wake
+/// one whose time can be over: then the buffer lies idle while other writers sleep.
 ///
-/// A freed buffer wakes one waiter, of the shard that waits longest. Whoever gets a buffer for a shard,
-/// and each woken writer after its record, wakes the next waiter of that shard: all of them in turn can
-/// use the buffer. Thus nobody is stranded, and no more threads run than there is room for: waking all
-/// cost five sixths of the throughput with 100 threads.
+/// A freed buffer wakes one waiter of the shard that waits longest. A writer that gets a buffer for a shard, and each
+/// woken writer after its record, wakes the next waiter of that shard: all of them in turn can use the buffer. So no
+/// waiter is forgotten, and no more threads run than find room: waking all of them cost five sixths of the throughput
+/// with 100 threads.
 #[derive(Debug)]
 pub(crate) struct Waiters {
-    /// How many are in the queues: so that nobody locks them for nothing.
+    /// The number of waiters in the queues, so that a call without waiters need not lock them.
     waiting: AtomicUsize,
     queues: Mutex<Queues>,
-    /// A call that must not lock has news for them: the flusher passes it on.
+    /// Set by a call that has news for the waiters and must not lock: the flusher passes the news on.
     deferred: AtomicBool,
 }
 
@@ -153,7 +152,7 @@ impl Waiters {
         }
     }
 
-    /// Waits at a shard until woken, or until `ready` says so after the announcement.
+    /// Waits at a shard until woken, or not at all if `ready` holds after the announcement.
     pub(crate) fn wait(
         &self,
         shard: usize,
@@ -164,7 +163,7 @@ impl Waiters {
         // Pairs with the fence in `any`.
         fence(Ordering::SeqCst);
         if ready() {
-            // If a wake came meanwhile, it goes on with us: we do what it is for.
+            // If a wake came meanwhile, it is not lost: this writer takes the room that the wake is about.
             self.withdraw(shard, &me);
             return Waited::Woken;
         }
@@ -172,7 +171,7 @@ impl Waiters {
         while !me.woken.load(Ordering::Acquire) {
             if is_over(deadline) {
                 if !self.withdraw(shard, &me) {
-                    // Woken after all, too late for us: the wake is another's.
+                    // Woken after all, but too late: another waiter gets the wake.
                     self.buffer_freed();
                 }
                 return Waited::TimedOut;
@@ -195,7 +194,7 @@ impl Waiters {
         me
     }
 
-    /// Whether the waiter was still in its queue.
+    /// Takes the waiter out of its queue. Returns whether it was still there.
     fn withdraw(&self, shard: usize, me: &Arc<Waiter>) -> bool {
         let mut queues = lock(&self.queues);
         let Some(queue) = queues.by_shard.get_mut(&shard) else {
@@ -212,7 +211,7 @@ impl Waiters {
         true
     }
 
-    /// Whether anybody waits; after the caller's news.
+    /// Whether any writer waits. The caller stores its news before.
     fn any(&self) -> bool {
         // Pairs with the fence in `wait`.
         fence(Ordering::SeqCst);
@@ -241,14 +240,14 @@ impl Waiters {
         }
     }
 
-    /// Leaves [`room_at`](Waiters::room_at) to the flusher: for a call that interrupted another one on
-    /// its thread, which may hold the lock. Ring the bell after it.
+    /// Leaves [`room_at`](Waiters::room_at) to the flusher. For a call that interrupted another call on its thread: the
+    /// interrupted call can hold the lock. Ring the bell afterwards.
     pub(crate) fn defer(&self) {
         // Release pairs with the Acquire in `pass_on`; the bell has the fence.
         self.deferred.store(true, Ordering::Release);
     }
 
-    /// Whether there is deferred news.
+    /// Whether deferred news waits to be passed on.
     pub(crate) fn has_deferred(&self) -> bool {
         self.deferred.load(Ordering::Relaxed)
     }
@@ -260,7 +259,7 @@ impl Waiters {
         }
     }
 
-    /// Has the first waiter of every shard look again: what they wait for differs.
+    /// Wakes the first waiter of every shard, so that each looks again whether its own condition holds.
     pub(crate) fn look_again(&self) {
         if self.any() {
             self.wake_each();
@@ -275,7 +274,7 @@ impl Waiters {
         }
     }
 
-    /// Wakes all waiters: the log is closed.
+    /// Wakes all waiters, because the log is closed.
     pub(crate) fn wake_all(&self) {
         if self.any() {
             let mut queues = lock(&self.queues);

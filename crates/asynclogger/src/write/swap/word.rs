@@ -13,9 +13,9 @@ pub(super) const MAX_BUFFERS: usize = BUFFER_MASK as usize;
 /// Shards' numbers share the width of the buffers' in [`BufferState`].
 const _: () = assert!(2 * crate::Config::MAX_SHARDS <= MAX_BUFFERS);
 
-/// What a shard is: `{ active buffer or none, generation, claimed, open }`.
+/// The state of a shard: `{ active buffer or none, generation, claimed, open }`.
 ///
-/// The zero word is closed and has no buffer: that is what a forked child finds.
+/// The zero word is closed and has no buffer. A forked child finds this word.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct ShardWord(u64);
 
@@ -36,23 +36,23 @@ impl ShardWord {
         self.0
     }
 
-    /// Whether records are still taken.
+    /// Whether the shard still takes records.
     pub(super) const fn is_open(self) -> bool {
         self.0 & Self::OPEN != 0
     }
 
-    /// Whether a writer is at it.
+    /// Whether a writer holds a claim of the shard.
     pub(super) const fn is_claimed(self) -> bool {
         self.0 & Self::CLAIMED != 0
     }
 
-    /// Whether a writer may claim it: open and unclaimed, in one comparison.
+    /// Whether a writer can claim the shard: open and unclaimed, in one comparison.
     #[inline]
     pub(super) const fn is_claimable(self) -> bool {
         self.0 & (Self::OPEN | Self::CLAIMED) == Self::OPEN
     }
 
-    /// The active buffer, by its number: the pool makes an index of that.
+    /// The number of the active buffer; the pool makes an index of it.
     #[inline]
     pub(super) const fn buffer(self) -> Option<u32> {
         match (self.0 >> Self::BUFFER_SHIFT) & BUFFER_MASK {
@@ -66,32 +66,32 @@ impl ShardWord {
         self.0 >> Self::GENERATION_SHIFT
     }
 
-    /// A writer takes the shard.
+    /// The word after a writer has claimed the shard.
     #[inline]
     pub(super) const fn claimed(self) -> ShardWord {
         ShardWord(self.0 | Self::CLAIMED)
     }
 
-    /// A writer gives it back.
+    /// The word after a writer has ended its claim.
     #[inline]
     pub(super) const fn released(self) -> ShardWord {
         ShardWord(self.0 & !Self::CLAIMED)
     }
 
-    /// The active buffer is given up for good: `{ none, generation + 1 }`, the rest as it was.
+    /// The word after the active buffer was given up for good: `{ none, generation + 1 }`, and the same flags.
     pub(super) const fn sealed(self) -> ShardWord {
         let next = (self.generation() + 1) & GENERATION_MASK;
         let flags = self.0 & (Self::OPEN | Self::CLAIMED);
         ShardWord(next << Self::GENERATION_SHIFT | flags)
     }
 
-    /// A free buffer becomes the active one.
+    /// The word after a free buffer has become the active one.
     pub(super) const fn with_buffer(self, number: u32) -> ShardWord {
         let without = self.0 & !(BUFFER_MASK << Self::BUFFER_SHIFT);
         ShardWord(without | (number as u64 + 1) << Self::BUFFER_SHIFT)
     }
 
-    /// No claim succeeds after this.
+    /// The word of a closed shard: no claim succeeds after it.
     pub(super) const fn closed(self) -> ShardWord {
         ShardWord(self.0 & !Self::OPEN)
     }
@@ -108,14 +108,14 @@ impl fmt::Debug for ShardWord {
     }
 }
 
-/// What a buffer is. Stored in one word, so that whoever sees SEALED sees whose it is.
+/// The state of a buffer. It is stored in one word, so that a thread that sees SEALED also sees the buffer's shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BufferState {
-    /// In the free list, or on the way into or out of it.
+    /// In the free stack, or on the way into or out of it.
     Free,
-    /// The active buffer of a shard: it may be written by whoever holds the claim.
+    /// The active buffer of a shard: the holder of the claim can write to it.
     Active { shard: u32, generation: u64 },
-    /// No writer touches it any more; to be taken by the flusher.
+    /// Full or given up: no writer touches it any more, and the flusher can take it.
     Sealed { shard: u32, generation: u64 },
     /// The flusher has it, until it is free.
     Writing { shard: u32, generation: u64 },

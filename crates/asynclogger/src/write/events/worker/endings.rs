@@ -1,4 +1,4 @@
-//! The end of an event, and of all.
+//! The end of an event, and of the manager.
 
 use super::sorting::Sorting;
 use crate::write::{
@@ -9,13 +9,13 @@ use crate::write::{
 /// How far the manager is on its way to its end.
 #[derive(Default)]
 pub(super) struct Endings {
-    /// The last handle is gone.
+    /// Whether the last handle is gone.
     is_abandoned: bool,
-    /// And what calls had published that never return is sorted.
+    /// Whether the records that calls without return had published are sorted.
     is_held_sorted: bool,
 }
 
-/// Ends an event's file, once all of it is written. All that was logged before is sorted.
+/// Ends an event's file, once all its records are written. All earlier records are sorted.
 pub(super) fn begin_end(number: u32, ending: Ending, sorter: &mut Sorter) {
     sorter.seal(number);
     sorter.end(number, ending);
@@ -27,7 +27,7 @@ impl Endings {
         self.is_abandoned
     }
 
-    /// Whether there is an end to bring about that could go on now.
+    /// Whether an end is under way that can advance now.
     pub(super) fn has_something_to_do(
         &self,
         shared: &Shared,
@@ -46,7 +46,7 @@ impl Endings {
         !shared.orders.is_any() && sorting.is_over(self.is_abandoned)
     }
 
-    /// Ends all events, and then the manager, if that is asked for; whether anything was done.
+    /// Ends all events and then the manager, if the end is requested. Returns whether anything was done.
     pub(super) fn advance(
         &mut self,
         shared: &Shared,

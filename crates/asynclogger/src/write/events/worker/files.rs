@@ -1,4 +1,4 @@
-//! The files of the events: those that have something to do are looked after, and so many are open at a time.
+//! The files of the events: work goes to events that have something to do, and the number of open files is limited.
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -12,24 +12,25 @@ use crate::{
     },
 };
 
-/// How looking after an event went.
+/// The result of the work on an event.
 #[derive(Clone, Copy)]
 struct Pumped {
     did: bool,
-    /// Whether it has nothing to do until somebody says so.
+    /// Whether the event has nothing to do until a request or new records come.
     rests: bool,
 }
 
-/// Which events are looked after, and when.
+/// The choice of the events to work on, and the time for it.
 ///
-/// Thousands of events may be open, and few of them have something to do: those are hot. One cools when it is
-/// at rest, and is remembered here if the clock alone gives it something to do, a rotation that is due.
+/// Thousands of events can be open, and few of them have something to do: a look at all of them in each round would
+/// find nothing at most of them. So the worker looks only at hot events. An event cools when it is at rest, and is
+/// remembered here if the clock alone will give it work, such as a rotation.
 pub(super) struct Files {
     shared: Arc<Shared>,
     max_open: usize,
-    /// How often all that is hot was looked after: the clock by which an event is idle the longest.
+    /// The number of rounds over the hot events. This clock shows which event has been idle the longest.
     round: u64,
-    /// When quiet events have something to do.
+    /// The times at which quiet events have something to do.
     wakes: BTreeSet<(Instant, u32)>,
 }
 
@@ -38,8 +39,8 @@ impl Files {
         Files { shared, max_open: max_open.max(1), round: 0, wakes: BTreeSet::new() }
     }
 
-    /// Looks after the events that have something to do; whether anything was done. `between` is called
-    /// behind each event for which something was done.
+    /// Works on the events that have something to do. Returns whether anything was done. `between` is called after each
+    /// event for which something was done.
     pub(super) fn pump(
         &mut self,
         now: Instant,
@@ -101,7 +102,7 @@ impl Files {
             if memory.is_within_quota(staged.event().pieces()) {
                 staged.event().resume(Hold::Quota);
             } else if rests && sorter.has_gathered(number) {
-                // That is all it has: nothing comes back unless it is written.
+                // The gathered records have all of the event's memory, which comes back only when they are written.
                 sorter.seal(number);
                 return Pumped { did: true, rests: false };
             }
@@ -120,7 +121,7 @@ impl Files {
         Pumped { did, rests }
     }
 
-    /// An event is closed: its file, and the right to it, are given up.
+    /// Gives up a closed event: its file, and the right to the file.
     fn let_go(&self, number: u32, sorter: &mut Sorter) {
         if let Some(staged) = sorter.remove(number) {
             if !staged.writer.is_suspended() {
@@ -132,8 +133,8 @@ impl Files {
         }
     }
 
-    /// Sees to it that one more file can be opened: those that were not used for the longest time give
-    /// their descriptors back, some at a time. Whether it can.
+    /// Makes sure that one more file can be opened: the files that were idle for the longest time give their
+    /// descriptors back, some at a time. Returns whether one more file can be opened.
     fn make_room(&self, sorter: &mut Sorter) -> bool {
         let open_files = &self.shared.open_files;
         if open_files.load(Ordering::Relaxed) < self.max_open {
@@ -150,11 +151,11 @@ impl Files {
         open_files.load(Ordering::Relaxed) < self.max_open
     }
 
-    /// When an event has something to do though nothing happens.
+    /// The time at which an event will have something to do, if nothing else wakes the flusher.
     pub(super) fn wake_at(&self, now: Instant, sorter: &Sorter) -> Option<Instant> {
         let hot = sorter.hot.iter().filter_map(|number| {
             let staged = sorter.get(*number)?;
-            // Closed, and looked after: so many are open that it has to wait for one of them.
+            // The file is suspended and the event is hot: too many files are open, so the event waits for a descriptor.
             let waits_for_a_file = || staged.writer.is_suspended().then_some(now + RETRY);
             staged.retry_at.or_else(waits_for_a_file).or_else(|| staged.writer.wake_at(now))
         });
@@ -162,7 +163,7 @@ impl Files {
     }
 }
 
-/// Whether an event has something to do, as far as one can see without trying.
+/// Whether an event has work, as far as can be known without an attempt.
 pub(super) fn have_news(sorter: &Sorter) -> bool {
     let mut hot = sorter.hot.iter().filter_map(|number| sorter.get(*number));
     hot.any(Staged::has_news)

@@ -1,4 +1,4 @@
-//! Flushes of all events, or of one, and rotations of all: they wait for those of the events' logs.
+//! Flushes of all events or of one, and rotations of all: they wait for the flushes of the events' logs.
 
 use crate::{
     Error,
@@ -9,14 +9,15 @@ use crate::{
     },
 };
 
-/// A flush that waits for those of the logs.
+/// A flush that waits for the flushes of the logs.
 struct Flush {
     of: Of,
     ticket: u64,
-    /// Who was asked, and what.
+    /// The events that were asked, with the ticket of the request.
     waits: Vec<(Arc<Event>, u64)>,
     failure: Option<Error>,
-    /// Of each shared shard, how many records were sorted when it began: these are durable when it succeeds.
+    /// For each shared shard the number of records that were sorted when the flush began. These are durable when the
+    /// flush succeeds.
     sorted: Vec<u64>,
 }
 
@@ -30,15 +31,15 @@ enum Of {
 pub(super) struct Flushes(Vec<Flush>);
 
 impl Flushes {
-    /// The last flush of all that was asked for, if it is not worked on.
+    /// The latest request for a flush of all, if no flush here covers it.
     pub(super) fn request(&self, shared: &Shared) -> Option<Request> {
         let of_all = self.0.iter().filter(|flush| matches!(flush.of, Of::All));
         let worked_on = of_all.last().map_or(0, |flush| flush.ticket);
         shared.gate.open_request_after(worked_on)
     }
 
-    /// Asks each event that owes something, and for a rotation each that has records in its file. All that was
-    /// logged before is sorted.
+    /// Asks each event whose log owes a flush something, and for a rotation each event with records in its file. All
+    /// earlier records are sorted.
     pub(super) fn begin(&mut self, request: Request, sorter: &mut Sorter) {
         let Request { ticket, rotate } = request;
         let mut waits = Vec::new();
@@ -49,20 +50,20 @@ impl Flushes {
         self.0.push(Flush { of: Of::All, ticket, waits, failure: None, sorted });
     }
 
-    /// Asks one event, if it owes something. All that was logged before is sorted.
+    /// Asks one event, if its log owes a flush something. All earlier records are sorted.
     pub(super) fn begin_one(&mut self, event: Arc<Event>, ticket: u64, sorter: &mut Sorter) {
         let waits = ask(event.number(), false, sorter).into_iter().collect();
         let sorted = sorter.sorted().to_vec();
         self.0.push(Flush { of: Of::One(event), ticket, waits, failure: None, sorted });
     }
 
-    /// A flush of all that is answered with an error as soon as those before it are answered.
+    /// Adds a flush of all that is answered with an error, as soon as the flushes before it are answered.
     pub(super) fn fail(&mut self, ticket: u64, error: Error) {
         let (waits, sorted) = (Vec::new(), Vec::new());
         self.0.push(Flush { of: Of::All, ticket, waits, failure: Some(error), sorted });
     }
 
-    /// Answers flushes that all their events have answered, those of all in their order; whether any.
+    /// Answers flushes whose events have all answered; flushes of all in their order. Returns whether any was answered.
     pub(super) fn answer(&mut self, shared: &Shared, sorter: &Sorter) -> bool {
         let before = self.0.len();
         let mut is_behind_another = false;
@@ -82,8 +83,8 @@ impl Flushes {
     }
 }
 
-/// Seals what is gathered for an event, and asks it for a flush if it owes one, or to go on in a new file if it has
-/// records in this one.
+/// Seals the gathered records of an event, and asks the event for a flush if it owes one, or to continue in a new file
+/// if it has records in this one.
 fn ask(number: u32, rotate: bool, sorter: &mut Sorter) -> Option<(Arc<Event>, u64)> {
     sorter.seal(number);
     let staged = sorter.get(number)?;
@@ -99,7 +100,7 @@ fn ask(number: u32, rotate: bool, sorter: &mut Sorter) -> Option<(Arc<Event>, u6
 }
 
 impl Flush {
-    /// Whether all logs have answered, or those that have not never will.
+    /// Whether all logs have answered, except logs that never will.
     fn is_answered(&mut self, sorter: &Sorter) -> bool {
         let Flush { waits, failure, .. } = self;
         waits.retain(|(event, ticket)| match event.session().gate().answer(*ticket) {
@@ -110,7 +111,7 @@ impl Flush {
                 false
             }
         });
-        // Events whose files are closed, and that get none, wait for those that fail.
+        // An event whose file is suspended, and that gets none opened, waits for the events that fail.
         let gets_no_file = |(event, _): &(Arc<Event>, u64)| {
             sorter.get(event.number()).is_some_and(|staged| staged.writer.is_suspended())
         };
@@ -124,7 +125,7 @@ impl Flush {
         };
         match self.failure.take() {
             None => {
-                // First: whoever waited finds the records durable.
+                // First, so that a caller whose wait ends finds the records durable.
                 durable.raise(&self.sorted);
                 gate.complete(self.ticket);
             }

@@ -16,16 +16,16 @@ use crate::{
     },
 };
 
-/// Shared buffers that are sorted before the files are looked after again.
+/// The number of shared buffers that are sorted before the files have their turn again.
 const SORTED_AT_ONCE: usize = 4;
 
-/// Which shared buffer is sorted, and which is the next of each shard.
+/// The shared buffer that is being sorted, and the next one of each shard.
 ///
 /// A shard's buffers are sorted in the order in which it sealed them, or a thread's records would change places.
 /// The buffers' states are scanned for the next one: a queue of sealed buffers would have another order.
 pub(super) struct Sorting {
     shards: Arc<Shards>,
-    /// Of each shard, the generation that is sorted next.
+    /// For each shard the generation that is sorted next.
     generations: Vec<u64>,
     hand: Option<Unsorted>,
     crowd: Crowd,
@@ -42,12 +42,12 @@ impl Sorting {
         }
     }
 
-    /// Of each shard, the generation that is sorted next.
+    /// For each shard the generation that is sorted next.
     pub(super) fn generations(&self) -> impl Iterator<Item = u64> {
         self.generations.iter().copied()
     }
 
-    /// Sorts sealed buffers, each shard's in their order; whether there was anything to sort.
+    /// Sorts sealed buffers, those of a shard in their order. Returns whether any was sorted.
     pub(super) fn sort(&mut self, sorter: &mut Sorter, stuck: &mut Stuck) -> bool {
         let mut busy = false;
         for _ in 0..SORTED_AT_ONCE {
@@ -68,7 +68,7 @@ impl Sorting {
             let is_sorted = sorter.sort(hand);
             busy |= is_sorted || hand.at > before;
             if !is_sorted {
-                // It waits for a device.
+                // The next record waits for a device.
                 stuck.waits(hand.at > before);
                 break;
             }
@@ -93,19 +93,19 @@ impl Sorting {
         self.generations[shard as usize] == generation
     }
 
-    /// Whether callers have a buffer that they write to.
+    /// Whether a shard has an active buffer.
     pub(super) fn has_active(&self) -> bool {
         self.shards.pool().has_active()
     }
 
-    /// Whether there is something to sort.
+    /// Whether a buffer waits to be sorted.
     pub(super) fn has_sealed(&self) -> bool {
         let is_next = |shard, generation| self.is_next(shard, generation);
         self.hand.is_none() && self.shards.pool().has_sealed(is_next)
     }
 
-    /// Whether every record that was accepted is with its event, and no other can come; once the last handle
-    /// is gone, but for what claims hold that are still there.
+    /// Whether every accepted record is with its event, and no other can come. Once the last handle is gone, shards
+    /// whose claims are still held do not count.
     pub(super) fn is_over(&self, is_abandoned: bool) -> bool {
         let is_sorted = |(number, next): (usize, &u64)| {
             let is_held = || is_abandoned && self.shards.is_claimed(number);
@@ -116,18 +116,18 @@ impl Sorting {
             && self.generations.iter().enumerate().all(is_sorted)
     }
 
-    /// Closes what a claim kept open that was given back since the last look.
+    /// Closes shards whose claims ended since the last look.
     pub(super) fn close_shards(&self) {
         self.shards.close(Instant::now());
     }
 
-    /// The last handle is gone, and each log call borrows one: a claim that is still held is of a call that
-    /// never returns, because something outside Rust's rules (a `longjmp`, a coroutine that is never resumed)
-    /// left it in the middle. What it has published is sorted from a copy.
+    /// Sorts the records of calls that never return, after the last handle is gone. Each log call borrows a handle, so
+    /// a claim that is still held belongs to a call that something outside Rust's rules (a `longjmp`, a coroutine that
+    /// is never resumed) left in the middle. Its published records are sorted from a copy.
     pub(super) fn sort_held(&mut self, sorter: &mut Sorter) {
         for held in self.shards.copy_held() {
             if let Some(buffer) = held.copy {
-                // Once: there is nobody to wait for.
+                // Sorted once: no caller is left to wait for.
                 let _ = sorter.sort(&mut Unsorted { buffer, at: HEADER });
             }
         }

@@ -1,4 +1,4 @@
-//! Sorting waits for memory.
+//! The case that sorting waits for memory.
 
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,14 @@ use crate::{
     write::events::{event::Event, shared::Shared, sorter::Sorter, staged::Staged},
 };
 
-/// Once the last handle is gone: memory that does not come back for so long is not waited for.
+/// How long sorting waits for memory once the last handle is gone.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 
-/// Since when a record waits for memory, and what is done about it.
+/// Since when a record waits for memory, and the attempt that answers the flushes meanwhile.
 ///
-/// A pass over the shared buffers is not over before the record has found some, which on a full disk is not
-/// soon. Whoever waits for the pass is told of an attempt instead: the events in trouble try once more, and
-/// the first error is the answer.
+/// A pass over the shared buffers is not over before the record has found memory, which can take long on a full disk.
+/// So flushes that wait for the pass get the result of an attempt instead: the events in trouble try once more, and the
+/// first error is the answer.
 #[derive(Default)]
 pub(super) struct Stuck {
     since: Option<Instant>,
@@ -25,35 +25,35 @@ pub(super) struct Stuck {
 
 /// Events in trouble that were asked to try once more, whatever their backoff says.
 struct Attempt {
-    /// For flushes up to this one.
+    /// The attempt answers flushes up to this one.
     flush: Option<u64>,
     waits: Vec<(Arc<Event>, u64)>,
 }
 
-/// The flushes that may have to be answered with what sorting waits for.
+/// The flushes that an attempt can have to answer.
 pub(super) struct Waiting<'a> {
     pub(super) shared: &'a Shared,
     pub(super) flushes: &'a mut Flushes,
     pub(super) passes: &'a mut Passes,
-    /// The last handle is gone.
+    /// Whether the last handle is gone.
     pub(super) is_abandoned: bool,
 }
 
 impl Stuck {
-    /// Sorting goes on, or there is nothing to sort. What was asked for concerns the events alone then.
+    /// Takes over that sorting continues, or has nothing to sort. Later requests concern only the events.
     pub(super) fn is_over(&mut self) {
         *self = Stuck::default();
     }
 
-    /// A record waits for memory; `moved`: others before it found some.
+    /// Takes over that a record waits for memory. `moved` says that other records before it found some.
     pub(super) fn waits(&mut self, moved: bool) {
         if moved || self.since.is_none() {
             *self = Stuck { since: Some(Instant::now()), attempt: None };
         }
     }
 
-    /// Has flushes that sorting holds up fail with what it waits for. At the end what finds no memory then
-    /// is given up. Whether anything was done.
+    /// Answers the flushes that wait for sorting with the error of the attempt. After the last handle, records that
+    /// then find no memory are given up. Returns whether anything was done.
     pub(super) fn advance(
         &mut self,
         now: Instant,
@@ -84,25 +84,27 @@ impl Stuck {
         if let Some(error) = answer {
             passes.fail_flushes(flush, &error);
             if let Some(ticket) = flush {
-                // Behind those before it.
+                // After the answers to the flushes before it.
                 flushes.fail(ticket, error);
             }
             if is_abandoned {
-                // Each thing is tried once.
+                // After the last handle each operation is tried once.
                 sorter.give_up();
             }
         }
         true
     }
 
-    /// When what finds no memory is given up whatever the devices say.
+    /// The time after which records without memory are given up, whatever the devices answer.
     pub(super) fn gives_up_at(&self, is_abandoned: bool) -> Option<Instant> {
         self.since.filter(|_| is_abandoned)?.checked_add(GIVE_UP_AFTER)
     }
 }
 
 impl Attempt {
-    /// Asks the events in trouble to try once more; `None`: there are none. Those without are on their way.
+    /// Asks the events in trouble to try once more; `None` if no event is in trouble. The blocks of the other events
+    /// are
+    /// on their way.
     fn begin(flush: Option<u64>, sorter: &Sorter) -> Option<Attempt> {
         let hot = sorter.hot.iter().filter_map(|number| sorter.get(*number));
         let ask = |staged: &Staged| {
@@ -114,7 +116,7 @@ impl Attempt {
         (!waits.is_empty()).then_some(Attempt { flush, waits })
     }
 
-    /// The first answer that is an error; `None`: some are missing. Good ones are memory that comes back.
+    /// The first error among the answers; `None` if answers are missing. After a good answer memory comes back.
     fn answer(&mut self) -> Option<Option<Error>> {
         let mut failure = None;
         self.waits.retain(|(event, ticket)| match event.session().gate().answer(*ticket) {

@@ -1,28 +1,28 @@
-//! What a session has put into its files.
+//! The account of a session: the numbers of the records, blocks and drops that it has put into its files.
 
 use crate::{
     Dropped,
     format::{BlockInfo, Totals},
 };
 
-/// What blocks, notes and ends have said so far, and so what the next one has to say: numbers go on without a gap,
-/// and each drop is told of once.
+/// The numbers in the blocks, notes and ends so far, and so the numbers for the next one: they continue without a gap,
+/// and each drop is reported once.
 pub(super) struct Account {
     tracks: Vec<Track>,
     next_sequence: u64,
     records: u64,
     payload: u64,
-    /// Drops that a note or an end has told of.
+    /// Drops that a note or an end has reported.
     noted: Dropped,
 }
 
-/// What is known of a shard, by its buffers that are on their way.
+/// The numbers of one shard, after its buffers that are on their way.
 #[derive(Clone, Default)]
 struct Track {
-    /// Its buffers are written strictly by this.
+    /// The shard's buffers are written strictly in this order.
     next_generation: u64,
     next_record: u64,
-    /// Drops that its blocks have told of.
+    /// Drops that the shard's blocks have reported.
     declared: Dropped,
 }
 
@@ -37,28 +37,28 @@ impl Account {
         }
     }
 
-    /// Records in the blocks that were put in.
+    /// The number of records in the blocks that were put in.
     pub(super) fn records(&self) -> u64 {
         self.records
     }
 
-    /// The generation of each shard's buffer that comes next.
+    /// For each shard the generation of the buffer that comes next.
     pub(super) fn next_generations(&self) -> impl Iterator<Item = u64> + '_ {
         self.tracks.iter().map(|track| track.next_generation)
     }
 
-    /// Whether this is the buffer of the shard that comes next.
+    /// Whether the buffer of this generation comes next in its shard.
     pub(super) fn is_next(&self, shard: u32, generation: u64) -> bool {
         let track = self.tracks.get(shard as usize);
         track.is_some_and(|track| track.next_generation == generation)
     }
 
-    /// The buffer had nothing in it.
+    /// Passes over a buffer without records.
     pub(super) fn pass(&mut self, shard: u32, generation: u64) {
         self.tracks[shard as usize].next_generation = generation + 1;
     }
 
-    /// What the block of a buffer says of its place among the others.
+    /// The numbers that place the block of a buffer among the others.
     pub(super) fn block(&self, shard: u32, generation: u64, dropped: Dropped) -> BlockInfo {
         BlockInfo {
             sequence: self.next_sequence,
@@ -70,7 +70,7 @@ impl Account {
         }
     }
 
-    /// The block was put in.
+    /// Counts a block that was put in.
     pub(super) fn add(&mut self, info: &BlockInfo) {
         let track = &mut self.tracks[info.shard as usize];
         track.next_generation = info.generation + 1;
@@ -81,7 +81,7 @@ impl Account {
         self.payload += info.payload();
     }
 
-    /// What a note or an end says of the session.
+    /// The numbers of the session for a note or an end.
     pub(super) fn totals(&self, dropped: Dropped, session_over: bool) -> Totals {
         Totals {
             next_sequence: self.next_sequence,
@@ -93,12 +93,12 @@ impl Account {
         }
     }
 
-    /// A note or an end that tells of these drops was put in.
+    /// Counts a note or an end that was put in, and that reports these drops.
     pub(super) fn note(&mut self, dropped: Dropped) {
         self.noted = dropped;
     }
 
-    /// Whether there are drops, of these, that no block and no note has told of.
+    /// Whether some of these drops were reported by no block and no note.
     pub(super) fn owes_note(&self, dropped: Dropped) -> bool {
         let declared = self
             .tracks

@@ -1,4 +1,4 @@
-//! How far a log is on its way to its end, and what stopped threads have left.
+//! How far a log is on its way to its end, and the records that stopped threads have left.
 
 use super::account::Account;
 use crate::{
@@ -10,18 +10,18 @@ use crate::{
     },
 };
 
-/// What a stopped thread had published: of which shard, and of which generation.
+/// A copy of the records that a stopped thread had published, with their shard and generation.
 type HeldCopy = (Arc<dyn BlockMemory>, u32, u64);
 
-/// The end of a log: asked for, drained, its end block put in, over.
+/// The steps to the end of a log: it is requested, drained, gets its end, and is closed.
 pub(super) struct Closing {
     ending: Ending,
-    /// The part after the end, once that was put in.
+    /// The number of the part after the end, once the end was put in.
     ended: Option<u64>,
-    /// Copies of what stopped threads had published, for the last drop.
+    /// Copies of the records that stopped threads had published, for the last drop.
     copies: Option<Vec<HeldCopy>>,
-    /// Shards that were claimed at the last drop, and the generation that their claimants were at: threads
-    /// that do not go on, but may yet store into the buffers.
+    /// Shards that were claimed at the last drop, and the generation of each claimant: a thread that does not
+    /// continue, but could still store into its buffer.
     held: Vec<(usize, u64)>,
 }
 
@@ -35,7 +35,7 @@ impl Closing {
         self.ending
     }
 
-    /// Sees how the log is to end. A log that was abandoned stays so.
+    /// Takes over how the log is to end. An abandoned log stays abandoned.
     pub(super) fn see(&mut self, ending: Ending) {
         if self.ending != Ending::Abandoned {
             self.ending = ending;
@@ -50,19 +50,19 @@ impl Closing {
         self.ending = Ending::Closed;
     }
 
-    /// The part after the end, once that was put in: nothing may follow.
+    /// The number of the part after the end, once the end was put in. No part may follow.
     pub(super) fn ended(&self) -> Option<u64> {
         self.ended
     }
 
-    /// The end was put in; all before this part has to be durable.
+    /// Notes that the end was put in; all parts before `before` have to be durable.
     pub(super) fn set_ended(&mut self, before: u64) {
         self.ended = Some(before);
     }
 
-    /// Whether every shard is closed and all their buffers are on their way.
+    /// Whether every shard is closed and all buffers are on their way.
     pub(super) fn is_drained(&self, intake: &Intake, account: &Account) -> bool {
-        // Of a claim that is not given back, a copy is written, whatever comes after it.
+        // A shard that is still claimed counts as closed at the generation of its copy.
         let held_at = |number: usize| self.held.iter().find(|(held, _)| *held == number);
         self.copies.as_ref().is_none_or(Vec::is_empty)
             && account.next_generations().enumerate().all(|(number, next)| {
@@ -74,7 +74,7 @@ impl Closing {
             })
     }
 
-    /// Copies what threads that will not return have published, once; whether it did so now.
+    /// Copies, once, the records that threads which will not return have published. Returns whether this call did so.
     pub(super) fn copy_held(&mut self, intake: &Intake) -> bool {
         if self.copies.is_some() {
             return false;
@@ -92,7 +92,7 @@ impl Closing {
         true
     }
 
-    /// The copy that comes next in its shard, if there is one.
+    /// Takes a copy that comes next in its shard, if one does.
     pub(super) fn next_copy(&mut self, account: &Account) -> Option<HeldCopy> {
         let copies = self.copies.as_mut()?;
         let next = |(_, shard, generation): &HeldCopy| account.is_next(*shard, *generation);

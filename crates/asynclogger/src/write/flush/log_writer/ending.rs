@@ -1,4 +1,4 @@
-//! The end of a log: everything written, or given up.
+//! The end of a log: all records are written, or given up.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use super::{GIVE_UP_AFTER, Hand, LogWriter};
 use crate::{Error, ErrorKind};
 
 impl LogWriter {
-    /// Ends the file once every shard is closed and all their buffers are on their way.
+    /// Ends the file once every shard is closed and all buffers are on their way.
     pub(super) fn try_to_end(&mut self) -> bool {
         if let Some(goal) = self.closing.ended() {
             if self.outbox.durable() < goal || !self.outbox.is_quiet() {
@@ -23,7 +23,7 @@ impl LogWriter {
         if !drained {
             return false;
         }
-        // 0, unless somebody wrote over the lengths in a buffer's memory.
+        // 0, unless foreign code wrote over the lengths in a buffer's memory.
         let lost = self.session.accepted().saturating_sub(self.account.records());
         self.session.progress().lost.set(lost);
         if self.put_end(true) {
@@ -32,9 +32,9 @@ impl LogWriter {
         true
     }
 
-    /// The last handle is gone: nobody can hold a borrow any more, so a claim that is still held is a
-    /// thread's that will not return. What is published is copied out and written, each thing is tried
-    /// once, and what the device does not take is counted as lost.
+    /// Ends the log after the last drop. No call borrows a handle any more, so a claim that is still held belongs to
+    /// a thread that will not return: its published records are copied and written. Each operation is tried once, and
+    /// the records that the device does not take are counted as lost.
     pub(super) fn abandon(&mut self) -> bool {
         let mut busy = false;
         if self.closing.copy_held(self.session.intake()) {
@@ -57,7 +57,7 @@ impl LogWriter {
         busy
     }
 
-    /// Ends the log though not everything is written: what is not is lost.
+    /// Ends the log although some records are not written: these are lost.
     pub(super) fn give_up(&mut self) {
         if self.is_closed() {
             return;

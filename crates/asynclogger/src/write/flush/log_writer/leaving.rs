@@ -1,4 +1,4 @@
-//! When the active segment is left: by schedule, by call, because somebody moved the file, or to go home.
+//! Leaving the active segment: by schedule, by call, because the file was moved, or to go home.
 
 use std::time::Instant;
 
@@ -10,7 +10,9 @@ use crate::{
 };
 
 impl LogWriter {
-    /// Whether the active segment is being left before a block with so many bytes of records.
+    /// Begins to leave the active segment if a block with `valid` bytes of records is due in the next one. Returns
+    /// whether
+    /// the block has to wait.
     pub(super) fn is_left_before(&mut self, valid: u32) -> bool {
         let now = Instant::now();
         if self.active.is_look_due(now) {
@@ -40,7 +42,7 @@ impl LogWriter {
 
     /// Begins to leave the active segment for the next one.
     pub(super) fn rotate(&mut self) -> Result<(), Error> {
-        // First: without a next file the log goes on in this one.
+        // First, because without a next file the log continues in this one.
         self.active.prepare()?;
         self.begin_turn();
         Ok(())
@@ -51,15 +53,15 @@ impl LogWriter {
         self.active.begin_turn();
     }
 
-    /// Gives the next segment its place once all of this one is durable, and this one its end then: in this order,
-    /// so that a log that cannot rotate has not ended its file.
+    /// Gives the next segment its place once all of this one is durable, and then puts in the end of this one. In this
+    /// order, so that a log that cannot rotate has not ended its file.
     pub(super) fn change_names_if_drained(&mut self, now: Instant) -> bool {
         if !self.active.is_draining() || !self.outbox.is_drained() || self.outbox.is_troubled() {
             return false;
         }
         match self.active.change_names(self.outbox.next_sequence()) {
             Ok(remark) => {
-                // Without memory for an end the segment has none, as after a crash.
+                // Without memory for an end the segment gets none, like a segment after a crash.
                 self.put_end(false);
                 self.session.progress().restore(Degraded::Stays);
                 if let Some(remark) = remark {
@@ -72,7 +74,7 @@ impl LogWriter {
         true
     }
 
-    /// The log goes on in its segment, and tries again after a while.
+    /// Reports that the log could not rotate. The log continues in its segment, and tries again after a while.
     pub(super) fn could_not_rotate(&mut self, error: &Error, now: Instant) {
         self.rotator.hold(now);
         self.session.progress().degrade(Degraded::Stays);
@@ -84,7 +86,7 @@ impl LogWriter {
         }
     }
 
-    /// Looks after the lock; whether nobody else may write the log.
+    /// Looks after the lock of the log. Returns whether the lock keeps other processes from writing the log.
     fn keep_lock(&mut self, now: Instant) -> bool {
         match self.active.keep_lock(now) {
             Ok(()) => {
@@ -109,13 +111,13 @@ impl LogWriter {
             && self.rotator.wants_prepared(segment.layout().offset(), self.outbox.is_quiet(), now)
             && self.active.prepare().is_err()
         {
-            // It is said when it is needed.
+            // The error is reported when the file is needed.
             self.rotator.hold(now);
         }
     }
 
-    /// Looks whether the active file is still there, and leaves it if it is not; `false`: it cannot be left
-    /// now, so it was not looked at.
+    /// Checks that the active file is still at its path, and leaves the file if it is not. `false` if the file could
+    /// not be left now, and so was not checked.
     pub(super) fn look_at_file(&mut self, now: Instant) -> bool {
         if !self.has_room() || self.closing.ended().is_some() {
             return false;
@@ -125,26 +127,26 @@ impl LogWriter {
         }
         let standing = self.active.look(self.outbox.written_end(), now);
         if standing == Standing::Renamed && self.rotator.is_held(now) {
-            // It was told, and could not be left.
+            // The move was reported before, and the file could not be left.
             return true;
         }
         let what = match standing {
             Standing::Here => return true,
-            Standing::Renamed => "the log was renamed or replaced; it goes on in a new file",
-            Standing::Deleted => "the log was deleted; it goes on in a new file",
-            Standing::Truncated => "the log was truncated; it goes on in a new file",
+            Standing::Renamed => "the log was renamed or replaced; it continues in a new file",
+            Standing::Deleted => "the log was deleted; it continues in a new file",
+            Standing::Truncated => "the log was truncated; it continues in a new file",
         };
         let error = Error::new(ErrorKind::Moved, what).at_path(self.active.segment().path());
         self.reporter.remark(&error);
         match standing {
-            // Whole under its other name: it gets its end.
+            // The file is whole under its other name, so it gets its end.
             Standing::Renamed => self.begin_turn(),
             _ => self.outbox.abandon_segment(now),
         }
         true
     }
 
-    /// Tries to leave the other directory.
+    /// Tries to leave the fail-over directory.
     pub(super) fn go_home(&mut self, now: Instant) {
         let next = self.outbox.next_sequence();
         if self.hand.is_none() && self.active.begin_turn_home(next, now) {

@@ -1,4 +1,4 @@
-//! Who is told of errors and of segments that are over, and what is done about a full disk.
+//! Reports errors and archived segments, and asks for room on a full disk.
 
 use crate::{
     Config, Error, ErrorKind, WhenFull,
@@ -11,14 +11,14 @@ use crate::{
     },
 };
 
-/// Who looks after archived segments, and what has to be known of the log for that.
+/// The archivist, and the settings of the log that it needs.
 #[derive(Clone)]
 pub(crate) struct Archiving {
     pub(crate) archivist: Arc<Archivist>,
     pub(crate) settings: Arc<ArchiveSettings>,
 }
 
-/// Tells the outside: whoever waits for a flush, the counts, the user's callback, the archivist.
+/// Reports to the outside: to the callers that wait for a flush, the counts, the user's callback, the archivist.
 pub(super) struct Reporter {
     session: Arc<Session>,
     on_error: Option<Callback<Error>>,
@@ -42,8 +42,8 @@ impl Reporter {
         }
     }
 
-    /// Keeps and counts an error, and has room made if a full disk is the cause. In this order: who sees the
-    /// error counted finds it as the last one.
+    /// Keeps and counts an error, and asks for room if a full disk is the cause. The error is kept before it is
+    /// counted, so that a caller that sees the count finds the error as the last one.
     pub(super) fn keep(&self, ticket: Option<u64>, error: &Error, active: Lineage) {
         self.session.gate().fail(ticket, error);
         if error.kind() != ErrorKind::Panic {
@@ -52,8 +52,8 @@ impl Reporter {
         self.make_room(error, active);
     }
 
-    /// Has the oldest archived segment deleted if the disk is full and that is wanted; the next attempt
-    /// is made as soon as that is done.
+    /// Asks the archivist to delete the oldest archived segment, if the disk is full and the config allows it. The next
+    /// attempt is made as soon as the segment is deleted.
     pub(super) fn make_room(&self, error: &Error, active: Lineage) {
         if self.makes_room
             && cause_of(error) == Cause::Space
@@ -65,12 +65,12 @@ impl Reporter {
         }
     }
 
-    /// Tells the user's callback, whose panics are its own.
+    /// Calls the user's callback. A panic of the callback does not reach the flusher.
     pub(super) fn tell(&self, error: &Error) {
         tell(self.on_error.as_ref(), error);
     }
 
-    /// Keeps an error that no flush is answered with, and tells the callback.
+    /// Keeps an error that answers no flush, and calls the callback.
     pub(super) fn remark(&self, error: &Error) {
         self.session.gate().fail(None, error);
         self.tell(error);

@@ -1,4 +1,4 @@
-//! A log with nothing to do: its file may be closed for a while.
+//! A log with nothing to do: its file can be closed for a while.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use super::LogWriter;
 use crate::{Error, ErrorKind};
 
 impl LogWriter {
-    /// Whether nothing is to be done until something is sealed or asked for.
+    /// Whether the log has nothing to do until a buffer is sealed or a request comes.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.hand.is_none()
             && self.pass.is_none()
@@ -17,7 +17,7 @@ impl LogWriter {
             && !self.has_news()
     }
 
-    /// Whether a flush has something to do: records that are not durable, or drops that no block has told of.
+    /// Whether a flush has something to do: records that are not durable, or drops that no block has reported.
     pub(crate) fn owes(&self) -> bool {
         !self.is_at_rest()
             || self.session.accepted() > self.session.written().durable
@@ -34,7 +34,7 @@ impl LogWriter {
         self.interval.expire(now);
     }
 
-    /// Has what only waits for a barrier made durable: its memory is needed.
+    /// Asks for a barrier for the parts that only wait for one, because their memory is needed.
     pub(crate) fn want_memory(&mut self) {
         if self.outbox.awaits_barrier() {
             self.outbox.want_durable(self.outbox.written());
@@ -46,19 +46,18 @@ impl LogWriter {
         self.active.segment().is_suspended()
     }
 
-    /// Closes the file, if the log [is at rest](LogWriter::is_at_rest): before anything else is done
-    /// [`resume`](LogWriter::resume) has to open it again.
+    /// Closes the file, if the log [is at rest](LogWriter::is_at_rest). [`resume`](LogWriter::resume) has to open the
+    /// file again before any other step.
     pub(crate) fn suspend(&mut self) {
         if self.is_at_rest() {
             self.active.suspend();
         }
     }
 
-    /// Opens the file again, if it is closed. If another file is in its place by then, the log goes on in a
-    /// new one.
+    /// Opens the file again, if it is closed. If another file is in its place by then, the log continues in a new file.
     ///
     /// # Errors
-    /// Those of the system, which were told; nothing has changed.
+    /// Those of the system, which were reported; nothing has changed.
     pub(crate) fn resume(&mut self, now: Instant) -> Result<(), Error> {
         if !self.is_suspended() {
             return Ok(());
@@ -67,7 +66,7 @@ impl LogWriter {
             Ok(true) => Ok(()),
             Ok(false) => {
                 self.outbox.abandon_segment(now);
-                let what = "the log was moved or deleted; it goes on in a new file";
+                let what = "the log was moved or deleted; it continues in a new file";
                 let error =
                     Error::new(ErrorKind::Moved, what).at_path(self.active.segment().path());
                 self.reporter.remark(&error);
@@ -75,7 +74,7 @@ impl LogWriter {
             }
             Err(error) => {
                 self.closing.see(self.session.gate().ending());
-                // That was the attempt of whoever asks.
+                // This was the attempt for the open request, so the request gets the error.
                 let request = self.session.gate().open_request().map(|request| request.ticket);
                 self.asked = self.asked.max(request);
                 self.failed(&error);

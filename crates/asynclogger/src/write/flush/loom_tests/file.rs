@@ -1,4 +1,4 @@
-//! A file in memory that keeps what it is given, and looks whether that is what was accepted.
+//! A file in memory that keeps its blocks, and checks that they have the accepted records.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +20,7 @@ use crate::{
     write::segments::{NextSegment, Promoted, Segment, Standing},
 };
 
-/// What the file got.
+/// The blocks that the file got.
 #[derive(Clone, Default)]
 pub(super) struct Written {
     blocks: Arc<GlobalMutex<Vec<Block>>>,
@@ -48,8 +48,8 @@ impl Written {
         self.blocks().iter().any(|block| block.records.contains(&record))
     }
 
-    /// Every accepted record is there once, whole, under its number; and nothing else is. The blocks of
-    /// a shard are in the order of their generations.
+    /// Checks that every accepted record is there once, whole, under its number, and that no other record is. The
+    /// blocks of a shard are in the order of their generations.
     pub(super) fn verify(&self, accepted: &[(Position, Record)]) {
         let blocks = self.blocks();
         let mut found = Vec::new();
@@ -74,7 +74,7 @@ impl Written {
     }
 }
 
-/// A file in memory that looks at what it is given.
+/// A file in memory that checks the operations that it gets.
 struct MemoryFile {
     written: Written,
     end: u64,

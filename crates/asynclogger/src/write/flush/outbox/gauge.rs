@@ -1,10 +1,10 @@
-//! What others see of the way to the medium: since when the oldest operation waits, and by which means it goes.
+//! The view from outside on the way to the medium: the start of the oldest waiting operation, and the means of I/O.
 
 use std::time::Instant;
 
 use crate::{EngineKind, IoMode, io::BlockFile, write::common::Progress};
 
-/// Tells others how it goes when that has changed, and not with each round: they read it without a lock.
+/// Publishes the state of the outbox when it has changed, and not in each round. Others read it without a lock.
 #[derive(Default)]
 pub(super) struct Gauge {
     shown: Option<Reading>,
@@ -12,7 +12,7 @@ pub(super) struct Gauge {
 
 #[derive(Clone, Copy, PartialEq)]
 struct Reading {
-    /// Since when the oldest operation is in flight.
+    /// The start of the oldest operation that is in flight.
     oldest: Option<Instant>,
     is_troubled: bool,
     mode: IoMode,
@@ -20,7 +20,9 @@ struct Reading {
 }
 
 impl Gauge {
-    /// An operation begins. An engine that waits for the device is in there meanwhile, so others have to know before.
+    /// Publishes that an operation begins. A waiting engine returns only after the device has answered, so this has to
+    /// be
+    /// published before.
     pub(super) fn begin_wait(&mut self, now: Instant, progress: &Progress) {
         if self.shown.is_none_or(|shown| shown.oldest.is_none()) {
             progress.set_wait(Some(now));

@@ -10,21 +10,21 @@ use crate::{
     write::{common::BlockMemory, segments::Segment},
 };
 
-/// Writes in flight: enough that the device never waits for the next one's checksums, and few enough that
-/// their order is nearly the file's.
+/// The most writes in flight: enough that the device never waits for the checksums of the next one, and few enough
+/// that they complete nearly in the order of the file.
 const MAX_WRITES: usize = 8;
 const MAX_BYTES: u64 = 24 << 20;
 
-/// One contiguous write.
+/// One part on its way to the medium.
 pub(super) struct OnItsWay {
     body: Body,
     offset: u64,
     len: u64,
     stage: Stage,
     submitted: Option<Instant>,
-    /// Counted as written: once, however often it is written.
+    /// Whether the part was counted as written: it counts once, however often it is written.
     counted: bool,
-    /// So many parts behind it are in the same write.
+    /// The number of parts behind this one that are in the same write.
     along: usize,
 }
 
@@ -35,14 +35,14 @@ enum Body {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// To be written, for the first time or again.
+    /// The part has to be written, for the first time or again.
     Due,
     InFlight,
     Written,
 }
 
 impl OnItsWay {
-    /// A block that was encoded for this place.
+    /// Makes a part of a block that was encoded for this place.
     pub(super) fn block(
         memory: Arc<dyn BlockMemory>,
         info: BlockInfo,
@@ -54,7 +54,7 @@ impl OnItsWay {
         OnItsWay::new(body, offset, info.block_len())
     }
 
-    /// A note or an end that was encoded for this place.
+    /// Makes a part of a note or an end that was encoded for this place.
     pub(super) fn totals(bytes: AlignedBytes, kind: Kind, totals: Totals, offset: u64) -> OnItsWay {
         let len = bytes.len() as u64;
         OnItsWay::new(Body::Totals { bytes: Arc::new(bytes), kind, totals }, offset, len)
@@ -64,7 +64,7 @@ impl OnItsWay {
         OnItsWay { body, offset, len, stage: Stage::Due, submitted: None, counted: false, along: 0 }
     }
 
-    /// What the block says of itself.
+    /// The description of the block; `None` for a note or an end.
     pub(super) fn info(&self) -> Option<&BlockInfo> {
         match &self.body {
             Body::Block { info, .. } => Some(info),
@@ -84,7 +84,7 @@ impl OnItsWay {
         self.submitted
     }
 
-    /// Where in the file it ends.
+    /// The offset in the file at which the part ends.
     fn end(&self) -> u64 {
         self.offset + self.len
     }
@@ -100,7 +100,7 @@ impl OnItsWay {
         }
     }
 
-    /// Sequence of the first block from here on.
+    /// The sequence of the first block from this part on.
     fn sequence(&self) -> u64 {
         match &self.body {
             Body::Block { info, .. } => info.sequence,
@@ -108,7 +108,7 @@ impl OnItsWay {
         }
     }
 
-    /// Gives it the next place in a segment, and encodes it for that. Nobody else may have its bytes.
+    /// Gives the part the next place in a segment, and encodes it for that place. No operation may be using its bytes.
     fn move_to(&mut self, segment: &mut Segment, table: &mut Vec<ChunkEntry>) {
         let layout = segment.layout_mut();
         (self.stage, self.offset) = (Stage::Due, layout.offset());
@@ -128,7 +128,9 @@ impl OnItsWay {
         }
     }
 
-    /// It is as safe as it has to be: its memory is free. When the flusher took that, if it is a block.
+    /// Frees the memory of a part that is as safe as the durability level asks for. For a block, returns the time at
+    /// which
+    /// the flusher took its buffer.
     pub(super) fn free(self) -> Option<Instant> {
         let Body::Block { memory, taken, .. } = self.body else {
             return None;
@@ -139,18 +141,18 @@ impl OnItsWay {
     }
 }
 
-/// All of them, numbered from the first of the session on.
+/// All parts that are here, numbered from the first of the session on.
 pub(super) struct Parts {
     queue: VecDeque<OnItsWay>,
-    /// Number of the first one; those before have left.
+    /// The number of the first part that is here; the parts before it have left.
     first: u64,
-    /// All before this one are written.
+    /// All parts before this number are written.
     written: u64,
-    /// Where in the file the last of those ends.
+    /// The offset in the file at which the last written part ends.
     written_end: u64,
     /// Sequence that the next block will have.
     next_sequence: u64,
-    /// Records, by shard, in those before `written`.
+    /// Records, by shard, in the parts before `written`.
     records: Vec<u64>,
     writes: usize,
     bytes: u64,
@@ -197,12 +199,12 @@ impl Parts {
         self.written
     }
 
-    /// Where in the active file the parts end that are written.
+    /// The offset in the active file at which the written parts end.
     pub(super) fn written_end(&self) -> u64 {
         self.written_end
     }
 
-    /// Another file is the active one.
+    /// Notes that another file is the active one.
     pub(super) fn begin_file(&mut self) {
         self.written_end = 0;
     }
@@ -226,19 +228,21 @@ impl Parts {
         self.writes == 0
     }
 
-    /// Whether one more write, of whatever length, may be in flight.
+    /// Whether one more write of any length can be in flight.
     pub(super) fn has_room(&self) -> bool {
         self.writes == 0 || (self.writes < MAX_WRITES && self.bytes < MAX_BYTES)
     }
 
-    /// The first that is due, if it may be in flight, too: by its number.
+    /// The number of the first part that is due, if one more write can be in flight.
     pub(super) fn next_due(&self) -> Option<u64> {
         let at = self.queue.iter().position(|part| part.stage == Stage::Due)?;
         let fits = self.writes < MAX_WRITES && self.bytes + self.queue[at].len <= MAX_BYTES;
         (self.writes == 0 || fits).then_some(self.first + at as u64)
     }
 
-    /// A part is in flight from now on, by this operation; and with it the notes and ends right behind it.
+    /// Makes the operation that writes a part, together with the notes and ends right behind it. They count as in
+    /// flight
+    /// from now on.
     pub(super) fn launch(&mut self, number: u64, now: Instant) -> Option<Operation> {
         let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
         let mut end = self.queue.get(at)?.end();
@@ -263,7 +267,7 @@ impl Parts {
         Some(Operation::Write { bytes, offset })
     }
 
-    /// A part, and what was in the same write, is not in flight any more: written, or due again.
+    /// Ends the flight of a part and of the other parts in the same write: they are written, or due again.
     pub(super) fn land(&mut self, number: u64, is_written: bool) -> Option<&OnItsWay> {
         let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
         let along = self.queue.get(at)?.along;
@@ -280,7 +284,7 @@ impl Parts {
         self.queue.get_mut(usize::try_from(at).ok()?)
     }
 
-    /// Goes on over the next part that is written; the part, and whether it is so for the first time.
+    /// Passes over the next written part. Returns the part, and whether it is passed for the first time.
     pub(super) fn pass_written(&mut self) -> Option<(&OnItsWay, bool)> {
         let number = self.written;
         let part = self.part_mut(number).filter(|part| part.stage == Stage::Written)?;
@@ -294,7 +298,7 @@ impl Parts {
         self.part_mut(number).map(|part| (&*part, is_new))
     }
 
-    /// Nothing that is here is written any more.
+    /// Makes all parts that are here due again, as if none of them were written.
     pub(super) fn take_back(&mut self) {
         let passed = usize::try_from(self.written - self.first).unwrap_or(usize::MAX);
         for info in self.queue.iter().take(passed).filter_map(OnItsWay::info) {
@@ -308,14 +312,14 @@ impl Parts {
         }
     }
 
-    /// The first part leaves.
+    /// Takes the first part out.
     pub(super) fn leave(&mut self) -> Option<OnItsWay> {
         let part = self.queue.pop_front()?;
         self.first += 1;
         Some(part)
     }
 
-    /// Takes the last part back if it is an end.
+    /// Removes the last part if it is an end.
     pub(super) fn withdraw_end(&mut self) {
         let is_end =
             |part: &OnItsWay| matches!(part.body, Body::Totals { kind, .. } if kind == Kind::End);
@@ -324,12 +328,12 @@ impl Parts {
         }
     }
 
-    /// Sequence of the first block that is here, or will come.
+    /// The sequence of the first block that is here, or that will come.
     pub(super) fn first_sequence(&self) -> u64 {
         self.queue.front().map_or(self.next_sequence, OnItsWay::sequence)
     }
 
-    /// Moves all to a new segment: the same records and numbers, in other places. Nothing is in flight.
+    /// Moves all parts to a new segment: the same records and numbers, in other places. No operation may be in flight.
     pub(super) fn move_to(&mut self, segment: &mut Segment, table: &mut Vec<ChunkEntry>) {
         self.take_back();
         for part in &mut self.queue {
@@ -337,7 +341,7 @@ impl Parts {
         }
     }
 
-    /// Since when the oldest write is in flight.
+    /// The start of the oldest write that is in flight.
     pub(super) fn oldest(&self) -> Option<Instant> {
         let flying = self.queue.iter().filter(|part| part.stage == Stage::InFlight);
         flying.filter_map(OnItsWay::submitted).min()

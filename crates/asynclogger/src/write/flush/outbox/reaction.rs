@@ -1,46 +1,46 @@
-//! What is done about a failed operation: one table, `docs/durability.md` has it in words.
+//! The reaction to a failed operation, as one table. `docs/durability.md` has it in words.
 
 use std::time::Duration;
 
 use crate::{io::Cause, write::common::backoff};
 
-/// What failed.
+/// The kind of operation that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failed {
     Write,
     Barrier,
-    /// To make or open a segment.
+    /// Making or opening a segment.
     Open,
 }
 
-/// What was seen of this trouble so far.
+/// The facts about a failure, from which the reaction follows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Situation {
     pub(super) failed: Failed,
     pub(super) cause: Cause,
-    /// Attempts that failed one after the other, this one included.
+    /// The number of attempts that failed one after the other, this one included.
     pub(super) failures: u32,
-    /// Whether anything in this segment has become durable: one that never took anything is not left for
-    /// another, or a dead disk would get a new file with each attempt.
+    /// Whether any part of this segment has become durable. A segment that never took one is not left for another,
+    /// because a dead disk would get a new file with each attempt.
     pub(super) proven: bool,
-    /// Whether there is another directory, and we are not in it.
+    /// Whether the log has a fail-over directory, and is not in it.
     pub(super) elsewhere: bool,
 }
 
-/// What to do before the next attempt.
+/// The step before the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reaction {
-    /// Nothing: the same bytes, to the same place.
+    /// No step: write the same bytes to the same place.
     Again,
-    /// Leave direct I/O, then again.
+    /// Leave direct I/O, then write again.
     Buffered,
-    /// Write all that is not durable into a new segment.
+    /// Move all parts that are here to a new segment.
     NextSegment,
-    /// The same, in the other directory.
+    /// Move all parts that are here to a new segment in the fail-over directory.
     Elsewhere,
 }
 
-/// What to do, and after which wait at least.
+/// Returns the reaction to a failure, and the least wait before it.
 pub(super) fn react(situation: Situation) -> (Reaction, Duration) {
     use Cause::*;
     let Situation { failed, cause, failures, proven, elsewhere } = situation;
@@ -52,14 +52,14 @@ pub(super) fn react(situation: Situation) -> (Reaction, Duration) {
         (Failed::Write, Invalid) if failures == 1 => Reaction::Buffered,
         (Failed::Write, Space) => away(Reaction::Again),
         (Failed::Write, Limit) => next,
-        // The same place once more; then another.
+        // First the same place once more, then another segment.
         (Failed::Write | Failed::Barrier, _) if failures == 1 => Reaction::Again,
         (Failed::Write | Failed::Barrier, _) if failures == 2 || !elsewhere => next,
         (Failed::Write | Failed::Barrier, _) => Reaction::Elsewhere,
         (Failed::Open, Invalid) => Reaction::Again,
     };
     let wait = match (reaction, cause) {
-        // What is moved can be tried at once.
+        // An attempt at another place, or by other means, need not wait.
         (Reaction::Buffered | Reaction::NextSegment | Reaction::Elsewhere, _) => Duration::ZERO,
         (Reaction::Again, Space) => backoff(Duration::from_millis(50), failures),
         (Reaction::Again, _) => backoff(Duration::from_millis(1), failures),

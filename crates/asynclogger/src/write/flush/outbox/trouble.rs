@@ -1,4 +1,5 @@
-//! Something failed and was not made good yet: when the next attempt is made, and what is done before it.
+//! Trouble: an operation failed and was not repeated with success yet. This has the time of the next attempt, and the
+//! step before it.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use crate::write::common::backoff;
 /// The first wait before a segment that could not be opened is tried again.
 const BACKOFF_OPEN: Duration = Duration::from_millis(20);
 
-/// What is wrong with a file, if anything is.
+/// The trouble of an outbox, if it has any.
 #[derive(Default)]
 pub(super) struct Trouble {
     now: Option<Ongoing>,
@@ -19,11 +20,11 @@ pub(super) struct Trouble {
 struct Ongoing {
     reaction: Reaction,
     failures: u32,
-    /// When the next attempt may be made.
+    /// The earliest time of the next attempt.
     at: Instant,
-    /// An attempt is being made.
+    /// Whether an attempt is being made.
     trying: bool,
-    /// The file is gone: there is no way back to it.
+    /// Whether the file is gone, so that the log cannot return to it.
     is_file_gone: bool,
 }
 
@@ -32,17 +33,17 @@ impl Trouble {
         self.now.is_some()
     }
 
-    /// Whether it has to wait: no attempt is being made.
+    /// Whether operations have to wait, because of trouble without a current attempt.
     pub(super) fn holds(&self) -> bool {
         self.now.as_ref().is_some_and(|now| !now.trying)
     }
 
-    /// When the next attempt may be made, if one is to be made.
+    /// The earliest time of the next attempt, if one has to be made.
     pub(super) fn next_try(&self) -> Option<Instant> {
         self.now.as_ref().filter(|now| !now.trying).map(|now| now.at)
     }
 
-    /// Something failed; `situation` is told how many attempts did.
+    /// Takes over a failure. `situation` gets the number of attempts that have failed.
     #[cold]
     pub(super) fn failed(
         &mut self,
@@ -54,7 +55,7 @@ impl Trouble {
             self.failed_barriers += 1;
         }
         if self.holds() {
-            // Of several that were in flight together the first one counts.
+            // If several operations in flight fail together, only the first failure counts.
             return;
         }
         let tried = self.now.as_ref().map_or(0, |now| now.failures);
@@ -68,21 +69,21 @@ impl Trouble {
         self.now = Some(Ongoing { reaction, failures, at, trying: false, is_file_gone });
     }
 
-    /// The file is gone: all goes on in the next segment, before anything else is done.
+    /// Takes over that the file is gone: all parts move to the next segment before any other operation.
     pub(super) fn abandon_file(&mut self, now: Instant) {
         let (reaction, is_file_gone) = (Reaction::NextSegment, true);
         self.now = Some(Ongoing { reaction, failures: 0, at: now, trying: false, is_file_gone });
     }
 
-    /// All goes on in another segment, which has its place.
+    /// Takes over that all parts have moved to another segment.
     pub(super) fn moved(&mut self) {
         if let Some(ongoing) = &mut self.now {
             ongoing.is_file_gone = false;
         }
     }
 
-    /// The move to another segment failed: the log is where it was. If its file is gone, writing to that again would
-    /// be writing to nowhere, so the move is tried again.
+    /// Takes over that the move to another segment failed: the log is where it was. If its file is gone, records
+    /// written to it would be lost, so the move is tried again.
     pub(super) fn could_not_move(&mut self, tried: Reaction, now: Instant) {
         let Some(ongoing) = &mut self.now else {
             return;
@@ -94,7 +95,7 @@ impl Trouble {
         }
     }
 
-    /// Begins the next attempt, if it is time; what to do first.
+    /// Begins the next attempt, if its time has come, and returns the step before it.
     pub(super) fn begin_attempt(&mut self, now: Instant) -> Option<Reaction> {
         let ongoing = self.now.as_mut().filter(|ongoing| !ongoing.trying && now >= ongoing.at)?;
         ongoing.trying = true;
@@ -108,14 +109,14 @@ impl Trouble {
         }
     }
 
-    /// What was tried works: the rest goes on.
+    /// Takes over that the attempt succeeded: the trouble is over, and all other operations continue.
     pub(super) fn tried_well(&mut self) {
         if !self.holds() {
             self.now = None;
         }
     }
 
-    /// A barrier was good.
+    /// Takes over that a barrier succeeded.
     pub(super) fn synced(&mut self) {
         self.failed_barriers = 0;
         self.tried_well();
