@@ -82,7 +82,7 @@ impl Active {
     /// Makes the next file ready, under a hidden name.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The system's errors.
     pub(in crate::write) fn prepare(&mut self) -> Result<(), Error> {
         self.prepared = match self.take_prepared() {
             None => Some(self.files.prepare(&self.segment)?),
@@ -115,7 +115,7 @@ impl Active {
     /// went wrong and changes nothing.
     ///
     /// # Errors
-    /// Those of the system; then the log stays in this segment, which has not ended.
+    /// The system's errors; then the log stays in this segment, which has not ended.
     pub(in crate::write) fn change_names(
         &mut self,
         first_sequence: u64,
@@ -180,7 +180,7 @@ impl Active {
     /// Leaves this segment at once, whatever its state.
     ///
     /// # Errors
-    /// Those of the system; then the log stays in this segment, and this can be tried again.
+    /// The system's errors; then the log stays in this segment, and this can be tried again.
     pub(in crate::write) fn leave(
         &mut self,
         first_sequence: u64,
@@ -239,7 +239,7 @@ impl Active {
     /// Opens it again; whether it is still the same file.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The system's errors.
     pub(in crate::write) fn resume(&mut self) -> Result<bool, Error> {
         let reopened = self.files.reopen(&self.segment)?;
         let is_same = reopened.is_some();
@@ -262,7 +262,7 @@ impl Active {
     /// Sees to it that nobody else may write the log.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another writer has the lock by now; those of the system.
+    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another writer has the lock by now; the system's errors.
     pub(in crate::write) fn keep_lock(&mut self, now: Instant) -> Result<(), Error> {
         self.locked = now;
         self.files.keep_lock()

@@ -47,7 +47,7 @@ pub(super) enum Existing {
 /// taken over.
 ///
 /// # Errors
-/// [`ErrorKind::NotAFile`] for what can be neither continued nor set aside; those of the system.
+/// [`ErrorKind::NotAFile`] for what can be neither continued nor set aside; the system's errors.
 pub(super) fn inspect(
     directory: &Directory,
     name: &OsStr,
@@ -94,7 +94,7 @@ fn why_not_continued(source: &mut Source, origin: &Origin) -> Result<Option<Stri
 }
 
 /// # Errors
-/// [`ErrorKind::NotAFile`] if what has this name is no regular file; those of the system.
+/// [`ErrorKind::NotAFile`] if what has this name is no regular file; the system's errors.
 pub(super) fn refuse_irregular(directory: &Directory, name: &OsStr) -> Result<(), Error> {
     let what = match directory.irregular(name)? {
         None => return Ok(()),

@@ -85,7 +85,7 @@ impl LogFiles {
     /// aside, creates what is missing; and writes the start.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`], [`ErrorKind::NotAFile`], [`ErrorKind::DirectIo`], those of the system.
+    /// [`ErrorKind::InUse`], [`ErrorKind::NotAFile`], [`ErrorKind::DirectIo`], the system's errors.
     pub(crate) fn open(
         config: &Config,
         driver: Driver,

@@ -41,7 +41,7 @@ pub(super) struct Changed {
 
 impl NameChange<'_> {
     /// # Errors
-    /// Those of the system; then the log's path names what it named before.
+    /// The system's errors; then the log's path names what it named before.
     pub(super) fn make(&mut self) -> Result<Changed, Error> {
         fault::kill_point("promote");
         let Place { directory, name, .. } = self.place;

@@ -8,7 +8,7 @@ pub(crate) trait NextSegment: Send {
     /// Makes a segment to follow `old`, under a hidden name.
     ///
     /// # Errors
-    /// Those of the system; then nothing has changed.
+    /// The system's errors; then nothing has changed.
     fn prepare(&mut self, old: &Segment) -> Result<Segment, Error>;
 
     /// Whether a segment that was prepared is still where it was made.
@@ -18,7 +18,7 @@ pub(crate) trait NextSegment: Send {
     /// will be `first_sequence`.
     ///
     /// # Errors
-    /// Those of the system; then `old` is still in its place, and this can be tried again.
+    /// The system's errors; then `old` is still in its place, and this can be tried again.
     fn promote(
         &mut self,
         old: &mut Segment,
@@ -32,7 +32,7 @@ pub(crate) trait NextSegment: Send {
     /// Makes a segment in the other directory to go on with after `old`, which stays as it is.
     ///
     /// # Errors
-    /// Those of the system; then the log stays where it is.
+    /// The system's errors; then the log stays where it is.
     fn elsewhere(&mut self, old: &Segment, first_sequence: u64) -> Result<Segment, Error>;
 
     /// Makes a segment in the log's own directory to go on with after `away`.
@@ -47,7 +47,7 @@ pub(crate) trait NextSegment: Send {
     /// Sees to it that nobody else may write the log: a lock file that was removed is made and locked again.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`] if another writer has the lock by now; those of the system.
+    /// [`ErrorKind::InUse`] if another writer has the lock by now; the system's errors.
     fn keep_lock(&mut self) -> Result<(), Error> {
         // Who has no lock file has none to lose.
         Ok(())
@@ -57,7 +57,7 @@ pub(crate) trait NextSegment: Send {
     /// was.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The system's errors.
     fn reopen(&mut self, _segment: &Segment) -> Result<Option<Box<dyn BlockFile>>, Error> {
         // Who never closes one for a while is never asked.
         Ok(None)

@@ -29,7 +29,7 @@ impl Place {
     /// The place of a log at this path, locked. `full_name`: that of an event.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse), those of the system.
+    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse), the system's errors.
     pub(super) fn of(
         path: &Path,
         config: &Config,
@@ -51,7 +51,7 @@ impl Place {
     /// What stands at the log's name.
     ///
     /// # Errors
-    /// [`ErrorKind::NotAFile`](crate::ErrorKind::NotAFile), those of the system.
+    /// [`ErrorKind::NotAFile`](crate::ErrorKind::NotAFile), the system's errors.
     pub(super) fn inspect(&self) -> Result<Existing, Error> {
         inspect(&self.directory, self.name.file(), self.archive.full_name())
     }
@@ -71,7 +71,7 @@ impl Place {
     /// If the directory was deleted: goes on with the one that has its path now, and makes it if there is none.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The system's errors.
     pub(super) fn find_again(&mut self) -> Result<(), Error> {
         if self.directory.find_again()? {
             self.keep_lock()?;
@@ -82,7 +82,7 @@ impl Place {
     /// Makes and locks the lock file again if it was removed or replaced.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another writer has the lock by now; those of the system.
+    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another writer has the lock by now; the system's errors.
     pub(super) fn keep_lock(&mut self) -> Result<(), Error> {
         let path = self.directory.path().join(self.name.file());
         self.lock.keep(&self.directory, &path)

@@ -16,7 +16,7 @@ use crate::{
 /// The first hidden name that nothing has.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(super) fn free_name(directory: &Directory, name: &LogName) -> Result<OsString, Error> {
     let mut number = 0;
     loop {
@@ -31,7 +31,7 @@ pub(super) fn free_name(directory: &Directory, name: &LogName) -> Result<OsStrin
 /// Removes what earlier sessions of this log prepared and did not use. Anything else is left alone.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(super) fn remove_unused(
     directory: &Directory,
     name: &LogName,
@@ -68,7 +68,7 @@ pub(super) fn remove_unused(
 /// the active one.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(super) fn take_back_link(directory: &Directory, name: &LogName) -> Result<(), Error> {
     let Some(state) = directory.look_at(name.file())?.filter(|state| state.links > 1) else {
         return Ok(());

@@ -134,7 +134,7 @@ impl Segment {
     /// Writes its start again, before its first block, which is known only now.
     ///
     /// # Errors
-    /// Those of the system, with the path.
+    /// The system's errors, with the path.
     pub(in crate::write) fn begin_with(
         &mut self,
         previous: u64,
@@ -156,7 +156,7 @@ impl Segment {
     /// Ends the file of a session that never took a record.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The system's errors.
     pub(crate) fn end_unused(&mut self) -> Result<(), Error> {
         let align = self.align();
         let mut bytes = AlignedBytes::new(align, align)?;

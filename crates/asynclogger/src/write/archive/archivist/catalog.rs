@@ -22,7 +22,7 @@ impl Candidate {
     /// Deletes the file if it is the one that was listed, and is proved once more to be this segment of this log.
     ///
     /// # Errors
-    /// If it is another one by now, or a logger writes it; those of the system. It stays then.
+    /// If it is another one by now, or a logger writes it; the system's errors. It stays then.
     pub(super) fn delete(
         &self,
         directory: &Directory,
@@ -43,7 +43,7 @@ impl Candidate {
 /// The files that have such names now.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(super) fn list(directory: &Directory, name: &LogName) -> Result<Vec<Candidate>, Error> {
     let names = directory.names(|file| name.packing_of(file).is_some())?;
     let mut listed = Vec::with_capacity(names.len());

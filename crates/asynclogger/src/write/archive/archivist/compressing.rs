@@ -91,7 +91,7 @@ impl Segment<'_> {
     /// Compresses it, unless `between` has it stopped: see [`compress`].
     ///
     /// # Errors
-    /// Those of the system; then it stays as it is.
+    /// The system's errors; then it stays as it is.
     pub(super) fn compress(
         &self,
         level: i32,
@@ -154,7 +154,7 @@ impl Segment<'_> {
     /// deleted this one: deletes this one.
     ///
     /// # Errors
-    /// Those of the system; [`ErrorKind::Io`] if what has that name is not all of this one. Both stay then.
+    /// The system's errors; [`ErrorKind::Io`] if what has that name is not all of this one. Both stay then.
     pub(super) fn give_way(
         &self,
         mut between: impl FnMut(u64) -> ControlFlow<()>,

@@ -20,7 +20,7 @@ use crate::{
 /// log, or has no byte. Anything else with such a name stays.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(super) fn remove_parts(settings: &ArchiveSettings, active: Lineage) -> Result<(), Error> {
     let ArchiveSettings { shelf, name, full_name, .. } = settings;
     let directory = &shelf.directory;
@@ -49,7 +49,7 @@ pub(super) fn remove_parts(settings: &ArchiveSettings, active: Lineage) -> Resul
 /// Deletes what the limits do not allow.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(super) fn retain(settings: &ArchiveSettings, active: Lineage) -> Result<(), Error> {
     if !settings.has_limits() {
         return Ok(());
@@ -64,7 +64,7 @@ pub(super) fn retain(settings: &ArchiveSettings, active: Lineage) -> Result<(), 
 /// Deletes the oldest segment, but not the newest; whether there was one.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(super) fn make_room(settings: &ArchiveSettings, active: Lineage) -> Result<bool, Error> {
     Ok(delete(settings, false, |files| retention::oldest(files, active))? > 0)
 }

@@ -72,7 +72,7 @@ impl WholeDirectory {
     /// Deletes what the limit does not allow.
     ///
     /// # Errors
-    /// Those of the system; what does not concern one event alone is tried again the next time.
+    /// The system's errors; what does not concern one event alone is tried again the next time.
     pub(super) fn retain(&self) -> Result<(), Error> {
         let directory = &self.shelf.directory;
         let by_base = self.list()?;
