@@ -31,7 +31,7 @@ pub(crate) enum Outcome {
 /// Compresses all of `source`, from its beginning, into the empty file `into`. The caller syncs it.
 ///
 /// `level` is one of zstd's (3 is its default), `frame_len` the bytes of the source in each frame, at most 8 MiB: the
-/// compression takes twice that memory. Before each frame but the first, `between` gets the number of source bytes
+/// compression takes memory for two frames. Before each frame but the first, `between` gets the number of source bytes
 /// done; `between` may wait, or stop the work.
 ///
 /// # Errors
