@@ -385,7 +385,7 @@ mod tests {
         )
     }
 
-    /// Deletes the oldest segment as long as a limit asks for it: obviously right, and slow.
+    /// Deletes the oldest segment while a limit demands it: obviously right, and slow.
     fn oracle(
         files: &[ArchivedFile],
         retention: &Retention,

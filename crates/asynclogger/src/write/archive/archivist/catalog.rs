@@ -24,7 +24,8 @@ impl Candidate {
     /// log.
     ///
     /// # Errors
-    /// If it is another one by now, or a logger writes it; the system's errors. It stays then.
+    /// If the name belongs to another file by now, or a logger writes the file; the system's errors. The file stays
+    /// then.
     pub(super) fn delete(
         &self,
         directory: &Directory,

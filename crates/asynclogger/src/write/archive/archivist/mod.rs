@@ -106,7 +106,7 @@ impl Archivist {
     }
 
     /// Deletes the oldest archived segment of the log before any other work, and then calls `made` on the archivist's
-    /// thread. If a request for the same directory is queued already, this one is dropped: the queued request's `made`
+    /// thread. If a request for the same log is queued already, this one is dropped: the queued request's `made`
     /// reports the result.
     pub(crate) fn make_room(
         &self,

@@ -97,7 +97,7 @@ fn the_file_of_another_log_is_not_continued() {
     assert!(matches!(logger.opened(), crate::Opened::SetAside { .. }), "{:?}", logger.opened());
     logger.close().expect("closed");
     assert_ne!(lineage_of(&path).log_id, log.active.log_id);
-    // The new log does not take the id either, after the first file is back.
+    // The first log, started again, keeps its own id.
     assert_eq!(start_again(&log), log.active);
 }
 
