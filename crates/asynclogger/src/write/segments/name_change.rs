@@ -1,8 +1,8 @@
 //! Gives the next segment the name of the active one, without a moment in which no file has the name.
 //!
-//! 1. The active file gets its archived name beside its own, by a link; the link is made durable. 2. The names of the
-//! two files are exchanged in one step. The log's path names one or the other at each moment. 3. The hidden name, which
-//! now belongs to the old file, is removed.
+//! 1. The active file gets its archived name beside its own, by a link; the link is made durable.
+//! 2. The names of the two files are exchanged in one step. The log's path names one or the other at each moment.
+//! 3. The hidden name, which now belongs to the old file, is removed.
 //!
 //! A step that fails leaves the log in its file, under its name. A process that is killed between two steps leaves one
 //! file with two names, or an extra hidden name; the next start recognises the file by identity and finishes the change
