@@ -213,7 +213,7 @@ impl Directory {
     /// The system's errors, with the path.
     pub(crate) fn trim_if(&self, name: &OsStr, identity: (u64, u64)) -> Result<(), Error> {
         let failed =
-            |error| Error::io("cannot give reserved space back", error).at_path(&self.path.join(name));
+            |error| Error::io("cannot give back the space", error).at_path(&self.path.join(name));
         let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = File::from(self.open_at(Path::new(name), flags, Mode::empty())?);
         let state = pwrite::state(&file).map_err(failed)?;
