@@ -1,4 +1,4 @@
-//! What wakes the flusher: an `eventfd`, which threads ring and on which io_uring tells of completions.
+//! The flusher's alarm: an `eventfd` that threads ring, and that io_uring rings for completions.
 
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -13,9 +13,9 @@ use rustix::{
 use super::descriptor::above_standard;
 use crate::{Error, mem::Process};
 
-/// One sleeper, any number of ringers. A ring before the sleep ends it at once.
+/// An alarm with one sleeper and any number of ringers. A ring before the sleep ends the sleep at once.
 ///
-/// A forked child shares the counter with its parent: it neither rings nor takes a ring away.
+/// A forked child shares the counter with its parent. So the child neither rings nor takes a ring away.
 #[derive(Debug)]
 pub(crate) struct Alarm {
     counter: OwnedFd,
@@ -25,7 +25,7 @@ pub(crate) struct Alarm {
 #[cfg_attr(loom, allow(dead_code, reason = "models have one of their own"))]
 impl Alarm {
     /// # Errors
-    /// If the system has no descriptor for us.
+    /// If the system gives no descriptor.
     pub(crate) fn new() -> Result<Alarm, Error> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         let counter = eventfd(0, flags)
@@ -34,18 +34,18 @@ impl Alarm {
         Ok(Alarm { counter, maker: Process::current() })
     }
 
-    /// Ends the sleep. A system call that a signal handler may make.
+    /// Ends the sleep, by one system call that a signal handler may make.
     pub(crate) fn ring(&self) {
         if !self.maker.is_current() {
             return;
         }
         #[expect(clippy::host_endian_bytes, reason = "the kernel adds a number")]
         let one = 1_u64.to_ne_bytes();
-        // The only failure is a counter that is full: then it rings already.
+        // The write fails only if the counter is full: the alarm rings already.
         let _ = write(&self.counter, &one);
     }
 
-    /// Sleeps until it rings or `deadline`; may return early.
+    /// Sleeps until the alarm rings or `deadline` is over; may return early.
     pub(crate) fn sleep(&self, deadline: Option<Instant>) {
         if !self.maker.is_current() {
             return;
@@ -59,7 +59,7 @@ impl Alarm {
         });
         let rang = poll(&mut [PollFd::new(&self.counter, PollFlags::IN)], timeout.as_ref());
         if rang.is_ok_and(|count| count > 0) {
-            // Before the sleeper looks for what it was rung for: what comes after that rings again.
+            // The ring is taken before the sleeper looks for work: work that comes later rings again.
             let _ = read(&self.counter, &mut [0; 8]);
         }
     }
@@ -88,7 +88,7 @@ mod tests {
         }
     }
 
-    /// The counter is the parent's, too.
+    /// Child and parent share the counter.
     #[cfg(not(any(loom, miri)))]
     #[test]
     fn a_forked_child_neither_rings_nor_hears() {

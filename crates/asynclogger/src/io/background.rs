@@ -1,4 +1,4 @@
-//! Work that must not be felt by anybody else: the thread's priority, and the page cache.
+//! Background work must not slow other work: the thread's priority, and the page cache.
 
 #[cfg(feature = "zstd")]
 use std::{fs::File, num::NonZeroU64};
@@ -12,19 +12,20 @@ const NICE: i32 = 19;
 
 /// Lowers the priority of the calling thread for good.
 ///
-/// That of its I/O follows: the lowest of the usual class. Not the idle class: a disk that is busy for
-/// hours would then never have its old files deleted, and would fill.
+/// The priority of the thread's I/O follows: the lowest of the usual class. The idle class would be too low: on a disk
+/// that is busy for hours, old files would never be deleted, and the disk would fill.
 pub(crate) fn yield_to_all_others() {
-    // Of the calling thread alone, on Linux. Lowering needs no right; if it fails, it was no more than
-    // courtesy.
+    // On Linux the call affects the calling thread alone. Lowering a priority needs no right. A failure is ignored: the
+    // lower priority is a courtesy.
     let _ = setpriority_process(None, NICE);
 }
 
-/// The first `len` bytes of the file will not be read again soon: others need the memory more.
+/// Drops the first `len` bytes of the file from the page cache: they are not read again soon, and other data needs the
+/// memory more.
 #[cfg(feature = "zstd")]
 pub(crate) fn forget_cached(file: &File, len: u64) {
     if let Some(len) = NonZeroU64::new(len) {
-        // Advice; a file system may take none.
+        // Advice only: a file system can ignore or refuse the call.
         let _ = fadvise(file, 0, Some(len), Advice::DontNeed);
     }
 }

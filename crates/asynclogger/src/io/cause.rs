@@ -1,10 +1,10 @@
-//! What an error of the system means to somebody who writes a file.
+//! The meaning of a system error for the writer of a file.
 
 use std::io;
 
 use rustix::io::Errno;
 
-/// The kinds of errors that are reacted to in different ways.
+/// Kinds of errors, one for each reaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// No space on the device, or the owner's quota is used up.
@@ -15,16 +15,16 @@ pub(crate) enum Cause {
     Device,
     /// The file system is read-only, shut down, or gone.
     Gone,
-    /// Refused as it was asked: an alignment, a flag.
+    /// The system refuses the form of the request: an alignment, a flag.
     Invalid,
-    /// Not now.
+    /// The system lacks a resource now; a later attempt can succeed.
     Busy,
     /// Anything else.
     Other,
 }
 
 impl Cause {
-    /// Of an error; of one without a number, [`Cause::Other`].
+    /// The cause of an error; [`Cause::Other`] for an error without a system number.
     pub(crate) fn of(error: &io::Error) -> Cause {
         match Errno::from_io_error(error) {
             Some(Errno::NOSPC | Errno::DQUOT) => Cause::Space,

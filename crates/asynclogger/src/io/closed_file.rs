@@ -1,4 +1,4 @@
-//! What stands for a file that was closed to save its descriptor: it remembers how it was written.
+//! The stand-in for a file that was closed to save its descriptor. The stand-in remembers how the file was written.
 
 use std::{collections::VecDeque, io};
 
@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use super::{BlockFile, Completion, FileState, Operation};
 use crate::{EngineKind, IoMode};
 
-/// A file without a descriptor. What is asked of it fails with `EBADF`: whoever writes has it opened again
-/// before.
+/// A file without a descriptor. Every operation but a sync fails with `EBADF`: the writer opens the file again before
+/// writing.
 pub(crate) struct ClosedFile {
     mode: IoMode,
     engine: EngineKind,
@@ -42,7 +42,7 @@ impl BlockFile for ClosedFile {
         closed()
     }
 
-    /// Nothing is closed before it is as safe as it has to be.
+    /// Succeeds: a file is closed only after its bytes are as durable as the log's durability demands.
     fn sync_now(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -1,6 +1,6 @@
-//! Direct I/O or not: `statx` and a probe write decide, not hope.
+//! Decides between direct I/O and the page cache, by `statx` and a probe write.
 //!
-//! That `open(O_DIRECT)` works proves nothing: tmpfs and btrfs accept it and write through the cache.
+//! A successful `open(O_DIRECT)` proves nothing: tmpfs and btrfs accept it and write through the cache.
 
 use std::{ffi::OsStr, fs::File, path::Path};
 
@@ -21,20 +21,20 @@ use crate::{
     mem::AlignedBytes,
 };
 
-/// An open file, and what memory, lengths and offsets must be multiples of; at least 4096.
+/// An open file, and the alignment of its memory, lengths and offsets: at least 4096.
 pub(crate) struct OpenedFile {
     pub(crate) file: Box<dyn BlockFile>,
     pub(crate) align: usize,
 }
 
-/// The alignment of a file that is to be opened.
+/// The source of a file's alignment, when the file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alignment {
-    /// What the device asks for.
+    /// The device's alignment.
     Device,
-    /// This one, which the file has already: an error if the device asks for more.
+    /// The alignment that the file has already: an error if the device asks for a greater one.
     File(usize),
-    /// This one, which the buffers have: through the page cache if the device asks for more.
+    /// The alignment of the buffers: if the device asks for a greater one, the file is written through the page cache.
     Buffers(usize),
 }
 
@@ -43,27 +43,27 @@ pub(crate) enum Alignment {
 pub(crate) struct OpenRequest<'a> {
     pub(crate) directory: &'a Directory,
     pub(crate) name: &'a OsStr,
-    /// Whether it is made now, and must not be there yet.
+    /// Whether the file is made now; then the name must be free.
     pub(crate) create: bool,
-    /// The permissions of a file that is made; `None`: the usual ones.
+    /// The permissions of a new file; `None`: the usual ones.
     pub(crate) mode: Option<u32>,
     pub(crate) durability: Durability,
     pub(crate) direct: DirectIo,
     pub(crate) driver: &'a Driver,
     pub(crate) alignment: Alignment,
-    /// Where the probe goes.
+    /// The offset of the probe write.
     pub(crate) offset: u64,
-    /// Of a file that is there: which one it is (device and inode), and how long, by the look that decided to write to
-    /// it. Another file, or one that has grown since, is not written to.
+    /// Identity (device and inode) and length of an existing file, as seen when the caller decided to write to the
+    /// file. A file that was replaced or has grown since then is not written to.
     pub(crate) expected: Option<((u64, u64), u64)>,
 }
 
-/// Opens a file for blocks; never through a link, never truncating. `probe`, one block's worth of bytes
-/// for the alignment it is given, is written at the offset and shows that the mode works: it has to be
-/// what belongs there. `Ok(Err(align))`: the device asks for a greater alignment than the file has.
+/// Opens a file for blocks; never follows a link, never truncates. `probe` makes one block for the alignment given to
+/// it. The block is written at `offset` and shows that the mode works, so it must be the block that belongs there.
+/// `Ok(Err(align))`: the device asks for a greater alignment than the file has.
 ///
 /// # Errors
-/// Those of the system; [`ErrorKind::DirectIo`] if direct I/O was required and is not to be had.
+/// The system's errors; [`ErrorKind::DirectIo`] if direct I/O is required and the file system does not offer it.
 pub(crate) fn open_file(
     request: OpenRequest<'_>,
     mut probe: impl FnMut(usize) -> Result<AlignedBytes, Error>,
@@ -82,7 +82,7 @@ pub(crate) fn open_file(
     let file = directory.open_at(Path::new(name), flags, Mode::from_raw_mode(0o644))?;
     let file = File::from(file);
     if let Some(mode) = request.mode.filter(|_| request.create) {
-        // A file system without modes has no reason to complain about.
+        // Ignored: a file system without modes keeps its own.
         let _ = pwrite::set_mode(&file, mode);
     }
     if let Some(expected) = request.expected {
@@ -95,7 +95,7 @@ pub(crate) fn open_file(
     }
     let opened = prepare(request, &path, &file, &mut probe);
     if request.create && !matches!(opened, Ok(Ok(_))) {
-        // No empty files on a full disk: nobody has seen this one.
+        // Leaves no empty file on a full disk: nobody has used this file yet.
         directory.remove(name, &file);
     }
     Ok(opened?.map(|(form, mode)| {
@@ -104,8 +104,8 @@ pub(crate) fn open_file(
     }))
 }
 
-/// Makes a file that has no name until it has begun: a process that is killed before leaves none, and nobody sees
-/// an empty one, which could be anybody's. `None`: it has to be made with its name.
+/// Makes a file that has no name until its first block is written. A process killed before that moment leaves no file,
+/// and nobody sees an empty file, which nothing proves to be ours. `None`: the file has to be made with its name.
 fn make_unnamed(
     request: OpenRequest<'_>,
     path: &Path,
@@ -120,14 +120,14 @@ fn make_unnamed(
         Ok(Err(asked)) => return Some(Ok(Err(asked))),
         Err(error) => return Some(Err(error)),
     };
-    // Without `/proc`, say, it has to be made with its name.
+    // Naming fails without `/proc`, for example; then the caller makes the file with its name.
     request.directory.give_name(&file, request.name).then(|| {
         let file = Box::new(DiskFile::new(file, form, mode, request.driver));
         Ok(Ok(OpenedFile { file, align: form.align }))
     })
 }
 
-/// How a file that was closed for a while is written.
+/// How a file is written, kept while the file is closed.
 #[derive(Clone, Copy)]
 pub(crate) struct ReopenForm {
     pub(crate) align: usize,
@@ -135,10 +135,10 @@ pub(crate) struct ReopenForm {
     pub(crate) mode: IoMode,
 }
 
-/// Opens a file again, to be written as before.
+/// Opens a file again, to be written in the same form.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(crate) fn reopen_file(
     directory: &Directory,
     name: &OsStr,
@@ -155,7 +155,7 @@ pub(crate) fn reopen_file(
     Ok(Box::new(DiskFile::new(file, form, mode, driver)))
 }
 
-/// Decides how the file is written, and shows that it works.
+/// Decides how the file is written, and proves the decision by a probe write.
 fn prepare(
     request: OpenRequest<'_>,
     path: &Path,
@@ -177,7 +177,7 @@ fn prepare(
         }
     };
     let refused = || {
-        let what = "direct I/O is required, and this file system does not do it";
+        let what = "direct I/O is required, and this file system does not offer it";
         Error::new(ErrorKind::DirectIo, what).at_path(path)
     };
     let mut mode = IoMode::Buffered;
@@ -211,7 +211,7 @@ fn supported(file: &File) -> (bool, usize) {
         return (is_old_kernel(), MIN_ALIGN);
     };
     if answer.stx_mask & asked.bits() == 0 {
-        // Since 6.1 silence means no; before, there was nobody to ask, and the probe decides.
+        // Since Linux 6.1 no answer means no. An older kernel cannot answer, and the probe decides.
         return (is_old_kernel(), MIN_ALIGN);
     }
     let memory = answer.stx_dio_mem_align as usize;
@@ -223,7 +223,7 @@ fn supported(file: &File) -> (bool, usize) {
     )
 }
 
-/// The alignment that new files in a directory have, as far as that can be known before there is one.
+/// The alignment of new files in a directory, as far as the system reports it before such a file exists.
 pub(crate) fn alignment_in(directory: &Directory, direct: DirectIo) -> usize {
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::TMPFILE;
     match directory.open_at(Path::new("."), flags, Mode::from_raw_mode(0o600)) {
@@ -232,7 +232,7 @@ pub(crate) fn alignment_in(directory: &Directory, direct: DirectIo) -> usize {
     }
 }
 
-/// Older than Linux 6.1, which brought `STATX_DIOALIGN`.
+/// Whether the kernel is older than Linux 6.1, which brought `STATX_DIOALIGN`.
 fn is_old_kernel() -> bool {
     let system = uname();
     let release = system.release().to_string_lossy();

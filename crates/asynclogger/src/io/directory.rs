@@ -1,4 +1,4 @@
-//! The directory of a log: names are opened in it, renamed in it, and made durable by it.
+//! The directory of a log: opens, renames and removes names, and makes names durable.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -26,7 +26,7 @@ use crate::{
 
 const NO_LINKS: AtFlags = AtFlags::SYMLINK_NOFOLLOW;
 
-/// What is no regular file.
+/// The kind of a file that is not regular.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Irregular {
     Directory,
@@ -35,13 +35,13 @@ pub(crate) enum Irregular {
     Other,
 }
 
-/// An open directory. Everything in it is reached by this descriptor, wherever the directory is moved.
+/// An open directory. All names are reached through this descriptor, wherever the directory is moved.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    /// Another one once the directory was deleted, and made again.
+    /// Replaced when the directory was deleted and made again.
     file: Mutex<Arc<File>>,
     path: PathBuf,
-    /// The same from the root on: the process may change its working directory.
+    /// The same path from the root: the process can change its working directory.
     absolute: PathBuf,
 }
 
@@ -49,7 +49,7 @@ impl Directory {
     /// Opens `path`, making it and its parents if they are missing.
     ///
     /// # Errors
-    /// Those of the system, with the path.
+    /// The system's errors, with the path.
     pub(crate) fn open_or_create(path: &Path) -> Result<Directory, Error> {
         // An empty path is how `Path::parent` spells the working directory.
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
@@ -63,10 +63,11 @@ impl Directory {
         lock(&self.file).clone()
     }
 
-    /// If the directory was deleted: opens what is at its path now, making it if nothing is; whether it did.
+    /// Opens the directory that is now at the path, if the old one was deleted; makes a directory if none exists.
+    /// Returns whether the directory was opened again.
     ///
     /// # Errors
-    /// Those of the system, with the path.
+    /// The system's errors, with the path.
     pub(crate) fn find_again(&self) -> Result<bool, Error> {
         let mut file = lock(&self.file);
         let stat = fstat(&**file)
@@ -82,7 +83,7 @@ impl Directory {
         &self.path
     }
 
-    /// Which directory this is, by whatever path it was reached.
+    /// The directory's device and inode, the same for every path to the directory.
     pub(crate) fn identity(&self) -> Result<(u64, u64), Error> {
         let stat = fstat(&*self.handle())
             .map_err(|errno| Error::io("cannot stat the directory", errno).at_path(&self.path))?;
@@ -95,19 +96,19 @@ impl Directory {
             .map_err(|errno| Error::io("cannot open", errno).at_path(&self.path.join(name)))
     }
 
-    /// The names that are `wanted`, of what may be regular files.
+    /// The names that are `wanted`, without those that are certainly no regular files.
     ///
     /// # Errors
-    /// Those of the system, with the path.
+    /// The system's errors, with the path.
     pub(crate) fn names(&self, wanted: impl Fn(&OsStr) -> bool) -> Result<Vec<OsString>, Error> {
         let failed = |errno| Error::io("cannot list the directory", errno).at_path(&self.path);
         let mut names = Vec::new();
-        // Its own descriptor: it has a place, which is read from the beginning.
+        // A new descriptor: listing moves the descriptor's position, and begins at the start.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = openat(&*self.handle(), ".", flags, Mode::empty()).and_then(above_standard);
         for entry in opened.and_then(Dir::new).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            // Some file systems do not say here what it is.
+            // Some file systems do not report the kind of a file here.
             let may_be_file =
                 matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown);
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
@@ -118,10 +119,11 @@ impl Directory {
         Ok(names)
     }
 
-    /// The regular file of this name; `None` if there is none, or something else. Follows no link.
+    /// The regular file of this name; `None` if nothing, or something other than a regular file, has the name. Follows
+    /// no link.
     ///
     /// # Errors
-    /// Those of the system, with the path.
+    /// The system's errors, with the path.
     pub(crate) fn look_at(&self, name: &OsStr) -> Result<Option<FileState>, Error> {
         match statat(&*self.handle(), name, NO_LINKS) {
             Ok(stat) => Ok(regular(&stat)),
@@ -132,10 +134,10 @@ impl Directory {
         }
     }
 
-    /// What has a name that no regular file has; `None`: nothing has, or a regular file by now.
+    /// The kind of the irregular file of this name; `None`: nothing has the name, or a regular file has it by now.
     ///
     /// # Errors
-    /// Those of the system, with the path.
+    /// The system's errors, with the path.
     pub(crate) fn irregular(&self, name: &OsStr) -> Result<Option<Irregular>, Error> {
         match statat(&*self.handle(), name, NO_LINKS) {
             Ok(stat) => Ok(match FileType::from_raw_mode(stat.st_mode) {
@@ -151,15 +153,15 @@ impl Directory {
         }
     }
 
-    /// Opens the regular file of this name for reading; `None` as for [`look_at`](Directory::look_at).
+    /// Opens the regular file of this name for reading; `None` means the same as for [`look_at`](Directory::look_at).
     ///
     /// # Errors
-    /// Those of the system, with the path.
+    /// The system's errors, with the path.
     pub(crate) fn open_regular(&self, name: &OsStr) -> Result<Option<(File, FileState)>, Error> {
         if self.look_at(name)?.is_none() {
             return Ok(None);
         }
-        // Should it be a pipe by now, opening it must not wait.
+        // If the name belongs to a pipe by now, the call must not wait for the pipe's other end.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let opened = openat(&*self.handle(), name, flags, Mode::empty()).and_then(above_standard);
         let file = match opened {
@@ -174,10 +176,10 @@ impl Directory {
         Ok(regular(&state).map(|state| (file, state)))
     }
 
-    /// Makes a file that was not there, with these permissions, whatever the process's mask is.
+    /// Makes a file under a free name, with these permissions, whatever the process's mask is.
     ///
     /// # Errors
-    /// Those of the system, with the path.
+    /// The system's errors, with the path.
     #[cfg(feature = "zstd")]
     pub(crate) fn create_new(&self, name: &OsStr, mode: u32) -> Result<File, Error> {
         let flags =
@@ -189,10 +191,10 @@ impl Directory {
         Ok(file)
     }
 
-    /// Removes a name if it is still that of the file with this identity; whether it was.
+    /// Removes a name if the name is still that of the file with this identity. Returns whether the name was removed.
     ///
     /// # Errors
-    /// Those of the system, with the path.
+    /// The system's errors, with the path.
     pub(crate) fn remove_if(&self, name: &OsStr, identity: (u64, u64)) -> Result<bool, Error> {
         if self.look_at(name)?.is_none_or(|state| state.identity != identity) {
             return Ok(false);
@@ -204,29 +206,29 @@ impl Directory {
         }
     }
 
-    /// Gives back the space that was taken ahead behind the end of the file of this name, if it still is the one
-    /// with this identity. No byte of it changes.
+    /// Gives back the space reserved behind the end of the file of this name, if the file still has this identity. No
+    /// byte of the file changes.
     ///
     /// # Errors
-    /// Those of the system, with the path.
+    /// The system's errors, with the path.
     pub(crate) fn trim_if(&self, name: &OsStr, identity: (u64, u64)) -> Result<(), Error> {
         let failed =
-            |error| Error::io("cannot give its space back", error).at_path(&self.path.join(name));
+            |error| Error::io("cannot give back the space", error).at_path(&self.path.join(name));
         let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = File::from(self.open_at(Path::new(name), flags, Mode::empty())?);
         let state = pwrite::state(&file).map_err(failed)?;
         if state.identity == identity { pwrite::trim(&file).map_err(failed) } else { Ok(()) }
     }
 
-    /// Renames within the directory; `Ok(false)` if `to` exists. Nothing is ever overwritten.
+    /// Renames within the directory; `Ok(false)` if `to` exists. Never overwrites a file.
     ///
     /// # Errors
-    /// Those of the system, with the path.
+    /// The system's errors, with the path.
     pub(crate) fn rename_to_new(&self, from: &OsStr, to: &OsStr) -> Result<bool, Error> {
         let result =
             match renameat_with(&*self.handle(), from, &*self.handle(), to, RenameFlags::NOREPLACE)
             {
-                // File systems without the flag: a link fails where the name is taken, just as well.
+                // For file systems without the flag: a link, too, fails if the name is taken.
                 Err(Errno::INVAL) => self.link_and_unlink(from, to),
                 result => result,
             };
@@ -238,24 +240,24 @@ impl Directory {
         }
     }
 
-    /// Makes a file that has no name yet; `None` if the file system cannot, or anything else is in the way.
+    /// Makes a file without a name; `None` if the file system has no such files, or on any other failure.
     pub(super) fn make_unnamed(&self) -> Option<File> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::TMPFILE;
         let file = self.open_at(Path::new("."), flags, Mode::from_raw_mode(0o644));
         file.ok().map(File::from)
     }
 
-    /// Gives a file without a name this one, if nothing has it; whether it has it now.
+    /// Gives a nameless file this name, if the name is free. Returns whether the file has the name now.
     pub(super) fn give_name(&self, file: &File, name: &OsStr) -> bool {
         let ours = format!("/proc/self/fd/{}", file.as_raw_fd());
         linkat(CWD, ours, &*self.handle(), name, AtFlags::SYMLINK_FOLLOW).is_ok()
     }
 
-    /// Gives a file a second name; `Ok(Some(false))` if `to` exists, `Ok(None)` if this cannot be done here: the
-    /// file system has no links, or does not let us make one to this file.
+    /// Gives a file a second name; `Ok(Some(false))` if `to` exists, `Ok(None)` if the file system has no links, or
+    /// does not allow a link to this file.
     ///
     /// # Errors
-    /// Those of the system, with the path.
+    /// The system's errors, with the path.
     pub(crate) fn link_to_new(&self, from: &OsStr, to: &OsStr) -> Result<Option<bool>, Error> {
         match linkat(&*self.handle(), from, &*self.handle(), to, AtFlags::empty()) {
             Ok(()) => Ok(Some(true)),
@@ -266,10 +268,10 @@ impl Directory {
         }
     }
 
-    /// Exchanges what two names name, in one step; whether the file system can do that.
+    /// Exchanges the files of two names in one step; `Ok(false)` if the file system cannot.
     ///
     /// # Errors
-    /// Those of the system, with the path.
+    /// The system's errors, with the path.
     pub(crate) fn exchange(&self, one: &OsStr, other: &OsStr) -> Result<bool, Error> {
         match renameat_with(&*self.handle(), one, &*self.handle(), other, RenameFlags::EXCHANGE) {
             Ok(()) => Ok(true),
@@ -281,10 +283,11 @@ impl Directory {
         }
     }
 
-    /// Renames within the directory, over what `to` names: only for what has another name or is ours to remove.
+    /// Renames within the directory and replaces the file `to`. Allowed only if that file has another name or is
+    /// provably ours to remove.
     ///
     /// # Errors
-    /// Those of the system, with the path.
+    /// The system's errors, with the path.
     pub(crate) fn rename_over(&self, from: &OsStr, to: &OsStr) -> Result<(), Error> {
         renameat(&*self.handle(), from, &*self.handle(), to).map_err(|errno| {
             Error::io(format!("cannot rename to {}", to.display()), errno)
@@ -297,10 +300,10 @@ impl Directory {
         unlinkat(&*self.handle(), from, AtFlags::empty())
     }
 
-    /// Which file has a name; `None`: none has. Of a link, the link.
+    /// The device and inode of the file of this name; `None`: nothing has the name. A link is not followed.
     ///
     /// # Errors
-    /// Those of the system, with the path.
+    /// The system's errors, with the path.
     pub(crate) fn identity_of(&self, name: &OsStr) -> Result<Option<(u64, u64)>, Error> {
         match statat(&*self.handle(), name, NO_LINKS) {
             Ok(stat) => Ok(Some((stat.st_dev, stat.st_ino))),
@@ -309,21 +312,21 @@ impl Directory {
         }
     }
 
-    /// Removes a name if it is still that of `file`, which is provably ours to remove.
+    /// Removes a name if the name is still that of `file`, which is provably ours to remove.
     pub(crate) fn remove(&self, name: &OsStr, file: &File) {
         let (Ok(ours), Ok(named)) = (fstat(file), statat(&*self.handle(), name, NO_LINKS)) else {
             return;
         };
         if (ours.st_dev, ours.st_ino) == (named.st_dev, named.st_ino) {
-            // It stays where it is if that fails: empty, and no harm to anybody.
+            // If the removal fails, an empty file stays, which harms nothing.
             let _ = unlinkat(&*self.handle(), name, AtFlags::empty());
         }
     }
 
-    /// Makes created and renamed names durable.
+    /// Makes created and renamed names durable (`fsync` of the directory).
     ///
     /// # Errors
-    /// Those of the system, with the path.
+    /// The system's errors, with the path.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         self.handle()
             .sync_all()

@@ -1,4 +1,4 @@
-//! A file on a disk: by the ring as long as that works, by `pwritev2` otherwise, with the same bytes.
+//! A file on a disk: written by the ring while the ring works, by `pwritev2` otherwise, with the same bytes.
 
 use std::{collections::VecDeque, fs::File, io, os::fd::AsFd};
 
@@ -14,20 +14,20 @@ use super::{
 };
 use crate::{EngineKind, IoMode, sync::Arc};
 
-/// Operations in a row that the ring may refuse before it is given up.
+/// Refusals in a row after which the ring is no longer used.
 const STRIKES: u32 = 3;
 
-/// A file and how it is written.
+/// An open file, and the way to write it.
 pub(super) struct DiskFile {
     ring: Option<RingFile>,
-    /// The ring keeps it open, too, as long as it has operations on it.
+    /// Shared with the ring, which keeps the file open while operations on it are in flight.
     file: Arc<File>,
     form: Form,
     mode: IoMode,
     /// Whether new operations go to the ring.
     rides: bool,
     strikes: u32,
-    /// Done without the ring.
+    /// Operations completed without the ring.
     done: VecDeque<Completion>,
 }
 
@@ -43,8 +43,7 @@ impl DiskFile {
         pwrite::perform(&self.file, self.form, operation)
     }
 
-    /// What to make of the ring's answer. One that is about the ring and not about the file is replaced
-    /// by that of the plain call.
+    /// Judges the ring's answer. An error of the ring, not of the file, is replaced by the answer of the plain call.
     fn judge(&mut self, result: io::Result<()>, operation: &Operation) -> io::Result<()> {
         let Err(error) = result else {
             self.strikes = 0;
@@ -155,7 +154,7 @@ mod tests {
         sync::Arc,
     };
 
-    /// More pieces than one call takes, by both engines.
+    /// Both engines write more pieces than one call takes.
     #[test]
     fn bytes_in_many_pieces_are_written_in_their_order() {
         const PIECES: usize = 2 * pwrite::MAX_PIECES + 300;

@@ -1,4 +1,4 @@
-//! Which engine the files of one flusher are written by: chosen once, told which it is.
+//! The choice of the engine that writes the files of one flusher, made once.
 
 use super::{Alarm, uring::Ring};
 use crate::{Engine, Error, sync::Arc};
@@ -13,11 +13,11 @@ impl Driver {
     /// Chooses the engine. Completions ring `alarm`.
     ///
     /// # Errors
-    /// [`ErrorKind::Engine`](crate::ErrorKind::Engine) if io_uring was demanded and is not to be had.
+    /// [`ErrorKind::Engine`](crate::ErrorKind::Engine) if io_uring is demanded and not available.
     pub(crate) fn new(engine: Engine, alarm: &Alarm) -> Result<Driver, Error> {
         let ring = match engine {
             Engine::Pwrite => None,
-            // Containers refuse it, and old kernels do not have it: no reason not to log.
+            // Containers refuse io_uring and old kernels lack it; `pwritev2` writes the log there.
             Engine::Auto => Ring::new(alarm).ok().map(Arc::new),
             Engine::Uring => Some(Arc::new(Ring::new(alarm)?)),
         };

@@ -1,5 +1,5 @@
-//! The fault engine: files in memory that fail, tear, delay and reorder as told, and know what a power cut
-//! would leave.
+//! The fault engine: files in memory that fail, tear, delay and reorder operations as a test demands, and know the
+//! bytes that a power cut would leave.
 
 use std::{
     collections::VecDeque,
@@ -11,24 +11,24 @@ use std::{
 use super::{BlockFile, Completion, FileState, Operation};
 use crate::{EngineKind, IoMode, format::SECTOR};
 
-/// How the disk answers.
+/// The way in which the disk answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Mood {
     Well,
-    /// Operations fail with this number and leave nothing.
+    /// Operations fail with this error number and write nothing.
     Refuses(i32),
-    /// Writes fail after so many sectors.
+    /// Writes fail after this number of sectors.
     Tears(usize),
     /// Barriers fail, writes do not.
     SyncFails,
 }
 
-/// One file: what was written, and what a power cut would leave of it.
+/// One file: the bytes written, and the bytes that a power cut would leave.
 #[derive(Default)]
 struct Image {
     live: Vec<u8>,
     durable: Vec<u8>,
-    /// What a failed barrier did not write, and the kernel has forgotten: no barrier writes it.
+    /// Ranges that a failed barrier did not write and the kernel has forgotten: no later barrier writes them.
     forgotten: Vec<Range<usize>>,
     done: VecDeque<Completion>,
 }
@@ -45,20 +45,20 @@ pub(crate) struct Disk {
     pub(crate) synced_writes: bool,
     pub(crate) align: usize,
     pub(crate) mood: Mood,
-    /// How many operations are left in this mood.
+    /// Operations that are still to be answered in this mood.
     pub(crate) moody: usize,
-    /// Operations so far, and the one that begins the mood if it is not set by a step.
+    /// Operations so far. `fails_at` is the operation that begins the mood, unless a step of the test sets the mood.
     pub(crate) operations: usize,
     pub(crate) fails_at: Option<usize>,
     pub(crate) fails_for: usize,
-    /// Whether operations stay in flight until told to land.
+    /// Whether operations stay in flight until a test lets them land.
     pub(crate) holds: bool,
     in_flight: Vec<Pending>,
-    /// Whether space is taken ahead, and given back.
+    /// The end of the reserved space; 0 after the space was given back.
     pub(crate) reserved: u64,
 }
 
-/// A disk that everybody shares.
+/// A disk shared by its files and the test.
 #[derive(Clone)]
 pub(crate) struct SharedDisk(Arc<Mutex<Disk>>);
 
@@ -83,10 +83,10 @@ impl SharedDisk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a file, if the disk is in the mood for it.
+    /// Makes a file, unless the disk's mood refuses.
     ///
     /// # Errors
-    /// As told.
+    /// The error of the disk's mood.
     pub(crate) fn create(&self) -> io::Result<FaultFile> {
         let mut disk = self.lock();
         if let Some(error) = disk.refusal() {
@@ -98,22 +98,22 @@ impl SharedDisk {
         Ok(FaultFile { disk: self.clone(), file })
     }
 
-    /// Changes a name, if the disk is in the mood for it.
+    /// Changes a name, unless the disk's mood refuses.
     ///
     /// # Errors
-    /// As told.
+    /// The error of the disk's mood.
     pub(crate) fn rename(&self) -> io::Result<()> {
         self.lock().refusal().map_or(Ok(()), Err)
     }
 
-    /// Removes what is in the last file.
+    /// Removes the content of the last file.
     pub(crate) fn remove_last(&self) {
         if let Some(image) = self.lock().images.last_mut() {
             *image = Image::default();
         }
     }
 
-    /// The last file that has something in it, again.
+    /// Opens the last file that is not empty again; with its length.
     pub(crate) fn last(&self) -> Option<(FaultFile, u64)> {
         let disk = self.lock();
         let file = disk.images.iter().rposition(|image| !image.live.is_empty())?;
@@ -142,12 +142,12 @@ impl Disk {
         }
     }
 
-    /// What was written to all files.
+    /// The bytes written to each file.
     pub(crate) fn live(&self) -> Vec<Vec<u8>> {
         self.images.iter().map(|image| image.live.clone()).collect()
     }
 
-    /// What a power cut would leave of them.
+    /// The bytes that a power cut would leave of each file.
     pub(crate) fn durable(&self) -> Vec<Vec<u8>> {
         self.images.iter().map(|image| image.durable.clone()).collect()
     }
@@ -157,7 +157,7 @@ impl Disk {
         self.in_flight.len()
     }
 
-    /// Lets one of the operations in flight land, whichever.
+    /// Lets one of the operations in flight land, chosen by `pick`.
     pub(crate) fn land(&mut self, pick: usize) {
         if self.in_flight.is_empty() {
             return;
@@ -190,7 +190,7 @@ impl Disk {
                     Mood::Tears(sectors) => {
                         let len = bytes.len().min(sectors * SECTOR);
                         self.images[file].put(&bytes[..len], offset);
-                        // What an error leaves is anything, as far as a power cut is concerned, too.
+                        // After an error the medium, too, can hold any part of the range.
                         failed(5)
                     }
                 }
@@ -223,7 +223,7 @@ impl Image {
         let end = offset + bytes.len();
         self.live.resize(self.live.len().max(end), 0);
         self.live[offset..end].copy_from_slice(bytes);
-        // Written anew, it is anew for a barrier.
+        // A range that is written again is written by the next barrier.
         let outside = |range: &Range<usize>| {
             [range.start..range.end.min(offset), range.start.max(end)..range.end]
         };
@@ -231,7 +231,7 @@ impl Image {
         self.forgotten = left.filter(|range| !range.is_empty()).collect();
     }
 
-    /// All, or this range alone.
+    /// Makes this range durable; `None`: all bytes.
     fn make_durable(&mut self, range: Option<Range<usize>>) {
         let range = range.unwrap_or(0..self.live.len());
         self.durable.resize(self.durable.len().max(range.end), 0);

@@ -1,8 +1,8 @@
-//! What the system allows this process.
+//! Limits that the system sets for this process.
 
 use rustix::process::{Resource, getrlimit};
 
-/// Descriptors that the process may have open; `None`: any number.
+/// The number of descriptors that the process may have open; `None`: unlimited.
 pub(crate) fn descriptor_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }

@@ -1,13 +1,13 @@
-//! One writer a log: a registry in the process, and lock files between processes.
+//! One writer for each log: a registry within the process, and lock files between processes.
 //!
-//! The lock is POSIX (`fcntl`): a forked child does not inherit it. It has a file of its own that nobody
-//! else opens, since *any* close of a file gives up a process's POSIX locks on it; and the registry,
-//! asked first, sees to it that we do not open it twice ourselves.
+//! The lock is POSIX (`fcntl`): a forked child does not inherit it. The lock has a file of its own that nothing else
+//! opens, since *any* close of a file gives up the process's POSIX locks on that file. The registry is asked first, and
+//! prevents the library from opening the lock file twice.
 //!
-//! A manager of events has one lock for its directory instead of one for each event, which would cost a
-//! descriptor each: within the process the registry tells them apart, and another process finds the whole
-//! directory in use. Both sides take their own lock first and look for the other's then, so of two that
-//! come together at most one goes on.
+//! A manager of events has one lock for its directory. A lock for each event would cost a descriptor for each. Within
+//! the process the registry distinguishes the events, and another process finds the whole directory in use. Logger and
+//! manager take their own lock first and look for the other's lock then; so if both come at the same time, at most one
+//! of them continues.
 
 use std::{
     collections::BTreeSet,
@@ -31,12 +31,12 @@ use crate::{
     sync::{Arc, GlobalMutex, GlobalMutexGuard as MutexGuard, Mutex, PoisonError, lock},
 };
 
-/// Of a manager of events. No lock of a log has such a name: those end in `.lock`.
+/// The name of a manager's lock file. No log's lock file has this name: their names end in `.lock`.
 const EVENTS: &str = ".asynclogger-events";
 
-/// A lock file older than this gets the time of now.
+/// A lock file that was last touched longer ago than this is touched again.
 const TOUCHED_AFTER: Duration = Duration::from_secs(60);
-/// How often the lock of a manager is looked after.
+/// The interval at which a manager's lock is checked.
 const KEPT_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,8 +45,9 @@ struct Entry {
     name: OsString,
 }
 
-/// What this process writes. The one piece of global state, and only opening and closing touch it. A forked child
-/// begins with none: it has none of its parent's locks, and may open what its parent has given up since.
+/// The logs that this process writes. The registry is the only global state of the library; only opening and closing a
+/// log use the registry. A forked child begins with an empty registry: the child has none of its parent's locks, and
+/// may open a log that its parent has given up since the fork.
 static REGISTRY: PerProcess<GlobalMutex<BTreeSet<Entry>>> = PerProcess::new();
 
 fn registry() -> MutexGuard<'static, BTreeSet<Entry>> {
@@ -58,7 +59,7 @@ impl Entry {
         Ok(Entry { directory: directory.identity()?, name: name.to_owned() })
     }
 
-    /// Puts it into the registry; whether it was not there.
+    /// Puts the entry into the registry; `false` if the registry has the entry already.
     fn enter(&self) -> bool {
         registry().insert(self.clone())
     }
@@ -68,14 +69,14 @@ fn in_use(who: &str, path: &Path) -> Error {
     Error::new(ErrorKind::InUse, format!("{who} writes this log")).at_path(path)
 }
 
-/// The right to write a log; given up on drop, by the process that has it.
+/// The right to write a log; given up on drop, by the process that took the lock.
 ///
-/// A lock file is only a name in a directory, and whoever cleans that up may remove it: the lock that is held on the
-/// file then says nothing to the next writer, who makes another one. So the lock is looked after while the log is
-/// written ([`keep`](WriterLock::keep)), and the file is touched, since cleaners leave alone what is new.
+/// A lock file is only a name in a directory, and a cleanup job can remove the name. The next writer then makes another
+/// file, and the lock held on the old file does not stop that writer. So the lock is checked while the log is written
+/// ([`keep`](WriterLock::keep)), and the file is touched, since cleanup jobs spare new files.
 ///
-/// A forked child has not inherited the lock, and must not close the file that it has inherited: that would give up
-/// the lock that the child may have taken itself since.
+/// A forked child does not inherit the lock, and must not close the inherited file: closing would give up a lock that
+/// the child may have taken itself since the fork.
 #[derive(Debug)]
 pub(crate) struct WriterLock(OfProcess<Held>);
 
@@ -83,24 +84,24 @@ pub(crate) struct WriterLock(OfProcess<Held>);
 struct Held {
     entry: Entry,
     file: Option<LockFile>,
-    /// That of the manager, if the log is an event's.
+    /// The manager's lock, if the log is an event's.
     manager: Option<SharedLock>,
 }
 
-/// A file that is locked, and the name that it was found under.
+/// A locked file, and the name under which the file was opened.
 #[derive(Debug)]
 struct LockFile {
     file: File,
     name: OsString,
-    /// Whether this process made it now.
+    /// Whether this lock made the file.
     is_new: bool,
 }
 
-/// The lock of a manager, which all its events look after.
+/// The lock of a manager, which all its events check.
 #[derive(Clone, Debug)]
 struct SharedLock(Arc<Mutex<(WriterLock, Instant)>>);
 
-/// The right to write logs of events in a directory; given up on drop.
+/// The right to write the logs of events in a directory; given up on drop.
 #[derive(Debug)]
 pub(crate) struct EventsLock(SharedLock);
 
@@ -108,7 +109,7 @@ impl WriterLock {
     /// Locks the log `base` of `directory`, whose active file is `log`. `path` is for messages.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`] if another logger writes it, in this process or another; those of the system.
+    /// [`ErrorKind::InUse`] if another logger writes the log, in this process or another; the system's errors.
     pub(crate) fn take(
         directory: &Directory,
         base: &OsStr,
@@ -131,17 +132,17 @@ impl WriterLock {
         if !entry.enter() {
             return Err(in_use("another logger of this process", path));
         }
-        // From here on the entry is given up with the lock.
+        // From here on, dropping `held` removes the entry.
         let mut held = Held { entry, file: None, manager: None };
         held.file = Some(lock(directory)?);
         Ok(WriterLock(OfProcess::new(held)))
     }
 
-    /// Sees to it that the lock is still one: makes and locks the file again if it was removed or replaced, or if
-    /// the directory is another one.
+    /// Keeps the lock effective: makes and locks the file again if the file was removed or replaced, or if the
+    /// directory was replaced.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`] if another writer has the lock by now; those of the system.
+    /// [`ErrorKind::InUse`] if another writer has the lock by now; the system's errors.
     pub(crate) fn keep(&mut self, directory: &Directory, path: &Path) -> Result<(), Error> {
         let Some(held) = self.0.get_mut() else {
             return Ok(());
@@ -164,7 +165,7 @@ impl WriterLock {
             file.touch();
             return Ok(());
         }
-        // The old file stays locked until the new one is.
+        // The old file stays locked until the new one is locked.
         let name = file.name.clone();
         let again = if held.entry.name == EVENTS {
             LockFile::take(directory, &name, path)
@@ -176,7 +177,7 @@ impl WriterLock {
         Ok(())
     }
 
-    /// Removes the lock file if it was made for this lock: the log was refused, and nothing is to be left of that.
+    /// Removes the lock file if this lock made the file: the log was refused, and the refusal leaves no file.
     pub(crate) fn withdraw(mut self, directory: &Directory) {
         if let Some(LockFile { file, name, is_new: true }) =
             self.0.get_mut().and_then(|held| held.file.as_ref())
@@ -186,7 +187,7 @@ impl WriterLock {
     }
 }
 
-/// Whether the directory lets nobody make a file.
+/// Whether the error means that no file can be made in the directory.
 fn is_refusal(error: &Error) -> bool {
     let errno = error.io_error().and_then(Errno::from_io_error);
     matches!(errno, Some(Errno::ACCESS | Errno::PERM | Errno::ROFS))
@@ -200,7 +201,7 @@ impl LockFile {
         path: &Path,
     ) -> Result<LockFile, Error> {
         match LockFile::take(directory, &lock_name(base), path) {
-            // Nothing can be made in this directory, but the log itself may be written.
+            // No file can be made in this directory, but the log itself can perhaps be written.
             Err(error) if is_refusal(&error) => {
                 LockFile::take_log(directory, log, path)?.ok_or(error)
             }
@@ -216,7 +217,7 @@ impl LockFile {
                 directory.open_at(Path::new(name), flags | OFlags::CREATE | OFlags::EXCL, mode);
             let (opened, is_new) = match made {
                 Ok(made) => (made, true),
-                // There, or not to be made: then it may still be there.
+                // The name is taken, or no file can be made; in both cases the lock file may exist.
                 Err(refused) if !is_taken(&refused) && !is_refusal(&refused) => {
                     return Err(refused);
                 }
@@ -225,7 +226,7 @@ impl LockFile {
                     Err(missing) if is_missing(&missing) && is_refusal(&refused) => {
                         return Err(refused);
                     }
-                    // Removed between the two.
+                    // The file was removed between the two calls.
                     Err(missing) if is_missing(&missing) && is_taken(&refused) => continue,
                     Err(error) => return Err(error),
                 },
@@ -240,15 +241,15 @@ impl LockFile {
                 }
             }
             let taken = LockFile { file, name: name.to_owned(), is_new };
-            // Removed before it was locked, perhaps, and the next writer has made another one.
+            // The file may have been removed before it was locked, and the next writer may have made another one.
             if taken.has_its_name(directory)? {
                 return Ok(taken);
             }
         }
     }
 
-    /// Locks the log itself, where no lock file can be made; `None`: there is no log. By `flock`: a POSIX lock would
-    /// be lost with any other descriptor of the log that this process closes.
+    /// Locks the log itself, where no lock file can be made; `None`: the log does not exist. The lock is a `flock`: a
+    /// POSIX lock would be lost when this process closes any other descriptor of the log.
     fn take_log(
         directory: &Directory,
         log: &OsStr,
@@ -271,11 +272,11 @@ impl LockFile {
         Ok(directory.identity_of(&self.name)? == Some((ours.st_dev, ours.st_ino)))
     }
 
-    /// Gives the file the time of now if it is older than a minute.
+    /// Sets the file's time to now if that time is more than a minute ago.
     fn touch(&self) {
         let changed = self.file.metadata().and_then(|metadata| metadata.modified());
         if changed.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > TOUCHED_AFTER)) {
-            // A file system without times has no cleaner that looks at them.
+            // Ignored: on a file system without times, no cleanup job looks at times.
             let _ = self.file.set_modified(SystemTime::now());
         }
     }
@@ -290,7 +291,7 @@ fn is_taken(error: &Error) -> bool {
 }
 
 impl SharedLock {
-    /// As [`WriterLock::keep`], at most once a second, whichever event asks.
+    /// The same as [`WriterLock::keep`], at most once a second for all events together.
     fn keep(&self, directory: &Directory) -> Result<(), Error> {
         let mut guard = lock(&self.0);
         let (kept, at) = &mut *guard;
@@ -306,7 +307,7 @@ impl EventsLock {
     /// Locks `directory` for one manager of events. `path` is for messages.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`] if there is another, in this process or another; those of the system.
+    /// [`ErrorKind::InUse`] if another manager has the directory, in this process or another; the system's errors.
     pub(crate) fn take(directory: &Directory, path: &Path) -> Result<EventsLock, Error> {
         let name = OsStr::new(EVENTS);
         let lock = |directory: &Directory| LockFile::take(directory, name, path);
@@ -317,7 +318,7 @@ impl EventsLock {
     /// Locks the log `base` of an event in the directory, at the cost of no descriptor.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`] if a logger writes it, in this process or another; those of the system.
+    /// [`ErrorKind::InUse`] if a logger writes the log, in this process or another; the system's errors.
     pub(crate) fn take_event(
         &self,
         directory: &Directory,
@@ -330,7 +331,7 @@ impl EventsLock {
             return Err(in_use("another logger of this process", path));
         }
         let held = Held { entry, file: None, manager: Some(self.0.clone()) };
-        // Nobody of this process has it open: they would be in the registry.
+        // No logger of this process has the lock file open: the registry would have its entry.
         if is_locked(directory, &lock_name(base)) {
             return Err(in_use("a logger of another process", path));
         }
@@ -338,7 +339,7 @@ impl EventsLock {
     }
 }
 
-/// The name of the lock file of a logger; it stays when the logger is gone.
+/// The name of a logger's lock file; the file stays when the logger is gone.
 pub(crate) fn lock_name(base: &OsStr) -> OsString {
     let mut name = OsString::from(".");
     name.push(base);
@@ -349,10 +350,10 @@ pub(crate) fn lock_name(base: &OsStr) -> OsString {
 /// Whether a logger, of this process or another, writes the log `base` now.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(crate) fn is_written(directory: &Directory, base: &OsStr) -> Result<bool, Error> {
     let log = Entry::of(directory, base)?;
-    // Held meanwhile, as below.
+    // The registry stays locked during the look, for the same reason as in `no_events_elsewhere`.
     let registry = registry();
     Ok(registry.contains(&log) || is_locked(directory, &lock_name(base)))
 }
@@ -361,8 +362,8 @@ pub(crate) fn is_written(directory: &Directory, base: &OsStr) -> Result<bool, Er
 /// [`ErrorKind::InUse`] if a manager of another process has the directory.
 fn no_events_elsewhere(directory: &Directory, path: &Path) -> Result<(), Error> {
     let manager = Entry::of(directory, OsStr::new(EVENTS))?;
-    // Held meanwhile: a manager of ours that comes now must find its lock file closed, or we would give
-    // its lock up for it.
+    // The registry stays locked during the look. Otherwise a manager of this process could lock the file while this
+    // function has it open, and closing the file would give up the manager's lock.
     let registry = registry();
     if !registry.contains(&manager) && is_locked(directory, OsStr::new(EVENTS)) {
         return Err(in_use("a manager of another process, which has this directory,", path));
@@ -370,8 +371,8 @@ fn no_events_elsewhere(directory: &Directory, path: &Path) -> Result<(), Error> 
     Ok(())
 }
 
-/// Whether another process holds the lock of this name. A file that is not there, or not to be opened, is
-/// nobody's.
+/// Whether another process holds the lock of this name. A missing file, or one that cannot be opened, is held by
+/// nobody.
 fn is_locked(directory: &Directory, name: &OsStr) -> bool {
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let Ok(file) = directory.open_at(Path::new(name), flags, Mode::empty()) else {
@@ -382,7 +383,7 @@ fn is_locked(directory: &Directory, name: &OsStr) -> bool {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // The file first: who finds the entry gone may open it at once.
+        // The file is closed first: once the entry is gone, another logger may open the file at once.
         self.file = None;
         registry().remove(&self.entry);
     }

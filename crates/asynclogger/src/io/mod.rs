@@ -1,6 +1,6 @@
-//! The seam to the file system: [`BlockFile`] and what implements it, directories, the lock, the alarm.
+//! The seam to the file system: [`BlockFile`] and its implementations, directories, the lock, the alarm.
 //!
-//! All raw system calls on files are here. Nothing here knows what is in a block.
+//! All raw system calls on files are here. Nothing here knows the content of a block.
 
 mod alarm;
 mod background;
@@ -51,109 +51,117 @@ pub(crate) use self::{
 };
 use crate::{EngineKind, IoMode, mem::StableBytes, sync::Arc};
 
-/// What a file is asked to do.
+/// An operation on a [`BlockFile`].
 #[derive(Clone)]
 pub(crate) enum Operation {
-    /// Writes all of the bytes at `offset`; synced, if the file was opened so. After an error any part of
-    /// the range may have been written: repeat it, same place, same bytes.
+    /// Writes all of the bytes at `offset`, and syncs them if the file was opened for synced writes. After an error any
+    /// part of the range may have been written: repeat the write, same place, same bytes.
     Write { bytes: Arc<dyn StableBytes>, offset: u64 },
-    /// Makes durable what was written by operations that completed before this one was submitted. After
-    /// an error nothing since the last good barrier is durable, whatever a second one says: the kernel
-    /// reports an error once and forgets it.
+    /// Makes durable all writes that completed before the barrier was submitted. After an error nothing since the last
+    /// good barrier is durable, whatever a second barrier reports: the kernel reports an error once and forgets it.
     Barrier,
-    /// Takes space for `len` bytes from `offset` on, without making the file longer.
+    /// Reserves space for `len` bytes from `offset` on, without making the file longer.
     Reserve { offset: u64, len: u64 },
 }
 
-/// What became of an operation.
+/// The result of an operation.
 pub(crate) struct Completion {
-    /// As given to [`BlockFile::submit`].
+    /// The tag given to [`BlockFile::submit`].
     pub(crate) tag: u64,
     pub(crate) result: io::Result<()>,
 }
 
-/// Which file it is, and what is left of it.
+/// The identity, length and permissions of a file, as the system sees them now.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FileState {
     /// Device and inode.
     pub(crate) identity: (u64, u64),
-    /// Names that it has.
+    /// The number of the file's names (hard links); 0: the file was deleted.
     pub(crate) links: u64,
-    /// 0, too, if it begins with a hole: somebody cut it, and what was written since then lies behind that.
+    /// The file's length in bytes; 0 also if the file begins with a hole: somebody truncated the file, and later writes
+    /// lie behind the hole.
     pub(crate) len: u64,
-    /// Bytes that it takes on the disk, with what was taken ahead behind its end.
+    /// Bytes that the file occupies on the disk, with the space reserved behind its end.
     pub(crate) on_disk: u64,
-    /// Its permissions.
+    /// The file's permissions.
     pub(crate) mode: u32,
 }
 
 impl FileState {
-    /// Whether it is the same file, of the same length. What it takes on the disk may change by itself.
+    /// Whether both are states of the same file, with the same length and number of names. The space on the disk is not
+    /// compared: the file system changes that by itself.
     pub(crate) fn is_same(&self, other: &FileState) -> bool {
         (self.identity, self.links, self.len) == (other.identity, other.links, other.len)
     }
 }
 
-/// A file that takes whole blocks: operations are submitted, and come back completed, in any order.
+/// A file that takes whole blocks: operations are submitted, and complete in any order.
 ///
-/// Callers give memory, lengths and offsets that are multiples of the file's alignment. Nothing changes
-/// the bytes until their completion was reaped: direct I/O takes no snapshot. A file with operations in
-/// flight may be dropped: their memory is then never used again.
+/// The flusher must not stop while a device is slow, and must not depend on how a file is written. A blocking `write`
+/// would stop the flusher for each block; a future would need an executor and would hide the order of writes and
+/// barriers, on which durability rests. So an operation has a tag and two moments: `submit` begins the operation,
+/// `reap` reports the result. io_uring completes the operation between the two, `pwritev2` already within `submit`; the
+/// code above cannot tell the difference. The fault engine of the tests stands at the same seam, and fails, tears and
+/// reorders operations that a real disk fails rarely.
+///
+/// The caller gives memory, lengths and offsets that are multiples of the file's alignment. Nothing changes the bytes
+/// until the operation's completion is reaped: direct I/O takes no snapshot. A file can be dropped with operations in
+/// flight: the operations keep their memory until the kernel has answered, for ever if need be.
 pub(crate) trait BlockFile: Send {
-    /// Begins an operation. Never fails: what cannot be begun completes with an error.
+    /// Begins an operation. Never fails: an operation that cannot begin completes with an error.
     fn submit(&mut self, tag: u64, operation: Operation);
 
-    /// The next operation that has completed, if there is one. Never waits.
+    /// The next operation that has completed; `None` if no other has. Never waits.
     fn reap(&mut self) -> Option<Completion>;
 
-    /// Writes and waits; with nothing in flight.
+    /// Writes and waits. Nothing may be in flight.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The system's errors.
     fn write_now(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// [`Operation::Reserve`], waited for; with nothing in flight.
+    /// Performs [`Operation::Reserve`] and waits. Nothing may be in flight.
     ///
     /// # Errors
-    /// Those of the system; a part may have been taken.
+    /// The system's errors; a part of the space may have been reserved.
     fn reserve_now(&mut self, offset: u64, len: u64) -> io::Result<()>;
 
-    /// A barrier, waited for; with nothing in flight.
+    /// Performs [`Operation::Barrier`] and waits. Nothing may be in flight.
     ///
     /// # Errors
-    /// As of [`Operation::Barrier`].
+    /// The same as for [`Operation::Barrier`].
     fn sync_now(&mut self) -> io::Result<()>;
 
-    /// Gives back space that was reserved and not used. Nothing may be in flight.
+    /// Gives back space that was reserved and is not used. Nothing may be in flight.
     ///
     /// # Errors
-    /// Those of the system; nothing is lost by them.
+    /// The system's errors; no record is lost by them.
     fn trim(&mut self) -> io::Result<()>;
 
-    /// Goes on through the page cache, after direct I/O was refused for an operation.
+    /// Continues through the page cache, after the system refused direct I/O for an operation.
     ///
     /// # Errors
-    /// If it does so already, or the system does not let us.
+    /// If the file is written through the page cache already, or the system does not allow the change.
     fn leave_direct(&mut self) -> io::Result<()>;
 
-    /// Whether the page cache is bypassed.
+    /// Whether writes bypass the page cache.
     fn mode(&self) -> IoMode;
 
-    /// The engine in effect; it may change while running.
+    /// The engine in effect; the engine can change while the file is written.
     fn engine(&self) -> EngineKind;
 
-    /// Bytes that are free where the file is; `None` if the system does not say.
+    /// Free bytes on the file's file system; `None` if the system does not report them.
     fn room(&self) -> Option<u64>;
 
-    /// The file as the system sees it now.
+    /// The file's state as the system sees the file now.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The system's errors.
     fn state(&self) -> io::Result<FileState>;
 
     /// Gives the file these permissions.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The system's errors.
     fn set_mode(&self, mode: u32) -> io::Result<()>;
 }

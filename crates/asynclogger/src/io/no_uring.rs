@@ -1,11 +1,11 @@
-//! What stands for the ring in a build without the feature `io-uring`: there never is one.
+//! The stand-in for the ring in a build without the feature `io-uring`: a ring never exists.
 
 use std::{convert::Infallible, fs::File};
 
 use super::{Alarm, Completion, Operation, pwrite::Form};
 use crate::{Error, ErrorKind, sync::Arc};
 
-/// There is none.
+/// A ring; none can exist.
 pub(super) struct Ring(Infallible);
 
 impl Ring {
@@ -15,7 +15,7 @@ impl Ring {
     }
 }
 
-/// As there is no ring, there is no file of it.
+/// A file of a ring; none can exist either.
 pub(super) struct RingFile(Arc<Ring>);
 
 impl RingFile {

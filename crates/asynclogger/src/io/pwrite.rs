@@ -1,4 +1,4 @@
-//! The calls that need nothing but a file: `pwritev2`, synced by a flag of the call, and its companions.
+//! Calls that need only a file: `pwritev2`, which a flag makes durable, and its companions.
 
 use std::{
     fs::File,
@@ -15,22 +15,22 @@ use rustix::{
 use super::{FileState, Operation, signals::without_limit_signal};
 use crate::mem::StableBytes;
 
-/// Pieces that one call takes (`IOV_MAX`).
+/// The most pieces that one call takes (`IOV_MAX`).
 pub(super) const MAX_PIECES: usize = 1024;
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Form {
-    /// What memory, lengths and offsets are multiples of.
+    /// The alignment of memory, lengths and offsets, in bytes.
     pub(super) align: usize,
     /// Whether each write is synced.
     pub(super) synced: bool,
 }
 
-/// Does an operation and waits for it.
+/// Performs an operation and waits for its end.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(super) fn perform(file: &File, form: Form, operation: &Operation) -> io::Result<()> {
     match operation {
         Operation::Write { bytes, offset } => write_pieces(file, form, &**bytes, *offset),
@@ -42,7 +42,7 @@ pub(super) fn perform(file: &File, form: Form, operation: &Operation) -> io::Res
 /// Writes all of `bytes` at `offset`.
 ///
 /// # Errors
-/// Those of the system; then any part of it may have been written.
+/// The system's errors; any part of the range may have been written then.
 pub(super) fn write_all(file: &File, form: Form, bytes: &[u8], offset: u64) -> io::Result<()> {
     debug_assert!(bytes.as_ptr().addr().is_multiple_of(form.align));
     without_limit_signal(|| {
@@ -50,14 +50,14 @@ pub(super) fn write_all(file: &File, form: Form, bytes: &[u8], offset: u64) -> i
     })
 }
 
-/// The same, of bytes in pieces.
+/// Writes all of `bytes`, which are in pieces, at `offset`.
 fn write_pieces(file: &File, form: Form, bytes: &dyn StableBytes, offset: u64) -> io::Result<()> {
     write(file, form, bytes.len(), offset, |done| {
         bytes.pieces_from(done).take(MAX_PIECES).map(IoSlice::new).collect()
     })
 }
 
-/// Writes `len` bytes, of which `rest` gives those from a place on, or some of them.
+/// Writes `len` bytes. `rest` gives the bytes from a place on, or the first of them.
 fn write<'a>(
     file: &File,
     form: Form,
@@ -79,11 +79,11 @@ fn write<'a>(
     Ok(())
 }
 
-/// Where a write of `len` bytes, of which `done` were done, goes on after `written` more: a short write
-/// at a multiple of the alignment, so its last unit is repeated.
+/// The place from which a write of `len` bytes continues, when `done` bytes were written before and `written` now.
+/// After a short write the place is a multiple of the alignment, so the last unit is written again.
 ///
 /// # Errors
-/// If that is where it was: it would be tried for ever.
+/// If the place has not moved: the write would be repeated for ever.
 pub(super) fn go_on(align: usize, len: usize, done: usize, written: usize) -> io::Result<usize> {
     let end = done + written;
     if end >= len {
@@ -97,7 +97,7 @@ pub(super) fn go_on(align: usize, len: usize, done: usize, written: usize) -> io
     Ok(whole)
 }
 
-/// Takes space without making the file longer.
+/// Reserves space without making the file longer.
 pub(super) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
     without_limit_signal(|| {
         loop {
@@ -109,34 +109,34 @@ pub(super) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
     })
 }
 
-/// Gives back what was reserved behind the end: truncating to the length that it has changes no byte.
+/// Gives back the space reserved behind the end. Truncating a file to its own length changes no byte.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(super) fn trim(file: &File) -> io::Result<()> {
-    // By the system's length: of a file that begins with a hole, `state` tells another.
+    // The length is the system's: for a file that begins with a hole, `state` reports 0.
     let len = u64::try_from(fstat(file)?.st_size).unwrap_or_default();
     without_limit_signal(|| Ok(ftruncate(file, len)?))
 }
 
-/// Bytes that are free where the file is.
+/// Free bytes on the file's file system.
 pub(super) fn room(file: &File) -> Option<u64> {
     let system = fstatvfs(file).ok()?;
     system.f_bavail.checked_mul(system.f_frsize)
 }
 
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(super) fn state(file: &File) -> io::Result<FileState> {
     let state = state_of(&fstat(file)?);
     let len = if begins_with_a_hole(file) { 0 } else { state.len };
     Ok(FileState { len, ..state })
 }
 
-/// Whether nothing is where a file begins, though it has a length. Where the file system does not know its
-/// holes, it is said to have none.
+/// Whether a file begins with a hole although its length is not 0. On a file system that does not report holes, no file
+/// has one.
 fn begins_with_a_hole(file: &File) -> bool {
-    // The place that this leaves the file at is nobody's: all writes say theirs.
+    // The seek moves the file's position, which nothing uses: each write names its offset.
     match seek(file, SeekFrom::Data(0)) {
         Ok(first) => first > 0,
         Err(errno) => errno == Errno::NXIO,
@@ -146,7 +146,7 @@ fn begins_with_a_hole(file: &File) -> bool {
 /// Gives a file these permissions.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(super) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     Ok(fchmod(file, Mode::from_raw_mode(mode & 0o777))?)
 }
@@ -154,7 +154,7 @@ pub(super) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
 #[allow(clippy::unnecessary_cast, reason = "some counts have fewer bits on other machines")]
 pub(super) fn state_of(stat: &Stat) -> FileState {
     let len = u64::try_from(stat.st_size).unwrap_or_default();
-    // The unit of the count is 512 bytes, whatever the file system's. One that does not count has no blocks.
+    // The unit of the count is 512 bytes on every file system. A file system that does not count reports no blocks.
     let blocks = u64::try_from(stat.st_blocks).unwrap_or_default();
     let on_disk = if blocks == 0 { len } else { blocks * 512 };
     let (identity, links) = ((stat.st_dev, stat.st_ino), stat.st_nlink as u64);
@@ -165,7 +165,7 @@ pub(super) fn state_of(stat: &Stat) -> FileState {
 mod tests {
     use super::*;
 
-    /// Somebody cut the file, and what was written since lies behind a hole.
+    /// Somebody truncated the file, and later writes lie behind a hole.
     #[test]
     fn giving_space_back_cuts_no_byte() {
         let file = tempfile::tempfile().expect("a file");

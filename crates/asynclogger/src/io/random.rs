@@ -7,7 +7,7 @@ use crate::{Error, ErrorKind};
 /// `N` random bytes from the system.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     let filled = getrandom(&mut bytes[..], GetRandomFlags::empty())

@@ -1,7 +1,7 @@
 //! Signal masks: the flusher's thread handles no signals.
 //!
-//! A handler that logs, run by the flusher, would wait for what only the flusher can do; and `SIGXFSZ`,
-//! sent to the thread that writes beyond a limit, would end the process.
+//! A signal handler that logs, run on the flusher's thread, would wait for work that only the flusher does. And
+//! `SIGXFSZ`, sent to the thread that writes beyond a limit, would end the process.
 
 use std::{io, mem::MaybeUninit};
 
@@ -17,7 +17,7 @@ impl Drop for Restore {
     }
 }
 
-/// Runs `call` with all signals blocked on this thread; a thread that it starts has them blocked for ever.
+/// Runs `call` with all signals blocked on this thread. A thread that `call` starts has all signals blocked for ever.
 pub(crate) fn with_signals_blocked<T>(call: impl FnOnce() -> T) -> T {
     let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
     // SAFETY: both sets are written before they are read; `sigfillset` cannot fail on a valid pointer.
@@ -30,9 +30,9 @@ pub(crate) fn with_signals_blocked<T>(call: impl FnOnce() -> T) -> T {
     call()
 }
 
-/// Runs a call that makes a file longer, on a thread that may be the caller's. If that goes beyond the limit of the
-/// process (`RLIMIT_FSIZE`) it fails with `EFBIG`, and the `SIGXFSZ` that comes with it is taken away: by default it
-/// would end the process.
+/// Runs a call that makes a file longer, on a thread that may be the user's. A call beyond the limit of the process
+/// (`RLIMIT_FSIZE`) fails with `EFBIG`, and the `SIGXFSZ` that comes with the error is taken away: by default the
+/// signal would end the process.
 pub(super) fn without_limit_signal<T>(call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let (mut limit, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
     // SAFETY: both sets are written before they are read; the first two cannot fail on a valid pointer and a signal
@@ -51,8 +51,8 @@ pub(super) fn without_limit_signal<T>(call: impl FnOnce() -> io::Result<T>) -> i
     let was_blocked = unsafe { libc::sigismember(&raw const restore.0, libc::SIGXFSZ) } == 1;
     let result = call();
     let too_big = |error: &io::Error| error.raw_os_error() == Some(libc::EFBIG);
-    // Where it was blocked before it stays pending, if it was: one more makes no difference there, and one that
-    // the caller waits for is not taken away.
+    // If the caller has blocked the signal, the signal stays pending: one more makes no difference there, and a signal
+    // that the caller waits for is not taken away.
     if !was_blocked && result.as_ref().is_err_and(too_big) {
         let no_time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: the set and the time are filled; nothing is asked of the signal. It comes before the mask is

@@ -1,11 +1,11 @@
-//! A few aligned bytes with one owner: what metadata blocks are written from.
+//! A few aligned bytes with one owner: the source of metadata blocks.
 
 use std::ops::{Deref, DerefMut};
 
 use super::{Region, StableBytes};
 use crate::Error;
 
-/// Zero bytes at a multiple of their alignment.
+/// Bytes at a multiple of their alignment, zero at first.
 #[derive(Debug)]
 pub(crate) struct AlignedBytes {
     region: Region,

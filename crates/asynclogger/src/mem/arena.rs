@@ -1,4 +1,4 @@
-//! One region in pieces of one size, each with one owner at a time.
+//! A region divided into pieces of one size. Each piece has one owner at a time.
 
 use std::{
     fmt,
@@ -12,22 +12,31 @@ use crate::{
     sync::{Arc, AtomicUsize, Mutex, Ordering, lock},
 };
 
-/// Of what is prefetched: records do not begin at one.
+/// The length of a cache line. A record does not begin at a line, so one line more is prefetched.
 const LINE: usize = 64;
 
-/// Memory in pieces. Those that were given back last are taken first: what was never needed is never
+/// Memory in pieces of one size.
+///
+/// Many events share the memory of one manager, and an event's need changes with every pass. A buffer of its own for
+/// each event would hold memory that the event does not use now; an allocation for each block would have no limit,
+/// would not be aligned for direct I/O, and could fail in the middle of a pass. So the whole memory is mapped at the
+/// opening, in pieces of one size: each free piece serves each request, no space is lost between pieces, and the limit
+/// is the region's length. A [`Piece`] is an owned value that returns its memory on drop, so no piece has two owners
+/// and no path loses one.
+///
+/// The piece that was given back last is taken first: its pages are warm, and a page that was never needed is never
 /// resident.
 pub(crate) struct Arena {
     region: Region,
     piece: usize,
     free: Mutex<Vec<u32>>,
-    /// Length of `free`, for whoever only wants to know how much there is.
+    /// The length of `free`, readable without the lock.
     left: AtomicUsize,
     maker: Process,
 }
 
 impl Arena {
-    /// At most so many pieces of `piece` bytes, a power of two, as have room in `bytes`.
+    /// Maps as many pieces of `piece` bytes, a power of two, as fit in `bytes`.
     ///
     /// # Errors
     /// If the address space or the memory limit does not allow it.
@@ -45,12 +54,12 @@ impl Arena {
         self.piece
     }
 
-    /// How many pieces are free. Relaxed: a count, no data.
+    /// The number of free pieces. Relaxed: a count, no data.
     pub(crate) fn left(&self) -> usize {
         self.left.load(Ordering::Relaxed)
     }
 
-    /// Takes a piece, of whatever bytes, if there is one.
+    /// Takes a free piece, whose bytes are unspecified; `None` if no piece is free.
     pub(crate) fn take(self: &Arc<Arena>) -> Option<Piece> {
         let mut free = lock(&self.free);
         let number = free.pop()?;
@@ -69,14 +78,14 @@ pub(crate) struct Piece {
     arena: Arc<Arena>,
 }
 
-// SAFETY: a piece is a range of the arena's region, which lives as long as `arena` does, and it is its
-// alone: its number is not among the free ones.
+// SAFETY: a piece is a range of the arena's region, which lives as long as `arena` does. The range belongs to this
+// piece alone: its number is not among the free ones.
 unsafe impl Send for Piece {}
-// SAFETY: as above; through `&` it is only read.
+// SAFETY: as above; through `&` the bytes are only read.
 unsafe impl Sync for Piece {}
 
 impl Piece {
-    /// Fetches the lines from `at` on that `len` bytes are about to be written to.
+    /// Fetches the cache lines that a write of `len` bytes at `at` is about to touch.
     #[inline]
     pub(crate) fn prefetch(&self, at: usize, len: usize) {
         prefetch(self.start.as_ptr().wrapping_add(at), len + LINE);
@@ -103,7 +112,7 @@ impl DerefMut for Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        // A forked child must not lock what another thread of its parent may have held.
+        // A forked child must not take the lock: another thread of its parent may have held the lock at the fork.
         if !self.arena.maker.is_current() {
             return;
         }

@@ -1,5 +1,5 @@
-//! A slice whose bytes a forked child finds to be zero (`MADV_WIPEONFORK`): how a child learns that it
-//! is one without asking on every call.
+//! A slice whose bytes are zero in a forked child (`MADV_WIPEONFORK`). So a child learns that it is one without a
+//! system call each time.
 
 use std::{marker::PhantomData, ops::Deref};
 
@@ -11,27 +11,27 @@ use crate::{
     sync::{AtomicU64, Ordering},
 };
 
-/// Types of which zero bytes are a valid value, and that need no drop.
+/// Types for which zero bytes are a valid value, and that need no drop.
 ///
 /// # Safety
 /// All-zero bytes must be a valid value of the type.
 pub(crate) unsafe trait ZeroValid: Sync {}
 
-/// The process that made the slice finds this in front of it; a child finds 0.
+/// The mark in front of the slice, as the process that made the slice finds it; a child finds 0.
 const ALIVE: u64 = 1;
 
-/// A fixed slice of `T`, its own mapping, zero in a forked child.
+/// A fixed slice of `T` in a mapping of its own, zero in a forked child.
 #[derive(Debug)]
 pub(crate) struct ForkCleared<T: ZeroValid> {
     mapping: Mapping,
     len: usize,
-    /// As if it had the items. It gives out `&T` only, and drops none: that `T` is `Sync`, by the bound of
-    /// [`ZeroValid`], is all that makes it `Send` and `Sync`.
+    /// Marks the type of the items. The slice gives out `&T` only and drops no item, so `T: Sync`, a bound of
+    /// [`ZeroValid`], suffices to make the slice `Send` and `Sync`.
     _items: PhantomData<fn() -> T>,
 }
 
 impl<T: ZeroValid> ForkCleared<T> {
-    /// Room for the mark in front, as wide as the strictest alignment among the `T`s.
+    /// Bytes in front of the items, for the mark: at least 64, and a multiple of the alignment of `T`.
     const FRONT: usize = {
         assert!(align_of::<T>() <= 4096 && !std::mem::needs_drop::<T>());
         if align_of::<T>() > 64 { align_of::<T>() } else { 64 }
@@ -40,7 +40,7 @@ impl<T: ZeroValid> ForkCleared<T> {
     /// Maps a slice of `len` items made by `item`.
     ///
     /// # Errors
-    /// Those of the system; if that many cannot be.
+    /// The system's errors; `ENOMEM` if the length overflows.
     pub(crate) fn new(len: usize, item: impl Fn(usize) -> T) -> Result<ForkCleared<T>, Error> {
         let failed = |errno: Errno| Error::io("cannot map the shards", errno);
         let bytes =
@@ -59,7 +59,7 @@ impl<T: ZeroValid> ForkCleared<T> {
 
     /// Whether this process is a forked child of the one that made the slice.
     pub(crate) fn is_forked(&self) -> bool {
-        // Relaxed: the mark changes in no process that has another thread yet.
+        // Relaxed: the mark changes only in a fork, whose child has one thread.
         self.mark().load(Ordering::Relaxed) != ALIVE
     }
 
@@ -80,8 +80,8 @@ impl<T: ZeroValid> Deref for ForkCleared<T> {
 
     #[inline]
     fn deref(&self) -> &[T] {
-        // SAFETY: `len` items were written by `new`, or are zero in a child, which `T` promises to be
-        // valid; nobody has a `&mut` to them.
+        // SAFETY: `new` has written `len` items; in a child they are zero, which `T` promises to be valid. Nobody has a
+        // `&mut` to them.
         unsafe { std::slice::from_raw_parts(self.items(), self.len) }
     }
 }
@@ -101,7 +101,7 @@ mod tests {
         assert!(ForkCleared::new(0, |index| index as u64).expect("mapped").is_empty());
     }
 
-    /// A length that wraps around would map a few bytes for many items.
+    /// If the length wrapped around, a few bytes would be mapped for many items.
     #[test]
     fn absurd_lengths_are_errors() {
         for len in [usize::MAX, usize::MAX / 8, usize::MAX / 8 - 7, (1 << 61) + 1] {

@@ -1,13 +1,13 @@
-//! [`ForkCleared`] for loom, whose atomics are places in a model and not bytes: a boxed slice.
+//! [`ForkCleared`] for loom, whose atomics are places in a model and not bytes. The model is a boxed slice.
 
 use std::ops::Deref;
 
 use crate::Error;
 
-/// Nothing is promised here.
+/// The trait of the real module; the model needs no promise.
 ///
 /// # Safety
-/// As that of the real one.
+/// The same as for the real trait.
 pub(crate) unsafe trait ZeroValid: Sync {}
 
 /// A fixed slice of `T`. A model does not fork.

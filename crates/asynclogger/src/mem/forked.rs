@@ -1,9 +1,10 @@
 //! Forked children for tests.
 
-/// Forks, and asks the child: `true` is what it should say. A child that panics or is killed says no.
+/// Forks, and runs `check` in the child. Panics unless `check` returns `true` there: a child that panics or is killed
+/// fails the test, too.
 #[track_caller]
 pub(crate) fn in_forked_child(check: impl FnOnce() -> bool) {
-    // SAFETY: the child does what the test asks it to, and leaves without anything of the parent's being run.
+    // SAFETY: the child runs the test's `check` and exits without running any cleanup of the parent.
     let child = unsafe { libc::fork() };
     assert!(child >= 0);
     if child == 0 {

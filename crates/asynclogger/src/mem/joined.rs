@@ -1,9 +1,9 @@
-//! Bytes of several owners, one behind the other.
+//! The bytes of several owners, one after another.
 
 use super::StableBytes;
 use crate::sync::Arc;
 
-/// The bytes of all of them.
+/// Several [`StableBytes`] as one, each with its number of pieces.
 pub(crate) struct Joined(Vec<(usize, Arc<dyn StableBytes>)>);
 
 impl Joined {
@@ -13,7 +13,7 @@ impl Joined {
     }
 }
 
-// SAFETY: each of them keeps the promise, and is kept.
+// SAFETY: each of the owners keeps the promise, and `self` keeps the owners.
 unsafe impl StableBytes for Joined {
     fn piece(&self, mut number: usize) -> &[u8] {
         for (count, bytes) in &self.0 {

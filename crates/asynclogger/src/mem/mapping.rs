@@ -7,33 +7,33 @@ use rustix::{
     mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap},
 };
 
-/// What lengths and offsets of advice are multiples of.
+/// The unit, in bytes, of lengths and offsets of advice.
 pub(super) const PAGE: usize = 4096;
 
-/// Zero bytes at a page, unmapped on drop. A forked child has a mapping of its own at the same place, and finds
-/// zero there again (`MADV_WIPEONFORK`).
+/// An anonymous mapping that begins at a page, zero at first, unmapped on drop. A forked child has a mapping of its own
+/// at the same place, which is zero again (`MADV_WIPEONFORK`).
 ///
-/// So the owner's drop is right in both processes, and a reference into it stays valid across a fork. Neither
-/// holds with `MADV_DONTFORK`: the child would unmap what else it has there by then, and a slice that it holds
-/// would not be mapped. Both spare the parent the same: no page is shared, so a write in flight by direct I/O
-/// never meets a page that a fork has to copy, and no page table is copied.
+/// So the owner's drop is correct in both processes, and a reference into the mapping stays valid across a fork. With
+/// `MADV_DONTFORK` neither would hold: the child would unmap another mapping that it has made there since, and its
+/// slices would point to no memory. The parent is spared the same work by both: no page is shared, so a write in flight
+/// by direct I/O never meets a page that a fork has to copy, and no page table is copied.
 #[derive(Debug)]
 pub(super) struct Mapping {
     start: NonNull<u8>,
     len: usize,
 }
 
-// SAFETY: an address range that it alone unmaps. Its safe functions change no byte; `discard` makes its caller
-// promise that nobody else uses the range.
+// SAFETY: the mapping is an address range that its owner alone unmaps. The safe functions change no byte; the caller of
+// `discard` promises that nobody else uses the range.
 unsafe impl Send for Mapping {}
 // SAFETY: as above.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps `len` bytes, without swap being set aside for them if not `reserved`.
+    /// Maps `len` bytes. Unless `reserved`, the system sets no swap aside for them.
     ///
     /// # Errors
-    /// Those of the system; `EINVAL` before Linux 4.14, which cannot wipe on fork.
+    /// The system's errors; `EINVAL` before Linux 4.14, which brought the wipe on fork.
     pub(super) fn new(len: usize, reserved: bool) -> Result<Mapping, Errno> {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         let mut flags = MapFlags::PRIVATE;
@@ -59,18 +59,18 @@ impl Mapping {
         let _ = self.advise(range, Advice::LinuxHugepage);
     }
 
-    /// Makes a range of whole pages resident, without changing a byte: others may use it meanwhile.
+    /// Makes a range of whole pages resident. No byte changes, so others may use the range meanwhile.
     ///
     /// # Errors
-    /// `EINVAL` before Linux 5.14; `ENOMEM` and the like.
+    /// `EINVAL` before Linux 5.14; `ENOMEM`, and other errors of the system.
     pub(super) fn populate(&self, range: Range<usize>) -> io::Result<()> {
         self.advise(range, Advice::LinuxPopulateWrite)
     }
 
-    /// Gives a range of whole pages back: zero, and not resident, when it is touched next.
+    /// Gives a range of whole pages back to the system. The range is zero at the next touch, and not resident before.
     ///
     /// # Safety
-    /// Nobody may use the bytes of the range meanwhile, nor expect them to be what they were.
+    /// Nobody may use the bytes of the range meanwhile, nor expect their old values.
     pub(super) unsafe fn discard(&self, range: Range<usize>) {
         let _ = self.advise(range, Advice::LinuxDontNeed);
     }
@@ -78,8 +78,8 @@ impl Mapping {
     fn advise(&self, range: Range<usize>, advice: Advice) -> io::Result<()> {
         assert!(range.start <= range.end && range.end <= self.len);
         let start = self.start.as_ptr().wrapping_add(range.start).cast::<c_void>();
-        // SAFETY: within our mapping. Of the advices used here, DONTNEED alone changes bytes, which is what the
-        // caller of `discard` promises to be right.
+        // SAFETY: within our mapping. Among the advices used here only DONTNEED changes bytes; the caller of `discard`
+        // promises that the change is allowed.
         unsafe { madvise(start, range.len(), advice)? };
         Ok(())
     }
@@ -87,8 +87,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: exactly this range was mapped by us, or by the fork that made this process: the wipe is not an
-        // option. All borrows of the bytes ended with us.
+        // SAFETY: this range was mapped by `new`, or by the fork that made this process: a mapping without the wipe is
+        // never made. All borrows of the bytes have ended.
         let _ = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
     }
 }

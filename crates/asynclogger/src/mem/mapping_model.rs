@@ -1,4 +1,4 @@
-//! [`Mapping`] for Miri, which knows no system call for memory: an allocation.
+//! [`Mapping`] for Miri, which has no system call for memory. The model is an allocation.
 
 use std::{
     alloc::{Layout, alloc_zeroed, dealloc},
@@ -9,21 +9,21 @@ use std::{
 
 use rustix::io::Errno;
 
-/// As the real one's.
+/// The same as in the real module.
 pub(super) const PAGE: usize = 4096;
-/// No test that Miri runs needs more; it would take what it is asked for.
+/// The longest mapping. No test under Miri needs more, and Miri would really allocate an absurd length.
 const MOST: usize = 1 << 30;
 
-/// Zero bytes at a page. Miri does not fork.
+/// An allocation that begins at a page, zero at first. Miri does not fork.
 #[derive(Debug)]
 pub(super) struct Mapping {
     start: NonNull<u8>,
     layout: Layout,
 }
 
-// SAFETY: as of the real one.
+// SAFETY: the same as for the real mapping.
 unsafe impl Send for Mapping {}
-// SAFETY: as of the real one.
+// SAFETY: the same as for the real mapping.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
@@ -52,17 +52,18 @@ impl Mapping {
     }
 
     /// # Safety
-    /// As of the real one.
+    /// The same as for the real mapping.
     pub(super) unsafe fn discard(&self, range: Range<usize>) {
         assert!(range.start <= range.end && range.end <= self.len());
-        // SAFETY: within the allocation, and the caller's alone. A write, so that Miri sees who uses it meanwhile.
+        // SAFETY: the range is within the allocation, and the caller's alone. A write, so that Miri detects another use
+        // of the range.
         unsafe { self.start.add(range.start).write_bytes(0, range.len()) };
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: allocated by this layout, and all borrows of the bytes ended with us.
+        // SAFETY: `new` allocated with this layout, and all borrows of the bytes have ended.
         unsafe { dealloc(self.start.as_ptr(), self.layout) };
     }
 }

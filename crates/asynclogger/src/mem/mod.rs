@@ -1,6 +1,6 @@
 //! Memory by the page: the region that the buffers live in, and slices that a fork clears.
 //!
-//! Nothing here knows what the memory is for.
+//! Nothing here knows the use of the memory.
 
 mod aligned;
 mod arena;

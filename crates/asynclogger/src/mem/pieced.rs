@@ -1,4 +1,4 @@
-//! Bytes in pieces of an arena, as one run.
+//! Bytes in several pieces of an arena, used as one run.
 
 use super::{Piece, StableBytes};
 
@@ -7,13 +7,13 @@ use super::{Piece, StableBytes};
 pub(crate) struct Run(Vec<Piece>);
 
 impl Run {
-    /// Puts a piece behind the others, which have its length.
+    /// Puts a piece behind the others, which have the same length.
     pub(crate) fn push(&mut self, piece: Piece) {
         debug_assert!(self.0.first().is_none_or(|first| first.len() == piece.len()));
         self.0.push(piece);
     }
 
-    /// How many pieces there are.
+    /// The number of pieces.
     pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
@@ -22,7 +22,7 @@ impl Run {
         self.0.first().map_or(1, |piece| piece.len())
     }
 
-    /// Does something with the bytes of a range that is within them, piece by piece.
+    /// Calls `with` for the bytes of a range, piece by piece. The range must be within the run.
     pub(crate) fn each(&mut self, mut at: usize, len: usize, mut with: impl FnMut(&mut [u8])) {
         let (end, piece_len) = (at + len, self.piece_len());
         while at < end {
@@ -33,7 +33,7 @@ impl Run {
         }
     }
 
-    /// Writes bytes to a range that is within them.
+    /// Copies bytes to `at`. The range must be within the run.
     pub(crate) fn put(&mut self, at: usize, mut bytes: &[u8]) {
         self.each(at, bytes.len(), |room| {
             let (now, later) = bytes.split_at(room.len());
@@ -42,7 +42,7 @@ impl Run {
         });
     }
 
-    /// Writes a range as one slice: by a copy, if it is not in one piece.
+    /// Gives a range to `write` as one slice; through a copy, if the range is not in one piece.
     pub(crate) fn write(&mut self, at: usize, len: usize, write: &mut dyn FnMut(&mut [u8])) {
         let piece_len = self.piece_len();
         let (number, from) = (at / piece_len, at % piece_len);
@@ -55,12 +55,13 @@ impl Run {
         self.put(at, &bytes);
     }
 
-    /// How many pieces a range touches.
+    /// The number of pieces that a range touches.
     fn touched(&self, start: usize, end: usize) -> usize {
         if start < end { end.div_ceil(self.piece_len()) - start / self.piece_len() } else { 0 }
     }
 
-    /// The part of a range that is in one of the pieces that it touches; an empty one behind the last.
+    /// The part of a range in piece `number`, counted from the first piece that the range touches; empty behind the
+    /// last.
     fn part(&self, number: usize, start: usize, end: usize) -> &[u8] {
         let piece_len = self.piece_len();
         let number = start / piece_len + number;
@@ -71,15 +72,15 @@ impl Run {
     }
 }
 
-/// A run and what may stand in front of it elsewhere, of which a part goes to a file.
+/// A run of pieces and a second run that can stand in front of it. A part of both goes to a file.
 pub(crate) struct PiecedBytes<T> {
     pub(crate) front: Run,
     pub(crate) body: Run,
-    /// So many bytes of `front`, and this range of `body`.
+    /// The part that goes to the file: the first `front_len` bytes of `front`, and `start..end` of `body`.
     front_len: usize,
     start: usize,
     end: usize,
-    /// What they are the bytes of.
+    /// The owner's note on the bytes.
     pub(crate) of: T,
 }
 
@@ -88,12 +89,12 @@ impl<T> PiecedBytes<T> {
         PiecedBytes { front, body, front_len: 0, start: 0, end: 0, of }
     }
 
-    /// What goes to the file: the first bytes of `front`, and a range of `body`.
+    /// Sets the part that goes to the file: the first bytes of `front`, and a range of `body`.
     pub(crate) fn set_range(&mut self, front_len: usize, start: usize, end: usize) {
         (self.front_len, self.start, self.end) = (front_len, start, end);
     }
 
-    /// Gives all pieces back; how many.
+    /// Gives all pieces back to the arena. Returns their number.
     pub(crate) fn give_back(&mut self) -> usize {
         let count = self.front.count() + self.body.count();
         (self.front, self.body) = (Run::default(), Run::default());
@@ -101,7 +102,8 @@ impl<T> PiecedBytes<T> {
     }
 }
 
-// SAFETY: ranges of pieces, which stay at their place wherever this is moved; written through `&mut` only.
+// SAFETY: the bytes are ranges of pieces, which stay at their place wherever `self` is moved, and are written through
+// `&mut` only.
 unsafe impl<T: Send + Sync> StableBytes for PiecedBytes<T> {
     fn piece(&self, number: usize) -> &[u8] {
         match number.checked_sub(self.front.touched(0, self.front_len)) {

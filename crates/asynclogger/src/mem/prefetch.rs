@@ -1,11 +1,10 @@
-//! Lines fetched before they are written to.
+//! Fetches cache lines before they are written to.
 
 const LINE: usize = 64;
-/// Longer writes need no help: the hardware sees a stream.
+/// The most lines fetched. Longer writes need no help: the hardware detects a stream.
 const MOST_LINES: usize = 8;
 
-/// Fetches the first `len` bytes from `start` on, wherever that is, and one line more: they are about to be
-/// written to.
+/// Fetches `len` bytes from `start` on, and one line more, for a write that follows. `start` can be any address.
 #[inline]
 pub(crate) fn prefetch(start: *const u8, len: usize) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]

@@ -1,38 +1,38 @@
-//! Which process this is, without a system call, and values that are one process's alone.
+//! The identity of the process, without a system call, and values that belong to one process alone.
 
 use super::mapping::{Mapping, PAGE};
 use crate::sync::{GlobalAtomicPtr, GlobalAtomicU64, Ordering};
 
 /// A process, as a place in the line of its ancestors: no other process of that line has the same number.
 ///
-/// Not its id: a forked child can have that of the process that made what it has inherited (the first process of a
-/// container and the first one of a namespace that it makes are both 1; other ids are used again). The number is
-/// kept in a page that a fork wipes. Who finds 0 there takes a number that is greater than all that its ancestors
-/// took: of those the count, which is not wiped, tells.
+/// The process id would not do: a forked child can have the id of the process that made the inherited value (the first
+/// process of a container and the first process of a namespace made there both have the id 1; other ids are used
+/// again). The number is kept in a page that a fork wipes. A process that finds 0 there takes a number greater than all
+/// its ancestors' numbers; a counter that no fork wipes holds the greatest of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Process(u64);
 
-/// The page that is wiped, made once; each child has inherited it.
+/// The page that a fork wipes, made once and inherited by each child.
 static NUMBER: GlobalAtomicPtr<GlobalAtomicU64> = GlobalAtomicPtr::new(std::ptr::null_mut());
-/// The numbers that this process and its ancestors have taken.
+/// The count of numbers that this process and its ancestors have taken.
 static TAKEN: GlobalAtomicU64 = GlobalAtomicU64::new(0);
-/// Set in numbers that are ids of processes, after all.
+/// The bit of a number that is a process id, for lack of a page.
 const IS_ID: u64 = 1 << 63;
 
 impl Process {
-    /// The one that calls. Two loads; no lock, so that a child may call it whatever the threads of its parent did
-    /// when it was forked.
+    /// The calling process. Two loads and no lock, so a child may call this function whatever its parent's threads did
+    /// at the fork.
     pub(crate) fn current() -> Process {
         let Some(number) = number() else {
-            // No logger is made where this happens: it needs such a page, too.
+            // No logger exists in such a process: a logger, too, needs a page that a fork wipes.
             return Process(IS_ID | u64::from(std::process::id()));
         };
-        // Relaxed, all of them: a number, no data. What a fork copies is what the forking thread had seen.
+        // All accesses are relaxed: a number, no data. A fork copies the values that the forking thread has seen.
         match number.load(Ordering::Relaxed) {
             0 => {}
             known => return Process(known),
         }
-        // Counted before it is anybody's: a child forked between the two takes the next one.
+        // The number is counted before it is used: a child forked between the two steps takes the next one.
         let mine = TAKEN.fetch_add(1, Ordering::Relaxed) + 1;
         match number.compare_exchange(0, mine, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => Process(mine),
@@ -45,9 +45,9 @@ impl Process {
     }
 }
 
-/// The word of this process; `None` if the system has no page for it.
+/// The word that holds the process's number; `None` if the system gives no page.
 fn number() -> Option<&'static GlobalAtomicU64> {
-    // Acquire pairs with the Release below: the page is there.
+    // Acquire pairs with the Release below: the page is initialised.
     let mut word = NUMBER.load(Ordering::Acquire);
     if word.is_null() {
         let mapping = Mapping::new(PAGE, true).ok()?;
@@ -61,12 +61,13 @@ fn number() -> Option<&'static GlobalAtomicU64> {
             Err(other_thread) => other_thread,
         };
     }
-    // SAFETY: the first bytes of a mapping that is never unmapped, zero at first, used as this atomic only.
+    // SAFETY: the word is the first bytes of a mapping that is never unmapped, zero at first, and used as this atomic
+    // only.
     Some(unsafe { &*word })
 }
 
-/// A value that only the process that made it can reach. In a forked child it is as if it were not there, and it is
-/// not dropped there either: a thread, a ring, a lock that is held belong to the parent alone.
+/// A value that only its maker process can reach. A forked child can neither use nor drop the value: a thread, a ring,
+/// a held lock belong to the parent alone.
 #[derive(Debug)]
 pub(crate) struct OfProcess<T> {
     maker: Process,
@@ -84,7 +85,7 @@ impl<T> OfProcess<T> {
         self.value.as_ref().filter(|_| self.maker.is_current())
     }
 
-    /// The same, to be changed.
+    /// The value, mutable; `None` in a forked child.
     pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
         self.value.as_mut().filter(|_| self.maker.is_current())
     }
@@ -98,8 +99,8 @@ impl<T> Drop for OfProcess<T> {
     }
 }
 
-/// A static value that each process has one of its own of, made when it is first asked for. What a forked child has
-/// inherited is left as it was: a lock in it may be held by a thread that the child does not have.
+/// A static of which each process has its own value, made at the first use. A forked child leaves the inherited value
+/// alone: a lock in that value may be held by a thread that the child does not have.
 pub(crate) struct PerProcess<T: 'static>(GlobalAtomicPtr<OfProcess<T>>);
 
 impl<T: Send + Sync + Default> PerProcess<T> {
@@ -109,7 +110,7 @@ impl<T: Send + Sync + Default> PerProcess<T> {
 
     pub(crate) fn get(&self) -> &T {
         loop {
-            // Acquire pairs with the Release below: the value is there.
+            // Acquire pairs with the Release below: the value is initialised.
             let found = self.0.load(Ordering::Acquire);
             // SAFETY: null, or a box that was leaked below.
             if let Some(value) = unsafe { found.as_ref() }.and_then(OfProcess::get) {
@@ -157,13 +158,13 @@ mod tests {
         assert!(is_dropped.load(Ordering::Relaxed));
     }
 
-    /// Each process of a line is another one, however its ids are given; threads of one are one.
+    /// Each process of a line differs from its ancestors, whatever their ids; threads of one process agree.
     #[test]
     fn no_descendant_is_taken_for_its_ancestor() {
         let me = Process::current();
         assert_eq!(thread::spawn(Process::current).join().expect("a thread"), me);
         in_forked_child(|| {
-            // One that is asked only after it has forked.
+            // A child that is asked for its number only after it has forked.
             in_forked_child(|| Process::current() > me);
             let child = Process::current();
             in_forked_child(|| {
@@ -180,7 +181,7 @@ mod tests {
     fn a_child_has_a_static_value_of_its_own() {
         static VALUE: PerProcess<GlobalMutex<u32>> = PerProcess::new();
         *VALUE.get().lock().expect("a lock") = 1;
-        // A lock that the child would wait for for ever.
+        // A lock for which the child would wait for ever.
         let held = VALUE.get().lock().expect("a lock");
         in_forked_child(|| {
             let mut value = VALUE.get().lock().expect("a lock");

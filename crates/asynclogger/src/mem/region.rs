@@ -1,33 +1,41 @@
-//! One private anonymous mapping, aligned, not resident until it is touched or populated.
+//! An aligned anonymous mapping, which is not resident until touched or populated.
 
 use std::{io, ops::Range, ptr::NonNull};
 
 use super::mapping::{Mapping, PAGE};
 use crate::{Error, error::ErrorKind};
 
-/// Pages of this size are used for regions whose parts are at least as long.
+/// The size of huge pages, which are used for regions whose parts are at least as long.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// An aligned mapping. In a forked child it is zero: memory of the child's own, to which nothing of the parent's
-/// was copied.
+/// An aligned range of memory that is mapped once and stays at its place.
+///
+/// Blocks go to the disk from the memory into which records were written, so that memory must be aligned as direct I/O
+/// demands, must not move while the kernel reads it, and must not take part in a fork. The heap promises none of the
+/// three: an allocator can put the first bytes of a buffer in a page with other data, keeps freed memory resident, and
+/// a fork shares its pages. A region begins at the demanded alignment, has whole pages, gives pages back on demand, and
+/// unmaps itself on drop. In a forked child the region is zero: memory of the child's own, with no byte of the parent.
+///
+/// The system calls are in [`Mapping`], which knows pages only; the region knows alignment and parts. Under Miri an
+/// allocation takes the place of the mapping, and everything above stays under test.
 #[derive(Debug)]
 pub(crate) struct Region {
     mapping: Mapping,
-    /// Where the region begins in the mapping: `skip` bytes from its start.
+    /// The first byte of the region: `skip` bytes behind the start of the mapping.
     start: NonNull<u8>,
     skip: usize,
     len: usize,
 }
 
-// SAFETY: the mapping may be sent, and the pointer is one into it: an address, which changes nothing by itself.
+// SAFETY: the mapping may be sent, and `start` is an address within the mapping, which changes nothing by itself.
 unsafe impl Send for Region {}
-// SAFETY: the mapping may be shared. What `&self` allows without a promise of the caller's changes no byte; what
-// is done through the pointer is the promise of whoever does it.
+// SAFETY: the mapping may be shared. The safe functions of `&self` change no byte; an access through the pointer is the
+// promise of the accessing code.
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// Maps `len` zero bytes at a multiple of `align`, a power of two. `part` is the size of the pieces
-    /// that are used on their own: it decides whether huge pages are asked for.
+    /// Maps `len` zero bytes at a multiple of `align`, a power of two. `part` is the size in bytes of the pieces that
+    /// are used separately; it decides whether the region asks for huge pages.
     ///
     /// # Errors
     /// If the address space or the memory limit does not allow it.
@@ -47,7 +55,7 @@ impl Region {
         if part >= HUGE_PAGE {
             mapping.ask_for_huge_pages(skip..skip + whole);
         }
-        // SAFETY: within the mapping, as was just made sure.
+        // SAFETY: the assertion above has shown that the address is within the mapping.
         let start = unsafe { mapping.start().add(skip) };
         Ok(Region { mapping, start, skip, len })
     }
@@ -58,7 +66,9 @@ impl Region {
         self.start.as_ptr()
     }
 
-    /// The place of a byte, which is one of the region's.
+    /// The address of byte `offset`.
+    ///
+    /// Panics if `offset` is greater than the length of the region.
     #[inline]
     pub(crate) fn at(&self, offset: usize) -> NonNull<u8> {
         assert!(offset <= self.len);
@@ -66,10 +76,10 @@ impl Region {
         unsafe { self.start.add(offset) }
     }
 
-    /// Makes `range` resident. Changes no byte, so it may be in use; widened to whole pages.
+    /// Makes `range`, widened to whole pages, resident. No byte changes, so the range may be in use.
     ///
     /// # Errors
-    /// `EINVAL` before Linux 5.14; `ENOMEM` and the like.
+    /// `EINVAL` before Linux 5.14; `ENOMEM`, and other errors of the system.
     pub(crate) fn populate(&self, range: Range<usize>) -> io::Result<()> {
         let start = range.start & !(PAGE - 1);
         let end = range.end.min(self.len).next_multiple_of(PAGE);
@@ -79,16 +89,16 @@ impl Region {
         self.mapping.populate(self.skip + start..self.skip + end)
     }
 
-    /// Gives the whole pages within `range` back: they are zero, and not resident, when they are touched next.
-    /// What cannot be given back stays as it is.
+    /// Gives the whole pages within `range` back to the system. They are zero at the next touch, and not resident
+    /// before. Pages that the system does not take back keep their bytes.
     ///
     /// # Safety
-    /// Nobody may use the bytes of the range meanwhile, nor expect them to be what they were.
+    /// Nobody may use the bytes of the range meanwhile, nor expect their old values.
     pub(crate) unsafe fn discard(&self, range: Range<usize>) {
         let start = range.start.next_multiple_of(PAGE);
         let end = range.end.min(self.len) & !(PAGE - 1);
         if start < end {
-            // SAFETY: what becomes of the bytes is the caller's promise.
+            // SAFETY: the caller makes the same promise.
             unsafe { self.mapping.discard(self.skip + start..self.skip + end) };
         }
     }
@@ -98,7 +108,7 @@ impl Region {
 mod tests {
     use super::*;
 
-    /// Resident bytes of the region. Not by the kernel's list of mappings: it makes one of neighbours.
+    /// Resident bytes of the region. The kernel's list of mappings would not do: the kernel merges neighbours.
     fn resident(region: &Region) -> usize {
         let mut pages = vec![0_u8; region.len.div_ceil(PAGE)];
         // SAFETY: a byte for each page of a range that is mapped.
@@ -142,8 +152,8 @@ mod tests {
         assert!(Region::anonymous(1 << 60, 4096, 4096).is_err());
     }
 
-    /// Slices stay valid across a fork, with nothing of the parent's in them; the child's drop takes away the
-    /// child's own range, and nothing that it has mapped since.
+    /// Slices stay valid across a fork, and hold no byte of the parent. The child's drop unmaps the child's own range,
+    /// and no later mapping of the child.
     #[cfg(not(loom))]
     #[test]
     fn a_forked_child_has_zeroes_of_its_own() {

@@ -1,13 +1,12 @@
-//! Memory that an operation in flight reads after the call that began it has returned.
+//! Memory that an operation in flight reads after the call that began the operation has returned.
 
-/// Bytes that the kernel may be given to read for as long as a reference to them is held, in one or many
-/// pieces.
+/// Bytes in one or many pieces, which the kernel may read for as long as a reference to the value is held.
 ///
 /// # Safety
-/// As long as the value is there, wherever it is moved, each `piece` is the same range of valid memory, and
-/// nobody writes to it except through a `&mut` to the value.
+/// As long as the value lives, wherever it is moved, each `piece` must be the same range of valid memory, and nobody
+/// may write to that range except through a `&mut` to the value.
 pub(crate) unsafe trait StableBytes: Send + Sync {
-    /// The pieces in their order, by number; an empty one behind the last.
+    /// The piece of this number, in their order; an empty slice behind the last.
     fn piece(&self, number: usize) -> &[u8];
 }
 
@@ -24,7 +23,7 @@ impl<'a> dyn StableBytes + 'a {
         .filter(|piece| !piece.is_empty())
     }
 
-    /// How many bytes all pieces have.
+    /// The number of bytes in all pieces together.
     pub(crate) fn len(&self) -> usize {
         self.pieces_from(0).map(<[u8]>::len).sum()
     }

@@ -1,4 +1,4 @@
-//! Operations in flight: each keeps the memory that the kernel reads, until the kernel has answered.
+//! Operations in flight. Each keeps the memory that the kernel reads, until the kernel has answered.
 
 use std::io;
 
@@ -12,28 +12,28 @@ use crate::io::{
 
 /// One operation in flight.
 pub(super) struct Flight {
-    /// Of its file.
+    /// The key of the operation's file.
     pub(super) key: u32,
     pub(super) form: Form,
     pub(super) tag: u64,
     pub(super) operation: Operation,
-    /// Bytes of a write that are done.
+    /// Bytes of a write that are written.
     done: usize,
-    /// The rest of a write that is in several pieces.
+    /// The unwritten rest of a write, if that rest is in several pieces.
     pieces: Pieces,
 }
 
-/// Where pieces are, as the kernel wants to be told.
+/// Addresses and lengths of pieces, in the kernel's form.
 #[derive(Default)]
 struct Pieces(Vec<libc::iovec>);
 
-// SAFETY: addresses within the memory of the flight's operation, which may be sent; the kernel alone follows
+// SAFETY: the addresses are within the memory of the flight's operation, which may be sent; only the kernel follows
 // them.
 unsafe impl Send for Pieces {}
 
 pub(super) enum Outcome {
     Over(io::Result<()>),
-    /// A short write, or one that was interrupted.
+    /// The write was short or interrupted: its rest is still to be submitted.
     GoesOn,
 }
 
@@ -42,8 +42,8 @@ impl Flight {
         Flight { key, form, tag, operation, done: 0, pieces: Pieces::default() }
     }
 
-    /// What is left to do. The pointers are into memory that stays where it is, and unchanged, until this is called
-    /// again or the flight is dropped, wherever it is moved.
+    /// The rest of the operation, as the kernel wants it. The pointers stay valid, and their memory unchanged, until
+    /// this function is called again or the flight is dropped, wherever the flight is moved.
     pub(super) fn act(&mut self) -> Act {
         let Flight { form, operation, done, pieces: Pieces(pieces), .. } = self;
         let (bytes, offset) = match operation {
@@ -54,7 +54,7 @@ impl Flight {
             }
         };
         let flags = if form.synced { libc::RWF_DSYNC } else { 0 };
-        // What is beyond one call's reach is written like the rest of a short write.
+        // Pieces beyond the limit of one call are written like the rest of a short write.
         let rest = bytes.pieces_from(*done).take(MAX_PIECES);
         pieces.clear();
         pieces.extend(rest.map(|piece| libc::iovec {
@@ -96,14 +96,14 @@ impl Flight {
         }
     }
 
-    /// Gives the memory up: the kernel may read it for ever.
+    /// Leaks the memory: the kernel may read it for ever.
     pub(super) fn leak(self) {
         std::mem::forget((self.operation, self.pieces));
     }
 }
 
-/// All that are in flight. A completion names one by place and generation: one that comes when it is waited for no
-/// more does not end another flight that has the place by then.
+/// All operations in flight. A completion names its flight by place and generation, so a late completion does not end
+/// another flight that has the same place by then.
 #[derive(Default)]
 pub(super) struct Flights(Vec<Place>);
 
@@ -114,7 +114,7 @@ struct Place {
 }
 
 impl Flights {
-    /// Puts a flight into a place; what its completion has to name.
+    /// Puts a flight into a free place. Returns the name of the flight that its completion has to carry.
     pub(super) fn put(&mut self, flight: Flight) -> u64 {
         let Flights(places) = self;
         let at = match places.iter().position(|place| place.flight.is_none()) {
@@ -130,7 +130,7 @@ impl Flights {
         u64::from(place.generation) << 32 | at as u64
     }
 
-    /// Takes the flight that a completion names; `None` if it is not in flight (any more).
+    /// Takes the flight that a completion names; `None` if that flight is over or never was.
     pub(super) fn take(&mut self, named: u64) -> Option<Flight> {
         let place = self.0.get_mut(named as u32 as usize)?;
         if u64::from(place.generation) != named >> 32 {

@@ -1,4 +1,4 @@
-//! The calls that a ring consists of: the seam below which tests put a kernel that refuses, answers late, or never.
+//! The calls that a ring consists of. Below this seam, tests put a kernel that refuses, answers late, or never answers.
 
 use std::{
     io,
@@ -13,26 +13,26 @@ use crate::{
     io::{Alarm, descriptor::with_standard_taken},
 };
 
-/// Of the submission queue. Each operation is submitted at once, so this bounds nothing.
+/// Entries of the submission queue. Each operation is submitted at once, so the number bounds nothing.
 const ENTRIES: u32 = 64;
-/// Of the completion queue: many files may each have some in flight.
+/// Entries of the completion queue: many files can each have several operations in flight.
 const COMPLETIONS: u32 = 1024;
-/// Threads of the kernel that write files for us.
+/// The most kernel threads that perform operations for one ring.
 const WORKERS: u32 = 32;
-/// Files that the ring knows by number; more are named by descriptor.
+/// Files that the ring knows by number; further files are named by descriptor.
 pub(super) const FILES: u32 = 64;
 /// `IORING_ENTER_GETEVENTS`.
 const GET_EVENTS: u32 = 1;
 
-/// Which file an operation is on. The kernel looks for it when one of its threads begins the operation, not when it
-/// is submitted: by then, number and descriptor have to be that file's still.
+/// The file of an operation. The kernel looks the file up when one of its threads begins the operation, not when the
+/// operation is submitted. Until then number and descriptor must stay that file's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::io) enum Target {
     Number(u32),
     Descriptor(i32),
 }
 
-/// What the kernel is asked to do; the pointers are into memory that the flight keeps.
+/// A system call for the kernel to perform. The pointers are into memory that the flight keeps.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::io) enum Act {
     Write { bytes: *const u8, len: u32, offset: u64, flags: i32 },
@@ -50,54 +50,54 @@ pub(in crate::io) struct Request {
 }
 
 pub(in crate::io) trait Kernel {
-    /// Puts a request into the queue of those to submit; false: it has no room.
+    /// Puts a request into the submission queue; `false` if the queue has no room.
     ///
     /// # Safety
-    /// Unless the request is never submitted, its memory must be valid and unchanged until its completion was taken.
+    /// Unless the request is never submitted, its memory must be valid and unchanged until its completion is taken.
     unsafe fn push(&mut self, request: &Request) -> bool;
 
-    /// Asks the kernel to take what is queued.
+    /// Asks the kernel to take the queued requests.
     ///
     /// # Errors
-    /// Those of the system. Then, too, some of it may have been taken.
+    /// The system's errors. The kernel may have taken some requests all the same.
     fn enter(&mut self) -> io::Result<()>;
 
-    /// Whether the kernel has not taken all that was queued.
+    /// Whether a request is queued that the kernel has not taken.
     fn is_queued(&mut self) -> bool;
 
-    /// The next completion in the queue: what it is of, and the result.
+    /// The next completion in the queue: the request's `user_data`, and the result.
     fn next(&mut self) -> Option<(u64, i32)>;
 
-    /// Whether the kernel keeps completions for which the queue had no room. It rings for none of them.
+    /// Whether the kernel keeps completions for which the queue had no room. The kernel rings for none of them.
     fn has_overflown(&mut self) -> bool;
 
-    /// Asks for those, and submits nothing.
+    /// Asks the kernel for the completions that had no room, and submits nothing.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The system's errors.
     fn fetch(&mut self) -> io::Result<()>;
 
-    /// Gives a number to a descriptor's file, or takes it away (-1).
+    /// Gives a number to a descriptor's file, or takes the number away (-1).
     ///
     /// # Errors
-    /// Those of the system; then the number means what it meant.
+    /// The system's errors; the number then keeps its meaning.
     fn set_file(&mut self, number: u32, descriptor: i32) -> io::Result<()>;
 }
 
-/// The real one.
+/// The system's io_uring.
 pub(in crate::io) struct Uring(IoUring);
 
 impl Uring {
-    /// With as many numbers for files as it has.
+    /// Makes a ring. Returns the ring and the number of file numbers that it has.
     ///
     /// # Errors
-    /// [`ErrorKind::Engine`] if the system refuses it, or it lacks an operation that we need.
+    /// [`ErrorKind::Engine`] if the system refuses a ring, or the ring lacks a needed operation.
     pub(super) fn new(alarm: &Alarm) -> Result<(Uring, u32), Error> {
         let refused = |error: io::Error| {
-            Error::with_source(ErrorKind::Engine, "io_uring is not to be had here", error)
+            Error::with_source(ErrorKind::Engine, "io_uring is not available here", error)
         };
         let build = || {
-            // A forked child must not see the queues: it would share them.
+            // A forked child must not see the queues, which it would share with its parent.
             IoUring::builder().dontfork().setup_clamp().setup_cqsize(COMPLETIONS).build(ENTRIES)
         };
         let uring = with_standard_taken(build).map_err(refused)?;
@@ -114,8 +114,8 @@ impl Uring {
             return Err(refused(Errno::NOSYS.into()));
         }
         submitter.register_eventfd(alarm.as_fd().as_raw_fd()).map_err(refused)?;
-        // Operations that go to the kernel's threads at once count as those on files without an end, for which
-        // it would make as many as there are operations. An improvement, not a need: since Linux 5.15.
+        // The kernel counts operations that go to its threads at once like operations on unbounded files, and would
+        // make a thread for each. The limit is an improvement, not a need: since Linux 5.15.
         let _ = submitter.register_iowq_max_workers(&mut [WORKERS, WORKERS]);
         // An improvement, not a need: since Linux 5.19.
         let numbers = if submitter.register_files_sparse(FILES).is_ok() { FILES } else { 0 };
@@ -125,7 +125,7 @@ impl Uring {
 
 impl Request {
     fn entry(&self) -> squeue::Entry {
-        // The types of both ways to name a file have a trait in common that cannot be named.
+        // Both types that name a file have a trait in common, but the crate does not export the trait.
         macro_rules! on_target {
             (|$file:ident| $build:expr) => {
                 match self.target {
@@ -170,7 +170,7 @@ impl Request {
 
 impl Kernel for Uring {
     unsafe fn push(&mut self, request: &Request) -> bool {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller's promise is the same.
         unsafe { self.0.submission().push(&request.entry()) }.is_ok()
     }
 

@@ -1,8 +1,8 @@
 //! The engine io_uring: several operations in flight, on files that the ring knows by number.
 //!
-//! One ring for all files of a flusher. Operations are done by the kernel's own threads (`IOSQE_ASYNC`): a
-//! write that makes a file longer would be tried in vain on ours first, and a device that hangs must not
-//! hang the flusher with it. Completions ring the flusher's alarm.
+//! One ring for all files of a flusher. The kernel's own threads perform the operations (`IOSQE_ASYNC`): the kernel
+//! would try a write that makes a file longer on the flusher's thread first, in vain, and a device that hangs must not
+//! hang the flusher. Completions ring the flusher's alarm.
 
 mod flight;
 mod kernel;
@@ -30,7 +30,8 @@ use crate::{
     sync::{Arc, Mutex, lock},
 };
 
-/// The ring of one flusher. A forked child shares the kernel's side of it, not the memory: there is none for it.
+/// The ring of one flusher. A forked child shares the kernel's side of the ring, but not the memory. So for the child
+/// the ring does not exist.
 pub(super) struct Ring<K: Kernel = Uring>(OfProcess<Mutex<State<K>>>);
 
 struct State<K: Kernel> {
@@ -39,27 +40,27 @@ struct State<K: Kernel> {
     /// By key.
     files: BTreeMap<u32, Served>,
     next_key: u32,
-    /// Numbers of the ring's table of files that are free; empty if it has none.
+    /// Free numbers of the ring's table of files; empty if the ring has no table.
     numbers: Vec<u32>,
 }
 
-/// A file as the ring has it: until nobody writes it any more *and* the last operation on it has been answered. What
-/// is queued finds its file only when it begins, so till then neither the number nor the descriptor may be another
-/// file's.
+/// A file that the ring serves, until its [`RingFile`] is gone *and* the last operation on the file is answered. The
+/// kernel looks a queued operation's file up only when the operation begins; until then neither the number nor the
+/// descriptor may become another file's.
 struct Served {
     file: Arc<File>,
     number: Option<u32>,
     in_flight: u32,
     /// Whether its [`RingFile`] is gone: nobody waits for answers.
     is_gone: bool,
-    /// What has completed and was not reaped.
+    /// Operations that have completed and were not reaped.
     done: VecDeque<(Completion, Operation)>,
 }
 
 impl Ring {
     /// # Errors
-    /// [`ErrorKind::Engine`](crate::ErrorKind::Engine) if the system refuses it, or it lacks an operation that we
-    /// need.
+    /// [`ErrorKind::Engine`](crate::ErrorKind::Engine) if the system refuses a ring, or the ring lacks a needed
+    /// operation.
     pub(super) fn new(alarm: &Alarm) -> Result<Ring, Error> {
         let (kernel, numbers) = Uring::new(alarm)?;
         Ok(Ring::over(kernel, numbers))
@@ -81,7 +82,7 @@ impl<K: Kernel> Ring<K> {
 impl<K: Kernel> State<K> {
     fn add(&mut self, file: &Arc<File>) -> u32 {
         self.next_key += 1;
-        // A number that the system does not give to the file is not tried again.
+        // If the system does not give the file this number, the number is not tried again.
         let descriptor = file.as_raw_fd();
         let number = self.numbers.pop().filter(|number| self.queue.set_file(*number, descriptor));
         let done = VecDeque::new();
@@ -90,7 +91,7 @@ impl<K: Kernel> State<K> {
         self.next_key
     }
 
-    /// Begins a flight; gives it back if that cannot be, now or ever again.
+    /// Begins a flight; gives the flight back if the ring takes no operation, now or ever again.
     fn launch(&mut self, mut flight: Flight) -> Result<(), Flight> {
         let Some(served) = self.files.get_mut(&flight.key) else {
             return Err(flight);
@@ -100,8 +101,8 @@ impl<K: Kernel> State<K> {
         served.in_flight += 1;
         let (key, act) = (flight.key, flight.act());
         let user_data = self.flights.put(flight);
-        // SAFETY: what the request points to is kept by the flight until its completion is seen, at the same place
-        // and unchanged, and leaked if the ring goes before; the file is kept open by `files` as long.
+        // SAFETY: the flight keeps the memory that the request points to, at the same place and unchanged, until its
+        // completion is seen; the memory is leaked if the ring is dropped before. `files` keeps the file open as long.
         let taken = unsafe { self.queue.submit(&Request { target, act, user_data }) };
         let back = if taken { None } else { self.flights.take(user_data) };
         match back {
@@ -113,7 +114,7 @@ impl<K: Kernel> State<K> {
         }
     }
 
-    /// Takes over what has completed.
+    /// Takes over the completions that the kernel has put into its queue.
     fn collect(&mut self) {
         while let Some((user_data, result)) = self.queue.next() {
             let Some(mut flight) = self.flights.take(user_data) else {
@@ -124,7 +125,7 @@ impl<K: Kernel> State<K> {
             let outcome = flight.outcome(result);
             let (flight, result) = match outcome {
                 Outcome::Over(result) => (flight, result),
-                // The rest of what nobody waits for is not written.
+                // Nobody waits for this write, so its rest is not written.
                 Outcome::GoesOn if !is_waited_for => (flight, Err(Errno::CANCELED.into())),
                 Outcome::GoesOn => match self.launch(flight) {
                     Ok(()) => {
@@ -142,7 +143,7 @@ impl<K: Kernel> State<K> {
         }
     }
 
-    /// A flight of the file is over, or was none.
+    /// Counts a flight of the file as over; also one that the ring did not take.
     fn landed(&mut self, key: u32) {
         if let Some(served) = self.files.get_mut(&key) {
             served.in_flight -= 1;
@@ -150,21 +151,21 @@ impl<K: Kernel> State<K> {
         self.let_go(key);
     }
 
-    /// Lets a file go once nobody needs it. Its number is another file's after that.
+    /// Lets a file go once neither writer nor kernel needs the file. Its number is free for another file then.
     fn let_go(&mut self, key: u32) {
         if self.files.get(&key).is_none_or(|served| !served.is_gone || served.in_flight > 0) {
             return;
         }
         let number = self.files.remove(&key).and_then(|served| served.number);
-        // One that the system does not take back is never used again.
+        // A number that the system does not take back is never used again.
         self.numbers.extend(number.filter(|number| self.queue.set_file(*number, -1)));
     }
 }
 
 impl<K: Kernel> Drop for State<K> {
     fn drop(&mut self) {
-        // What is in flight goes on without the ring, and without us: its memory must never be anything
-        // else again, nor its file's descriptor.
+        // The kernel continues the operations in flight without the ring. Their memory and their files' descriptors
+        // must never be used for anything else, so both are leaked.
         self.collect();
         self.flights.take_all().for_each(Flight::leak);
         let files = std::mem::take(&mut self.files).into_values();
@@ -182,13 +183,13 @@ pub(super) struct RingFile<K: Kernel = Uring> {
 }
 
 impl<K: Kernel> RingFile<K> {
-    /// The file stays open until all operations on it were answered.
+    /// Adds `file` to the ring, which keeps the file open until all operations on it are answered.
     pub(super) fn new(ring: Arc<Ring<K>>, file: &Arc<File>, form: Form) -> RingFile<K> {
         let key = ring.0.get().map_or(0, |state| lock(state).add(file));
         RingFile { ring, key, form }
     }
 
-    /// Begins an operation; gives it back if the ring does not take it, now or ever again.
+    /// Begins an operation; gives the operation back if the ring takes none, now or ever again.
     pub(super) fn submit(&mut self, tag: u64, operation: Operation) -> Result<(), Operation> {
         let Some(state) = self.ring.0.get() else {
             return Err(operation);
@@ -197,7 +198,7 @@ impl<K: Kernel> RingFile<K> {
         lock(state).launch(flight).map_err(|flight| flight.operation)
     }
 
-    /// The next that has completed, with what it was.
+    /// The next completion, with its operation.
     pub(super) fn reap(&mut self) -> Option<(Completion, Operation)> {
         let mut state = lock(self.ring.0.get()?);
         state.collect();

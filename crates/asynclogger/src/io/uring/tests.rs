@@ -1,5 +1,5 @@
-//! The ring over a kernel that does as it is told: it refuses, is busy, has no room for completions, answers late or
-//! never, writes less than it was asked to.
+//! Tests of the ring over a kernel that the test controls: the kernel refuses, is busy, has no room for completions,
+//! answers late or never, writes less than asked.
 
 use std::{
     cell::RefCell,
@@ -19,27 +19,27 @@ use crate::mem::{AlignedBytes, Joined, StableBytes};
 
 const FORM: Form = Form { align: 4096, synced: false };
 
-/// What the kernel has and does.
+/// The state of the kernel, and the answers that the test wants from it.
 #[derive(Default)]
 struct Device {
-    /// What entering the ring fails with, and how often.
+    /// The error with which entering the ring fails, and the number of failures.
     refuses: Option<(Errno, usize)>,
-    /// Whether entries are taken even so.
+    /// Whether the kernel takes entries although entering fails.
     takes_anyway: bool,
-    /// Whether a request that was taken waits until it is told to begin.
+    /// Whether a taken request waits until the test lets it begin.
     holds: bool,
-    /// The next write writes so much.
+    /// The number of bytes that the next write writes.
     short: Option<usize>,
     /// Room for completions.
     room: usize,
-    /// How often it was entered to submit.
+    /// The number of times the ring was entered to submit.
     entered: usize,
     queued: VecDeque<Request>,
     waiting: VecDeque<Request>,
     completed: VecDeque<(u64, i32)>,
     overflown: VecDeque<(u64, i32)>,
     files: Vec<Option<File>>,
-    /// Of the last request.
+    /// The target of the last request.
     target: Option<Target>,
 }
 
@@ -53,7 +53,7 @@ impl Device {
             .push_back((user_data, result));
     }
 
-    /// Does a request: only now its file is looked up, as one of the kernel's threads does.
+    /// Performs a request. The file is looked up only now, as a thread of the kernel does.
     fn perform(&mut self, request: Request) {
         let result = match (request.target, request.act) {
             (Target::Number(number), act) => match &self.files[number as usize] {
@@ -61,7 +61,7 @@ impl Device {
                 None => Err(Errno::BADF.into()),
             },
             (Target::Descriptor(fd), act) => {
-                // SAFETY: used for this call only; one that is not open is told to be so.
+                // SAFETY: the descriptor is used for this call only; the call reports a descriptor that is not open.
                 let file = fcntl_dupfd_cloexec(unsafe { BorrowedFd::borrow_raw(fd) }, 3);
                 file.map_err(io::Error::from)
                     .and_then(|file| perform(&File::from(file), act, self.short.take()))
@@ -82,7 +82,7 @@ fn perform(file: &File, act: Act, short: Option<usize>) -> io::Result<usize> {
     let mut done = 0;
     let mut write = |bytes: *const u8, len: usize, offset: u64| -> io::Result<()> {
         let len = len.min(short.map_or(usize::MAX, |short| short - done));
-        // SAFETY: what is under test promises that the memory is there.
+        // SAFETY: the code under test promises that the memory is valid.
         let bytes = unsafe { std::slice::from_raw_parts(bytes, len) };
         file.write_all_at(bytes, offset + done as u64)?;
         done += len;
@@ -150,7 +150,7 @@ impl Kernel for Told {
         let file = if descriptor < 0 {
             None
         } else {
-            // SAFETY: the caller's, which is open.
+            // SAFETY: the descriptor is the caller's, and open.
             let file = unsafe { BorrowedFd::borrow_raw(descriptor) };
             Some(File::from(fcntl_dupfd_cloexec(file, 3)?))
         };
@@ -159,7 +159,7 @@ impl Kernel for Told {
     }
 }
 
-/// A ring with `numbers` numbers, and what tells its kernel.
+/// A ring with `numbers` file numbers, and the handle that controls its kernel.
 #[expect(clippy::arc_with_non_send_sync, reason = "all of it is on one thread")]
 fn ring(numbers: u32) -> (Arc<Ring<Told>>, Rc<RefCell<Device>>) {
     let files = (0..numbers).map(|_| None).collect();
@@ -187,7 +187,7 @@ fn content(file: &File) -> Vec<u8> {
     bytes
 }
 
-/// The tags of all that has completed, if well.
+/// The tags of all completed operations, and whether each succeeded.
 fn reaped<K: Kernel>(file: &mut RingFile<K>) -> Vec<u64> {
     std::iter::from_fn(|| file.reap())
         .map(|(Completion { tag, result }, _)| {
@@ -201,7 +201,7 @@ fn reaped<K: Kernel>(file: &mut RingFile<K>) -> Vec<u64> {
 fn what_is_taken_is_done_and_answered() {
     let (ring, _told) = ring(1);
     let (first, second) = (file(), file());
-    // One by number, one by descriptor.
+    // One file by number, one by descriptor.
     let mut files = [&first, &second].map(|file| RingFile::new(ring.clone(), file, FORM));
     for (at, ring_file) in files.iter_mut().enumerate() {
         let joined = Joined::new([bytes(4096, b'a'), bytes(4096, b'b')]);
@@ -215,8 +215,8 @@ fn what_is_taken_is_done_and_answered() {
     assert!(content(&first) == expected(0) && content(&second) == expected(1));
 }
 
-/// The kernel refuses to be entered: the operation goes back to its owner, and what stays in the queue, whose memory
-/// is the owner's again, is never submitted, whatever happens afterwards.
+/// The kernel refuses to be entered: the operation goes back to its owner. The request that stays in the queue, whose
+/// memory is the owner's again, is never submitted, whatever happens afterwards.
 #[test]
 fn a_ring_that_refused_is_never_submitted_to_again() {
     for errno in [Errno::NOMEM, Errno::AGAIN, Errno::BADFD] {
@@ -241,7 +241,8 @@ fn a_ring_that_refused_is_never_submitted_to_again() {
     }
 }
 
-/// The kernel says that it refuses, and has taken the entry: it is in flight, and nobody writes it once more.
+/// The kernel reports a refusal and has taken the entry: the operation is in flight, and nobody writes the same bytes
+/// again.
 #[test]
 fn what_was_taken_is_in_flight_whatever_the_answer_was() {
     let (ring, told) = ring(1);
@@ -254,7 +255,7 @@ fn what_was_taken_is_in_flight_whatever_the_answer_was() {
     assert!(ring_file.submit(2, write(b'b', 0)).is_ok(), "not a reason to do without the ring");
 }
 
-/// Busy, until completions were seen; and interrupted. Neither is a refusal, and none is lost.
+/// The kernel is busy until completions were seen, or interrupted. Neither is a refusal, and no operation is lost.
 #[test]
 fn a_busy_kernel_is_asked_again() {
     for errno in [Errno::BUSY, Errno::INTR] {
@@ -265,7 +266,7 @@ fn a_busy_kernel_is_asked_again() {
         told.borrow_mut().refuses = Some((errno, 5));
         assert!(ring_file.submit(2, write(b'b', 8192)).is_ok());
         assert_eq!(reaped(&mut ring_file), [1, 2]);
-        // For ever: refused in the end.
+        // The kernel is busy for ever: the operation is refused in the end.
         told.borrow_mut().refuses = Some((errno, usize::MAX));
         assert!(ring_file.submit(3, write(b'c', 0)).is_err());
         told.borrow_mut().refuses = None;
@@ -273,7 +274,7 @@ fn a_busy_kernel_is_asked_again() {
     }
 }
 
-/// More completions than the queue has room for, as many files have: the kernel keeps the rest, and rings for none.
+/// Many files have more completions than the queue has room for: the kernel keeps the rest, and rings for none of them.
 #[test]
 fn completions_that_overflow_are_fetched() {
     let (ring, told) = ring(1);
@@ -288,8 +289,8 @@ fn completions_that_overflow_are_fetched() {
     assert_eq!(content(&file).len(), 20 * 8192);
 }
 
-/// A completion that comes when nobody waits for it any more ends no other flight, which would give memory back that
-/// the kernel reads.
+/// A late completion, for which nobody waits, ends no other flight. Ending one would give back memory that the kernel
+/// still reads.
 #[test]
 fn a_late_completion_ends_no_other_flight() {
     let (ring, told) = ring(1);
@@ -306,7 +307,7 @@ fn a_late_completion_ends_no_other_flight() {
         }
     }
     assert_ne!(named[0], named[1], "the same place, another flight");
-    // Once more, and for places that never were.
+    // The same completion again, and completions for places that never existed.
     for late in [named[0], named[1] ^ 1 << 40, 5, u64::MAX] {
         told.borrow_mut().complete(late, 8192);
     }
@@ -316,7 +317,8 @@ fn a_late_completion_ends_no_other_flight() {
     assert!(content(&file) == [1; 8192]);
 }
 
-/// The memory of what is never answered is nobody else's, and its file stays open, also when the ring goes.
+/// The memory of an operation that is never answered is never used again, and its file stays open, also when the ring
+/// is dropped.
 #[test]
 fn what_is_never_answered_keeps_its_memory_and_its_file() {
     let (ring, told) = ring(0);
@@ -327,16 +329,16 @@ fn what_is_never_answered_keeps_its_memory_and_its_file() {
     let operation = Operation::Write { bytes: memory.clone(), offset: 0 };
     assert!(ring_file.submit(1, operation).is_ok());
     assert_eq!(Arc::strong_count(&memory), 2);
-    // The file is let go, and the ring with it.
+    // The file is dropped, and the ring with it.
     drop(ring_file);
     assert_eq!((Arc::strong_count(&memory), Arc::strong_count(&file)), (2, 2));
-    // It begins after all.
+    // The operation begins after all.
     told.borrow_mut().begin();
     assert!(content(&file) == [b'a'; 8192]);
 }
 
-/// What is queued looks its file up when it begins: till then neither its number nor its descriptor is another
-/// file's.
+/// A queued operation's file is looked up when the operation begins: until then neither number nor descriptor is
+/// another file's.
 #[test]
 fn a_queued_write_goes_to_its_own_file() {
     for numbers in [0, 1, 2] {
@@ -349,7 +351,7 @@ fn a_queued_write_goes_to_its_own_file() {
             assert!(first_file.submit(tag, write(b'a', tag * 8192)).is_ok());
         }
         drop((first_file, first));
-        // It takes the descriptor of the first if that is closed, and its number if that is free.
+        // The second file takes the descriptor of the first if that is closed, and its number if that is free.
         let second = file();
         let mut second_file = RingFile::new(ring.clone(), &second, FORM);
         told.borrow_mut().begin();
@@ -358,7 +360,7 @@ fn a_queued_write_goes_to_its_own_file() {
         assert_eq!(reaped(&mut second_file), [9]);
         assert!(content(&second) == [b'b'; 8192], "{numbers} numbers");
         assert!(content(&copy) == [b'a'; 3 * 8192], "{numbers} numbers");
-        // All were answered: the number is free again.
+        // All operations were answered: the number is free again.
         let third = file();
         let mut third_file = RingFile::new(ring, &third, FORM);
         assert!(third_file.submit(0, write(b'c', 0)).is_ok());
@@ -367,7 +369,7 @@ fn a_queued_write_goes_to_its_own_file() {
     }
 }
 
-/// At a multiple of the alignment: the last unit is written again.
+/// A short write continues at a multiple of the alignment: the last unit is written again.
 #[test]
 fn a_short_write_goes_on_where_it_was() {
     let (ring, told) = ring(1);
@@ -383,7 +385,7 @@ fn a_short_write_goes_on_where_it_was() {
     assert!(content(&file) == expected);
 }
 
-/// The rest of a short write, of a file that nobody writes any more, is written nowhere; and its number is free.
+/// The rest of a short write to a dropped file is written nowhere, and the file's number is free.
 #[test]
 fn a_short_write_of_a_file_that_is_gone_ends_there() {
     let (ring, told) = ring(1);
@@ -410,7 +412,7 @@ fn a_short_write_of_a_file_that_is_gone_ends_there() {
     assert_eq!(told.borrow().target, Some(Target::Number(0)), "it was free");
 }
 
-/// A refusal of the rest of a short write is told, not kept.
+/// A refusal of the rest of a short write is reported, not kept.
 #[test]
 fn a_short_write_whose_rest_is_refused_is_told() {
     let (ring, told) = ring(1);
@@ -429,7 +431,7 @@ fn a_short_write_whose_rest_is_refused_is_told() {
     assert!(ring_file.reap().is_none());
 }
 
-/// The system's: what the queue has no room for is kept, and fetched without anything being submitted by that.
+/// The system's kernel keeps completions that have no room in the queue. Fetching them submits nothing.
 #[test]
 fn the_systems_ring_keeps_what_overflows() {
     let alarm = Alarm::new().expect("an alarm");
@@ -439,7 +441,7 @@ fn the_systems_ring_keeps_what_overflows() {
     let file = file();
     let target = Target::Descriptor(file.as_raw_fd());
     let submit = |kernel: &mut Uring, user_data| {
-        // SAFETY: of no memory.
+        // SAFETY: the request points to no memory.
         assert!(unsafe { kernel.push(&Request { target, act: Act::Sync, user_data }) });
     };
     const MANY: u64 = 3000;
@@ -464,7 +466,7 @@ fn the_systems_ring_keeps_what_overflows() {
     assert!(kernel.is_queued() && !seen.contains(&MANY));
 }
 
-/// A forked child has neither the queues nor a file in them; the parent's numbers mean what they meant.
+/// A forked child has neither the queues nor a file in them; the parent's numbers keep their meaning.
 #[test]
 fn a_forked_child_leaves_the_ring_alone() {
     let (ring, told) = ring(1);
@@ -487,7 +489,7 @@ fn a_forked_child_leaves_the_ring_alone() {
     assert_eq!(reaped(&mut ring_file), [1]);
 }
 
-/// The real one, in a child that has mapped something where the parent's queues are.
+/// The system's ring, in a child that has mapped other memory where the parent's queues are.
 #[test]
 fn a_forked_child_leaves_the_systems_ring_alone() {
     let alarm = Alarm::new().expect("an alarm");

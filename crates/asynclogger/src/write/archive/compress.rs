@@ -1,5 +1,5 @@
-//! Compression of an archived segment: frames that can be read alone, and the table that says where they
-//! are (docs/format.md, section 8).
+//! Compression of an archived segment: frames that can be read alone, and the table of their places (docs/format.md,
+//! section 8).
 
 use std::{fs::File, io, ops::ControlFlow, os::unix::fs::FileExt};
 
@@ -14,29 +14,29 @@ use crate::{
     probe::read_full,
 };
 
-/// How a compression ended.
+/// The end of a compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// All of the source is in the file.
+    /// The file holds all of the source.
     Done {
         /// Bytes of the source.
         source_bytes: u64,
         /// Bytes of the compressed file.
         stored_bytes: u64,
     },
-    /// `between` had it stopped; what was written is no compressed segment.
+    /// `between` stopped the compression; the bytes written are no compressed segment.
     Stopped,
 }
 
 /// Compresses all of `source`, from its beginning, into the empty file `into`. The caller syncs it.
 ///
-/// `level` is one of zstd's (3 is its default), `frame_len` the bytes of the source in each frame, at most
-/// 8 MiB: so much memory is taken twice. Before each frame but the first `between` is told how many bytes
-/// of the source are done; it may take its time, or break the work off.
+/// `level` is one of zstd's (3 is its default), `frame_len` the bytes of the source in each frame, at most 8 MiB: the
+/// compression takes memory for two frames. Before each frame but the first, `between` gets the number of source bytes
+/// done; `between` may wait, or stop the work.
 ///
 /// # Errors
 ///
-/// `InvalidInput` for an absurd `frame_len` or more frames than the table takes; those of the system.
+/// `InvalidInput` for an absurd `frame_len` or more frames than the table takes; the system's errors.
 pub(crate) fn compress(
     source: &File,
     into: &File,

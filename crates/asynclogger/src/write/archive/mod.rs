@@ -1,4 +1,4 @@
-//! What becomes of files that are over: names, compression, retention, and the thread that looks after them.
+//! Archived files: names, compression, retention, and the thread that does the work.
 
 mod archivist;
 #[cfg(feature = "zstd")]

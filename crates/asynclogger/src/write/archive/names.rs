@@ -1,5 +1,4 @@
-//! Names of a log's files, and the dates in them. Pure: a name decides nothing about a file but whether it is
-//! looked at.
+//! Names of a log's files, and the dates in them. Pure: a name decides only whether a file is looked at.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -11,17 +10,17 @@ use std::{
 use crate::{Error, ErrorKind, probe::Packing};
 
 const SUFFIX: &str = ".log";
-/// What a compressed segment has behind that.
+/// The suffix of a compressed segment, behind `.log`.
 const COMPRESSED_SUFFIX: &str = ".zst";
-/// What the compressed form of a segment has behind its name while it is made.
+/// The suffix of a compressed form while it is made.
 const PART_SUFFIX: &str = ".part";
-/// So many files of others may have the names of such parts.
+/// The number of names tried for a part, since others' files can have such names.
 #[cfg(feature = "zstd")]
 const MAX_PARTS: u32 = 8;
-/// Archived names add a time, a number and suffixes to the base; 255 bytes is the limit of file systems.
+/// The longest base, in bytes. Archived names add a time, a number and suffixes; file systems allow 255 bytes.
 const MAX_BASE: usize = 200;
 
-/// The name of a log's active file, and what its other names begin with.
+/// The name of a log's active file, and the base with which the log's other names begin.
 #[derive(Clone, Debug)]
 pub(crate) struct LogName {
     file: OsString,
@@ -30,8 +29,8 @@ pub(crate) struct LogName {
 
 impl LogName {
     /// # Errors
-    /// [`ErrorKind::InvalidConfig`] if there is no name, or one too long for archived names, or one that other
-    /// files of logs have: a reader of the directory would not take it for a log.
+    /// [`ErrorKind::InvalidConfig`] if the path has no file name, or a name too long for archived names, or a name that
+    /// belongs to other files of logs: a reader of the directory would not take that name for a log.
     pub(crate) fn of(path: &Path) -> Result<LogName, Error> {
         let invalid = |what: &'static str| Error::new(ErrorKind::InvalidConfig, what).at_path(path);
         let file =
@@ -57,7 +56,7 @@ impl LogName {
         Ok(LogName { file: file.to_owned(), base: base.to_owned() })
     }
 
-    /// Name of the active file.
+    /// The name of the active file.
     pub(crate) fn file(&self) -> &OsStr {
         &self.file
     }
@@ -67,8 +66,8 @@ impl LogName {
         &self.base
     }
 
-    /// Name of the next segment's file while it is prepared. There is more than one, for the case that something
-    /// else has it.
+    /// The name of the next segment's file while it is prepared. Each `number` gives another name, for the case that a
+    /// name is taken.
     pub(crate) fn prepared(&self, number: u32) -> OsString {
         let mut name = OsString::from(".");
         name.push(&self.base);
@@ -90,7 +89,7 @@ impl LogName {
         name
     }
 
-    /// Whether a name is one that the compressed form of an archived segment of this log has while it is made.
+    /// Whether a name is that of a part: the compressed form of an archived segment of this log while it is made.
     pub(super) fn is_part(&self, name: &OsStr) -> bool {
         let bytes = name.as_encoded_bytes().strip_prefix(b".");
         let inner = bytes.and_then(|rest| rest.strip_suffix(PART_SUFFIX.as_bytes()));
@@ -104,7 +103,7 @@ impl LogName {
         })
     }
 
-    /// If a name is one that an archived segment of this log has: how the file is stored.
+    /// The form of the file, if the name is that of an archived segment of this log.
     pub(super) fn packing_of(&self, name: &OsStr) -> Option<Packing> {
         let (name, base) = (name.as_encoded_bytes(), self.base.as_encoded_bytes());
         let rest = name.strip_prefix(base)?.strip_prefix(b"_")?;
@@ -113,13 +112,13 @@ impl LogName {
     }
 }
 
-/// If a name is one that archived segments have, of whatever log: that log's name without `.log`, and the
-/// way in which the file is stored.
+/// If the name is that of an archived segment of any log: that log's name without `.log`, and the form of the file.
 pub(super) fn archived_name(name: &OsStr) -> Option<(&OsStr, Packing)> {
     const TIME: usize = "0000-00-00_00-00-00".len();
     let (plain, packing) = split_packing(name.as_encoded_bytes());
     let stem = plain.strip_suffix(SUFFIX.as_bytes())?;
-    // The time is all of what is in front of the number, if there is one, so its begin is where it fits.
+    // The time ends before the number, or at the end if no number follows. Its length is fixed, so its start follows
+    // from its end.
     let time_ends = |end: &usize| {
         let at = end.checked_sub(TIME)?;
         let fits = stem[..at].last() == Some(&b'_') && is_time_and_number(&stem[at..]);
@@ -137,8 +136,8 @@ pub(super) fn compressed_name(name: &OsStr) -> OsString {
     name
 }
 
-/// Under which names the compressed form of a file is made: hidden, so that nobody takes it for done. The
-/// first one that is free is taken.
+/// The names under which the compressed form of a file is made: hidden, so that nobody takes the file for complete. The
+/// first free name is used.
 #[cfg(feature = "zstd")]
 pub(super) fn part_names(name: &OsStr) -> impl Iterator<Item = OsString> {
     let compressed = compressed_name(name);
@@ -160,7 +159,7 @@ fn split_packing(name: &[u8]) -> (&[u8], Packing) {
     }
 }
 
-/// Whether it is `YYYY-MM-DD_HH-MM-SS[.N]`. No more and no less: `app` must not take the files of a log
+/// Whether the text is exactly `YYYY-MM-DD_HH-MM-SS[.N]`: the log `app` must not take the files of a log
 /// `app_2024-01-01_00-00-00` for its own.
 fn is_time_and_number(text: &[u8]) -> bool {
     let mut parts = text.splitn(2, |byte| *byte == b'.');

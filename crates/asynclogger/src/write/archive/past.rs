@@ -1,6 +1,6 @@
-//! What the files in a directory say of a log: by their starts, in whichever form they are.
+//! The segments of a log in a directory, found by their starts, compressed or not.
 //!
-//! A name is no proof. A file is a log's only if its start carries the log's full name: another log may be
+//! A name is no proof. A file belongs to a log only if its start carries the log's full name: another log can be
 //! written under a name that looks like that of an archived segment.
 
 use std::{ffi::OsStr, path::Path};
@@ -13,11 +13,10 @@ use crate::{
     probe::{Origin, Packing, Source},
 };
 
-/// The regular file of this name, to be read as a segment; `None`: there is none. Follows no link.
+/// Opens the regular file of this name as a segment; `None` if no regular file has the name. Follows no link.
 ///
 /// # Errors
-/// Those of the system; [`ErrorKind::NotALog`] for a file that is not compressed
-/// though it should be.
+/// The system's errors; [`ErrorKind::NotALog`] for a file that should be compressed and is not.
 pub(in crate::write) fn open_segment(
     directory: &Directory,
     name: &OsStr,
@@ -30,7 +29,7 @@ pub(in crate::write) fn open_segment(
     Ok(Some((source, state)))
 }
 
-/// The start of a file. One that cannot be read takes no part: that is no reason not to log.
+/// The start of a file. A file that cannot be read is ignored: logging matters more.
 fn origin(directory: &Directory, name: &OsStr, packing: Packing) -> Option<Origin> {
     let (mut source, _) = open_segment(directory, name, packing).ok()??;
     Origin::read(&mut source).ok()?.ok()
@@ -44,9 +43,8 @@ fn origins(directory: &Directory, name: &LogName) -> impl Iterator<Item = Origin
     files.into_iter().filter_map(move |file| origin(directory, &file, name.packing_of(&file)?))
 }
 
-/// The segment of this log with the greatest number, whatever clocks and names say, archived or not: the next
-/// number is greater. Without a log id: of several logs that had the full name, the one whose numbers go
-/// furthest.
+/// The segment of this log with the greatest number, archived or not, whatever clocks and names say; the next segment
+/// gets a greater number. Without a log id, the greatest number among all logs that had this full name.
 pub(in crate::write) fn last_segment(
     directory: &Directory,
     name: &LogName,
@@ -60,11 +58,12 @@ pub(in crate::write) fn last_segment(
     ours.map(|origin| origin.lineage()).max_by_key(|lineage| lineage.segment)
 }
 
-/// The file of this name, to be deleted or compressed: it is the segment `lineage` of the log `full_name`,
-/// and no logger writes it. `None`: it is gone.
+/// Opens the file of this name for deletion or compression. Proves that the file is the segment `lineage` of the log
+/// `full_name`, and that no logger writes the file. `None`: no regular file has the name any more.
 ///
 /// # Errors
-/// [`ErrorKind::NotALog`] if it is another file; [`ErrorKind::InUse`]; those of the system.
+/// [`ErrorKind::NotALog`] if the name belongs to another file; [`ErrorKind::InUse`] if a logger writes the file; the
+/// system's errors.
 pub(super) fn open_proved(
     directory: &Directory,
     (name, packing): (&OsStr, Packing),
@@ -80,9 +79,9 @@ pub(super) fn open_proved(
         let what = "this is not the segment that was archived under this name";
         return refused(ErrorKind::NotALog, what);
     };
-    // The active file of another log may have such a name.
+    // The active file of another log can have such a name.
     if packing == Packing::Plain {
-        // A compressed one has no name that a logger may have.
+        // A compressed file has a name that no logger can have.
         let name = LogName::of(Path::new(name))?;
         if is_written(directory, name.base())? {
             return refused(ErrorKind::InUse, "a logger writes this file");
@@ -91,8 +90,8 @@ pub(super) fn open_proved(
     Ok(Some((source, state, origin)))
 }
 
-/// The full name of the log whose file has this name, by its start or, with `has_past`, by that of the last
-/// archived segment; `None`: there is no such file, or none that says so.
+/// The full name of the log whose file has this name: from the file's start or, with `has_past`, from the start of the
+/// last archived segment. `None`: no file carries a full name.
 pub(in crate::write) fn full_name_of(
     directory: &Directory,
     name: &LogName,

@@ -1,4 +1,4 @@
-//! A file of a log gets an archived name: one that is free, and never over a file.
+//! Gives a file of a log a free archived name, and never replaces a file.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -10,22 +10,22 @@ use std::{
 use super::names::{LogName, compressed_name};
 use crate::{Error, ErrorKind, io::Directory, probe::Packing};
 
-/// Which file it is: device and inode.
+/// The identity of a file: device and inode.
 type Identity = (u64, u64);
 
-/// The second of the archived name that was given last, and its number: a thousand rotations in a second
-/// each begin where the one before ended.
+/// The second and the number of the archived name that was given last. So each of a thousand rotations in one second
+/// continues the search for a number where the last one ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::write) struct LastName {
     second: u64,
     number: u32,
 }
 
-/// Renames what stands at the log's name, and has this identity, to an archived name that is free. Of a file
-/// that is `ours` the space that was taken ahead is given back: nobody will write it any more.
+/// Renames the file at the log's name, if it has this identity, to a free archived name. If the file is `ours`, its
+/// reserved space is given back: nobody will write the file any more.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(in crate::write) fn set_aside(
     directory: &Directory,
     name: &LogName,
@@ -35,17 +35,16 @@ pub(in crate::write) fn set_aside(
     let to =
         rename_to_archived(directory, name, (name.file(), identity), &mut LastName::default())?;
     if ours {
-        // Space that stays taken is no reason not to log.
+        // Ignored: logging matters more than reserved space.
         let _ = directory.trim_if(to.file_name().unwrap_or_default(), identity);
     }
     Ok(to)
 }
 
-/// Renames the file of the directory that has this name and identity to an archived name that is free, and
-/// makes that durable.
+/// Renames the file with this name and identity to a free archived name, and makes the new name durable.
 ///
 /// # Errors
-/// [`ErrorKind::InUse`] if another file has taken the name meanwhile: that one keeps it. Those of the system.
+/// [`ErrorKind::InUse`] if another file has taken the name meanwhile; that file keeps the name. The system's errors.
 pub(in crate::write) fn rename_to_archived(
     directory: &Directory,
     name: &LogName,
@@ -66,7 +65,8 @@ pub(in crate::write) fn rename_to_archived(
             let what = "another file took this name while it was to be renamed";
             return Err(Error::new(ErrorKind::InUse, what).at_path(&directory.path().join(file)));
         }
-        // Looked at afterwards: whoever compresses a segment of this name has it until that is there.
+        // The check comes after the rename: a compression of a segment of this name holds the plain name until its
+        // compressed form exists.
         if directory.identity_of(&compressed_name(&archived))?.is_some() {
             from = archived;
             continue;
@@ -79,11 +79,11 @@ pub(in crate::write) fn rename_to_archived(
     Err(Error::io("cannot find a free archived name", every).at_path(&directory.path().join(file)))
 }
 
-/// Gives the file of the directory that has this name and identity an archived name that is free, beside the name
-/// that it has: `None` if that cannot be done here.
+/// Gives the file with this name and identity a free archived name beside its own. `None`: the file system cannot link
+/// the file.
 ///
 /// # Errors
-/// [`ErrorKind::InUse`] if another file has taken the name meanwhile. Those of the system.
+/// [`ErrorKind::InUse`] if another file has taken the name meanwhile; the system's errors.
 pub(in crate::write) fn link_to_archived(
     directory: &Directory,
     name: &LogName,
@@ -106,7 +106,7 @@ pub(in crate::write) fn link_to_archived(
             *last = LastName { second, number };
             return Ok(Some(archived));
         }
-        // The name was made just now, and the file has its other one.
+        // The link was made just now, and the file keeps its other name.
         if let Some(linked) = linked {
             directory.remove_if(&archived, linked)?;
         }
@@ -118,10 +118,10 @@ pub(in crate::write) fn link_to_archived(
     Ok(None)
 }
 
-/// The archived name of a file that has one beside its other names.
+/// The archived name of a file with several names; `None` if it has none.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(in crate::write) fn archived_link(
     directory: &Directory,
     name: &LogName,
@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    /// Of an earlier session of the same second, which has compressed its segment.
+    /// An earlier session of the same second has compressed its segment.
     #[test]
     fn an_archived_name_is_taken_if_its_compressed_form_is_there() {
         let directory = tempfile::tempdir().expect("a directory");

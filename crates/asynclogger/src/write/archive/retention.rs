@@ -1,13 +1,13 @@
-//! Which archived segments are to be deleted. Pure: looks at no file and no clock, and deletes nothing.
+//! Selects the archived segments to delete. Pure: looks at no file and no clock, and deletes nothing.
 //!
-//! From the oldest on, and never one behind another that stays: what is left of a log has no holes. The
-//! order is that of the segments' numbers; names and times may lie.
+//! Segments are selected from the oldest on, and none behind another that stays: the rest of a log has no holes. The
+//! order is that of the segments' numbers; names and times can be wrong.
 
 use std::time::Duration;
 
 use crate::{Retention, format::Lineage};
 
-/// A file with an archived name, as its start, its end and the directory tell of it.
+/// A file with an archived name, described by its start, its end and the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ArchivedFile {
     pub(crate) lineage: Lineage,
@@ -15,16 +15,16 @@ pub(crate) struct ArchivedFile {
     pub(crate) bytes: u64,
     /// Wall time of the start, in nanoseconds since the epoch.
     pub(crate) started: i64,
-    /// Wall time of the last record; `None` if the file has no end that tells it.
+    /// Wall time of the last record; `None` if the file has no end block with that time.
     pub(crate) last_time: Option<i64>,
 }
 
 /// Indices of the files to delete, the oldest first. `active` is the segment that is written, `now` the
 /// wall time.
 ///
-/// Only files of the active segment's log, with a lesser number, and not the newest of those. Several files
-/// with one number (a segment and its compressed copy, when the process died between the two) are one
-/// segment: they count once, and go or stay together.
+/// Selects only files of the active segment's log with a lower number, and never the newest of them. Several files with
+/// one number (a segment and its compressed copy, after a process died between the two) are one segment: they count
+/// once, and are deleted or kept together.
 pub(crate) fn select(
     files: &[ArchivedFile],
     retention: &Retention,
@@ -38,14 +38,14 @@ pub(crate) fn select(
     let by_count = retention.keep.map_or(0, |keep| segments.len().saturating_sub(keep));
     let by_total = retention.max_total.map_or(0, |max| beyond(files, &segments, max));
     let mut gone = by_count.max(by_total).min(older.len());
-    // By age last: it is the oldest one of those that are left whose time counts.
+    // The age is checked last: it concerns the oldest segments among those left.
     if let Some(max) = retention.max_age {
         gone += expired(files, &older[gone..], newest, max, now);
     }
     older[..gone].concat()
 }
 
-/// The files of the oldest segment that may be deleted to make room, if there is one.
+/// The files of the oldest segment, if it may be deleted to make room.
 pub(crate) fn oldest(files: &[ArchivedFile], active: Lineage) -> Vec<usize> {
     match deletable(files, active).split_first() {
         Some((oldest, newer)) if !newer.is_empty() => oldest.clone(),
@@ -56,17 +56,17 @@ pub(crate) fn oldest(files: &[ArchivedFile], active: Lineage) -> Vec<usize> {
 /// One log of several in a directory.
 pub(crate) struct OneOf {
     pub(crate) files: Vec<ArchivedFile>,
-    /// The segment that is written, or was written last. Archived ones from here on are not to be deleted.
+    /// The segment that is written, or was written last. Segments with this number or a greater one are not deleted.
     pub(crate) active: Lineage,
-    /// Wall time of its start.
+    /// Wall time of the active segment's start.
     pub(crate) began: i64,
 }
 
-/// Which files of which logs to delete, so that all archived ones together have at most `max` bytes; in
-/// the order in which they are to be deleted. `now` is the wall time.
+/// Selects files of several logs, so that all archived files together have at most `max` bytes: the index of a log, and
+/// the files of one segment, in the order of deletion. `now` is the wall time.
 ///
-/// The segment that was over first goes first, but never one behind another of its log that stays; and
-/// never the one that was over last of all.
+/// The segment that ended first is selected first, but none behind another of its log that stays, and never the segment
+/// that ended last of all.
 pub(crate) fn select_of_all(logs: &[OneOf], max: u64, now: i64) -> Vec<(usize, Vec<usize>)> {
     let mut order: Vec<(i64, usize, Group)> = Vec::new();
     for (index, log) in logs.iter().enumerate() {
@@ -75,8 +75,8 @@ pub(crate) fn select_of_all(logs: &[OneOf], max: u64, now: i64) -> Vec<(usize, V
         let next = segments.iter().skip(1).map(|next| began(next).unwrap_or(log.began));
         let mut over = i64::MIN;
         for (segment, ended) in segments.iter().zip(next.chain([log.began])) {
-            // It was over when the next one began. A time in the future says nothing, and one before that
-            // of an older segment is wrong: both are put behind that one.
+            // A segment ended when the next one began. An end in the future proves nothing, and an end before that of
+            // an older segment is wrong: in both cases the older segment's end is used.
             over = over.max(if ended <= now { ended } else { i64::MIN });
             order.push((over, index, segment.clone()));
         }
@@ -100,7 +100,7 @@ pub(crate) fn select_of_all(logs: &[OneOf], max: u64, now: i64) -> Vec<(usize, V
     gone
 }
 
-/// Indices of the files with one number: of one segment.
+/// Indices of the files with one number, which are one segment.
 type Group = Vec<usize>;
 
 /// All archived segments of the active one's log, by their numbers. The last one is the newest.
@@ -114,7 +114,7 @@ fn deletable(files: &[ArchivedFile], active: Lineage) -> Vec<Group> {
     order.chunk_by(same).map(<[usize]>::to_vec).collect()
 }
 
-/// How many segments have to go until the others together have at most `max` bytes.
+/// The number of segments to delete until the others together have at most `max` bytes.
 fn beyond(files: &[ArchivedFile], segments: &[Group], max: u64) -> usize {
     let mut total = 0_u128;
     let fits = |segment: &&Group| {
@@ -124,10 +124,10 @@ fn beyond(files: &[ArchivedFile], segments: &[Group], max: u64) -> usize {
     segments.len() - segments.iter().rev().take_while(fits).count()
 }
 
-/// How many of the older segments ended longer ago than `max`.
+/// The number of older segments that ended longer ago than `max`.
 ///
-/// A segment that does not say when it ended did so before the next one began. A time in the future says
-/// nothing: such a segment goes when one behind it does, since that one was written later.
+/// A segment without the time of its end ended before the next one began. A time in the future proves nothing: such a
+/// segment is deleted with a later segment, which was written after it.
 fn expired(
     files: &[ArchivedFile],
     older: &[Group],
@@ -164,7 +164,7 @@ mod tests {
         Lineage { log_id: OURS, segment }
     }
 
-    /// Group `n`, of `bytes`, written in the ten seconds before `n` x 100 s.
+    /// Segment `n` of `bytes` bytes, written in the ten seconds before `n` x 100 s.
     fn file(segment: u64, bytes: u64) -> ArchivedFile {
         let ended = segment as i64 * 100 * SECOND;
         ArchivedFile {
@@ -224,7 +224,7 @@ mod tests {
         files[0].lineage.log_id = FOREIGN;
         files[1].lineage.log_id = FOREIGN;
         let all = Retention::new().keep(1).max_total(1).max_age(secs(1));
-        // 5 is active, and 6 cannot be: somebody copied a file here.
+        // 5 is active, so 6 cannot belong to the log: somebody copied a file here.
         assert_eq!(select(&files, &all, active(5), i64::MAX), [2]);
         assert_eq!(oldest(&files, active(5)), [2]);
         assert!(select(&files, &all, active(3), i64::MAX).is_empty());
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn of_several_logs_the_segment_goes_that_was_over_first() {
-        // 1 of the first is over when 5 begins, and 2 of the second when 4 does.
+        // Segment 1 of the first log ends when 5 begins, and 2 of the second log when 4 begins.
         let logs = [one_of(1, &[1, 5], 6), one_of(2, &[4, 2], 7), one_of(3, &[], 1)];
         assert_eq!(of_all(&logs, 40), []);
         assert_eq!(of_all(&logs, 39), [(1, 2)]);
@@ -278,7 +278,7 @@ mod tests {
         let mut logs = [one_of(1, &[1, 2, 3], 4), one_of(2, &[5], 6)];
         logs[0].files[0].lineage.log_id = FOREIGN;
         logs[0].active.segment = 3;
-        // Left are 2 of the first, and 5.
+        // Segment 2 of the first log and segment 5 of the second are left.
         assert_eq!(of_all(&logs, 20), []);
         assert_eq!(of_all(&logs, 1), [(0, 2)]);
     }
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn a_wrong_clock_makes_no_hole_in_one_of_several_logs() {
         let mut logs = [one_of(1, &[1, 2, 3, 4], 5), one_of(2, &[3], 4)];
-        // In 1970 for a while, and in the future.
+        // The clock was in 1970 for a while, and in the future.
         logs[0].files[1].started = 0;
         logs[0].files[2].started = i64::MAX;
         for max in 0..=50 {
@@ -334,7 +334,7 @@ mod tests {
         let age = |files: &[ArchivedFile], now: i64| {
             select(files, &Retention::new().max_age(secs(50)), active(4), now * SECOND)
         };
-        // Group 2 began at 190 s.
+        // Segment 2 began at 190 s.
         assert_eq!(age(&files, 240), []);
         assert_eq!(age(&files, 241), [0]);
         files[1].last_time = None;
@@ -347,12 +347,12 @@ mod tests {
         let age = |files: &[ArchivedFile], now: i64| {
             select(files, &Retention::new().max_age(secs(150)), active(5), now * SECOND)
         };
-        // It was in 1970 for a while: those before are young, and stay with it.
+        // The clock was in 1970 for a while: the segments before are young, and this one stays with them.
         let mut files = files(&[1, 2, 3, 4]);
         files[1].last_time = Some(0);
         assert_eq!(age(&files, 240), []);
         assert_eq!(age(&files, 251), [0, 1]);
-        // It was in the future for a while: goes with the next one.
+        // The clock was in the future for a while: the segment is deleted with the next one.
         files[1].last_time = Some(i64::MAX);
         assert_eq!(age(&files, 251), [0]);
         assert_eq!(age(&files, 450), [0]);
@@ -385,7 +385,7 @@ mod tests {
         )
     }
 
-    /// Deletes the oldest segment as long as a limit asks for it: obviously right, and slow.
+    /// Deletes the oldest segment while a limit demands it: obviously right, and slow.
     fn oracle(
         files: &[ArchivedFile],
         retention: &Retention,
@@ -409,7 +409,7 @@ mod tests {
                 let last = of(numbers[place]).filter_map(|file| file.last_time).max();
                 last.or_else(|| of(numbers[place + 1]).map(|file| file.started).max())
             };
-            // The first one that says when it ended speaks for those before it.
+            // The first segment with a valid end decides for the segments before it.
             let old = retention.max_age.is_some_and(|max| {
                 (0..numbers.len().saturating_sub(1))
                     .filter_map(ended)
@@ -452,7 +452,7 @@ mod tests {
                 prop_assert!(files[at].lineage.segment < number);
                 prop_assert!(Some(files[at].lineage.segment) < newest);
             }
-            // What is left is not selected again.
+            // The segments that are left are not selected again.
             let mut left = files.clone();
             let mut at = 0;
             left.retain(|_| { at += 1; !gone.contains(&(at - 1)) });

@@ -1,4 +1,4 @@
-//! What becomes a block: sealed records in memory, with room for a head before them and a tail behind.
+//! The memory of a block: sealed records, with room for a head before them and a tail behind.
 
 use crate::{
     format::{BlockInfo, ChunkEntry},
@@ -6,25 +6,25 @@ use crate::{
     sync::Arc,
 };
 
-/// The memory of a block, the flusher's alone until it is given back. Its [`StableBytes`] are the block, once
-/// [`set_block`](BlockMemory::set_block) has said how long that is.
+/// The memory of a block. It belongs to the flusher alone until it is given back. Its [`StableBytes`] are the block,
+/// once [`set_block`](BlockMemory::set_block) has set the block's length.
 pub(crate) trait BlockMemory: StableBytes {
-    /// Bytes of records in it, length prefixes included.
+    /// Bytes of records in the memory, length prefixes included.
     fn valid(&self) -> u32;
 
-    /// Makes the data part, whose lengths `info` says, whole: its header, and zeroes behind the records. Fills
-    /// the table of its chunks, and returns the count of the records.
+    /// Completes the data part, whose lengths are in `info`: its header, and zeroes behind the records. Fills the table
+    /// of its chunks, and returns the number of records.
     fn finish(&mut self, info: &BlockInfo, table: &mut Vec<ChunkEntry>) -> u32;
 
-    /// Writes the `len` bytes that end where the data part begins.
+    /// Writes the last `len` bytes before the data part.
     fn write_head(&mut self, len: usize, write: &mut dyn FnMut(&mut [u8]));
 
-    /// Writes `len` bytes from `data_len` on, counted from where the data part begins.
+    /// Writes `len` bytes from `data_len` on, counted from the start of the data part.
     fn write_tail(&mut self, data_len: usize, len: usize, write: &mut dyn FnMut(&mut [u8]));
 
-    /// The block is so many bytes before the data part, and so many from where that begins.
+    /// Sets the block: the last `head_len` bytes before the data part, and `rest` bytes from its start on.
     fn set_block(&mut self, head_len: usize, rest: usize);
 
-    /// Gives the memory back, if nobody else has it.
+    /// Gives the memory back, if this is the last reference to the memory.
     fn free(self: Arc<Self>);
 }

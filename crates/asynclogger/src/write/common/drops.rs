@@ -5,7 +5,7 @@ use crate::{
     sync::{AtomicU64, Ordering},
 };
 
-/// Why a record is refused: the index into [`Drops`].
+/// The reason why a record is refused; also the index into [`Drops`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reason {
     Full,
@@ -15,7 +15,8 @@ pub(crate) enum Reason {
     Closed,
 }
 
-/// Refused records, in the order of [`Dropped`]. Any thread may count. Zero bytes are no counts.
+/// Refused records, in the order of [`Dropped`]. Any thread may count. All-zero bytes are a valid value: nothing
+/// counted.
 #[derive(Debug)]
 pub(in crate::write) struct Drops([AtomicU64; 5]);
 
@@ -24,7 +25,7 @@ impl Drops {
         Drops(std::array::from_fn(|_| AtomicU64::new(0)))
     }
 
-    /// Relaxed, here and below: counts, no data.
+    /// Counts a refused record. Relaxed, here and below: counts, no data.
     #[cold]
     pub(in crate::write) fn count(&self, reason: Reason) {
         self.0[reason as usize].fetch_add(1, Ordering::Relaxed);

@@ -1,16 +1,16 @@
-//! Places where the flusher may be made to panic, and the process to end, by tests.
+//! Places where a test can make the flusher panic, or kill the process.
 
-/// A place on the flusher's way. Costs nothing but in tests.
+/// A place where a test can make the thread panic. Costs nothing outside of tests.
 #[inline]
 pub(in crate::write) fn step(_place: &'static str) {
     #[cfg(test)]
     told::step(_place);
 }
 
-/// A place between two changes to the files of a log. Costs nothing but in tests.
+/// A place between two changes to the files of a log. Costs nothing outside of tests.
 ///
-/// A test that runs itself again as a child, with `ASYNCLOGGER_KILL_AT` set to `n`, finds it killed by
-/// SIGKILL at the n-th such place, counted from 0 over all threads.
+/// A test runs itself again as a child with `ASYNCLOGGER_KILL_AT` set to `n`. The child is killed by SIGKILL at its
+/// n-th such place, counted from 0 over all threads.
 #[inline]
 pub(in crate::write) fn kill_point(_place: &'static str) {
     #[cfg(test)]
@@ -29,7 +29,7 @@ mod told {
         sync::{GlobalMutex, PoisonError, thread_local},
     };
 
-    /// How many places of [`kill_point`] were passed by.
+    /// The number of [`kill_point`]s that the process has passed.
     static PASSED: GlobalMutex<u64> = GlobalMutex::new(0);
 
     thread_local! {
@@ -37,13 +37,13 @@ mod told {
     }
 
     #[cfg(not(loom))]
-    /// The n-th step from now on, on this thread, panics; counted from 0.
+    /// Makes the n-th step from now on, on this thread, panic; counted from 0.
     pub(in crate::write) fn panic_at(n: u64) {
         LEFT.with(|left| left.set(Some(n)));
     }
 
     #[cfg(not(loom))]
-    /// No step panics any more.
+    /// Lets no step panic any more.
     pub(in crate::write) fn panic_no_more() {
         LEFT.with(|left| left.set(None));
     }

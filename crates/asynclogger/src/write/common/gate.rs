@@ -1,4 +1,4 @@
-//! Where callers of `flush` and `close` meet the flusher: tickets, results, and the last error.
+//! The meeting point of callers of `flush` and `close` with the flusher: tickets, results, and the last error.
 
 use std::time::Instant;
 
@@ -18,29 +18,29 @@ pub(crate) struct Gate {
 struct State {
     /// The last ticket given out.
     requested: u64,
-    /// The last one that wants the next segment, too.
+    /// The last ticket that also wants the next segment.
     rotation: u64,
-    /// All up to this one are durable.
+    /// Everything up to this ticket is durable.
     completed: u64,
-    /// The last attempt that covered these failed.
+    /// The last attempt for the tickets up to this one failed.
     failed: u64,
-    /// With this.
+    /// The error of that attempt.
     failure: Option<Error>,
     ending: Ending,
-    /// Why not all that was accepted is durable although the log is closed, if so.
+    /// Set if the log is closed and not everything accepted is durable: the reason.
     doubt: Option<Error>,
     last_error: Option<Error>,
 }
 
-/// What somebody waits for.
+/// A request for which a caller waits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
     pub(crate) ticket: u64,
-    /// Whether the log is to go on in the next segment.
+    /// Whether the log shall continue in the next segment.
     pub(crate) rotate: bool,
 }
 
-/// How far a log is on its way to its end.
+/// The state of a log on its way to its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ending {
     #[default]
@@ -49,7 +49,7 @@ pub(crate) enum Ending {
     Closing,
     /// The last handle is gone: try once more, then give up what cannot be written.
     Abandoned,
-    /// The file is ended; nothing happens any more.
+    /// The file is ended; nothing happens after that.
     Closed,
 }
 
@@ -58,14 +58,15 @@ impl Gate {
         Gate { state: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// A ticket for everything accepted before this call. Ring the bell after it.
+    /// Gives out a ticket for everything accepted before this call. The caller rings the flusher's bell afterwards.
     pub(crate) fn request(&self) -> u64 {
         let mut state = lock(&self.state);
         state.requested += 1;
         state.requested
     }
 
-    /// The same, and the log is to go on in the next segment behind it.
+    /// Gives out a ticket like [`request`](Gate::request), and asks that the log continue in the next segment behind
+    /// it.
     pub(crate) fn request_rotation(&self) -> u64 {
         let mut state = lock(&self.state);
         state.requested += 1;
@@ -97,7 +98,7 @@ impl Gate {
         }
     }
 
-    /// What became of a ticket, if that is known; never waits.
+    /// The result for a ticket; `None` if it is not known yet. Never waits.
     pub(crate) fn answer(&self, ticket: u64) -> Option<Result<(), Error>> {
         let state = lock(&self.state);
         if state.completed < ticket && state.failed < ticket && state.ending != Ending::Closed {
@@ -112,7 +113,7 @@ impl Gate {
         self.open_request_after(0)
     }
 
-    /// The last ticket, if it is neither answered yet nor one of those up to `known`.
+    /// The last ticket, if it is not answered yet and greater than `known`.
     pub(crate) fn open_request_after(&self, known: u64) -> Option<Request> {
         let state = lock(&self.state);
         let answered = state.completed.max(state.failed).max(known);
@@ -120,13 +121,13 @@ impl Gate {
         (ticket > answered).then_some(Request { ticket, rotate })
     }
 
-    /// Everything up to `ticket` is durable.
+    /// Reports everything up to `ticket` as durable.
     pub(crate) fn complete(&self, ticket: u64) {
         lock(&self.state).completed = ticket;
         self.changed.notify_all();
     }
 
-    /// An attempt failed, for all up to `ticket` if it covered any.
+    /// Reports a failed attempt, which covered all tickets up to `ticket`, if any.
     pub(crate) fn fail(&self, ticket: Option<u64>, error: &Error) {
         let mut state = lock(&self.state);
         if let Some(ticket) = ticket {
@@ -151,13 +152,13 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// The file is ended; `doubt` is why not all of it is durable, if so.
+    /// Reports that the file is ended. `doubt`: not everything is durable, for this reason.
     pub(crate) fn set_closed(&self, doubt: Option<Error>) {
         lock(&self.state).doubt = doubt;
         self.set_ending(Ending::Closed);
     }
 
-    /// Waits until the log is closed, something changes, or `deadline`; whether it is closed.
+    /// Waits until the log is closed, something changes, or `deadline` is over. Returns whether the log is closed.
     pub(crate) fn wait_closed(&self, deadline: Instant) -> bool {
         let state = lock(&self.state);
         if state.ending == Ending::Closed {

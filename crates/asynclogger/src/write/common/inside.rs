@@ -1,31 +1,31 @@
-//! What a thread knows of itself: whether it is inside a call of ours, and what it may not do there.
+//! The state of a thread: whether the thread is inside a call of the library, and what the thread may not do there.
 //!
-//! One thread-local without a destructor, which is all that a log call looks at: the mark, and a small cache
-//! of the thread's homes, for [`swap`](crate::write::swap).
+//! A log call looks at one thread-local only, which has no destructor: the mark, and a small cache of the thread's
+//! homes for [`swap`](crate::write::swap).
 
 use std::cell::Cell;
 
 use crate::sync::{Ordering, compiler_fence, thread_local};
 
-/// Entries of the cache of homes: a thread may use that many loggers in turn before it has to look further.
+/// Entries of the cache of homes: a thread can use this number of loggers in turn without a longer search.
 const CACHED: usize = 4;
 
-/// The thread is inside something of ours, or holds one of our locks: one more call is a signal handler's, an
-/// encoder's, or a callback's.
+/// The thread is inside the library, or holds one of its locks: a further call comes from a signal handler, an encoder,
+/// or a callback.
 const INSIDE: u8 = 1 << 0;
-/// It is inside a log call, and so may hold the claim of a shard.
+/// The thread is inside a log call, and so may hold the claim of a shard.
 const LOGS: u8 = 1 << 1;
-/// It runs the caller's own code inside of that, an encoder, and outside of the call nothing of ours: a call of
-/// another log may wait there. Gone as soon as anything of ours is entered again.
+/// The thread runs the user's encoder inside a log call, and outside of that call nothing of the library: a call of
+/// another log may wait there. Cleared as soon as the thread enters the library again.
 const ENCODES: u8 = 1 << 2;
 
-/// What a log call keeps per thread.
+/// The state that log calls keep per thread.
 pub(crate) struct Local {
     mark: Cell<u8>,
     is_flusher: Cell<bool>,
-    /// The highest id of the logs whose encoders this thread is in, and whose claims it may hold; 0: of none.
+    /// The highest id among the logs whose encoders this thread runs, and whose claims it may hold; 0: none.
     encodes: Cell<u64>,
-    /// `(id of the log, home)`, at the place that the id says.
+    /// `(id of the log, home)`, at the place given by the id.
     homes: [Cell<(u64, usize)>; CACHED],
 }
 
@@ -40,11 +40,11 @@ thread_local! {
     };
 }
 
-/// Marks the thread for as long as it lives.
+/// Marks the thread until dropped.
 #[must_use]
 pub(crate) struct Inside<'a> {
     local: &'a Local,
-    /// The mark of what this interrupted.
+    /// The mark before, restored on drop.
     before: u8,
 }
 
@@ -52,24 +52,24 @@ impl Local {
     /// Runs `call` with the caller's thread-locals.
     #[inline]
     pub(crate) fn with<T>(call: impl FnOnce(&Local) -> T) -> T {
-        // No destructor, constant initialiser: always there, without a check.
+        // Without a destructor and with a constant initialiser the thread-local always exists, and no check is needed.
         LOCAL.with(call)
     }
 
-    /// Enters anything in which a log call on the same thread must neither wait nor lock.
+    /// Enters code in which a log call on the same thread must neither wait nor lock.
     pub(crate) fn enter(&self) -> Inside<'_> {
         self.mark(self.mark.get() & !ENCODES | INSIDE)
     }
 
-    /// Whether the thread is where a log call may wait, for some log at least: outside of all that is ours, but
-    /// for encoders.
+    /// Whether a log call may wait on this thread, at least for some log: the thread is outside of the library, or in
+    /// an encoder.
     pub(in crate::write) fn is_callers(&self) -> bool {
         let mark = self.mark.get();
         mark == 0 || mark & ENCODES != 0
     }
 
-    /// Runs an encoder inside a call of the log with this id. `is_callers`: what
-    /// [`is_callers`](Local::is_callers) said before that call.
+    /// Runs an encoder inside a call of the log with this id. `is_callers`: the answer of
+    /// [`is_callers`](Local::is_callers) before that call.
     #[inline]
     pub(in crate::write) fn encode<T>(
         &self,
@@ -78,7 +78,7 @@ impl Local {
         encode: impl FnOnce() -> T,
     ) -> T {
         let before = self.encodes.get();
-        // First: a signal handler that finds the mark finds the id.
+        // The id is set before the mark: a signal handler that finds the mark finds the id.
         self.encodes.set(before.max(log));
         let _encoding = Encoding { local: self, before };
         let _inside = is_callers.then(|| self.mark(self.mark.get() | ENCODES));
@@ -88,36 +88,36 @@ impl Local {
     /// Enters a log call.
     #[inline]
     pub(in crate::write) fn enter_log_call(&self) -> Inside<'_> {
-        // A constant, whatever was there: what is outside is restored at the end.
+        // The mark is a constant, whatever the mark before was: that one is restored at the end.
         self.mark(INSIDE | LOGS)
     }
 
     #[inline]
     fn mark(&self, mark: u8) -> Inside<'_> {
         let before = self.mark.replace(mark);
-        // A signal handler on this thread must see the mark before any of the call.
+        // A signal handler on this thread must see the mark before any effect of the call.
         compiler_fence(Ordering::SeqCst);
         Inside { local: self, before }
     }
 
-    /// Whether this thread is inside a log call, of any logger: in an encoder, or in a signal handler that
-    /// interrupted the call. It may hold the claim of a shard, which whatever it waits for may need.
+    /// Whether this thread is inside a log call, of any logger: in an encoder, or in a signal handler that interrupted
+    /// the call. The thread may hold the claim of a shard, and whoever it waits for may need that claim.
     pub(crate) fn holds_claim(&self) -> bool {
         self.mark.get() & LOGS != 0
     }
 
-    /// Makes a shard this thread's home at the log with this id: a model says where its threads log.
+    /// Makes a shard this thread's home at the log with this id: a model decides where its threads log.
     #[cfg(test)]
     pub(in crate::write) fn set_home(&self, log: u64, home: usize) {
         self.homes[log as usize % CACHED].set((log, home));
     }
 
-    /// The thread has no home at this log any more.
+    /// Forgets the thread's home at this log.
     pub(in crate::write) fn forget_home(&self, log: u64) {
         self.homes[log as usize % CACHED].set((0, 0));
     }
 
-    /// This thread is a flusher from now on.
+    /// Makes this thread a flusher for good.
     pub(crate) fn become_flusher(&self) {
         self.is_flusher.set(true);
     }
@@ -128,7 +128,7 @@ impl Local {
     }
 }
 
-/// The thread is in an encoder; also when that panics, this ends it.
+/// Restores the thread's encoder id on drop, also when the encoder panics.
 struct Encoding<'a> {
     local: &'a Local,
     before: u64,
@@ -141,31 +141,31 @@ impl Drop for Encoding<'_> {
 }
 
 impl Inside<'_> {
-    /// Whether this call of the log with this id may wait, and lock: outside of all that is ours, and within an
-    /// encoder of other logs that all were opened before this one.
+    /// Whether this call of the log with this id may wait and lock: the thread is outside of the library, or in
+    /// encoders of logs that all were opened before this one.
     ///
-    /// A thread in an encoder holds a claim, and whoever waits for that claim waits for the thread. If each thread
-    /// waits for logs only that were opened after those whose claims it holds, they cannot wait in a circle: of
-    /// the logs that are waited for in it, take the one that was opened last. The thread that is waited for there
-    /// holds a claim of it, and so waits for one that was opened later still.
+    /// A thread in an encoder holds a claim, and another thread that waits for the claim waits for this thread. If each
+    /// thread waits only for logs opened after those whose claims it holds, no circle of waiting threads exists. Proof:
+    /// take the log in the circle that was opened last. A thread holds a claim of that log and waits itself, so it
+    /// waits for a log opened still later, which contradicts the choice.
     pub(in crate::write) fn may_wait(&self, log: u64) -> bool {
         self.before == 0 || (self.before & ENCODES != 0 && log > self.local.encodes.get())
     }
 
-    /// Whether this call interrupted another one on its thread: then it may neither wait nor lock.
+    /// Whether this call interrupted another one on its thread. A nested call may neither wait nor lock.
     #[inline]
     pub(crate) fn is_nested(&self) -> bool {
         self.before != 0
     }
 
-    /// The home of this thread at the log with this id, if it was found before.
+    /// The home of this thread at the log with this id, if the cache has it.
     #[inline]
     pub(in crate::write) fn cached_home(&self, log: u64) -> Option<usize> {
         let (id, home) = self.local.homes[log as usize % CACHED].get();
         (id == log).then_some(home)
     }
 
-    /// Keeps the home of this thread at the log with this id.
+    /// Puts the home of this thread at the log with this id into the cache.
     pub(in crate::write) fn remember_home(&self, log: u64, home: usize) {
         self.local.homes[log as usize % CACHED].set((log, home));
     }
@@ -224,7 +224,7 @@ mod tests {
             });
             assert!(!may_wait(9));
             drop(call);
-            // A callback on the flusher's thread: whatever it encodes, it never waits.
+            // A callback on the flusher's thread never waits, whatever it encodes.
             let thread = local.enter();
             let call = local.enter_log_call();
             local.encode(5, false, || assert!(!local.is_callers() && !may_wait(9)));

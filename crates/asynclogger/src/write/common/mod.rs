@@ -1,4 +1,4 @@
-//! What the callers' side and the flusher's side both know.
+//! Types that the callers' side and the flusher's side share.
 
 mod block_memory;
 mod clock;

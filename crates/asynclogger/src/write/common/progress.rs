@@ -1,4 +1,4 @@
-//! What the flusher tells of one log: counters that it alone writes and anybody may read.
+//! The flusher's report on one log: counters that the flusher alone writes and any thread may read.
 
 use std::time::{Duration, Instant};
 
@@ -8,25 +8,25 @@ use crate::{
     sync::{AtomicU64, Ordering},
 };
 
-/// An operation that has taken this long is taken for one that hangs.
+/// An operation that has taken this long is reported as hung.
 const HUNG_AFTER: Duration = Duration::from_secs(2);
 
-/// What is not as it was meant to be.
+/// A way in which a log works differently from its config.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::write) enum Degraded {
-    /// In the other directory.
+    /// The log is written in the failover directory.
     Away,
-    /// Through the page cache, since direct I/O was refused while running.
+    /// The log is written through the page cache, since the system refused direct I/O while running.
     Buffered,
-    /// By `pwritev2`, since io_uring broke while running.
+    /// The log is written by `pwritev2`, since io_uring failed while running.
     Engine,
-    /// In its segment, though it should have gone on in the next one: that cannot take its place.
+    /// The log stays in a segment that is over: the next segment cannot take its place.
     Stays,
     /// The lock was lost, and cannot be taken again.
     Unlocked,
     /// Some records are in doubt.
     Doubt,
-    /// The flusher panicked once, and went on.
+    /// The flusher panicked once, and continued.
     Panicked,
 }
 
@@ -40,8 +40,8 @@ impl Counter {
     }
 
     pub(in crate::write) fn get(&self) -> u64 {
-        // Acquire pairs with the Release in `set`: who reads a count of records written, and then one
-        // of records accepted, finds the second at least as high as the first.
+        // Acquire pairs with the Release in `set`: a thread that reads the count of written records, and then the count
+        // of accepted records, finds the second at least as high as the first.
         self.0.load(Ordering::Acquire)
     }
 
@@ -78,13 +78,13 @@ pub(in crate::write) struct Progress {
     pub(in crate::write) errors: Counter,
     by_cause: [Counter; 7],
     panics: Counter,
-    /// Of each shard, all records before this number are durable.
+    /// For each shard, the number before which all records are durable.
     durable_of: Box<[Counter]>,
     flush_time: Timing,
     write_time: Timing,
-    /// What [`Counter`]s of time count from.
+    /// The moment from which [`Counter`]s of time count.
     epoch: Instant,
-    /// Since when the oldest operation is in flight, in nanoseconds from the epoch; 0: none is.
+    /// The start of the oldest operation in flight, in nanoseconds from `epoch`; 0: nothing is in flight.
     waiting_since: Counter,
     troubled: Counter,
     degraded: Counter,
@@ -142,7 +142,7 @@ impl Progress {
         }
     }
 
-    /// Counts one block that is as safe as it has to be, and the time since it was taken.
+    /// Counts a block that is as durable as the config demands, and the time since the flusher took the block.
     pub(in crate::write) fn add_flush(&self, flush: Duration) {
         self.flush_time.add(flush);
         self.flushes.add(1);
@@ -182,7 +182,7 @@ impl Progress {
         }
     }
 
-    /// Per shard, how many of its records are durable.
+    /// Sets, for each shard, the number of its durable records.
     pub(in crate::write) fn set_durable(&self, records: &[u64]) {
         for (durable, records) in self.durable_of.iter().zip(records) {
             durable.raise(*records);
@@ -193,13 +193,13 @@ impl Progress {
         self.durable_of.get(shard).map_or(0, Counter::get)
     }
 
-    /// Since when the oldest operation is in flight.
+    /// Sets the start of the oldest operation in flight; `None`: nothing is in flight.
     pub(in crate::write) fn set_wait(&self, since: Option<Instant>) {
         let since = since.map(|since| nanos(since.saturating_duration_since(self.epoch)).max(1));
         self.waiting_since.set(since.unwrap_or(0));
     }
 
-    /// How long the oldest operation has been in flight; zero if none is.
+    /// The time that the oldest operation has been in flight; zero if none is.
     pub(in crate::write) fn waiting(&self) -> Duration {
         match self.waiting_since.get() {
             0 => Duration::ZERO,
@@ -207,17 +207,17 @@ impl Progress {
         }
     }
 
-    /// Whether something failed and was not made good yet.
+    /// Sets whether an operation failed and has not succeeded since.
     pub(in crate::write) fn set_trouble(&self, troubled: bool) {
         self.troubled.set(u64::from(troubled));
     }
 
-    /// It works, but not as it was meant to.
+    /// Reports that the log works differently from its config, for this reason.
     pub(in crate::write) fn degrade(&self, reason: Degraded) {
         self.degraded.set(self.degraded.get() | 1 << reason as u64);
     }
 
-    /// This is as it was meant to be again.
+    /// Reports that the reason no longer holds.
     pub(in crate::write) fn restore(&self, reason: Degraded) {
         self.degraded.set(self.degraded.get() & !(1 << reason as u64));
     }

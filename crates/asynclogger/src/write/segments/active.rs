@@ -1,4 +1,4 @@
-//! The active segment, the one that is prepared to follow it, and how one takes the place of the other.
+//! The active segment, the segment prepared to follow it, and the change from one to the other.
 
 use std::time::{Duration, Instant};
 
@@ -9,50 +9,57 @@ use super::{
 };
 use crate::{Error, write::archive::ArchivedSegment};
 
-/// How often the way back from the other directory is tried.
+/// The interval between attempts to return from the failover directory.
 const HOME_EVERY: Duration = Duration::from_secs(5);
 
-/// Between flushes, how often the active file is looked for.
+/// The interval at which the active file is looked for, between flushes.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How often the lock is looked after, while there is something to write.
+/// The interval at which the lock is checked, while records are to be written.
 const LOCK_EVERY: Duration = Duration::from_secs(1);
 
-/// How far a log is on its way from one segment to the next.
+/// The state of a log on its way from one segment to the next.
 enum Turn {
-    /// All of the active segment becomes durable; then the names are changed. If that fails, the log stays.
+    /// All of the active segment becomes durable; then the names are changed. If the change fails, the log stays in its
+    /// segment.
     Draining,
-    /// The next segment has its place. The active one gets its end, and is left once that is durable.
+    /// The next segment has the log's path. The active segment gets its end, and is left once the end is durable.
     Ending { next: Box<Segment>, over: Option<ArchivedSegment>, home: bool },
 }
 
-/// The log goes on in another segment.
+/// A change of segments: the log continues in another one.
 pub(in crate::write) struct Changed {
-    /// The one that it left.
+    /// The segment that the log has left.
     pub(in crate::write) old: Segment,
-    /// That one, if it is known under which name.
+    /// The left segment for the archivist, if its archived name is known.
     pub(in crate::write) over: Option<ArchivedSegment>,
-    /// Back in the log's own directory.
+    /// Whether the log is back in its own directory.
     pub(in crate::write) home: bool,
-    /// What went wrong with the names, and changes nothing.
+    /// An error of the change of names that does not affect the change itself.
     pub(in crate::write) remark: Option<Error>,
 }
 
 /// The segment that is written, and its successor.
 ///
-/// A log must be able to go on at once when its segment is over, so the next file is made before it is needed. And a
-/// change that cannot be made must not have cost anything: so the active segment gets its end only when the next one
-/// has the log's path already, and until then the log can stay where it is. Whoever has parts on their way tells this
-/// object when they are durable; it knows nothing of them.
+/// When a segment is over, the log must continue at once, although making a file, reserving space and syncing a
+/// directory take time. So the next file is made before it is needed.
+///
+/// A change of segments can fail at each step: the disk is full, or something else has the name. If the active segment
+/// got its end first, a failed change would leave the log without a file to write to. So the next segment takes the
+/// log's path first, and the active one gets its end only then; until that moment the log can stay in its segment, and
+/// has lost nothing.
+///
+/// This object decides only which segment is written. The flusher knows the blocks in flight, and calls
+/// [`change_names`](Active::change_names) and [`take_turn`](Active::take_turn) when they are durable.
 pub(in crate::write) struct Active {
     segment: Segment,
     files: Box<dyn NextSegment>,
     prepared: Option<Segment>,
     turn: Option<Turn>,
-    /// When the way back to the log's own directory is tried, if the log is in the other one.
+    /// The time of the next attempt to return to the log's own directory, if the log is in the other one.
     home_at: Option<Instant>,
-    /// When the active file was looked for last.
+    /// The time of the last look for the active file.
     looked: Instant,
-    /// When the lock was looked after last.
+    /// The time of the last check of the lock.
     locked: Instant,
 }
 
@@ -74,15 +81,15 @@ impl Active {
         self.files.has_elsewhere()
     }
 
-    /// Whether the next file is ready, with its space if it will need any.
+    /// Whether the next file is ready, with reserved space if it will need any.
     pub(in crate::write) fn is_prepared(&self) -> bool {
         self.prepared.as_ref().is_some_and(|next| !next.lacks_space_after(&self.segment))
     }
 
-    /// Makes the next file ready, under a hidden name.
+    /// Prepares the next file, under a hidden name.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The system's errors.
     pub(in crate::write) fn prepare(&mut self) -> Result<(), Error> {
         self.prepared = match self.take_prepared() {
             None => Some(self.files.prepare(&self.segment)?),
@@ -96,7 +103,7 @@ impl Active {
         Ok(())
     }
 
-    /// Whether the log is on its way to the next segment: nothing more is put into this one.
+    /// Whether the log is on its way to the next segment: this segment takes no more blocks.
     pub(in crate::write) fn is_turning(&self) -> bool {
         self.turn.is_some()
     }
@@ -106,37 +113,37 @@ impl Active {
         matches!(self.turn, Some(Turn::Draining))
     }
 
-    /// The log is to go on in the next segment, once all of this one is durable.
+    /// Begins the change to the next segment, which is made once all of this one is durable.
     pub(in crate::write) fn begin_turn(&mut self) {
         self.turn = Some(Turn::Draining);
     }
 
-    /// Gives the next segment its place; put this one's end in then. All of this one is durable. Returned is what
-    /// went wrong and changes nothing.
+    /// Gives the next segment the log's path. All of this segment must be durable; the caller writes its end
+    /// afterwards. Returns an error that does not affect the change, if one occurred.
     ///
     /// # Errors
-    /// Those of the system; then the log stays in this segment, which has not ended.
+    /// The system's errors; then the log stays in this segment, which has not ended.
     pub(in crate::write) fn change_names(
         &mut self,
         first_sequence: u64,
     ) -> Result<Option<Error>, Error> {
         self.turn = None;
-        // Another writer may have the log by now, and then its path is not ours.
+        // Another writer may have the log by now; then the path is not ours to change.
         self.files.keep_lock()?;
         let (next, Promoted { over, remark }) = self.promote_next(first_sequence)?;
         self.turn = Some(Turn::Ending { next: Box::new(next), over, home: false });
         Ok(remark)
     }
 
-    /// Whether the way back to the log's own directory is to be tried now.
+    /// Whether a return to the log's own directory is to be tried now.
     pub(in crate::write) fn may_go_home(&self, now: Instant) -> bool {
         self.home_at.is_some_and(|at| now >= at) && !self.is_turning()
     }
 
-    /// Opens a segment in the log's own directory again; whether that worked. Then put this one's end in: the log
-    /// goes on there once the end is durable.
+    /// Opens a segment in the log's own directory again. Returns whether that succeeded; the caller then writes this
+    /// segment's end, and the log continues there once the end is durable.
     pub(in crate::write) fn begin_turn_home(&mut self, first_sequence: u64, now: Instant) -> bool {
-        // What is prepared is in the directory that is left, and has the number of the segment to come.
+        // The prepared file is in the directory that the log leaves, and has the number of the next segment.
         self.discard_prepared();
         let Ok(next) = self.files.home(&self.segment, first_sequence) else {
             self.home_at = now.checked_add(HOME_EVERY);
@@ -147,23 +154,23 @@ impl Active {
         true
     }
 
-    /// When something is to be done though nothing completes.
+    /// The time at which work is due although no operation completes.
     pub(in crate::write) fn wake_at(&self) -> Option<Instant> {
         self.home_at
     }
 
-    /// Whether nothing is to come.
+    /// Whether no change of segments or directories is pending.
     pub(in crate::write) fn is_at_rest(&self) -> bool {
         !self.is_turning() && self.home_at.is_none()
     }
 
-    /// Gives back what was taken ahead, space and the next file: nothing more comes.
+    /// Gives back reserved space and the prepared file: no more blocks will come.
     pub(in crate::write) fn tidy_up(&mut self) {
         self.discard_prepared();
         self.segment.trim();
     }
 
-    /// Leaves this segment, whose end is durable, if the next one has its place.
+    /// Leaves this segment, whose end is durable, if the next one has the log's path.
     pub(in crate::write) fn take_turn(&mut self) -> Option<Changed> {
         match self.turn.take() {
             Some(Turn::Ending { next, over, home }) => {
@@ -177,10 +184,10 @@ impl Active {
         }
     }
 
-    /// Leaves this segment at once, whatever its state.
+    /// Leaves this segment at once, in any state.
     ///
     /// # Errors
-    /// Those of the system; then the log stays in this segment, and this can be tried again.
+    /// The system's errors; then the log stays in this segment, and the call can be repeated.
     pub(in crate::write) fn leave(
         &mut self,
         first_sequence: u64,
@@ -192,7 +199,7 @@ impl Active {
         }
         self.turn = None;
         if elsewhere {
-            // What is prepared is here, where nothing works. The next start removes it.
+            // The prepared file is in the failing directory. The next start removes it.
             let next = self.files.elsewhere(&self.segment, first_sequence)?;
             self.prepared = None;
             self.home_at = now.checked_add(HOME_EVERY);
@@ -218,28 +225,28 @@ impl Active {
         }
     }
 
-    /// What was prepared, if nobody has removed or replaced it since.
+    /// The prepared segment, if nobody has removed or replaced its file since.
     fn take_prepared(&mut self) -> Option<Segment> {
         self.prepared.take().filter(|next| self.files.has_prepared(next))
     }
 
-    /// The next file is not needed any more.
+    /// Removes the prepared file, which is not needed any more.
     pub(in crate::write) fn discard_prepared(&mut self) {
         if let Some(prepared) = self.prepared.take() {
             self.files.discard(prepared);
         }
     }
 
-    /// Closes the active file, to save its descriptor; nothing may be in flight.
+    /// Closes the active file, to save its descriptor. Nothing may be in flight.
     pub(in crate::write) fn suspend(&mut self) {
         self.discard_prepared();
         self.segment.suspend();
     }
 
-    /// Opens it again; whether it is still the same file.
+    /// Opens the active file again. Returns whether the log's path still names the same file.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The system's errors.
     pub(in crate::write) fn resume(&mut self) -> Result<bool, Error> {
         let reopened = self.files.reopen(&self.segment)?;
         let is_same = reopened.is_some();
@@ -249,26 +256,26 @@ impl Active {
         Ok(is_same)
     }
 
-    /// Whether the active file was not looked for since a while.
+    /// Whether the next look for the active file is due.
     pub(in crate::write) fn is_look_due(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.looked) >= LOOK_EVERY
     }
 
-    /// Whether the lock was not looked after since a while.
+    /// Whether the next check of the lock is due.
     pub(in crate::write) fn is_lock_due(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.locked) >= LOCK_EVERY
     }
 
-    /// Sees to it that nobody else may write the log.
+    /// Keeps the right to write the log: takes the lock again if its file was removed.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another writer has the lock by now; those of the system.
+    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another writer has the lock by now; the system's errors.
     pub(in crate::write) fn keep_lock(&mut self, now: Instant) -> Result<(), Error> {
         self.locked = now;
         self.files.keep_lock()
     }
 
-    /// Looks for the active file, of which so many bytes are written, where it should be.
+    /// Looks for the active file at the log's path. `written`: the bytes written to the file.
     pub(in crate::write) fn look(&mut self, written: u64, now: Instant) -> Standing {
         self.looked = now;
         self.files.standing(&self.segment, written)

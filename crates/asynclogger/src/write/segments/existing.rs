@@ -1,6 +1,6 @@
-//! What stands at the names that a log is about to take, and what may be done with it.
+//! Inspects the file at a name that a log is about to take, and decides whether the log may use the file.
 //!
-//! Nothing is ever overwritten, truncated or removed here: a file is continued or renamed.
+//! Nothing is overwritten, truncated or removed here: a file is continued or renamed.
 
 use std::ffi::OsStr;
 
@@ -12,7 +12,7 @@ use crate::{
     write::archive::open_segment,
 };
 
-/// What stands at the path of a log.
+/// The file at the path of a log.
 #[derive(Debug, PartialEq)]
 pub(super) enum Existing {
     Nothing,
@@ -20,34 +20,34 @@ pub(super) enum Existing {
     Empty {
         identity: (u64, u64),
     },
-    /// Ours, and closed: may be continued at its end.
+    /// A segment of this log that was closed: it can be continued at its end.
     Clean {
-        /// Which file it is: device and inode.
+        /// Device and inode.
         identity: (u64, u64),
         lineage: Lineage,
         previous: u64,
         align: usize,
         size: u64,
-        /// Wall time of its start.
+        /// Wall time of the segment's start.
         started: i64,
-        /// Wall time of its first record, if it has one.
+        /// Wall time of the segment's first record, if it has one.
         filled_since: Option<i64>,
     },
-    /// To be set aside.
+    /// Any other regular file, which is to be set aside.
     Other {
         identity: (u64, u64),
-        /// Of a segment of this log.
+        /// `None`: the file is no segment of this log.
         lineage: Option<Lineage>,
         reason: String,
     },
 }
 
-/// Looks at a name of the log with this full name, without changing or following anything. A file whose start
-/// carries another name is another log's, whatever the file is called: that log is not continued, nor its id
+/// Inspects a name of the log with this full name. Changes nothing, and follows no link. A file whose start carries
+/// another full name belongs to another log, whatever the file's name: that log is not continued, and its id is not
 /// taken over.
 ///
 /// # Errors
-/// [`ErrorKind::NotAFile`] for what can be neither continued nor set aside; those of the system.
+/// [`ErrorKind::NotAFile`] for a file that can be neither continued nor set aside; the system's errors.
 pub(super) fn inspect(
     directory: &Directory,
     name: &OsStr,
@@ -94,7 +94,7 @@ fn why_not_continued(source: &mut Source, origin: &Origin) -> Result<Option<Stri
 }
 
 /// # Errors
-/// [`ErrorKind::NotAFile`] if what has this name is no regular file; those of the system.
+/// [`ErrorKind::NotAFile`] if a file that is not regular has this name; the system's errors.
 pub(super) fn refuse_irregular(directory: &Directory, name: &OsStr) -> Result<(), Error> {
     let what = match directory.irregular(name)? {
         None => return Ok(()),
@@ -120,7 +120,7 @@ mod tests {
         write::common::wall_clock,
     };
 
-    /// How far a file is searched for its first record.
+    /// The number of bytes in which the first record of a file is searched.
     const MAX_WALK: usize = 16 << 20;
 
     fn look(path: &Path) -> Result<Existing, Error> {
@@ -128,7 +128,7 @@ mod tests {
         inspect(&directory, path.file_name().expect("a name"), b"app")
     }
 
-    /// Since when the file holds records, after a run of sessions that may log and drop something.
+    /// The time since which the file holds records, after sessions that log and drop records as given.
     fn since_after(path: &Path, runs: &[(u64, bool)]) -> Option<i64> {
         for &(records, drops) in runs {
             let config = Config::new(path).buffer_size(128 << 10).num_shards(2);
@@ -155,13 +155,13 @@ mod tests {
     fn a_file_is_filled_since_its_first_block() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("app.log");
-        // A start, a note, an end; and without the note.
+        // Sessions of a start, a note and an end, and one without the note.
         assert_eq!(since_after(&path, &[(0, true), (0, false), (0, true)]), None);
         let before = wall_clock();
         let since = since_after(&path, &[(2, true)]).expect("it has records");
         assert!((before..=wall_clock()).contains(&since));
         assert_eq!(since_after(&path, &[(0, false), (1, false)]), Some(since));
-        // What is there and cannot be read is no sign of nothing: the session is known, and it is that.
+        // An unreadable block can hold records: the time is then that of the session, which is known.
         let file = File::options().write(true).open(&path).expect("the file");
         file.write_all_at(&[0xff], 9 * 4096 + 200).expect("damaged");
         let session = since_after(&path, &[]).expect("it has something");

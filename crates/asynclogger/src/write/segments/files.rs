@@ -1,5 +1,5 @@
-//! The files of a log: the first one is opened without destroying anything, and each later one takes the
-//! place of the one before.
+//! The files of a log. The first file is opened without destroying anything; each later file takes the place of the one
+//! before.
 
 use std::ffi::{OsStr, OsString};
 
@@ -30,62 +30,63 @@ use crate::{
     },
 };
 
-/// The files of one log, as one session opens them.
+/// The files of one log, opened by one session.
 pub(crate) struct LogFiles {
     config: Config,
     driver: Driver,
     session: u64,
-    /// The greatest number of the log that can be seen; 0: nobody has looked.
+    /// The greatest segment number found for the log; 0: not looked for yet.
     last_seen: u64,
     home: Place,
-    /// Where it goes if home fails, once it did.
+    /// The place in the failover directory, once `home` has failed.
     away: Option<Place>,
     is_away: bool,
-    /// The archived name that the active segment has already, beside its own: an attempt to change the names failed.
+    /// The archived name that the active segment has beside its own, after a failed attempt to change the names.
     linked: Option<OsString>,
     last_name: LastName,
 }
 
-/// What opening the log of an event takes beside its config.
+/// The arguments, beside the config, for opening the log of an event.
 pub(crate) struct EventOpening<'a> {
     pub(crate) directory: Arc<Directory>,
     pub(crate) lock: &'a EventsLock,
-    /// The name of the event, as it was given.
+    /// The name of the event, as the user gave it.
     pub(crate) full_name: &'a str,
-    /// Whether there may be archived segments of this name: looking for them reads the directory.
+    /// Whether archived segments of this name can exist. Looking for them reads the directory.
     pub(crate) has_past: bool,
     pub(crate) whole: Option<Arc<WholeDirectory>>,
 }
 
-/// Whether a log may have segments besides its active file.
+/// Whether a log can have segments besides its active file, and when they are looked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Past {
     None,
-    /// They are looked for when it matters: that reads the directory, which may be one of many events.
+    /// Segments are looked for only when their number matters: the look reads the directory, which can hold the files
+    /// of many events.
     Possible,
-    /// They are looked for when the log is opened.
+    /// Segments are looked for when the log is opened.
     Looked,
 }
 
-/// Where and as what a session begins in a file.
+/// The place and the numbers with which a session begins in a file.
 struct Beginning {
     lineage: Lineage,
     previous: u64,
     first_sequence: u64,
     offset: u64,
-    /// The file that is there, and its length; `None`: it is made.
+    /// Identity and length of the existing file; `None`: the file is made.
     expected: Option<((u64, u64), u64)>,
-    /// The permissions of a file that is made; `None`: those that the config says.
+    /// The permissions of a new file; `None`: those of the config.
     mode: Option<u32>,
     alignment: Alignment,
 }
 
 impl LogFiles {
-    /// Opens the log at the config's path for `session`: continues a clean file, sets anything else
-    /// aside, creates what is missing; and writes the start.
+    /// Opens the log at the config's path for `session`: continues a clean file, sets any other file aside, makes
+    /// missing files and directories, and writes the start.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`], [`ErrorKind::NotAFile`], [`ErrorKind::DirectIo`], those of the system.
+    /// [`ErrorKind::InUse`], [`ErrorKind::NotAFile`], [`ErrorKind::DirectIo`], the system's errors.
     pub(crate) fn open(
         config: &Config,
         driver: Driver,
@@ -95,11 +96,10 @@ impl LogFiles {
         LogFiles::open_in(home, Past::Looked, config, driver, session)
     }
 
-    /// Opens the log of an event, in a directory that is locked as a whole. `has_past`: there may be
-    /// archived segments of this name.
+    /// Opens the log of an event, in a directory that is locked as a whole.
     ///
     /// # Errors
-    /// As [`open`](LogFiles::open).
+    /// The same as for [`open`](LogFiles::open).
     pub(crate) fn open_event(
         opening: EventOpening<'_>,
         config: &Config,
@@ -149,7 +149,7 @@ impl LogFiles {
         Ok((files, segment, opened))
     }
 
-    /// Opens what stands at the log's path, or makes it.
+    /// Opens the file at the log's path, or makes one.
     fn open_first(&self, past: Past) -> Result<(Segment, Opened), Error> {
         let Place { directory, name, .. } = &self.home;
         let existing = self.home.inspect()?;
@@ -173,7 +173,7 @@ impl LogFiles {
                 };
                 let begun = match last.filter(|last| last.segment > lineage.segment) {
                     None => self.begin(&self.home, name.file(), beginning)?.map_err(
-                        // The file came from a device with another alignment.
+                        // The file comes from a device with another alignment.
                         |asked| {
                             format!("its alignment is {align}, and the device asks for {asked}")
                         },
@@ -184,7 +184,8 @@ impl LogFiles {
                     Ok(mut segment) => {
                         let (config, rotation) = (&self.config, &self.config.rotation);
                         let longest = rotation.block_limit(config.shard_capacity(), align);
-                        // Sessions without records must not make it longer than it may be.
+                        // Sessions without records must not make the file longer than its limit: from here on the file
+                        // counts as filled, and the size trigger applies.
                         if rotation.is_used_up(size, longest, align) {
                             segment.set_filled_since(started);
                         }
@@ -211,12 +212,13 @@ impl LogFiles {
         }
     }
 
-    /// What the archivist has to know of the log in its own directory.
+    /// The archivist's settings for the log in its own directory.
     pub(crate) fn archive_settings(&self) -> Arc<ArchiveSettings> {
         self.home.archive.clone()
     }
 
-    /// `lineage`: of a file that is a segment of this log.
+    /// Renames the file at the log's path to an archived name, and begins a new one. `lineage`: the file's, if it is a
+    /// segment of this log.
     fn set_aside(
         &self,
         identity: (u64, u64),
@@ -230,13 +232,13 @@ impl LogFiles {
         Ok((segment, Opened::SetAside { to, reason }))
     }
 
-    /// The segment with the greatest number of the log that can be seen, in its own directory and in the other
-    /// one. Without an id: of the log that is to be continued.
+    /// The segment of the log with the greatest number, in its own directory and in the failover directory. Without an
+    /// id: of the log that is to be continued.
     fn last_segment(&self, log_id: Option<LogId>) -> Option<Lineage> {
         let Place { directory, name, archive, .. } = &self.home;
         let here = last_segment(directory, name, archive.full_name(), log_id);
         let log_id = log_id.or(here.map(|last| last.log_id));
-        // One that is not there is not made for this.
+        // A missing failover directory is not made for this look.
         let elsewhere = self.config.failover_dir.as_ref().filter(|path| path.is_dir());
         let there = elsewhere.and_then(|path| {
             let directory = Directory::open_or_create(path).ok()?;
@@ -245,7 +247,7 @@ impl LogFiles {
         here.into_iter().chain(there).max_by_key(|last| last.segment)
     }
 
-    /// Begins in a file that has no alignment yet to keep to.
+    /// Begins in a new file, which can take any alignment.
     fn begin_new(
         &self,
         place: &Place,
@@ -258,8 +260,8 @@ impl LogFiles {
         })
     }
 
-    /// Opens the file and writes the session's start. The inner error: the file asks for this alignment,
-    /// which is more than it was written with.
+    /// Opens the file and writes the session's start. The inner error is the alignment that the device asks for,
+    /// greater than the one with which the file was written.
     fn begin(
         &self,
         place: &Place,
@@ -311,7 +313,7 @@ impl LogFiles {
         Ok(Ok(segment))
     }
 
-    /// Begins the segment after `old` at the log's path in `place`. What stands there is set aside.
+    /// Begins the segment after `old` at the log's path in `place`. An existing file there is set aside.
     fn begin_after(
         &self,
         place: &Place,
@@ -339,7 +341,7 @@ impl LogFiles {
         self.away.as_mut().filter(|_| self.is_away).unwrap_or(&mut self.home)
     }
 
-    /// Where the log is now.
+    /// The place where the log is written now.
     fn place(&self) -> &Place {
         self.away.as_ref().filter(|_| self.is_away).unwrap_or(&self.home)
     }
@@ -421,7 +423,7 @@ impl NextSegment for LogFiles {
     fn discard(&mut self, prepared: Segment) {
         let hidden = prepared.path().file_name().unwrap_or_default();
         if let Some(identity) = prepared.identity() {
-            // Else the next start does it.
+            // If the removal fails, the next start removes the file.
             let _ = self.place().directory.remove_if(hidden, identity);
         }
     }
@@ -438,7 +440,7 @@ impl NextSegment for LogFiles {
         }
         let synced = self.config.durability;
         let file = reopen_file(directory, name.file(), segment.form(synced), &self.driver)?;
-        // Between the look and the opening it may have been replaced.
+        // The file may have been replaced between the look and the opening.
         let is_same = file.state().is_ok_and(|state| Some(state.identity) == segment.identity());
         Ok(is_same.then_some(file))
     }
@@ -446,7 +448,7 @@ impl NextSegment for LogFiles {
     fn standing(&self, active: &Segment, written: u64) -> Standing {
         let Place { directory, name, .. } = self.place();
         let Ok(state) = active.file().state() else {
-            // It does not say: the next write will.
+            // The system gives no answer; the next write will show the error.
             return Standing::Here;
         };
         if state.links == 0 {
@@ -461,7 +463,7 @@ impl NextSegment for LogFiles {
 }
 
 impl Beginning {
-    /// The segment after `old`, and after all that were seen.
+    /// Begins the segment after `old`, with a number greater than all seen ones.
     fn following(
         old: &Segment,
         last_seen: u64,
@@ -480,7 +482,7 @@ impl Beginning {
         }
     }
 
-    /// A new segment after the last one known, or the first of a new log.
+    /// Begins a new segment after the last known one, or the first of a new log.
     fn of_log(
         last: Option<Lineage>,
         expected: Option<((u64, u64), u64)>,

@@ -1,5 +1,5 @@
-//! The process is killed between any two steps of a change of names: the log's path names a file at every one, no
-//! record is lost or doubled, and the next process finishes what was begun.
+//! Kills the process between any two steps of a change of names: the log's path names a file at every step, no record
+//! is lost or doubled, and the next process finishes the change.
 
 use std::{
     collections::BTreeSet,
@@ -21,7 +21,7 @@ fn config(path: &Path) -> Config {
         .rotation(Rotation::new().max_age(std::time::Duration::from_secs(3600)))
 }
 
-/// Logs a record, durable, before each of some rotations; says how far it came by files.
+/// Logs a durable record before each of several rotations. Reports its progress by files.
 fn rotate_some(path: &Path) {
     let logger = Logger::new(config(path)).expect("a logger");
     for number in 0..SEGMENTS {
@@ -72,7 +72,7 @@ fn a_rotation_may_be_killed_at_any_step() {
         assert_eq!(status.signal(), Some(SIGKILL), "step {steps}: {status:?}");
         assert!(path.is_file(), "step {steps}: the path names nothing");
 
-        // The next process goes on.
+        // The next process continues the log.
         let logger = Logger::new(config(&path)).expect("a logger");
         logger.log("more");
         logger.rotate().expect("rotate");

@@ -1,4 +1,4 @@
-//! The places of the parts of one session in one file, and what the parts say of the session there.
+//! The places of one session's parts in one file, and the parts' data on the session.
 
 use crate::{
     format::{BlockInfo, ChunkEntry, Kind, Prefix, Start, Totals},
@@ -8,12 +8,13 @@ use crate::{
     },
 };
 
-/// Where the next part goes. A part is encoded for its place first and takes the place then, since encoding may be
-/// done again: after a panic, or when all that is on its way moves to another file.
+/// The place of the next part, and the session's totals in this file. A part is first encoded for its place, and takes
+/// the place afterwards, since a part can be encoded again: after a panic, or when all parts in flight move to another
+/// file.
 pub(in crate::write) struct Layout {
-    /// What all metadata of this session in this file have in common; its offset is that of the start.
+    /// The prefix that all metadata of this session in this file share; its offset is that of the start.
     prefix: Prefix,
-    /// Where the next part goes; a multiple of the alignment.
+    /// The offset of the next part; a multiple of the alignment.
     offset: u64,
     first_sequence: u64,
     records: u64,
@@ -22,22 +23,22 @@ pub(in crate::write) struct Layout {
 }
 
 impl Layout {
-    /// The session's start stands before `offset`.
+    /// The layout of a session whose start ends at `offset`.
     pub(super) fn new(prefix: Prefix, offset: u64, first_sequence: u64) -> Layout {
         Layout { prefix, offset, first_sequence, records: 0, first_time: 0, last_time: 0 }
     }
 
-    /// What offsets and lengths are multiples of.
+    /// The alignment of offsets and lengths, in bytes.
     pub(in crate::write) fn align(&self) -> usize {
         self.prefix.align as usize
     }
 
-    /// Which log it is of, and its place in it.
+    /// The log's id and the number of this segment.
     pub(in crate::write) fn lineage(&self) -> Lineage {
         self.prefix.lineage()
     }
 
-    /// Where the next part goes.
+    /// The offset of the next part.
     pub(in crate::write) fn offset(&self) -> u64 {
         self.offset
     }
@@ -51,7 +52,7 @@ impl Layout {
         self.first_sequence
     }
 
-    /// Encodes the session's start; where it stands.
+    /// Encodes the session's start. Returns the offset of the start.
     pub(super) fn encode_start(
         &mut self,
         previous: u64,
@@ -63,13 +64,13 @@ impl Layout {
         self.prefix.offset
     }
 
-    /// The start that was encoded is written.
+    /// Reports that the encoded start is written.
     pub(super) fn set_first_sequence(&mut self, first_sequence: u64) {
         self.first_sequence = first_sequence;
     }
 
-    /// Completes a block in its memory, for the place where the next part goes: header, padding, table,
-    /// head and tail. What `info` says of lengths and records is filled in.
+    /// Completes a block in its memory, for the place of the next part: header, padding, table, head and tail. Fills in
+    /// the lengths and the number of records in `info`.
     pub(in crate::write) fn encode_block(
         &self,
         memory: &mut dyn BlockMemory,
@@ -91,8 +92,7 @@ impl Layout {
         memory.set_block(head_len, data_len + tail_len);
     }
 
-    /// Encodes a note or an end for the place where the next part goes; what it says of this file is filled in
-    /// here.
+    /// Encodes a note or an end for the place of the next part. The totals of this file are filled in here.
     pub(in crate::write) fn encode_totals(&self, kind: Kind, totals: Totals, bytes: &mut [u8]) {
         let totals = Totals {
             first_sequence: self.first_sequence,
@@ -105,7 +105,7 @@ impl Layout {
         totals.encode(kind, &prefix, bytes);
     }
 
-    /// The block that was encoded takes its place: the next part goes behind it.
+    /// Gives the encoded block its place: the next part goes behind the block.
     pub(in crate::write) fn place_block(&mut self, info: &BlockInfo, time: i64) {
         if self.records == 0 {
             self.first_time = time;
@@ -115,7 +115,7 @@ impl Layout {
         self.offset += info.block_len();
     }
 
-    /// The note or end that was encoded takes its place.
+    /// Gives the encoded note or end its place.
     pub(in crate::write) fn place_totals(&mut self) {
         self.offset += self.prefix.align as u64;
     }

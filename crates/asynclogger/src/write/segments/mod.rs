@@ -1,4 +1,4 @@
-//! The file that is written, and its successors.
+//! The active segment, and its successors.
 
 mod active;
 mod existing;

@@ -1,14 +1,14 @@
-//! How the next segment takes the name of the active one, without a moment in which nothing has it.
+//! Gives the next segment the name of the active one, without a moment in which no file has the name.
 //!
-//! 1. The active file gets its archived name beside its own, by a link; that is made durable.
-//! 2. The names of the two files are exchanged, in one step. Whoever opens the log's path finds one or the other.
-//! 3. The hidden name, which is the old file's now, is removed.
+//! 1. The active file gets its archived name beside its own, by a link; the link is made durable.
+//! 2. The names of the two files are exchanged in one step. The log's path names one or the other at each moment.
+//! 3. The hidden name, which now belongs to the old file, is removed.
 //!
-//! A step that fails leaves the log in its file, under its name. A process that is killed between two steps leaves
-//! one file with two names, or a hidden name too many; the next start finds that out by identity and finishes it
-//! ([`prepared`](super::prepared)). Where the file system has no links the exchange is followed by a rename, and
-//! where it exchanges nothing the link by a rename over the log's path. Only where it can do neither there is a moment
-//! between two renames.
+//! A step that fails leaves the log in its file, under its name. A process that is killed between two steps leaves one
+//! file with two names, or an extra hidden name; the next start recognises the file by identity and finishes the change
+//! ([`prepared`](super::prepared)). On a file system without links, a rename follows the exchange; on one without the
+//! exchange, a rename over the log's path follows the link. Only a file system without both leaves a moment between two
+//! renames.
 
 use std::ffi::{OsStr, OsString};
 
@@ -21,27 +21,27 @@ use crate::{
     },
 };
 
-/// A change of names between the active segment and the one that was prepared to follow it.
+/// A change of names between the active segment and the segment prepared to follow it.
 pub(super) struct NameChange<'a> {
     pub(super) place: &'a Place,
     pub(super) old: &'a Segment,
     pub(super) next: &'a Segment,
-    /// The archived name that the old file has already, from an attempt that failed.
+    /// The archived name that the old file has already, from a failed attempt.
     pub(super) linked: &'a mut Option<OsString>,
     pub(super) last_name: LastName,
 }
 
-/// The names are changed.
+/// The result of a change of names.
 pub(super) struct Changed {
-    /// The archived name of the old file, if that was still where it should be.
+    /// The archived name of the old file, if the log's path still named that file.
     pub(super) archived: Option<OsString>,
-    /// What went wrong behind the step that counts: the names may not be durable, or there is one too many.
+    /// An error after the decisive step: the names may not be durable, or the old file has an extra name.
     pub(super) remark: Option<Error>,
 }
 
 impl NameChange<'_> {
     /// # Errors
-    /// Those of the system; then the log's path names what it named before.
+    /// The system's errors; then the log's path names the same file as before.
     pub(super) fn make(&mut self) -> Result<Changed, Error> {
         fault::kill_point("promote");
         let Place { directory, name, .. } = self.place;
@@ -57,7 +57,7 @@ impl NameChange<'_> {
             }
         } else {
             if let Some(other) = at_path.filter(|_| at_path != self.next.identity()) {
-                // Whatever stands there: nothing is written through it, and nothing over it.
+                // Another file has the path: the log neither writes to it nor replaces it.
                 self.rename_to_archived((name.file(), other))?;
             }
             if at_path.is_none() || at_path != self.next.identity() {
@@ -70,7 +70,7 @@ impl NameChange<'_> {
         Ok(Changed { archived, remark })
     }
 
-    /// The path is our active file's.
+    /// Changes the names while the path names the active file.
     fn replace(
         &mut self,
         identity: (u64, u64),
@@ -80,12 +80,12 @@ impl NameChange<'_> {
         fault::kill_point("archived");
         if directory.exchange(&self.hidden(), name.file())? {
             fault::kill_point("exchanged");
-            // There is no way back from here, and none is needed: the next file has the path.
+            // From here on there is no way back, and no need for one: the next file has the path.
             let remark = self.put_away_displaced(&mut archived).err();
             return Ok((archived, remark));
         }
         if archived.is_some() {
-            // Proved once more, as near to the rename as can be.
+            // The identity is proved once more, directly before the rename.
             if directory.identity_of(name.file())? != self.old.identity() {
                 let what = "something took the place of the log while it was rotated";
                 return Err(Error::new(ErrorKind::Moved, what).at_path(self.old.path()));
@@ -101,7 +101,8 @@ impl NameChange<'_> {
         Ok((Some(aside), None))
     }
 
-    /// What had the log's path has the hidden name now: our old file, or what took its place in the last moment.
+    /// Puts away the file that had the log's path and has the hidden name now: the old file, or another one that took
+    /// its place in the last moment.
     fn put_away_displaced(&mut self, archived: &mut Option<OsString>) -> Result<(), Error> {
         let Place { directory, .. } = self.place;
         let hidden = self.hidden();
@@ -122,7 +123,7 @@ impl NameChange<'_> {
         Ok(())
     }
 
-    /// Gives the old file its archived name beside its own; `None`: there are no links here.
+    /// Gives the old file its archived name beside its own; `None`: the file system has no links.
     fn link(&mut self, identity: (u64, u64)) -> Result<Option<OsString>, Error> {
         let Place { directory, name, .. } = self.place;
         if let Some(linked) = &*self.linked
@@ -139,7 +140,7 @@ impl NameChange<'_> {
         Ok(self.linked.clone())
     }
 
-    /// The log stays in its file, which has one name then, if that can be.
+    /// Removes the archived name again, if possible: the log stays in its file, which then has one name.
     fn take_back_link(&mut self) {
         let identity = self.old.identity();
         if let (Some(linked), Some(identity)) = (&*self.linked, identity)

@@ -1,24 +1,24 @@
-//! The seam between a log that goes on and the files that it goes on in.
+//! The seam between a log and the files in which the log continues.
 
 use super::{segment::Segment, standing::Standing};
 use crate::{Error, io::BlockFile, write::archive::ArchivedSegment};
 
-/// Where a log's next segment comes from.
+/// The source of a log's next segment.
 pub(crate) trait NextSegment: Send {
     /// Makes a segment to follow `old`, under a hidden name.
     ///
     /// # Errors
-    /// Those of the system; then nothing has changed.
+    /// The system's errors; then nothing has changed.
     fn prepare(&mut self, old: &Segment) -> Result<Segment, Error>;
 
-    /// Whether a segment that was prepared is still where it was made.
+    /// Whether a prepared segment's file still has its hidden name.
     fn has_prepared(&self, next: &Segment) -> bool;
 
-    /// Gives `next`, which was prepared, the place of `old`, and `old` an archived name. The first block of `next`
-    /// will be `first_sequence`.
+    /// Gives `next`, a prepared segment, the place of `old`, and gives `old` an archived name. The first block of
+    /// `next` will be `first_sequence`.
     ///
     /// # Errors
-    /// Those of the system; then `old` is still in its place, and this can be tried again.
+    /// The system's errors; then `old` is still in its place, and the call can be repeated.
     fn promote(
         &mut self,
         old: &mut Segment,
@@ -26,52 +26,52 @@ pub(crate) trait NextSegment: Send {
         first_sequence: u64,
     ) -> Result<Promoted, Error>;
 
-    /// Whether there is another directory to go to, and the log is not in it.
+    /// Whether a failover directory is configured, and the log is not in it.
     fn has_elsewhere(&self) -> bool;
 
-    /// Makes a segment in the other directory to go on with after `old`, which stays as it is.
+    /// Makes a segment in the failover directory to follow `old`, which stays as it is.
     ///
     /// # Errors
-    /// Those of the system; then the log stays where it is.
+    /// The system's errors; then the log stays where it is.
     fn elsewhere(&mut self, old: &Segment, first_sequence: u64) -> Result<Segment, Error>;
 
-    /// Makes a segment in the log's own directory to go on with after `away`.
+    /// Makes a segment in the log's own directory to follow `away`.
     ///
     /// # Errors
-    /// As [`elsewhere`](NextSegment::elsewhere).
+    /// The same as for [`elsewhere`](NextSegment::elsewhere).
     fn home(&mut self, away: &Segment, first_sequence: u64) -> Result<Segment, Error>;
 
-    /// A segment that was prepared is not needed any more.
+    /// Removes a prepared segment that is not needed any more.
     fn discard(&mut self, prepared: Segment);
 
-    /// Sees to it that nobody else may write the log: a lock file that was removed is made and locked again.
+    /// Keeps the right to write the log: makes and locks the lock file again if it was removed.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`] if another writer has the lock by now; those of the system.
+    /// [`ErrorKind::InUse`] if another writer has the lock by now; the system's errors.
     fn keep_lock(&mut self) -> Result<(), Error> {
-        // Who has no lock file has none to lose.
+        // An implementation without a lock file has nothing to do.
         Ok(())
     }
 
-    /// Opens the file of a segment again, which was closed to save a descriptor. `None`: it is not where it
-    /// was.
+    /// Opens the file of a segment again, which was closed to save a descriptor. `None`: the log's path names another
+    /// file, or none.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The system's errors.
     fn reopen(&mut self, _segment: &Segment) -> Result<Option<Box<dyn BlockFile>>, Error> {
-        // Who never closes one for a while is never asked.
+        // An implementation that never closes a file for a while is never asked.
         Ok(None)
     }
 
-    /// Looks for the active file, of which so many bytes are written, where it should be.
+    /// Looks for the active file at the log's path. `written`: the bytes written to the file.
     fn standing(&self, active: &Segment, written: u64) -> Standing;
 }
 
-/// The next segment has its place.
+/// The result of [`promote`](NextSegment::promote): the next segment has its place.
 #[derive(Default)]
 pub(crate) struct Promoted {
-    /// The one before, if it was still where it should be.
+    /// The segment before, for the archivist, if its file was still at the log's path.
     pub(in crate::write) over: Option<ArchivedSegment>,
-    /// The names are changed, and something was not as it should be: they may not be durable.
+    /// An error after the names were changed: they may not be durable.
     pub(in crate::write) remark: Option<Error>,
 }

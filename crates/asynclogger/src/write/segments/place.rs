@@ -14,10 +14,10 @@ use crate::{
     write::archive::{ArchiveSettings, LogName},
 };
 
-/// Where a log is written. No other logger writes the log there while this lives.
+/// The place where a log is written. No other logger writes the log there while this value lives.
 ///
-/// Everything is reached by the directory that is held open: a path that is looked up anew may lead into another
-/// directory, which somebody has put into the place of this one.
+/// All files are reached through the open directory: a path that is looked up again can lead into another directory,
+/// which somebody has put into the place of this one.
 pub(super) struct Place {
     pub(super) directory: Arc<Directory>,
     pub(super) name: LogName,
@@ -26,10 +26,10 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The place of a log at this path, locked. `full_name`: that of an event.
+    /// Opens and locks the place of a log at this path. `full_name`: the name of the event, if the log is an event's.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse), those of the system.
+    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse), the system's errors.
     pub(super) fn of(
         path: &Path,
         config: &Config,
@@ -38,7 +38,7 @@ impl Place {
         let name = LogName::of(path)?;
         let parent = path.parent().unwrap_or(Path::new(""));
         let directory = Arc::new(Directory::open_or_create(parent)?);
-        // Before anything is made for it.
+        // The check comes before any file is made for the log.
         refuse_irregular(&directory, name.file())?;
         let lock = WriterLock::take(&directory, name.base(), name.file(), path)?;
         let mut archive = ArchiveSettings::new(config, directory.clone(), name.clone());
@@ -48,30 +48,30 @@ impl Place {
         Ok(Place { directory, name, archive: Arc::new(archive), lock })
     }
 
-    /// What stands at the log's name.
+    /// Inspects the file at the log's name.
     ///
     /// # Errors
-    /// [`ErrorKind::NotAFile`](crate::ErrorKind::NotAFile), those of the system.
+    /// [`ErrorKind::NotAFile`](crate::ErrorKind::NotAFile), the system's errors.
     pub(super) fn inspect(&self) -> Result<Existing, Error> {
         inspect(&self.directory, self.name.file(), self.archive.full_name())
     }
 
-    /// Removes what earlier sessions of this log prepared here and did not use.
+    /// Removes files that earlier sessions of this log prepared here and did not use.
     pub(super) fn remove_unused(&self, log_id: LogId) {
         let full_name = self.archive.full_name();
-        // What cannot be removed stays: the next file takes another name.
+        // A file that cannot be removed stays: the next file takes another name.
         let _ = prepared::remove_unused(&self.directory, &self.name, log_id, full_name);
     }
 
-    /// Gives the place up: the log was refused there, and nothing is left of that.
+    /// Gives the place up after the log was refused there, and removes a new lock file.
     pub(super) fn withdraw(self) {
         self.lock.withdraw(&self.directory);
     }
 
-    /// If the directory was deleted: goes on with the one that has its path now, and makes it if there is none.
+    /// If the directory was deleted, continues with the directory that has its path now; makes one if none exists.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The system's errors.
     pub(super) fn find_again(&mut self) -> Result<(), Error> {
         if self.directory.find_again()? {
             self.keep_lock()?;
@@ -82,7 +82,7 @@ impl Place {
     /// Makes and locks the lock file again if it was removed or replaced.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another writer has the lock by now; those of the system.
+    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another writer has the lock by now; the system's errors.
     pub(super) fn keep_lock(&mut self) -> Result<(), Error> {
         let path = self.directory.path().join(self.name.file());
         self.lock.keep(&self.directory, &path)

@@ -1,7 +1,8 @@
-//! The file of the next segment, which has a hidden name until its turn comes.
+//! The file of the next segment, which has a hidden name until the segment becomes active.
 //!
-//! A hidden name proves nothing: anybody may have put a file there. What is removed was proved to be ours before, by
-//! its identity while we have it open, and by a start block with our log id and name where an earlier session left it.
+//! A hidden name proves nothing: anybody can put a file there. A file is removed only after proof that it is ours: by
+//! its identity while this session has the file open, and by a start block with this log's id and full name if an
+//! earlier session has left the file.
 
 use std::ffi::OsString;
 
@@ -13,10 +14,10 @@ use crate::{
     write::archive::{LastName, LogName, archived_link, open_segment, rename_to_archived},
 };
 
-/// The first hidden name that nothing has.
+/// The first free hidden name.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(super) fn free_name(directory: &Directory, name: &LogName) -> Result<OsString, Error> {
     let mut number = 0;
     loop {
@@ -28,10 +29,10 @@ pub(super) fn free_name(directory: &Directory, name: &LogName) -> Result<OsStrin
     }
 }
 
-/// Removes what earlier sessions of this log prepared and did not use. Anything else is left alone.
+/// Removes files that earlier sessions of this log prepared and did not use. Other files are left alone.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(super) fn remove_unused(
     directory: &Directory,
     name: &LogName,
@@ -43,14 +44,14 @@ pub(super) fn remove_unused(
         if directory.identity_of(&hidden)?.is_none() {
             break;
         }
-        // What cannot be read is nobody's that we know.
+        // A file that cannot be read is not provably ours.
         let opened = open_segment(directory, &hidden, Packing::Plain);
         let Ok(Some((mut source, state))) = opened else { continue };
         let Ok(Ok(origin)) = Origin::read(&mut source) else { continue };
         if origin.prefix.log_id != log_id || origin.name != full_name {
             continue;
         }
-        // With records it is a segment that was left in the middle of a change of names.
+        // A file with records is a segment that an interrupted change of names has left.
         let is_unused = state.len <= u64::from(origin.prefix.align);
         let has_its_name =
             state.links > 1 && archived_link(directory, name, state.identity)?.is_some();
@@ -64,11 +65,11 @@ pub(super) fn remove_unused(
     Ok(())
 }
 
-/// Takes its archived name from an active file that has both, since a rotation was interrupted: the file is still
-/// the active one.
+/// Removes the archived name of an active file that has both names after an interrupted rotation: the file is still
+/// active.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(super) fn take_back_link(directory: &Directory, name: &LogName) -> Result<(), Error> {
     let Some(state) = directory.look_at(name.file())?.filter(|state| state.links > 1) else {
         return Ok(());

@@ -13,31 +13,34 @@ use crate::{
 
 /// A file that takes the parts of one session: blocks, notes, an end.
 ///
-/// The file is known by what we hold open, never by its path: a path may name another file a moment after it was
-/// looked at. So the identity is taken once, from the open file, and everything that acts on a name compares with
-/// it. The three jobs that a file under way has are objects of their own: where parts go and what they say
-/// ([`Layout`]), space taken ahead ([`SpaceAhead`]), and the writing itself (the [`BlockFile`]).
+/// A segment is identified by its open file, never by its path: users and other programs rename, delete and replace log
+/// files, and a path can name another file a moment after a look. So the identity is taken once, from the open file,
+/// and each function that acts on a name compares the name's file with it.
+///
+/// A file that is written has three jobs, each an object of its own: the places and contents of parts ([`Layout`]), the
+/// reserved space ([`SpaceAhead`]), and the writing itself (the [`BlockFile`]). So a part can be encoded again for
+/// another file, and a file can be closed for a while and opened again, without the others noticing.
 pub(crate) struct Segment {
     file: Box<dyn BlockFile>,
     path: PathBuf,
-    /// Which file it is: device and inode.
+    /// The file's identity: device and inode.
     identity: Option<(u64, u64)>,
     layout: Layout,
     space: SpaceAhead,
     filled_since: Option<i64>,
-    /// Whether anything in it has become durable since it was opened.
+    /// Whether any part of the file has become durable since the file was opened.
     proven: bool,
     /// Whether the file is closed for now.
     suspended: bool,
 }
 
-/// A new session's id: random and not 0.
+/// The id of a new session: random and not 0.
 pub(crate) fn new_session() -> Result<u64, Error> {
     Ok(u64::from_le_bytes(random()?).max(1))
 }
 
 impl Segment {
-    /// An open file whose session's start stands before `offset`.
+    /// A segment in an open file, in which the session's start ends at `offset`.
     pub(in crate::write) fn new(
         file: Box<dyn BlockFile>,
         path: PathBuf,
@@ -62,17 +65,17 @@ impl Segment {
         &self.path
     }
 
-    /// It has this path from now on.
+    /// Sets the file's path after a change of names.
     pub(super) fn set_path(&mut self, path: PathBuf) {
         self.path = path;
     }
 
-    /// Which file it is: device and inode.
+    /// The file's identity: device and inode.
     pub(super) fn identity(&self) -> Option<(u64, u64)> {
         self.identity
     }
 
-    /// How the file is written, and what it has completed.
+    /// The file, to ask for its state, mode and engine.
     pub(in crate::write) fn file(&self) -> &dyn BlockFile {
         &*self.file
     }
@@ -82,7 +85,7 @@ impl Segment {
         &mut *self.file
     }
 
-    /// Where the next part goes, and what it says of this file.
+    /// The place of the next part, and the session's totals in this file.
     pub(in crate::write) fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -91,50 +94,50 @@ impl Segment {
         &mut self.layout
     }
 
-    /// What offsets and lengths are multiples of.
+    /// The alignment of offsets and lengths, in bytes.
     pub(crate) fn align(&self) -> usize {
         self.layout.align()
     }
 
-    /// Which log it is of, and its place in it.
+    /// The log's id and the number of this segment.
     pub(crate) fn lineage(&self) -> Lineage {
         self.layout.lineage()
     }
 
-    /// The permissions of its file; `None`: the system does not say.
+    /// The permissions of the file; `None` if the system does not report them.
     pub(super) fn mode(&self) -> Option<u32> {
         self.file.state().ok().map(|state| state.mode)
     }
 
-    /// Gives the file the permissions that `old`'s has by now.
+    /// Gives the file the permissions that `old`'s file has now.
     pub(super) fn take_mode_of(&self, old: &Segment) {
         if let Some(mode) = old.mode()
             && self.mode() != Some(mode)
         {
-            // Somebody else's file system, or file: the records matter more.
+            // Ignored: the file system, or the file, may belong to another user, and the records matter more.
             let _ = self.file.set_mode(mode);
         }
     }
 
-    /// It holds records of earlier sessions, since then.
+    /// Sets the time since which the file holds records of earlier sessions.
     pub(super) fn set_filled_since(&mut self, time: i64) {
         self.filled_since = Some(time);
     }
 
-    /// Since when it holds records of earlier sessions, if it does.
+    /// The time since which the file holds records of earlier sessions; `None` if it holds none.
     pub(in crate::write) fn filled_since(&self) -> Option<i64> {
         self.filled_since
     }
 
-    /// Whether it holds a record.
+    /// Whether the file holds a record.
     pub(in crate::write) fn has_records(&self) -> bool {
         self.layout.records() > 0 || self.filled_since.is_some()
     }
 
-    /// Writes its start again, before its first block, which is known only now.
+    /// Writes the file's start again, before its first block: the number of that block is known only now.
     ///
     /// # Errors
-    /// Those of the system, with the path.
+    /// The system's errors, with the path.
     pub(in crate::write) fn begin_with(
         &mut self,
         previous: u64,
@@ -156,7 +159,7 @@ impl Segment {
     /// Ends the file of a session that never took a record.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The system's errors.
     pub(crate) fn end_unused(&mut self) -> Result<(), Error> {
         let align = self.align();
         let mut bytes = AlignedBytes::new(align, align)?;
@@ -166,37 +169,37 @@ impl Segment {
         written.map_err(|error| Error::io("cannot write", error).at_path(&self.path))
     }
 
-    /// No space is taken ahead beyond this length.
+    /// Reserves no space beyond this length.
     pub(super) fn set_max_size(&mut self, bytes: u64) {
         self.space.set_max_size(bytes);
     }
 
-    /// Whether a file that is to follow `old` should have space by now, and was not given any.
+    /// Whether this file, which is to follow `old`, should have reserved space by now and has none.
     pub(super) fn lacks_space_after(&self, old: &Segment) -> bool {
         self.space.is_missing_after(old.layout.offset())
     }
 
-    /// Takes space for a file that is to follow one which came to need it: before it is needed.
+    /// Reserves space for a file that is to follow a long one, before the space is needed.
     pub(super) fn reserve_now(&mut self) {
         self.space.take_now(&mut *self.file, self.layout.offset());
     }
 
-    /// The space to take now, ahead of the parts, if it is time.
+    /// The next reservation ahead of the parts, if one is due.
     pub(in crate::write) fn due_reservation(&mut self) -> Option<Operation> {
         self.space.due(&*self.file, self.layout.offset())
     }
 
-    /// Takes no more space ahead, since that failed.
+    /// Reserves no more space, since a reservation failed.
     pub(in crate::write) fn stop_reserving(&mut self) {
         self.space.stop();
     }
 
-    /// Gives back the space that was taken and not used. Nothing may be in flight.
+    /// Gives back reserved space that is not used. Nothing may be in flight.
     pub(in crate::write) fn trim(&mut self) {
         self.space.give_back(&mut *self.file);
     }
 
-    /// How its file is to be opened again.
+    /// The form in which the file is to be opened again.
     pub(super) fn form(&self, durability: Durability) -> ReopenForm {
         ReopenForm { align: self.align(), durability, mode: self.file.mode() }
     }
@@ -210,7 +213,7 @@ impl Segment {
         self.suspended = true;
     }
 
-    /// Goes on with the file, opened again.
+    /// Continues with the file, which was opened again.
     pub(super) fn resume(&mut self, file: Box<dyn BlockFile>) {
         (self.file, self.suspended) = (file, false);
     }
@@ -220,21 +223,21 @@ impl Segment {
         self.suspended
     }
 
-    /// A barrier, waited for. Nothing may be in flight.
+    /// Performs a barrier and waits. Nothing may be in flight.
     ///
     /// # Errors
-    /// As of a barrier, with the path.
+    /// The errors of a barrier, with the path.
     pub(in crate::write) fn sync_now(&mut self) -> Result<(), Error> {
         let synced = self.file.sync_now();
         synced.map_err(|error| Error::io("cannot sync", error).at_path(&self.path))
     }
 
-    /// Something in it has become durable.
+    /// Reports that a part of the file has become durable.
     pub(in crate::write) fn prove(&mut self) {
         self.proven = true;
     }
 
-    /// Whether anything in it has become durable since it was opened.
+    /// Whether any part of the file has become durable since the file was opened.
     pub(in crate::write) fn is_proven(&self) -> bool {
         self.proven
     }

@@ -1,21 +1,21 @@
-//! Space that a growing file takes ahead of its parts, so that a write neither waits for the file system to find
-//! room nor finds none in the middle of a block.
+//! Space that is reserved for a growing file ahead of its parts. So a write does not wait for the file system to find
+//! room, and does not find the disk full in the middle of a block.
 
 use crate::io::{BlockFile, Operation};
 
-/// Space is taken ahead only by files that have grown to this: small ones stay small.
+/// The length in bytes from which on space is reserved: small files stay small.
 const FROM: u64 = 16 << 20;
-/// How much is taken at a time: as much as the file has, within these bounds.
+/// The bytes reserved at a time: as many as the file has, within these bounds.
 const STEP_MIN: u64 = 64 << 20;
 const STEP_MAX: u64 = 256 << 20;
 
-/// The space that one file has taken ahead.
+/// The space reserved for one file.
 pub(super) struct SpaceAhead {
-    /// Space was taken, or is being taken, up to here; `None`: the file system refuses.
+    /// The end of the space that is reserved, or is being reserved; `None`: the file system refuses.
     end: Option<u64>,
-    /// Whether any was taken, or may have been.
+    /// Whether space was reserved, or may have been.
     may_be_left: bool,
-    /// The longest that the file is to become.
+    /// The greatest length that the file shall have.
     max_size: u64,
 }
 
@@ -24,20 +24,20 @@ impl SpaceAhead {
         SpaceAhead { end: Some(0), may_be_left: false, max_size: u64::MAX }
     }
 
-    /// No space is taken ahead beyond this length.
+    /// Reserves no space beyond this length.
     pub(super) fn set_max_size(&mut self, bytes: u64) {
         self.max_size = bytes;
     }
 
-    /// Whether a file that follows one of `len` bytes should have space by now, and was not given any.
+    /// Whether a file that follows one of `len` bytes should have reserved space by now and has none.
     pub(super) fn is_missing_after(&self, len: u64) -> bool {
         self.end == Some(0) && len >= FROM
     }
 
-    /// Takes space from `offset` on, and waits for it: for a file that follows a long one, before its first part.
+    /// Reserves space from `offset` on and waits, for a file that follows a long one, before its first part.
     pub(super) fn take_now(&mut self, file: &mut dyn BlockFile, offset: u64) {
         let len = STEP_MIN.min(self.max_size);
-        // Asked once: later the file takes its space as it grows.
+        // This happens once: later, space is reserved as the file grows.
         self.end = Some(offset);
         if is_roomy(file, len) {
             self.may_be_left = true;
@@ -51,7 +51,7 @@ impl SpaceAhead {
         }
     }
 
-    /// The space to take now, before parts from `offset` on, if it is time: in steps that grow with the file.
+    /// The next reservation, before parts from `offset` on, if one is due. The steps grow with the file.
     pub(super) fn due(&mut self, file: &dyn BlockFile, offset: u64) -> Option<Operation> {
         let end = self.end?;
         let step = offset.clamp(STEP_MIN, STEP_MAX);
@@ -66,20 +66,20 @@ impl SpaceAhead {
         is_taken.then_some(Operation::Reserve { offset, len })
     }
 
-    /// Takes no more, since that failed.
+    /// Reserves no more, since a reservation failed.
     pub(super) fn stop(&mut self) {
         self.end = None;
     }
 
-    /// Gives back what was taken and not used. Nothing may be in flight.
+    /// Gives back reserved space that is not used. Nothing may be in flight.
     pub(super) fn give_back(&self, file: &mut dyn BlockFile) {
         if self.may_be_left {
-            // What cannot be given back is the file's, and nobody's loss.
+            // Space that cannot be given back stays with the file; no record is lost.
             let _ = file.trim();
         }
     }
 
-    /// The file is closed: it takes its space anew when it is open again.
+    /// Begins again: the file is closed, and space is reserved anew after it is opened again.
     pub(super) fn begin_again(&mut self) {
         if self.end.is_some() {
             self.end = Some(0);
@@ -87,7 +87,8 @@ impl SpaceAhead {
     }
 }
 
-/// On a disk that is nearly full, space ahead would take from the writes in flight what they need.
+/// Whether the disk has room for a reservation of `len` bytes: on a nearly full disk, a reservation would take the
+/// space that writes in flight need.
 fn is_roomy(file: &dyn BlockFile, len: u64) -> bool {
     file.room().is_none_or(|room| room / 4 >= len)
 }

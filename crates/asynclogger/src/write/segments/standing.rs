@@ -1,6 +1,6 @@
-//! Where the active file stands.
+//! The place of the active file, as the directory shows it.
 
-/// What the directory shows of the active file.
+/// The relation between the active file and the log's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// The log's path names the file.
@@ -9,6 +9,6 @@ pub(crate) enum Standing {
     Renamed,
     /// The active file has no name any more.
     Deleted,
-    /// The active file is shorter than what was written to it.
+    /// The active file has fewer bytes than were written to it.
     Truncated,
 }

@@ -1,4 +1,4 @@
-//! What runs on the archivist's thread.
+//! The work on the archivist's thread.
 
 use std::{
     collections::HashSet,
@@ -28,22 +28,22 @@ pub(super) struct Archiver<'a> {
     queue: &'a Queue,
 }
 
-/// A segment, open and known to be the one that is meant.
+/// An open segment, proved to be the one that the work names.
 struct OpenSegment {
     name: OsString,
     #[cfg(feature = "zstd")]
     file: std::fs::File,
     state: FileState,
     lineage: Lineage,
-    /// What is in it, if somebody wants to know.
+    /// The segment's records and times, if a callback wants them.
     tally: Tally,
 }
 
-/// What became of a segment.
+/// The result for a segment.
 enum Final {
-    /// It has the form that it is to have.
+    /// The segment has its final form.
     Done { name: OsString, bytes: u64, compressed: bool },
-    /// It was left as it is, for the next sweep; or it is not there any more.
+    /// The segment is left as it is, for the next sweep, or does not exist any more.
     Left,
 }
 
@@ -58,10 +58,10 @@ impl<'a> Archiver<'a> {
         }
     }
 
-    /// Does one thing, and tells of what did not work. What stays undone is for the next sweep.
+    /// Performs one piece of work, and reports its errors. Undone work is left to the next sweep.
     pub(super) fn perform(&self, work: Work) {
         let shelf = work.shelf().clone();
-        // A bug of ours: this thing is given up, and the next one is done.
+        // A panic is a bug of the library: this piece of work is given up, and the next one is done.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.perform_now(work))) {
             let error = panicked("the archivist", &*panic);
             shelf.tell(&error.at_path(shelf.directory.path()));
@@ -86,7 +86,7 @@ impl<'a> Archiver<'a> {
     fn archived(&self, segment: &ArchivedSegment) {
         let ArchivedSegment { settings, file, lineage, active } = segment;
         match open(settings, file, *lineage) {
-            // Moved away by somebody, or deleted to make room.
+            // The file was moved away by somebody, or deleted to make room.
             Ok(None) => {}
             Ok(Some(open)) => {
                 if self.finish(settings, &open).is_err() {
@@ -116,8 +116,7 @@ impl<'a> Archiver<'a> {
         tell_or(settings, deleting::retain(settings, active), ());
     }
 
-    /// Of a segment that is there in both forms, deletes the one that is not compressed. Returns the files
-    /// that have one form.
+    /// For each segment in both forms, deletes the plain file. Returns the files of segments in one form.
     fn settle_pairs(
         &self,
         settings: &ArchiveSettings,
@@ -146,7 +145,7 @@ impl<'a> Archiver<'a> {
         rest
     }
 
-    /// Compresses all segments that are not, the oldest first, if they are to be.
+    /// Compresses all plain segments, the oldest first, if the settings demand compression.
     fn compress_rest(&self, settings: &ArchiveSettings, files: &[Candidate], active: Lineage) {
         if settings.compression == Compression::Off {
             return;
@@ -161,8 +160,8 @@ impl<'a> Archiver<'a> {
         for (index, (name, lineage)) in
             self.of_log(settings, &plain, active).into_iter().enumerate()
         {
-            // There is a next opening for the rest. One is done even in a process that ends at once: else
-            // a log that only such processes write would never get to it.
+            // The next opening does the rest. One segment is compressed even in a process that ends at once: a log
+            // written only by such processes would never be compressed otherwise.
             if index > 0 && self.queue.is_stopping() {
                 return;
             }
@@ -199,7 +198,7 @@ impl<'a> Archiver<'a> {
         found
     }
 
-    /// Gives a segment its final form, and tells of it.
+    /// Gives a segment its final form, and reports the segment to the user.
     fn finish(&self, settings: &ArchiveSettings, open: &OpenSegment) -> Result<(), Cause> {
         match self.compress(settings, open) {
             Ok(Final::Done { name, bytes, compressed }) => {
@@ -243,7 +242,7 @@ impl<'a> Archiver<'a> {
         Ok(open.segment(settings).give_way(|done| self.between(pace.due(done)))?.into())
     }
 
-    /// Waits within a long piece of work, and does what cannot wait for its end.
+    /// Waits within a long piece of work, and does urgent work meanwhile.
     #[cfg(feature = "zstd")]
     fn between(&self, due: std::time::Instant) -> std::ops::ControlFlow<()> {
         use super::queue::Pause;
@@ -289,7 +288,7 @@ impl OpenSegment {
     }
 }
 
-/// Opens a file that is not compressed, if it still is this segment. `None`: it is gone.
+/// Opens a plain file, if the file still is this segment. `None`: the file does not exist any more.
 fn open(
     settings: &ArchiveSettings,
     name: &OsStr,
@@ -334,7 +333,7 @@ fn names_of(files: &[Candidate], packing: Packing) -> HashSet<OsString> {
     files.iter().filter(|file| file.packing == packing).map(|file| file.name.clone()).collect()
 }
 
-/// The value, or what stands for it after the error was told.
+/// The value; or, after reporting the error, `otherwise`.
 fn tell_or<T>(settings: &ArchiveSettings, result: Result<T, Error>, otherwise: T) -> T {
     result.unwrap_or_else(|error| {
         settings.tell(&error);

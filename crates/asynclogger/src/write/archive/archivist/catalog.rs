@@ -10,7 +10,8 @@ use crate::{
     write::archive::{LogName, open_segment, past::open_proved, retention::ArchivedFile},
 };
 
-/// A regular file whose name is that of an archived segment of the log. Whose it is, is not known yet.
+/// A regular file whose name is that of an archived segment of the log. The name does not prove that the file belongs
+/// to the log.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     pub(super) name: OsString,
@@ -19,10 +20,12 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    /// Deletes the file if it is the one that was listed, and is proved once more to be this segment of this log.
+    /// Deletes the file if it still is the listed file, and its start proves once more that it is this segment of this
+    /// log.
     ///
     /// # Errors
-    /// If it is another one by now, or a logger writes it; those of the system. It stays then.
+    /// If the name belongs to another file by now, or a logger writes the file; the system's errors. The file stays
+    /// then.
     pub(super) fn delete(
         &self,
         directory: &Directory,
@@ -40,10 +43,10 @@ impl Candidate {
     }
 }
 
-/// The files that have such names now.
+/// The files that have names of archived segments now.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(super) fn list(directory: &Directory, name: &LogName) -> Result<Vec<Candidate>, Error> {
     let names = directory.names(|file| name.packing_of(file).is_some())?;
     let mut listed = Vec::with_capacity(names.len());
@@ -51,7 +54,7 @@ pub(super) fn list(directory: &Directory, name: &LogName) -> Result<Vec<Candidat
         let Some(packing) = name.packing_of(&file) else {
             continue;
         };
-        // It may be gone by now, or not to be looked at; that is no reason not to look at the others.
+        // A file that is gone by now, or cannot be looked at, is left out; the others count all the same.
         if let Ok(Some(state)) = directory.look_at(&file) {
             listed.push(Candidate { name: file, packing, state });
         }
@@ -59,18 +62,18 @@ pub(super) fn list(directory: &Directory, name: &LogName) -> Result<Vec<Candidat
     Ok(listed)
 }
 
-/// What was read of a file. It is not read again as long as it is the same file with the same length: a
-/// directory may have thousands of them, and before one is deleted its start is read once more anyway.
+/// The result of reading a file. The file is not read again while identity and length stay the same: a directory can
+/// have thousands of files, and before a deletion the file's start is read once more anyway.
 #[derive(Clone, Debug)]
 struct Known {
     state: FileState,
-    /// `None`: it is no segment.
+    /// `None`: the file is no segment.
     origin: Option<Origin>,
-    /// `None`: was not looked for. Inside: of a file without an end.
+    /// `None`: not looked for. `Some(None)`: the file has no end.
     last_time: Option<Option<i64>>,
 }
 
-/// What was read of the files of a log.
+/// The results of reading the files of a log.
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
     known: HashMap<OsString, Known>,
@@ -79,7 +82,8 @@ pub(super) struct Catalog {
 }
 
 impl Catalog {
-    /// Which segment of the log with this full name a file is; `None` if it is none, or cannot be read.
+    /// The segment, of the log with this full name, that a file holds; `None` if the file holds none, or cannot be
+    /// read.
     pub(super) fn lineage(
         &mut self,
         directory: &Directory,
@@ -89,8 +93,8 @@ impl Catalog {
         self.segment(directory, file, full_name, false).map(|segment| segment.lineage)
     }
 
-    /// The segments of this log among the files, as retention wants them, and which file each of them is.
-    /// `with_ends`: their last times are wanted.
+    /// The segments of this log among the files, described for retention, each with its file. `with_ends`: with the
+    /// times of their last records.
     pub(super) fn segments(
         &mut self,
         directory: &Directory,
@@ -121,7 +125,7 @@ impl Catalog {
         })
     }
 
-    /// Forgets what is not there any more.
+    /// Forgets files that do not exist any more.
     pub(super) fn forget_all_but(&mut self, files: &[Candidate]) {
         if self.known.len() > files.len() {
             let names: std::collections::HashSet<_> = files.iter().map(|file| &file.name).collect();
@@ -137,7 +141,7 @@ impl Catalog {
         });
         if !is_known {
             self.known.remove(&file.name);
-            // One that cannot be read takes no part now, and is tried again.
+            // A file that cannot be read takes no part now, and is read again the next time.
             let known = read(directory, file, with_end).ok()??;
             self.known.insert(file.name.clone(), known);
         }
@@ -145,7 +149,7 @@ impl Catalog {
     }
 }
 
-/// `None`: it is another file by now.
+/// Reads a file. `None`: the name belongs to another file by now.
 fn read(directory: &Directory, file: &Candidate, with_end: bool) -> Result<Option<Known>, Error> {
     let (mut source, state) = match open_segment(directory, &file.name, file.packing) {
         Ok(Some(opened)) => opened,

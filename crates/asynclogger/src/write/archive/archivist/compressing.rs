@@ -1,4 +1,5 @@
-//! A segment takes its compressed form: beside it, durable, and only then instead of it.
+//! Compresses a segment. The compressed form is made beside the segment and becomes durable; only then is the segment
+//! deleted.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -23,7 +24,7 @@ use crate::{
     },
 };
 
-/// A segment that is open.
+/// An open segment.
 pub(super) struct Segment<'a> {
     pub(super) directory: &'a Directory,
     pub(super) name: &'a OsStr,
@@ -32,18 +33,18 @@ pub(super) struct Segment<'a> {
     pub(super) lineage: Lineage,
 }
 
-/// What became of it.
+/// The result for a segment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Became {
-    /// Its compressed form is all that is left of it.
+    /// Only the compressed form is left.
     Compressed { name: OsString, bytes: u64 },
-    /// It was broken off; nothing has changed.
+    /// The work was stopped; nothing has changed.
     Stopped,
-    /// The name is that of another file by now, or of none; nothing has changed.
+    /// The name belongs to another file by now, or to none; nothing has changed.
     Gone,
 }
 
-/// The file that is being made. As long as it has not its final name it is removed when it is given up.
+/// The compressed form while it is made. Removed on drop, unless it has its final name.
 struct Part<'a> {
     directory: &'a Directory,
     name: OsString,
@@ -53,7 +54,7 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// Under the first name that nothing has: what has the others is not ours to remove.
+    /// Makes the file under the first free name: files under the other names are not ours to remove.
     fn create(directory: &'a Directory, of: &OsStr, mode: u32) -> Result<Part<'a>, Error> {
         let is_taken = |error: &Error| {
             error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::AlreadyExists)
@@ -76,7 +77,7 @@ impl<'a> Part<'a> {
 impl Drop for Part<'_> {
     fn drop(&mut self) {
         if !self.is_published {
-            // The next sweep removes what stays.
+            // If the removal fails, the next sweep removes the file.
             let _ = self.directory.remove_if(&self.name, self.identity);
         }
     }
@@ -88,10 +89,10 @@ impl Segment<'_> {
         move |error| Error::io(doing, error).at_path(&path)
     }
 
-    /// Compresses it, unless `between` has it stopped: see [`compress`].
+    /// Compresses the segment, unless `between` stops the work: see [`compress`].
     ///
     /// # Errors
-    /// Those of the system; then it stays as it is.
+    /// The system's errors; the segment then stays as it is.
     pub(super) fn compress(
         &self,
         level: i32,
@@ -114,7 +115,7 @@ impl Segment<'_> {
             return Ok(Became::Stopped);
         };
         fault::kill_point("a whole part");
-        // A label for people; what counts is in the file.
+        // The file's time is a label for people only; the valid times are in the file.
         let _ = before.modified().and_then(|time| part.file.set_modified(time));
         part.file.sync_all().map_err(self.at("cannot sync its compressed form"))?;
         fault::kill_point("a durable part");
@@ -124,7 +125,7 @@ impl Segment<'_> {
             let what = "it was changed while it was compressed";
             return Err(Error::new(ErrorKind::Io, what).at_path(&directory.path().join(name)));
         }
-        // It may have been deleted meanwhile, to make room: then it must not come back.
+        // The segment may have been deleted meanwhile, to make room: then it must not come back in compressed form.
         if !self.is_still_named()? {
             return Ok(Became::Gone);
         }
@@ -142,7 +143,7 @@ impl Segment<'_> {
         directory.sync()?;
         fault::kill_point("both forms, durable");
         if !is_named(directory, &compressed, part.identity)? {
-            // Somebody has moved it away already; whatever that means, this file stays.
+            // Somebody has moved the compressed form away already. Whatever the reason, the plain file stays.
             return Ok(Became::Gone);
         }
         self.delete()?;
@@ -150,11 +151,12 @@ impl Segment<'_> {
         Ok(Became::Compressed { name: compressed, bytes })
     }
 
-    /// If there is a compressed form of it that is whole, made by a process that ended before it had
-    /// deleted this one: deletes this one.
+    /// Deletes the plain file if its compressed form exists and is whole. A process that ended between the two steps
+    /// leaves both.
     ///
     /// # Errors
-    /// Those of the system; [`ErrorKind::Io`] if what has that name is not all of this one. Both stay then.
+    /// The system's errors; [`ErrorKind::Io`] if the file with the compressed form's name does not hold all of the
+    /// segment. Both files stay then.
     pub(super) fn give_way(
         &self,
         mut between: impl FnMut(u64) -> ControlFlow<()>,
@@ -190,14 +192,14 @@ impl Segment<'_> {
             let path = directory.path().join(&compressed);
             return Err(Error::new(ErrorKind::Io, what).at_path(&path));
         };
-        // Its name may not be durable yet.
+        // The compressed form's name may not be durable yet.
         directory.sync()?;
         fault::kill_point("both forms, compared");
         self.delete()?;
         Ok(Became::Compressed { name: compressed, bytes: state.len })
     }
 
-    /// Deletes it: the open file, whose start was read, and not what may have its name by now.
+    /// Deletes the open file, whose start was read; never another file that has its name by now.
     fn delete(&self) -> Result<(), Error> {
         self.directory.remove_if(self.name, self.state.identity)?;
         fault::kill_point("the compressed form alone");
@@ -211,8 +213,8 @@ impl Segment<'_> {
     }
 }
 
-/// Whether what a whole compressed file holds is, byte by byte, all of `plain`; `None`: it was broken off.
-/// `between` is told before each frame how many bytes are compared.
+/// Whether a compressed file is whole and holds, byte by byte, all of `plain`; `None`: the comparison was stopped.
+/// Before each frame `between` gets the number of compared bytes.
 fn is_all_of(
     compressed: &mut Source,
     plain: &File,
@@ -236,7 +238,7 @@ fn is_all_of(
         }
         done += len as u64;
     }
-    // Bytes that are right behind damage are no proof that they will be read again.
+    // Damage was found although all bytes are right: then nothing proves that the file can be read again.
     Ok(Some(compressed.take_findings().is_empty()))
 }
 

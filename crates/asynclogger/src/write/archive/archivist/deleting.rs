@@ -1,7 +1,7 @@
-//! Deletes files: only those that are, beyond doubt, an archived segment of the log or a part of one.
+//! Deletes files that are provably an archived segment of the log, or a part of one.
 //!
-//! A name decides nothing here. What is deleted was listed, has still the identity and the length that it
-//! was listed with, and its start, read once more, says which segment it is.
+//! A name proves nothing here. A file is deleted only if it was listed, still has the identity and the length of the
+//! list, and its start, read once more, names the segment.
 
 use super::{catalog, settings::ArchiveSettings};
 use crate::{
@@ -16,16 +16,16 @@ use crate::{
     },
 };
 
-/// Removes what was left of compressions that did not come to their end: what begins like a segment of this
-/// log, or has no byte. Anything else with such a name stays.
+/// Removes the parts of unfinished compressions: files that begin like a segment of this log, or are empty. Any other
+/// file with such a name stays.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(super) fn remove_parts(settings: &ArchiveSettings, active: Lineage) -> Result<(), Error> {
     let ArchiveSettings { shelf, name, full_name, .. } = settings;
     let directory = &shelf.directory;
     for part in directory.names(|file| name.is_part(file))? {
-        // One that cannot be read, or removed, is no reason to leave the others.
+        // A part that cannot be read or removed does not keep the others.
         let opened = open_segment(directory, &part, Packing::Compressed);
         let identity = match opened {
             Ok(Some((mut source, state))) => {
@@ -46,10 +46,10 @@ pub(super) fn remove_parts(settings: &ArchiveSettings, active: Lineage) -> Resul
     Ok(())
 }
 
-/// Deletes what the limits do not allow.
+/// Deletes the segments beyond the limits.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(super) fn retain(settings: &ArchiveSettings, active: Lineage) -> Result<(), Error> {
     if !settings.has_limits() {
         return Ok(());
@@ -61,15 +61,15 @@ pub(super) fn retain(settings: &ArchiveSettings, active: Lineage) -> Result<(), 
     Ok(())
 }
 
-/// Deletes the oldest segment, but not the newest; whether there was one.
+/// Deletes the oldest segment, but never the newest. Returns whether a file was deleted.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub(super) fn make_room(settings: &ArchiveSettings, active: Lineage) -> Result<bool, Error> {
     Ok(delete(settings, false, |files| retention::oldest(files, active))? > 0)
 }
 
-/// Deletes the archived files that `select` selects, in its order; how many.
+/// Deletes the archived files that `select` selects, in its order. Returns their number.
 fn delete(
     settings: &ArchiveSettings,
     with_ends: bool,
@@ -88,7 +88,7 @@ fn delete(
         fault::kill_point("before a deletion");
         result = files[index].delete(directory, (segments[index].lineage, &settings.full_name));
         if result.is_err() {
-            // Not one behind it: that would be a hole.
+            // No file behind this one is deleted: that would leave a hole.
             break;
         }
         fault::kill_point("after a deletion");

@@ -1,8 +1,8 @@
-//! The archivist: the one thread of a flusher that looks after archived segments, for all its logs. It
-//! compresses them, tells of them, and deletes the oldest.
+//! The archivist: one thread for each flusher, which compresses archived segments of all the flusher's logs, reports
+//! them, and deletes the oldest.
 //!
-//! Nobody waits for it but `stop`. What it has not done when the process ends is done at the next opening:
-//! all that has to be known for that is in the directory (docs/rotation.md).
+//! Only `stop` waits for the archivist. Work that is not done when the process ends is done at the next opening: the
+//! directory holds all that this needs (docs/rotation.md).
 
 mod archiver;
 mod catalog;
@@ -44,11 +44,20 @@ pub(crate) use self::{
 };
 
 thread_local! {
-    // The address of the queue that this thread works off; 0: it is not an archivist.
+    // The address of the queue that this thread works through; 0: the thread is no archivist.
     static WORKS_OFF: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A handle to the archivist. The thread begins with the first work that there is for it.
+/// The handle of the archivist. Its thread starts with the first work.
+///
+/// Compressing a segment takes seconds, a callback of the user any time, and deleting many files on a busy disk is
+/// slow. On the flusher's thread this work would stop all logs; a thread for each log would start thousands of threads
+/// with thousands of events, all competing for one disk. A job outside of the process, which knows only names, could
+/// take a file that is still written. So each flusher has one such thread, with the lowest priority. It works through a
+/// queue, in order; only a request for room on a full disk overtakes, even in the middle of a compression.
+///
+/// The queue is never saved: the directory alone shows what is left to do, and a sweep at the next opening finds it. So
+/// the archivist can be stopped, or killed, between any two steps.
 pub(crate) struct Archivist {
     queue: Arc<Queue>,
     thread: Mutex<Option<OwnThread>>,
@@ -64,7 +73,7 @@ impl Archivist {
         }
     }
 
-    /// Hands an archived segment over. Never waits for work that is being done.
+    /// Hands an archived segment over. Never waits for work in progress.
     pub(crate) fn archived(&self, segment: ArchivedSegment) {
         if segment.settings.wants_archived() {
             let whole = segment.settings.whole.clone();
@@ -75,12 +84,12 @@ impl Archivist {
         }
     }
 
-    /// Has the limit over a directory looked after, behind all that was handed over before.
+    /// Applies the limit over a directory, after all work handed over before.
     pub(crate) fn retain_whole(&self, whole: Arc<WholeDirectory>) {
         self.hand_over(Work::Whole(whole));
     }
 
-    /// An event was opened, whose segment this is.
+    /// Reports that an event was opened, and its active segment.
     pub(crate) fn opened(&self, settings: &Arc<ArchiveSettings>, active: Lineage) {
         if let Some(whole) = &settings.whole {
             settings.done_below.raise(active.segment);
@@ -88,17 +97,17 @@ impl Archivist {
         }
     }
 
-    /// Has what an earlier process, or a failure, left behind finished or undone. `active` is the segment
-    /// that is written now.
+    /// Finishes or undoes work that an earlier process, or a failure, has left behind. `active` is the segment that is
+    /// written now.
     pub(crate) fn sweep(&self, settings: Arc<ArchiveSettings>, active: Lineage) {
         if settings.wants_sweep() {
             self.hand_over(Work::Sweep { settings, active });
         }
     }
 
-    /// Has the oldest archived segment of the log deleted, before anything else is done, and calls `made`
-    /// after that, on the archivist's thread. If that was asked for already, this does nothing: who asked
-    /// is going to be told.
+    /// Deletes the oldest archived segment of the log before any other work, and then calls `made` on the archivist's
+    /// thread. If a request for the same log is queued already, this one is dropped: the queued request's `made`
+    /// reports the result.
     pub(crate) fn make_room(
         &self,
         settings: Arc<ArchiveSettings>,
@@ -108,11 +117,11 @@ impl Archivist {
         self.hand_over(Work::MakeRoom { settings, active, made });
     }
 
-    /// Does what was handed over, without a limit of rate, and ends; at `deadline` in any case, without
-    /// what is not done by then. Whether the thread has ended. What is handed over later is left to the
-    /// next opening.
+    /// Ends the thread after the work handed over so far, which is done without a limit of rate. At `deadline` the
+    /// thread ends in any case, and leaves the rest undone. Returns whether the thread has ended. Work handed over
+    /// later is left to the next opening.
     ///
-    /// On the archivist's own thread, in a callback, this waits for nothing.
+    /// On the archivist's own thread, in a callback, `stop` waits for nothing.
     pub(crate) fn stop(&self, deadline: Option<Instant>) -> bool {
         self.queue.stop(deadline);
         let Some(mut thread) = lock(&self.thread).take() else {
@@ -120,7 +129,7 @@ impl Archivist {
         };
         let is_own = WORKS_OFF.with(Cell::get) == self.queue.address();
         if is_own || !self.queue.wait_ended(deadline) {
-            // It ends by itself.
+            // The thread ends by itself.
             return false;
         }
         thread.end(true);
@@ -129,7 +138,7 @@ impl Archivist {
 
     fn hand_over(&self, work: Work) {
         let shelf = work.shelf().clone();
-        // First: `stop` finds the thread of everything that was taken.
+        // The lock is taken first: so `stop` finds the thread for all work that the queue has taken.
         let mut thread = lock(&self.thread);
         if !self.queue.push(work) || thread.is_some() {
             return;
@@ -138,7 +147,8 @@ impl Archivist {
         match started {
             Ok(started) => *thread = Some(started),
             Err(error) => {
-                // The next work tries again, and has this one done, too. A callback may come back here.
+                // The next work tries again to start the thread, which then does this work, too. The lock is released
+                // first: the callback can call this function again.
                 drop(thread);
                 shelf.tell(&error);
             }
@@ -147,8 +157,8 @@ impl Archivist {
 }
 
 impl Drop for Archivist {
-    /// Without `stop` before it, everything is done, and nobody waits for that. A forked child has no thread to
-    /// tell, and must not lock what that may have held.
+    /// Without a `stop` before, the thread does all its work, and nobody waits for it. A forked child has no such
+    /// thread, and must not take a lock that the thread may have held at the fork.
     fn drop(&mut self) {
         if self.maker.is_current() {
             self.queue.close();
@@ -160,7 +170,7 @@ fn start(queue: Arc<Queue>) -> Result<OwnThread, Error> {
     let run = move || {
         yield_to_all_others();
         WORKS_OFF.with(|place| place.set(queue.address()));
-        // What a callback logs never waits: this thread may be the one that makes room for it.
+        // A log call in a callback never waits: this thread may be the one that has to make room for the record.
         Local::with(|local| {
             let _inside = local.enter();
             Archiver::new(&queue).work();

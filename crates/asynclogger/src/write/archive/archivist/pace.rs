@@ -1,8 +1,8 @@
-//! How fast bytes are worked through.
+//! The pace of a long piece of work.
 
 use std::time::{Duration, Instant};
 
-/// So many bytes in a second, from a beginning on.
+/// A rate in bytes per second, from a start on.
 pub(super) struct Pace {
     begun: Instant,
     rate: u64,
@@ -13,7 +13,7 @@ impl Pace {
         Pace { begun: Instant::now(), rate: rate.max(1) }
     }
 
-    /// When so many bytes may be done.
+    /// The time at which this number of bytes may be done.
     pub(super) fn due(&self, bytes: u64) -> Instant {
         let (rate, nanos) = (u128::from(self.rate), u128::from(bytes) * 1_000_000_000);
         let nanos = u64::try_from(nanos / rate).unwrap_or(u64::MAX);

@@ -1,4 +1,4 @@
-//! What the archivist has to do, in the order in which it came; room first.
+//! The archivist's work, in the order of its arrival; requests for room come first.
 
 use std::{collections::VecDeque, ffi::OsString, time::Instant};
 
@@ -8,20 +8,20 @@ use crate::{
     sync::{Arc, Condvar, Mutex, is_over, lock, wait_until},
 };
 
-/// A segment that is over: renamed to its archived name, ended, and never written again.
+/// An archived segment: ended, under its archived name, and never written again.
 pub(crate) struct ArchivedSegment {
     pub(crate) settings: Arc<ArchiveSettings>,
-    /// Its name in the directory of the settings.
+    /// The file's name in the directory of the settings.
     pub(crate) file: OsString,
     pub(crate) lineage: Lineage,
     /// The segment that is written now.
     pub(crate) active: Lineage,
 }
 
-/// Is told that room was asked for, and whether a segment was deleted.
+/// Called after a request for room was handled, with whether a segment was deleted.
 pub(crate) type RoomMade = Box<dyn FnOnce(bool) + Send>;
 
-/// One thing to do.
+/// One piece of work.
 pub(super) enum Work {
     Archived(ArchivedSegment),
     Sweep {
@@ -33,7 +33,7 @@ pub(super) enum Work {
         active: Lineage,
         made: RoomMade,
     },
-    /// The limit over a directory, once for all that was archived before.
+    /// Apply the limit over a directory, once for all segments archived before.
     Whole(Arc<WholeDirectory>),
 }
 
@@ -47,12 +47,12 @@ impl Work {
     }
 }
 
-/// How a long piece of work goes on.
+/// The continuation of a long piece of work after a pause.
 #[cfg(feature = "zstd")]
 pub(super) enum Pause {
     Over,
     Go,
-    /// With this, first.
+    /// Urgent work is to be done first.
     Urgent(Work),
 }
 
@@ -79,12 +79,12 @@ impl Queue {
         Queue { state: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// What tells this queue from others while it lives.
+    /// A number that distinguishes this queue from others while it lives.
     pub(super) fn address(&self) -> usize {
         std::ptr::from_ref(self) as usize
     }
 
-    /// Whether there is somebody to take it.
+    /// Adds work. Returns whether the queue takes it: after a stop, none.
     pub(super) fn push(&self, work: Work) -> bool {
         let mut state = lock(&self.state);
         if state.stop.is_some() {
@@ -96,7 +96,7 @@ impl Queue {
             }
         } else {
             if let Work::Whole(whole) = &work {
-                // Behind what came since.
+                // The limit is applied once, after the work that has come since.
                 let same =
                     |other: &Work| matches!(other, Work::Whole(of) if Arc::ptr_eq(of, whole));
                 state.rest.retain(|other| !same(other));
@@ -108,7 +108,7 @@ impl Queue {
         true
     }
 
-    /// The next thing to do; waits for it. `None`: all is over.
+    /// The next piece of work; waits for one. `None`: the thread is to end.
     pub(super) fn next(&self) -> Option<Work> {
         let mut state = lock(&self.state);
         loop {
@@ -124,7 +124,7 @@ impl Queue {
         }
     }
 
-    /// Waits until `due` within a piece of work, unless that has to hurry.
+    /// Waits within a piece of work until `due`, but not after a stop.
     #[cfg(feature = "zstd")]
     pub(super) fn pause(&self, due: Instant) -> Pause {
         let mut state = lock(&self.state);
@@ -142,7 +142,7 @@ impl Queue {
         }
     }
 
-    /// Whether what can wait for the next opening is to wait.
+    /// Whether the thread is stopping: work that can wait is left to the next opening.
     pub(super) fn is_stopping(&self) -> bool {
         lock(&self.state).stop.is_some()
     }
@@ -152,19 +152,19 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Ends the thread when all is done, unless it was told to end before.
+    /// Ends the thread when all work is done, unless the thread was told to end before.
     pub(super) fn close(&self) {
         lock(&self.state).stop.get_or_insert(Stop { deadline: None });
         self.changed.notify_all();
     }
 
-    /// The thread ends.
+    /// Reports that the thread ends.
     pub(super) fn end(&self) {
         lock(&self.state).ended = true;
         self.changed.notify_all();
     }
 
-    /// Waits until the thread ends, or `deadline`; whether it has.
+    /// Waits until the thread ends, or `deadline` is over. Returns whether the thread has ended.
     pub(super) fn wait_ended(&self, deadline: Option<Instant>) -> bool {
         let mut state = lock(&self.state);
         while !state.ended && !is_over(deadline) {

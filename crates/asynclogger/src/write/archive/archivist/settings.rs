@@ -1,4 +1,4 @@
-//! What the archivist has to know of a log.
+//! The archivist's settings for a log.
 
 use super::{
     shelf::{DoneBelow, Shelf},
@@ -12,25 +12,25 @@ use crate::{
     write::{archive::names::LogName, common::panicked},
 };
 
-/// The settings of one log for its files in one directory, and what is known of these.
+/// The settings of one log for its files in one directory, and the results of reading these files.
 pub(crate) struct ArchiveSettings {
     pub(super) shelf: Arc<Shelf>,
     pub(super) name: LogName,
-    /// As starts have it.
+    /// The full name, as in the starts of the log's files.
     pub(super) full_name: Vec<u8>,
     pub(super) retention: Retention,
     pub(super) compression: Compression,
-    /// Bytes that are compressed in a second.
+    /// Bytes to compress per second.
     #[cfg(feature = "zstd")]
     pub(super) rate: u64,
     on_archived: Option<Callback<Archived>>,
-    /// The limit over all events of the directory, of an event.
+    /// For an event: the limit over all events of the directory, if any.
     pub(super) whole: Option<Arc<WholeDirectory>>,
     pub(super) done_below: Arc<DoneBelow>,
 }
 
 impl ArchiveSettings {
-    /// Of a log with this validated config, for its files of this name in this directory.
+    /// The settings for the files of this name in this directory, from a validated config.
     pub(crate) fn new(
         config: &Config,
         directory: Arc<Directory>,
@@ -50,13 +50,13 @@ impl ArchiveSettings {
         }
     }
 
-    /// Of an event with this full name.
+    /// The same settings for an event with this full name.
     pub(crate) fn named(mut self, full_name: &[u8]) -> ArchiveSettings {
         self.full_name = full_name.to_vec();
         self
     }
 
-    /// Of an event in a directory with a limit over all.
+    /// The same settings for an event in a directory with a limit over all events.
     pub(crate) fn within(mut self, whole: Option<Arc<WholeDirectory>>) -> ArchiveSettings {
         self.whole = whole;
         self
@@ -67,17 +67,17 @@ impl ArchiveSettings {
         &self.full_name
     }
 
-    /// Whether anything is to be done with an archived segment.
+    /// Whether the archivist has work with an archived segment.
     pub(super) fn wants_archived(&self) -> bool {
         self.wants_sweep() || self.on_archived.is_some() || self.whole.is_some()
     }
 
-    /// Whether anything can have been left undone.
+    /// Whether an earlier process can have left work undone.
     pub(super) fn wants_sweep(&self) -> bool {
         self.compression != Compression::Off || self.has_limits()
     }
 
-    /// Whether segments are deleted without need.
+    /// Whether a limit, other than a full disk, deletes segments.
     pub(super) fn has_limits(&self) -> bool {
         let Retention { keep, max_age, max_total, .. } = self.retention;
         keep.is_some() || max_age.is_some() || max_total.is_some()
@@ -87,12 +87,12 @@ impl ArchiveSettings {
         self.on_archived.is_some()
     }
 
-    /// Tells the user of an error. The callback's panics are its own.
+    /// Reports an error to the user. A panic of the callback does not pass on.
     pub(super) fn tell(&self, error: &Error) {
         self.shelf.tell(error);
     }
 
-    /// Tells the user of an archived segment.
+    /// Reports an archived segment to the user.
     pub(super) fn tell_archived(&self, archived: &Archived) {
         let Some(callback) = &self.on_archived else {
             return;

@@ -1,4 +1,4 @@
-//! A directory as the archivist sees it, and how far it is with a log.
+//! The archivist's view of a directory, and its progress with a log.
 
 use super::catalog::Catalog;
 use crate::{
@@ -8,11 +8,11 @@ use crate::{
     sync::{Arc, AtomicU64, Mutex, Ordering},
 };
 
-/// What is known of the files of a directory, and whom errors there are told.
+/// A directory, the results of reading its files, and the callback for errors there.
 pub(super) struct Shelf {
     pub(super) directory: Arc<Directory>,
     on_error: Option<Callback<Error>>,
-    /// Touched by the archivist alone, and locked only while a directory is looked through.
+    /// Used by the archivist alone, and locked only while a directory is searched.
     pub(super) catalog: Mutex<Catalog>,
 }
 
@@ -22,13 +22,13 @@ impl Shelf {
         Arc::new(Shelf { directory, on_error, catalog })
     }
 
-    /// Tells the user of an error. The callback's panics are its own.
+    /// Reports an error to the user. A panic of the callback does not pass on.
     pub(super) fn tell(&self, error: &Error) {
         tell(self.on_error.as_ref(), error);
     }
 }
 
-/// With the segments before this one the archivist is done.
+/// The segment before which the archivist has done all its work.
 #[derive(Default)]
 pub(super) struct DoneBelow(AtomicU64);
 

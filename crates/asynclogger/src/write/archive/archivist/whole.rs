@@ -1,7 +1,7 @@
 //! One limit for the archived segments of all events in a directory.
 //!
-//! The files of an event are known by its active file: that says which log it is, and what its event is
-//! called. Events that are not open have one, too.
+//! An event's active file carries the id of the log and the event's name, and so identifies the event's files. Events
+//! that are not open have an active file, too.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,19 +26,19 @@ use crate::{
     },
 };
 
-/// Whether the log of this file name, without `.log`, may be that of an event with this full name.
+/// Whether the log of this file name, without `.log`, can be that of an event with this full name.
 pub(crate) type IsEvent = fn(base: &OsStr, full_name: &[u8]) -> bool;
 
-/// The limit, and what is known of the directory.
+/// The limit over a directory, and the results of reading its files.
 pub(crate) struct WholeDirectory {
     pub(super) shelf: Arc<Shelf>,
     max: u64,
     is_event: IsEvent,
-    /// Of the events that are open, by the names of their files.
+    /// The archivist's progress with each open event, by the base of the event's file name.
     open: Mutex<HashMap<OsString, Weak<DoneBelow>>>,
 }
 
-/// A log, and its files as they were listed.
+/// A log, and its files as listed.
 struct EventLog {
     files: Vec<Candidate>,
     log: OneOf,
@@ -46,7 +46,7 @@ struct EventLog {
 }
 
 impl WholeDirectory {
-    /// `None`: there is no limit.
+    /// The limit of this config; `None` if the config sets none.
     pub(crate) fn of(
         config: &Config,
         directory: &Arc<Directory>,
@@ -59,20 +59,20 @@ impl WholeDirectory {
         Ok(Some(Arc::new(WholeDirectory { shelf, max, is_event, open: Mutex::default() })))
     }
 
-    /// An event is open: of its segments only those are deleted that the archivist is done with.
+    /// Reports that an event is open: only those of its segments are deleted with which the archivist is done.
     pub(super) fn opened(&self, base: &OsStr, done_below: &Arc<DoneBelow>) {
         let mut open = lock(&self.open);
         if open.len() == open.capacity() {
-            // Before it takes more memory: events come and go.
+            // Closed events are forgotten before the table takes more memory.
             open.retain(|_, done_below| done_below.strong_count() > 0);
         }
         open.insert(base.to_owned(), Arc::downgrade(done_below));
     }
 
-    /// Deletes what the limit does not allow.
+    /// Deletes the segments beyond the limit.
     ///
     /// # Errors
-    /// Those of the system; what does not concern one event alone is tried again the next time.
+    /// The system's errors; the next call tries again.
     pub(super) fn retain(&self) -> Result<(), Error> {
         let directory = &self.shelf.directory;
         let by_base = self.list()?;
@@ -89,7 +89,7 @@ impl WholeDirectory {
         let mut keeps = vec![false; logs.len()];
         for (log, segment) in retention::select_of_all(&logs, self.max, wall_clock()) {
             for index in segment {
-                // Not one behind it: that would be a hole.
+                // No file of this log behind a failed deletion is deleted: that would leave a hole.
                 if keeps[log] {
                     continue;
                 }
@@ -111,7 +111,7 @@ impl WholeDirectory {
     /// All files with archived names, by the names of their logs.
     fn list(&self) -> Result<BTreeMap<OsString, Vec<Candidate>>, Error> {
         let directory = &self.shelf.directory;
-        // Hidden ones are no logs of events.
+        // A hidden file is no log of an event.
         let is_archived = |name: &OsStr| {
             !name.as_encoded_bytes().starts_with(b".") && names::archived_name(name).is_some()
         };
@@ -119,7 +119,7 @@ impl WholeDirectory {
         for name in directory.names(is_archived)? {
             let Some((base, packing)) = names::archived_name(&name) else { continue };
             let base = base.to_owned();
-            // It may be gone by now; that is no reason not to look at the others.
+            // A file that is gone by now is left out; the others count all the same.
             if let Ok(Some(state)) = directory.look_at(&name) {
                 by_base.entry(base).or_default().push(Candidate { name, packing, state });
             }
@@ -127,7 +127,7 @@ impl WholeDirectory {
         Ok(by_base)
     }
 
-    /// The logs that are events', and those of the files that are theirs.
+    /// The logs of events, and their files.
     fn find(&self, by_base: BTreeMap<OsString, Vec<Candidate>>) -> Vec<EventLog> {
         let directory = &self.shelf.directory;
         let mut catalog = lock(&self.shelf.catalog);
@@ -135,7 +135,7 @@ impl WholeDirectory {
         open.retain(|_, done_below| done_below.strong_count() > 0);
         let mut found = Vec::new();
         for (base, listed) in by_base {
-            // Of one that cannot be looked at nothing is known, and nothing deleted.
+            // If a log cannot be inspected, none of its files is deleted.
             let log = self.active_of(&base).unwrap_or_else(|error| {
                 self.shelf.tell(&error);
                 None
@@ -151,12 +151,12 @@ impl WholeDirectory {
         found
     }
 
-    /// What is written at the name of a log, if that is an event's; and the event's name.
+    /// The log at this name and the event's name, if the log is an event's.
     fn active_of(&self, base: &OsStr) -> Result<Option<(OneOf, Vec<u8>)>, Error> {
         let directory = &self.shelf.directory;
         let mut name = base.to_owned();
         name.push(".log");
-        // A logger of its own writes it, or did: its lock file stays.
+        // If a lock file exists, a plain logger writes the log, or did: a lock file stays.
         if directory.look_at(&lock_name(base))?.is_some() {
             return Ok(None);
         }

@@ -1,13 +1,13 @@
-//! The boundaries of the wall clock: which is the next one, in UTC and in zones that change their offset.
+//! Computes the next boundary of the wall clock, in UTC and in zones that change their offset.
 //!
-//! A boundary is a moment when the local clock comes to a multiple of the interval, counted from midnight,
-//! or jumps forward over one. Where the clock goes back, it comes to some multiples again: those count
-//! again only if the interval has passed in between. So each real hour has its boundary when an hour is
-//! repeated, and a midnight that comes twice is one midnight.
+//! A boundary is a moment when the local clock comes to a multiple of the interval, counted from midnight, or jumps
+//! forward over one. A clock that goes back comes to some multiples again: these count again only if the interval has
+//! passed in between. So each real hour has its boundary when an hour is repeated, and a midnight that comes twice is
+//! one midnight.
 
 use crate::{Error, Rotation, config::Boundary};
 
-/// What wall times are counted in.
+/// Nanoseconds in a second: wall times are counted in nanoseconds.
 const NANOS: i64 = 1_000_000_000;
 
 /// The offsets from UTC, in seconds, by UTC time in seconds since the epoch.
@@ -18,7 +18,7 @@ pub(crate) enum Zone {
     Local(jiff::tz::TimeZone),
 }
 
-/// The offset is another one from `at` on.
+/// A change of the offset, from `at` on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Change {
     at: i64,
@@ -27,11 +27,11 @@ struct Change {
 }
 
 impl Zone {
-    /// The zone that a rotation asks for. The system's is looked up once, here.
+    /// The zone that a rotation asks for. The system's zone is looked up once, here.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) if the system's zone is asked for and
-    /// cannot be found out.
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) if the system's zone is asked for and cannot be
+    /// read.
     #[cfg(feature = "local-time")]
     pub(crate) fn of(rotation: &Rotation) -> Result<Zone, Error> {
         if !rotation.local_time || rotation.boundary.is_none() {
@@ -105,12 +105,12 @@ fn timestamp(seconds: i64) -> jiff::Timestamp {
 #[derive(Clone, Debug)]
 pub(crate) struct Calendar {
     zone: Zone,
-    /// Seconds, of which a day has a whole number.
+    /// Seconds; a day is a multiple of the interval.
     interval: i64,
 }
 
 impl Calendar {
-    /// `boundary` is one that [`Rotation`] has found valid.
+    /// The calendar of a boundary that [`Rotation`] has found valid.
     pub(crate) fn new(boundary: Boundary, zone: Zone) -> Calendar {
         let seconds = i64::try_from(boundary.interval().as_secs()).unwrap_or(i64::MAX);
         Calendar { zone, interval: seconds.max(1) }
@@ -145,7 +145,7 @@ impl Calendar {
         }
     }
 
-    /// Which interval a local time is in.
+    /// The number of the interval that contains a local time.
     fn index(&self, local: i64) -> i64 {
         local.div_euclid(self.interval)
     }
@@ -229,7 +229,7 @@ mod tests {
         }
     }
 
-    /// Zones by their rules, so that no file of the system is needed.
+    /// Zones given by their rules, so that the tests need no file of the system.
     #[cfg(feature = "local-time")]
     mod local {
         use jiff::{Timestamp, tz::TimeZone};
@@ -241,9 +241,9 @@ mod tests {
         const SAO_PAULO: &str = "<-03>3<-02>,M10.3.0/0,M2.3.0/0";
         /// Half an hour of daylight saving time.
         const LORD_HOWE: &str = "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0";
-        /// Back from 01:00 to 00:00: midnight comes twice.
+        /// The clock goes back from 01:00 to 00:00: midnight comes twice.
         const HAVANA: &str = "CST5CDT,M3.2.0/0,M11.1.0/1";
-        /// As it was until 2011: back from 00:01 to 23:01 of the day before.
+        /// The rule until 2011: the clock goes back from 00:01 to 23:01 of the day before.
         const ST_JOHNS: &str = "NST3:30NDT,M3.2.0/0:01,M11.1.0/0:01";
         const KOLKATA: &str = "IST-5:30";
         const ZONES: [&str; 6] = [BERLIN, SAO_PAULO, LORD_HOWE, HAVANA, ST_JOHNS, KOLKATA];
@@ -326,7 +326,7 @@ mod tests {
 
         #[test]
         fn a_day_that_begins_twice_begins_once() {
-            // A minute after midnight it is 23:01 again.
+            // A minute after midnight the clock goes back to 23:01.
             let (from, to) = ("2010-11-06T02:30:00Z", "2010-11-08T03:30:00Z");
             let days = between(&calendar(Boundary::Daily, ST_JOHNS), from, to);
             assert_eq!(days, ["2010-11-07T02:30:00Z", to]);
@@ -334,7 +334,7 @@ mod tests {
 
         #[test]
         fn half_an_hour_of_daylight_saving_time() {
-            // Forward: 01:59:59 is followed by 02:30:00; the boundary of 02:00 is there.
+            // Forward: 01:59:59 is followed by 02:30:00; the boundary of 02:00 exists.
             let hours = between(
                 &calendar(Boundary::Hourly, LORD_HOWE),
                 "2024-10-05T14:30:00Z",
@@ -392,7 +392,7 @@ mod tests {
         }
 
         proptest! {
-            /// Midnight of a day is what jiff takes for its beginning.
+            /// A day's boundary is the moment that jiff gives as the start of the day.
             #[test]
             fn days_begin_where_they_begin((rule, at) in zones_and_times()) {
                 let next = calendar(Boundary::Daily, rule).next_second(at);
@@ -407,8 +407,8 @@ mod tests {
                 prop_assert_eq!(Some(next), first);
             }
 
-            /// Minute by minute: a boundary is where the local clock enters another interval, or comes to
-            /// the same one again after a whole one.
+            /// Minute by minute: a boundary is a moment when the local clock enters another interval, or enters the
+            /// same one again after a whole interval.
             #[test]
             fn intervals_begin_where_the_clock_says(
                 (rule, at) in zones_and_times(),
@@ -432,7 +432,7 @@ mod tests {
                 prop_assert_eq!(Some(next), oracle);
             }
 
-            /// No moment has another next boundary than those around it.
+            /// Moments between two boundaries agree on the next boundary.
             #[test]
             fn boundaries_are_in_order(
                 (rule, at) in zones_and_times(),

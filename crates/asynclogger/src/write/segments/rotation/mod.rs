@@ -1,4 +1,4 @@
-//! When a segment is over: the triggers, the clocks, and the boundaries of the wall clock in a zone.
+//! Decides when a segment is over: the triggers, the clocks, and the boundaries of the wall clock in a zone.
 
 mod calendar;
 mod rotator;

@@ -1,17 +1,17 @@
-//! When a segment is over. Pure: what time it is, and how long the file, is told.
+//! Decides when a segment is over. Pure: the caller passes the time and the length of the file.
 //!
-//! Sizes are counted in bytes, ages by the monotonic clock, boundaries by the wall clock. The wall clock may
-//! be set at any time, so nothing is concluded from it but "the next boundary is past"; see `boundary_passed`.
+//! Sizes are counted in bytes, ages by the monotonic clock, boundaries by the wall clock. The wall clock can be set at
+//! any time, so the only conclusion drawn from it is "the next boundary is past"; see `boundary_passed`.
 
 use std::time::{Duration, Instant};
 
 use super::calendar::{Calendar, Zone};
 use crate::Rotation;
 
-/// The longest sleep to a boundary: the wall clock may be set while nobody looks, and tells nobody.
+/// The longest sleep to a boundary: the wall clock can be set meanwhile, and the system does not report that.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// One moment, by both clocks.
+/// A moment by both clocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Now {
     /// Nanoseconds since the epoch.
@@ -19,18 +19,18 @@ pub(crate) struct Now {
     pub(crate) monotonic: Instant,
 }
 
-/// Why a segment is over.
+/// The reason why a segment is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trigger {
-    /// The next block would make it too long.
+    /// The next block would make the segment too long.
     Size,
-    /// It was written for long enough.
+    /// The segment has reached its greatest age.
     Age,
     /// A boundary of the wall clock is past.
     Boundary,
 }
 
-/// The triggers of one log, and its active segment as they see it.
+/// The triggers of one log, and the data on its active segment that they need.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     max_size: Option<u64>,
@@ -38,18 +38,18 @@ pub(crate) struct Schedule {
     calendar: Option<Calendar>,
     /// The wall time at the last look.
     seen: i64,
-    /// The latest wall time of all: boundaries up to here are past.
+    /// The latest wall time ever seen: boundaries up to this time are past.
     latest: i64,
-    /// `None` while the segment has no records: then it is never over.
+    /// `None` while the segment has no records: such a segment is never over.
     filled: Option<Filled>,
 }
 
 /// A segment with records.
 #[derive(Clone, Copy, Debug)]
 struct Filled {
-    /// Since when this process knows of its records.
+    /// The time at which this process learned of the segment's records.
     since: Instant,
-    /// How old it was then.
+    /// The segment's age at that time.
     before: Duration,
     /// The next boundary, in nanoseconds since the epoch.
     boundary: i64,
@@ -74,13 +74,12 @@ impl Schedule {
         }
     }
 
-    /// A segment is the active one from now on. `first` is the wall time of its first record if it has
-    /// some already, being a file that is continued: its age goes on, and if a boundary lies between then
-    /// and now, it is over.
+    /// Makes a segment the active one. `first` is the wall time of the first record of a file that is continued: its
+    /// age continues, and the segment is over if a boundary lies between then and now.
     ///
-    /// (For that age alone the wall clock has to do: no other one goes on from process to process.)
+    /// (Only this age is taken from the wall clock: no other clock continues from process to process.)
     pub(crate) fn begin(&mut self, first: Option<i64>, now: Now) {
-        // A time in the future is that of a clock which was wrong.
+        // A time in the future comes from a clock that was wrong.
         let first = first.map(|first| first.min(now.wall));
         self.filled = first.map(|first| Filled {
             since: now.monotonic,
@@ -91,7 +90,7 @@ impl Schedule {
         self.seen = now.wall;
     }
 
-    /// A block with records was written to the active segment.
+    /// Reports that a block with records was written to the active segment.
     pub(crate) fn written(&mut self, now: Now) {
         if self.filled.is_none() {
             let boundary = self.next_after(now.wall);
@@ -101,8 +100,8 @@ impl Schedule {
         }
     }
 
-    /// Whether the active segment of `size` bytes is over, before `next` more bytes are written: the next
-    /// block and the end of the file, or 0 if there is no block. Remains so until the next segment begins.
+    /// Whether the active segment of `size` bytes is over, before `next` more bytes are written: the next block and the
+    /// end of the file, or 0 if there is no block. The answer stays the same until the next segment begins.
     pub(crate) fn due(&mut self, size: u64, next: u64, now: Now) -> Option<Trigger> {
         let filled = self.filled?;
         if self.max_size.is_some_and(|max| size.saturating_add(next) > max) {
@@ -118,8 +117,8 @@ impl Schedule {
         None
     }
 
-    /// When [`due`](Schedule::due), which was asked just now, has to be asked again without a block: never
-    /// while the segment has no records or only its size counts.
+    /// The time at which [`due`](Schedule::due), asked just now, has to be asked again although no block comes; `None`
+    /// while the segment has no records, or if only its size counts.
     pub(crate) fn wake_at(&self, now: Now) -> Option<Instant> {
         let filled = self.filled?;
         let age = self.max_age.map(|max| max.saturating_sub(filled.age(now)));
@@ -133,11 +132,11 @@ impl Schedule {
 
     /// Whether the clock has passed a boundary at which the segment is over.
     ///
-    /// A clock that was set back comes to boundaries again that it has passed before. After a correction by
-    /// seconds they are not to be passed twice, after one by a day they are the right ones. What decides is
-    /// what a file is for: it is over at a repeated boundary if it is half an interval old, by the clock
-    /// that cannot be set. However the clock jumps, there are no more rotations than that, and one for each
-    /// jump over a boundary that never was passed before.
+    /// A clock that was set back comes to boundaries again that it has passed before. After a correction by seconds
+    /// these boundaries must not count twice; after a correction by a day they are the right ones. The age of the
+    /// segment decides, by the clock that cannot be set: at a repeated boundary a segment is over if it is at least
+    /// half an interval old. However the clock jumps, no other rotations occur than these, and one for each jump over a
+    /// boundary that was never passed before.
     fn boundary_passed(&mut self, filled: Filled, now: Now) -> bool {
         let Some(calendar) = &self.calendar else {
             return false;
@@ -157,8 +156,8 @@ impl Schedule {
         false
     }
 
-    /// Remembers the wall time; not while the segment is over, or its boundary would look like a repeated
-    /// one at the next look.
+    /// Remembers the wall time. Not called while the segment is over: its boundary would look like a repeated one at
+    /// the next look.
     fn look(&mut self, now: Now) {
         self.seen = now.wall;
         self.latest = self.latest.max(now.wall);
@@ -182,7 +181,7 @@ mod tests {
     /// A midnight.
     const MIDNIGHT: i64 = 20_000 * DAY;
 
-    /// Both clocks, told what to do.
+    /// Both clocks, controlled by the test.
     #[derive(Clone, Copy)]
     struct Clock {
         start: Instant,
@@ -221,7 +220,7 @@ mod tests {
         schedule
     }
 
-    /// Asks, and rotates as told.
+    /// Asks the schedule, and begins a new segment if one is due.
     fn rotates(schedule: &mut Schedule, now: Now) -> bool {
         let due = schedule.due(0, 0, now);
         if due.is_some() {
@@ -297,18 +296,18 @@ mod tests {
     fn a_continued_file_is_as_old_as_its_first_record() {
         let mut clock = Clock::at(MIDNIGHT + HOUR);
         let rotation = every(Boundary::Daily).max_age(minutes(90));
-        // An hour old, and of today.
+        // A segment of today that is an hour old.
         let mut schedule = Schedule::new(&rotation, Zone::Utc);
         schedule.begin(Some(MIDNIGHT), clock.now());
         assert_eq!(schedule.due(0, 0, clock.now()), None);
         schedule.written(clock.run(SECOND));
         assert_eq!(schedule.due(0, 0, clock.run(HOUR / 2)), Some(Trigger::Age));
-        // Of yesterday, and young.
+        // A young segment of yesterday.
         let mut schedule = Schedule::new(&rotation, Zone::Utc);
         let mut clock = Clock::at(MIDNIGHT + 60 * SECOND);
         schedule.begin(Some(MIDNIGHT - 60 * SECOND), clock.now());
         assert_eq!(schedule.due(0, 0, clock.now()), Some(Trigger::Boundary));
-        // Of tomorrow: the clock was wrong, and may be still. No trigger before there is a reason.
+        // A segment of tomorrow: the clock was wrong, and may still be. No trigger fires without a reason.
         let mut schedule = Schedule::new(&rotation, Zone::Utc);
         schedule.begin(Some(MIDNIGHT + 10 * DAY), clock.now());
         assert_eq!(schedule.due(0, 0, clock.run(HOUR)), None);
@@ -395,7 +394,7 @@ mod tests {
     #[derive(Clone, Copy, Debug)]
     enum Event {
         Runs(i64),
-        /// By so much, either way.
+        /// A jump by this number of nanoseconds, in either direction.
         Jumps(i64),
     }
 
@@ -419,8 +418,8 @@ mod tests {
     }
 
     proptest! {
-        /// With a clock that nobody sets: one rotation for each boundary between the first look and the
-        /// last one, if somebody looks at least once in each interval; and not a moment later.
+        /// With a clock that nobody sets, and at least one look in each interval: one rotation for each boundary
+        /// between the first look and the last one, at the first look after it.
         #[test]
         fn one_rotation_for_each_boundary(
             boundary in boundaries(),
@@ -437,8 +436,8 @@ mod tests {
             }
         }
 
-        /// However the clock is set: each rotation is at the first look after a boundary that never was
-        /// passed before, or at least half an interval of real time after the last one.
+        /// However the clock is set: each rotation is at the first look after a boundary that was never passed before,
+        /// or at least half an interval of real time after the last rotation.
         #[test]
         fn jumps_are_no_storms(
             boundary in boundaries(),
@@ -465,12 +464,12 @@ mod tests {
                     prop_assert!(!new, "a new boundary");
                 }
                 latest = latest.max(clock.wall);
-                // Somebody looks again, at once.
+                // A second look, at once, rotates no more.
                 prop_assert!(!rotates(&mut schedule, clock.now()));
             }
         }
 
-        /// After whatever happened to the clock, a quiet time rotates at each boundary again.
+        /// Whatever happened to the clock before, a quiet time rotates at each boundary again.
         #[test]
         fn after_all_jumps_the_clock_counts_again(
             boundary in boundaries(),
@@ -486,7 +485,7 @@ mod tests {
                 };
                 rotates(&mut schedule, clock.now());
             }
-            // The first boundary may be a repeated one, and the file too young for it.
+            // The first boundary can be a repeated one, for which the file is too young.
             let left = interval - clock.wall.rem_euclid(interval);
             rotates(&mut schedule, clock.run(left));
             for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! A name is not a file: what is numbered, deleted, compressed and removed was proved to be ours.
+//! A name is not a file: a file is counted, deleted, compressed or removed only after proof that it is ours.
 
 use std::os::unix::fs::{FileExt, MetadataExt};
 
@@ -8,7 +8,7 @@ use crate::{
     write::common::wall_clock,
 };
 
-/// Gives the file another time of its start, as a clock that is wrong would have.
+/// Gives the file's start another time, as a wrong clock would have.
 fn set_started(path: &Path, time: i64) {
     let file = fs::File::options().read(true).write(true).open(path).expect("a file");
     let mut source = Source::open(path).expect("a file");
@@ -26,7 +26,7 @@ fn start_again(log: &Log) -> Lineage {
     lineage_of(&log.path("app.log"))
 }
 
-/// Takes space behind the end of a file, as a process that is killed leaves it.
+/// Reserves space behind the end of a file, as a killed process leaves it.
 fn take_ahead(path: &Path, bytes: u64) {
     let file = fs::File::options().write(true).open(path).expect("a file");
     let len = file.metadata().expect("a length").len();
@@ -67,9 +67,9 @@ fn numbers_never_come_twice_when_an_old_active_file_comes_back() {
     fs::remove_file(log.path("app.log")).expect("removed");
     fs::copy(log.path(archived_name(2)), log.path("app.log")).expect("restored");
     assert_eq!(start_again(&log), log.active);
-    // Nothing of it is lost: it has an archived name.
+    // Nothing of the file is lost: it has an archived name.
     assert_eq!(log.names().len(), 4);
-    // One that was not closed either.
+    // The same for a file that was not closed.
     fs::remove_file(log.path("app.log")).expect("removed");
     let bytes = fs::read(log.path(archived_name(1))).expect("read");
     fs::write(log.path("app.log"), &bytes[..bytes.len() - 4096]).expect("restored");
@@ -97,7 +97,7 @@ fn the_file_of_another_log_is_not_continued() {
     assert!(matches!(logger.opened(), crate::Opened::SetAside { .. }), "{:?}", logger.opened());
     logger.close().expect("closed");
     assert_ne!(lineage_of(&path).log_id, log.active.log_id);
-    // Nor has its id, with the first one back.
+    // The first log, started again, keeps its own id.
     assert_eq!(start_again(&log), log.active);
 }
 
@@ -117,7 +117,7 @@ fn log_id_and_name_have_to_be_ours() {
     assert_eq!(log.told.errors().len(), 1, "that was no segment of this log");
 }
 
-/// Its name, its start and its id are those of a segment of ours, but a logger writes it.
+/// Name, start and id are those of a segment of the log, but a logger writes the file.
 #[test]
 fn what_a_logger_writes_is_neither_deleted_nor_compressed() {
     let log = Log::new(3);
@@ -148,7 +148,7 @@ fn a_part_that_is_not_ours_stays_and_hinders_nobody() {
     let ours = fs::read(Log::new(1).path(archived_name(1))).expect("another log's");
     fs::write(log.path(foreign[0]), b"precious").expect("written");
     fs::write(log.path(foreign[1]), &ours).expect("written");
-    // Of a process that was killed at once.
+    // The file of a process that was killed at once.
     fs::write(log.path(".app_2024-01-01_00-00-02.log.zst.part"), b"").expect("written");
     let settings = log.settings(|config| {
         let config = config.retention(Retention::new().keep(2));
@@ -166,7 +166,7 @@ fn a_part_that_is_not_ours_stays_and_hinders_nobody() {
     log.assert_holds(1..=3);
 }
 
-/// A thing that is no file has the name of the compressed form of one segment: the others are compressed.
+/// Something other than a file has the name of one segment's compressed form: the others are compressed.
 #[cfg(feature = "zstd")]
 #[test]
 fn a_directory_under_a_name_of_ours_stops_nothing() {
@@ -200,7 +200,7 @@ fn what_was_taken_ahead_is_given_back_when_a_file_is_set_aside() {
     const AHEAD: u64 = 64 << 20;
     let log = Log::new(0);
     let path = log.path("app.log");
-    // Killed: no end, and space behind the last block.
+    // The process was killed: no end, and reserved space behind the last block.
     let len = fs::metadata(&path).expect("a file").len() - 4096;
     fs::File::options().write(true).open(&path).expect("it").set_len(len).expect("cut");
     let bytes = fs::read(&path).expect("read");

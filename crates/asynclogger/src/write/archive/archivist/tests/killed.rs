@@ -51,7 +51,7 @@ fn nothing_is_lost_at_any_step() {
             break;
         }
         assert_eq!(status.signal(), Some(SIGKILL), "step {steps}: {status:?}");
-        // What is there is whole, each record once, and only the oldest are missing.
+        // The segments are whole, each record exists once, and only the oldest are missing.
         let held_now = held(copy.path());
         assert!(held_now.ends_with(&[ARCHIVED, ARCHIVED + 1]), "step {steps}: {held_now:?}");
         assert!(held_now.windows(2).all(|pair| pair[1] == pair[0] + 1), "step {steps}");

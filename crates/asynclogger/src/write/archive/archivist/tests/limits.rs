@@ -1,4 +1,4 @@
-//! What is deleted, and that the newest is not.
+//! Deletion by limits, which never takes the newest segment.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn the_newest_stays_whatever_the_limits() {
 fn room_is_made_one_by_one_from_the_oldest() {
     let log = Log::new(3);
     let settings = log.settings(|config| config);
-    // Names say nothing.
+    // Names prove nothing.
     fs::rename(log.path(archived_name(1)), log.path("app_2030-01-01_00-00-01.log")).expect("moved");
     assert!(make_room(&log, &settings));
     log.assert_holds(2..=4);
@@ -52,7 +52,7 @@ fn a_file_that_takes_the_place_of_a_known_one_is_looked_at() {
     let log = Log::new(3);
     let settings = log.settings(|config| config.retention(Retention::new().keep(3)));
     log.sweep(&settings);
-    // Known by now as ours; then somebody puts something else there, as long as it was.
+    // The file is known to be the log's; then somebody puts another file of the same length there.
     let other = Log::new(1);
     fs::rename(log.path(archived_name(1)), log.path("kept")).expect("moved");
     fs::copy(other.path(archived_name(1)), log.path(archived_name(1))).expect("copied");

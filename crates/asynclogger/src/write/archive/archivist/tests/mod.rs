@@ -1,4 +1,5 @@
-//! The archivist on real files: what it does, what it leaves alone, and what a kill leaves to the next one.
+//! Tests of the archivist on real files: its work, the files that it leaves alone, and the work that a kill leaves to
+//! the next process.
 
 mod identity;
 mod killed;
@@ -31,12 +32,12 @@ use crate::{
     write::{archive::LogName, common::fault},
 };
 
-/// Records in each segment.
+/// The number of records in each segment.
 const RECORDS: u64 = 80;
-/// Bytes of each: more than two frames in a segment.
+/// Bytes of each record: a segment has more than two frames.
 const RECORD_LEN: usize = 64 << 10;
 
-/// What callbacks were told.
+/// The reports that callbacks have received.
 #[derive(Clone, Default)]
 struct Told {
     archived: StdArc<StdMutex<Vec<Archived>>>,
@@ -154,7 +155,7 @@ impl Log {
         names(self.directory.path())
     }
 
-    /// Every record of these segments is there once, and no other one is.
+    /// Asserts that each record of these segments exists once, and no other record exists.
     fn assert_holds(&self, segments: std::ops::RangeInclusive<u64>) {
         assert_eq!(held(self.directory.path()), segments.collect::<Vec<_>>());
     }
@@ -304,7 +305,7 @@ mod compressed {
     #[test]
     fn a_sweep_finishes_what_was_begun() {
         let log = Log::new(3);
-        // Of a process that died in between: a part, and both forms.
+        // The remains of a process that died in between: a part, and both forms.
         let copy = tempfile::tempdir().expect("a directory");
         let whole = copy.path().join("app_2024-01-01_00-00-01.log");
         fs::copy(log.path(archived_name(1)), &whole).expect("copied");
@@ -390,7 +391,7 @@ fn put_foreign_files(log: &Log) -> Vec<(String, Vec<u8>)> {
     copy("app_2024-01-01_00-00-02.log", "app_2020-01-01_00-00-02.7.log");
     copy("app_2024-01-01_00-00-02.log", "app_x_2020-01-01_00-00-02.log");
     let ours = fs::read(log.path(archived_name(1))).expect("a file");
-    // Ours, under names that no archived segment has.
+    // Files of the log, under names that no archived segment has.
     fs::write(log.path("app_x.log"), &ours).expect("written");
     fs::write(log.path("app_2019-01-01_00-00-01_2019-01-01_00-00-01.log"), &ours).expect("written");
     fs::write(log.path("app_2020-01-01_00-00-03.log"), b"no log at all").expect("written");

@@ -1,4 +1,4 @@
-//! The thread: when it is there, what it is like, and how it ends.
+//! Tests of the archivist's thread: its start, its properties, and its end.
 
 use std::{
     sync::mpsc,
@@ -8,7 +8,7 @@ use std::{
 use super::*;
 use crate::write::archive::archivist::Archivist;
 
-/// What no test waits for.
+/// A time for which no test waits.
 const NEVER: Duration = Duration::from_secs(60);
 
 #[test]
@@ -45,7 +45,7 @@ fn it_has_the_lowest_priority_and_takes_no_signals() {
     assert_eq!(behind_name.split_whitespace().nth(16), Some("19"), "{stat}");
     let status = status.expect("status");
     let blocked = status.lines().find(|line| line.starts_with("SigBlk:")).expect("a mask");
-    // All but those that cannot be blocked, and two that belong to the C library.
+    // All signals are blocked, except those that cannot be, and two that belong to the C library.
     assert!(
         blocked.ends_with("fffffffe3bfbfeff") || blocked.ends_with("fffffffe7ffbfeff"),
         "{blocked}"
@@ -72,7 +72,7 @@ fn a_callback_may_log_and_may_stop_it() {
     archivist.archived(log.archived(&settings, 1));
     let (segment, has_ended, stats) = told.recv_timeout(NEVER).expect("told");
     assert_eq!((segment, has_ended, stats.accepted), (1, false, 1));
-    // It does not take anything any more.
+    // The archivist takes no more work.
     archivist.archived(log.archived(&settings, 1));
     assert!(told.recv_timeout(Duration::from_millis(50)).is_err());
 }
@@ -128,7 +128,7 @@ mod compressing {
     use super::*;
 
     fn slow(config: Config) -> Config {
-        // A frame takes hours.
+        // At this rate a frame takes hours.
         zstd(config).compression_rate(100)
     }
 
@@ -166,7 +166,7 @@ mod compressing {
         let begun = Instant::now();
         archivist.stop(Some(Instant::now()));
         assert!(begun.elapsed() < NEVER);
-        // What was not waited for ends at once.
+        // The thread that nobody waited for ends at once.
         while log.names() != ["app_2024-01-01_00-00-01.log"] {
             assert!(begun.elapsed() < NEVER, "{:?}", log.names());
             std::thread::sleep(Duration::from_millis(1));

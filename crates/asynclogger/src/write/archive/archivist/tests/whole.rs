@@ -12,7 +12,7 @@ fn is_app(base: &OsStr, full_name: &[u8]) -> bool {
 /// A log of an event, in a directory that may have only one byte of archived segments.
 fn scene() -> (Log, Arc<WholeDirectory>, Arc<ArchiveSettings>) {
     let log = Log::new(4);
-    // It was made by a plain logger.
+    // A plain logger made the log.
     fs::remove_file(log.path(".app.lock")).expect("the lock file");
     let config = log.told.clone().into_config(config(&log.path("app.log")));
     let config = config.retention(Retention::new().directory_total(1)).validate().expect("valid");
@@ -24,14 +24,14 @@ fn scene() -> (Log, Arc<WholeDirectory>, Arc<ArchiveSettings>) {
     (log, whole, Arc::new(settings))
 }
 
-/// Segments that are over, and that nobody was told of yet, stay.
+/// Archived segments that were not reported yet stay.
 #[test]
 fn what_is_not_looked_after_yet_stays() {
     let (log, whole, settings) = scene();
     let archivist = super::super::Archivist::new();
     archivist.opened(&settings, Lineage { segment: 2, ..log.active });
     perform(Work::Whole(whole.clone()));
-    // One alone is the newest.
+    // A single segment is the newest.
     log.assert_holds(1..=5);
     perform(Work::Archived(ArchivedSegment {
         active: Lineage { segment: 4, ..log.active },
