@@ -361,7 +361,6 @@ pub struct IntoRecords {
 
 impl IntoRecords {
     /// Gives the reader back, with its report.
-    #[must_use]
     pub fn into_reader(self) -> Reader {
         self.reader
     }

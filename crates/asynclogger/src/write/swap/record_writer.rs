@@ -61,6 +61,7 @@ impl<'a> RecordWriter<'a> {
 
     /// The bytes that were written so far.
     #[inline]
+    #[must_use]
     pub fn written(&self) -> &[u8] {
         &self.room[..self.len]
     }
@@ -73,18 +74,21 @@ impl<'a> RecordWriter<'a> {
 
     /// The number of bytes that were written so far.
     #[inline]
+    #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Whether no byte was written yet.
     #[inline]
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// The number of bytes that can still be written.
     #[inline]
+    #[must_use]
     pub fn remaining(&self) -> usize {
         self.room.len() - self.len
     }

@@ -252,13 +252,13 @@ impl Shards {
     /// Claims a shard and never releases it, like a thread that is stopped inside its call.
     #[cfg(test)]
     pub(crate) fn claim_for_ever(&self, number: usize) {
-        std::mem::forget(self.claim(number).ok().expect("nobody else is at it"));
+        std::mem::forget(self.claim(number).expect("nobody else is at it"));
     }
 
     /// Seals and claims a shard for ever, like a thread that is stopped between the seal and the end of its claim.
     #[cfg(test)]
     pub(crate) fn seal_and_claim_for_ever(&self, number: usize) {
-        let mut claim = self.claim(number).ok().expect("nobody else is at it");
+        let mut claim = self.claim(number).expect("nobody else is at it");
         claim.seal();
         std::mem::forget(claim);
     }

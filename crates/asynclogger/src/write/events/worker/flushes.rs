@@ -33,8 +33,8 @@ pub(super) struct Flushes(Vec<Flush>);
 impl Flushes {
     /// The latest request for a flush of all, if no flush here covers it.
     pub(super) fn request(&self, shared: &Shared) -> Option<Request> {
-        let of_all = self.0.iter().filter(|flush| matches!(flush.of, Of::All));
-        let worked_on = of_all.last().map_or(0, |flush| flush.ticket);
+        let mut of_all = self.0.iter().filter(|flush| matches!(flush.of, Of::All));
+        let worked_on = of_all.next_back().map_or(0, |flush| flush.ticket);
         shared.gate.open_request_after(worked_on)
     }
 
