@@ -309,11 +309,19 @@ fn handles_that_log_while_the_last_manager_goes_lose_nothing() {
             writers.into_iter().map(|writer| writer.join().expect("a writer")).collect();
         let path = file(&directory, "event");
         let found = Found::read(&path, THREADS as usize);
-        assert!(verify(&path).expect("a report").is_whole());
-        for (found, accepted) in found.by_thread.iter().zip(&accepted) {
-            assert!(found.iter().eq(accepted), "{overflow:?}");
+        let report = verify(&path).expect("a report");
+        assert!(report.is_whole());
+        let all = u64::from(THREADS) * EACH;
+        let is_short = found.count < all;
+        assert_eq!(found.count + report.dropped().total(), all, "{overflow:?}");
+        assert!(overflow == Overflow::Drop || !is_short);
+        // There are more threads than shards, so a record that spilled can stand before an earlier one. With `Drop` an
+        // accepted record can still be dropped, and counted, when the shared buffers are sorted.
+        for (found, accepted) in found.by_thread.into_iter().zip(&accepted) {
+            let found = BTreeSet::from_iter(found);
+            assert!(found.is_subset(accepted), "{overflow:?}");
+            assert!(overflow == Overflow::Drop || found == *accepted);
         }
-        assert!(overflow == Overflow::Drop || found.count == u64::from(THREADS) * EACH);
     }
 }
 
