@@ -303,7 +303,7 @@ fn what_could_not_be_printed_is_counted() {
     let long = "x".repeat(70_000);
     (0..LONG).for_each(|_| writeln!(input, "{long}").expect("somebody reads"));
     wait_until("all is read", || rustix::io::ioctl_fionread(&input).expect("a pipe") == 0);
-    // Now somebody reads. Of each line it is known whether it was printed.
+    // The reader begins now. Each line is either printed or counted as not printed.
     let reader = thread::spawn(move || {
         let mut said = String::new();
         fs::File::from(reading).read_to_string(&mut said).map(|_| said)

@@ -1,7 +1,8 @@
 //! The selection of blocks by time.
 
-/// A range of sealing times, in nanoseconds since 1970, including times that no file can store. Of a block
-/// outside the range only the head is read: the block is not checked, and its records do not count as lost.
+/// A range of sealing times, in nanoseconds since 1970, including times that no file can store. The
+/// reader reads only the head of a block outside the range: it does not check that block, and the records of the
+/// block do not count as lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Selection {
     /// From this time on.

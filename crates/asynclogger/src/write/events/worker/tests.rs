@@ -119,7 +119,7 @@ fn a_position_is_durable_once_a_flush_behind_it_has_succeeded() {
         manager.shared.is_durable(event, position)
     };
     let before = log(&first, b"before").expect("taken");
-    // As of an event that was closed while its record was on its way.
+    // The record of an event that was closed before the record was sorted.
     let nobodys = manager.callers.ingest().append(TAG + 1, |room| room.fill(0x77)).expect("taken");
     let nobodys = first_event.position(nobodys);
     let other = log(&second, b"other").expect("taken");
