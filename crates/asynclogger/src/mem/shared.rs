@@ -148,7 +148,7 @@ mod tests {
             assert_eq!((one.words().len(), one.bytes()), (1 << 13, (1 << 20) - (1 << 16)));
             one.words()[5].store(align as u64, Ordering::Release);
             assert_eq!(other.words()[5].load(Ordering::Acquire), align as u64);
-            let regions = [one, other].map(|memory| Region::shared(memory, 4096));
+            let regions = [one, other].map(|memory| Region::shared(memory, 0, 4096));
             let [first, second] = regions.map(|region| region.as_ptr());
             assert!(first.addr().is_multiple_of(align));
             // SAFETY: within the bytes, which nobody else uses.

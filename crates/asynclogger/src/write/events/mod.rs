@@ -19,6 +19,7 @@ mod name;
 mod names;
 mod opener;
 mod orders;
+mod places;
 mod setup;
 mod shared;
 mod sorter;

@@ -152,6 +152,11 @@ impl Outbox {
         !self.trouble.is_there() && self.parts.has_room()
     }
 
+    /// Whether parts fill the journal of a crash-safe log.
+    pub(super) fn lacks_slots(&self) -> bool {
+        self.parts.lacks_slots()
+    }
+
     /// Whether an operation failed and was not repeated with success yet.
     pub(super) fn is_troubled(&self) -> bool {
         self.trouble.is_there()

@@ -8,6 +8,7 @@
 //! salvager writes to the same place: every field of a part is in the journal, its time included, before the part is
 //! written for the first time.
 
+mod events;
 mod remnant;
 
 use std::{
@@ -16,8 +17,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use self::remnant::Remnant;
-use super::crash::{CrashMap, Opening, Remains};
+pub(super) use self::events::salvage_events;
+use self::remnant::{Left, Remnant};
+use super::{
+    crash::{CrashMap, LogAccount, Opening, Remains},
+    swap::Pool,
+};
 use crate::{
     Config, CrashSafe, Error, LeftAlone, LogId, Salvage,
     format::MapHead,
@@ -100,14 +105,22 @@ fn salvage_map(
     if map.is_unused() {
         return map.remove();
     }
-    let remains = match Remains::read(&map) {
-        Ok(remains) => remains,
+    let account = LogAccount::of(&map, 0);
+    let left = Remains::read(&account).and_then(|remains| {
+        let (pool, ends) = Pool::adopted(&map, &remains)?;
+        Ok((remains, pool, ends))
+    });
+    let (remains, pool, ends) = match left {
+        Ok(left) => left,
         Err(reason) => {
             leave(reason);
             return Ok(());
         }
     };
-    match Remnant::of(map, remains, config)? {
+    let MapHead { log_id, session, .. } = *map.head();
+    let away = map.away_path();
+    let left = Left { account, remains, log_id, session, pool, ends, away, event: None };
+    match Remnant::of(left, config)? {
         Ok(remnant) => done.sessions.push(remnant.write()?),
         Err(reason) => leave(reason),
     }

@@ -23,8 +23,8 @@ use crate::{
     sync::Arc,
     write::{
         archive::{
-            ArchiveSettings, ArchivedSegment, LastName, Lineage, LogName, WholeDirectory,
-            last_segment, set_aside,
+            ArchiveSettings, ArchivedSegment, LastName, Lineage, WholeDirectory, last_segment,
+            set_aside,
         },
         common::wall_clock,
     },
@@ -153,11 +153,7 @@ impl LogFiles {
         session: u64,
     ) -> Result<(LogFiles, Segment, Opened), Error> {
         let EventOpening { directory, lock, full_name, has_past, whole } = opening;
-        let name = LogName::of(config.path())?;
-        let lock = lock.take_event(&directory, name.base(), config.path())?;
-        let archive = ArchiveSettings::new(config, directory.clone(), name.clone());
-        let archive = archive.named(full_name.as_bytes()).within(whole);
-        let home = Place { directory, name, archive: Arc::new(archive), lock };
+        let home = Place::of_event(directory, lock, config, full_name, whole)?;
         let past = if has_past { Past::Possible } else { Past::None };
         LogFiles::open_in(home, past, config, driver, session, FirstBlocks::default())
     }

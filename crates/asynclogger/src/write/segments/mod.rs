@@ -16,7 +16,7 @@ mod segment;
 mod space;
 mod standing;
 
-pub(super) use self::adopted::Adopted;
+pub(super) use self::adopted::{Adopted, EventOf};
 #[cfg(test)]
 pub(super) use self::next_segment::Promoted;
 pub(super) use self::{

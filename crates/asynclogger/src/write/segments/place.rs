@@ -9,9 +9,9 @@ use super::{
 use crate::{
     Config, Error,
     format::LogId,
-    io::{Directory, WriterLock},
+    io::{Directory, EventsLock, WriterLock},
     sync::Arc,
-    write::archive::{ArchiveSettings, LogName},
+    write::archive::{ArchiveSettings, LogName, WholeDirectory},
 };
 
 /// The place where a log is written. No other logger writes the log there while this value lives.
@@ -45,6 +45,24 @@ impl Place {
         if let Some(full_name) = full_name {
             archive = archive.named(full_name);
         }
+        Ok(Place { directory, name, archive: Arc::new(archive), lock })
+    }
+
+    /// Locks the place of an event's log, in a directory that is locked as a whole.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse), the system's errors.
+    pub(super) fn of_event(
+        directory: Arc<Directory>,
+        lock: &EventsLock,
+        config: &Config,
+        full_name: &str,
+        whole: Option<Arc<WholeDirectory>>,
+    ) -> Result<Place, Error> {
+        let name = LogName::of(config.path())?;
+        let lock = lock.take_event(&directory, name.base(), config.path())?;
+        let archive = ArchiveSettings::new(config, directory.clone(), name.clone());
+        let archive = archive.named(full_name.as_bytes()).within(whole);
         Ok(Place { directory, name, archive: Arc::new(archive), lock })
     }
 

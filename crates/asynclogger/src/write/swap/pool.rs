@@ -20,7 +20,7 @@ use crate::{
     sync::{Arc, AtomicU64, Ordering, fence},
     write::{
         common::wall_clock,
-        crash::{CrashMap, Remains, boot_id},
+        crash::{CrashMap, LogAccount, Remains, boot_id},
     },
 };
 
@@ -71,7 +71,7 @@ pub(crate) struct Pool {
     /// Bytes, header included, that stay resident of a free buffer.
     keep: usize,
     waiters: Waiters,
-    /// The account of a crash-safe logger, in which the owner of each buffer is noted.
+    /// The map in which the buffers lie, if they are to outlive the process: the owner of each is noted there.
     map: Option<Arc<CrashMap>>,
 }
 
@@ -138,7 +138,9 @@ impl Pool {
         let memory = memory.ok_or_else(|| {
             Error::new(ErrorKind::CrashMap, "the map has no room for the buffers")
         })?;
-        Ok(Pool { map: Some(map), ..Pool::with(memory, Some(Elastic::beyond(limit))) })
+        let mut pool = Pool::with(memory, Some(Elastic::beyond(limit)));
+        pool.map = Some(map);
+        Ok(pool)
     }
 
     /// The buffers of the map of a dead process, as its account says: those with records that are in no file are
@@ -150,12 +152,15 @@ impl Pool {
         map: &Arc<CrashMap>,
         remains: &Remains,
     ) -> Result<(Pool, Vec<u64>), String> {
-        let pool = Pool::in_map(map.clone(), usize::MAX).map_err(|error| error.to_string())?;
+        let mut pool = Pool::in_map(map.clone(), usize::MAX).map_err(|error| error.to_string())?;
         // No writer ever takes a buffer of this pool.
-        let pool = Pool { free: FreeStack::empty(pool.len() as u32), ..pool };
+        pool.free = FreeStack::empty(pool.len() as u32);
         let mut ends: Vec<_> = remains.tracks.iter().map(|track| track.next_generation).collect();
         let mut waiting = 0;
-        for (owned, is_placed) in remains.waiting() {
+        for owned in map.owned() {
+            let Some(is_placed) = remains.waits(owned.shard, owned.generation) else {
+                continue;
+            };
             let (index, end) = match (owned.buffer, ends.get_mut(owned.shard as usize)) {
                 (buffer, Some(end)) if (buffer as usize) < pool.len() => (BufferIndex(buffer), end),
                 _ => return Err("a buffer belongs to no shard".into()),
@@ -172,6 +177,29 @@ impl Pool {
             return Err(format!("{waiting} buffers wait to be written, and {missing} should"));
         }
         Ok((pool, ends))
+    }
+
+    /// The shared buffers of a dead manager that are in use, those of a shard in their order: number, and header and
+    /// records.
+    ///
+    /// # Errors
+    /// What contradicts the account.
+    #[expect(unsafe_code, reason = "no other thread has the buffers of a dead process")]
+    pub(in crate::write) fn left_in(map: &Arc<CrashMap>) -> Result<Vec<(u32, Vec<u8>)>, String> {
+        let pool = Pool::in_map(map.clone(), usize::MAX).map_err(|error| error.to_string())?;
+        let mut owned: Vec<_> = map.owned().collect();
+        owned.sort_unstable_by_key(|owned| (owned.shard, owned.generation));
+        let bytes = |buffer: u32| {
+            if buffer as usize >= pool.len() {
+                return Err("there are more owners than buffers".to_owned());
+            }
+            let index = BufferIndex(buffer);
+            pool.check_records(index)?;
+            let valid = pool.buffer(index).valid() as usize;
+            // SAFETY: `check_records` has shown that the range is within the buffer, and its process is dead.
+            Ok((buffer, unsafe { pool.buffer(index).slice(0, HEADER + valid) }.to_vec()))
+        };
+        owned.into_iter().map(|owned| bytes(owned.buffer)).collect()
     }
 
     /// Checks that the records of a buffer end where its count of valid bytes says.
@@ -191,9 +219,46 @@ impl Pool {
         Ok(())
     }
 
-    /// The map that the buffers lie in, if the logger is crash-safe.
+    /// Sealed buffers with these records, each of which is a run of complete records, for one shard from this
+    /// generation on.
+    ///
+    /// # Errors
+    /// If the system has no memory for them.
+    pub(in crate::write) fn filled(
+        records: &[Vec<u8>],
+        first: u64,
+        align: usize,
+    ) -> Result<Pool, Error> {
+        let longest = records.iter().map(Vec::len).max().unwrap_or(0);
+        let pool = Pool::new(records.len().max(1), HEADER + longest.max(1), align)?;
+        for (bytes, generation) in records.iter().zip(first..) {
+            let Some(taken) = pool.take(HEADER) else {
+                continue;
+            };
+            let index = taken.activate(0, generation);
+            pool.fill(index, bytes);
+            pool.seal(index, 0, generation);
+        }
+        Ok(pool)
+    }
+
+    #[expect(unsafe_code, reason = "nobody else has the buffer yet")]
+    fn fill(&self, index: BufferIndex, bytes: &[u8]) {
+        assert!(HEADER + bytes.len() <= self.capacity());
+        // SAFETY: the range is within the buffer, and the pool is not shared yet.
+        unsafe { self.buffer(index).slice_mut(HEADER, bytes.len()) }.copy_from_slice(bytes);
+        self.buffer(index).publish(bytes.len() as u32);
+    }
+
+    /// The map that the buffers lie in, if they are to outlive the process.
     pub(in crate::write) fn map(&self) -> Option<&Arc<CrashMap>> {
         self.map.as_ref()
+    }
+
+    /// The account of the one log that these buffers are written to; a manager's shared buffers have none.
+    pub(in crate::write) fn account(&self) -> Option<LogAccount> {
+        let map = self.map.as_ref().filter(|map| map.head().logs == 0);
+        map.map(|map| LogAccount::of(map, 0))
     }
 
     /// [`Pool::limited`] with memory only for the content of the buffers.
@@ -452,6 +517,19 @@ fn map_head(config: &Config, align: usize, log_id: LogId, session: u64) -> MapHe
         slots: (4 * buffers + 256).next_power_of_two(),
         path: bytes(config.path()),
         away: away.unwrap_or_default(),
+        logs: 0,
+        pieces: 0,
+        piece: 0,
+    }
+}
+
+impl Drop for Pool {
+    /// A map that was made for these buffers goes with them, unless it still holds records. The map of a dead process is
+    /// removed by its salvager alone.
+    fn drop(&mut self) {
+        if self.map.as_ref().is_some_and(|map| map.is_new()) {
+            self.give_up_map();
+        }
     }
 }
 
