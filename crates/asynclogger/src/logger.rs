@@ -10,7 +10,7 @@ use std::{
 use crate::{
     Config, Durability, Error, ErrorKind, FlushMetrics, Health, LogError, Opened, Position,
     ShardStats, Stats,
-    io::Driver,
+    io::{Driver, file_limit},
     sync::Arc,
     write::{
         Archiving, Archivist, Bell, Closer, Closing, Gate, Ingest, IngestParts, Intake, LogFiles,
@@ -107,6 +107,7 @@ impl Logger {
     #[doc(alias = "New")]
     pub fn new(config: Config) -> Result<Logger, Error> {
         let mut config = config.for_logger()?;
+        config.rotation = config.rotation.below(file_limit());
         let teller = Teller::stand_in(&mut config);
         let id = new_session()?;
         let zone = Zone::of(&config.rotation)?;

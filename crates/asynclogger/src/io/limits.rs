@@ -6,3 +6,8 @@ use rustix::process::{Resource, getrlimit};
 pub(crate) fn descriptor_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
+
+/// The number of bytes that a file of the process may have; `None`: unlimited.
+pub(crate) fn file_limit() -> Option<u64> {
+    getrlimit(Resource::Fsize).current
+}

@@ -19,6 +19,7 @@ mod limits;
 mod lock;
 mod pwrite;
 mod random;
+mod seams;
 #[expect(unsafe_code, reason = "signal masks")]
 mod signals;
 #[cfg(feature = "io-uring")]
@@ -34,6 +35,8 @@ use std::io;
 pub(crate) use self::background::forget_cached;
 #[cfg(test)]
 pub(crate) use self::kill::kill_this_process;
+#[cfg(all(test, not(loom)))]
+pub(crate) use self::seams::{Ability, world::World};
 pub(crate) use self::{
     alarm::Alarm,
     background::yield_to_all_others,
@@ -44,7 +47,7 @@ pub(crate) use self::{
     },
     directory::{Directory, Irregular},
     driver::Driver,
-    limits::descriptor_limit,
+    limits::{descriptor_limit, file_limit},
     lock::{EventsLock, WriterLock, is_written, lock_name},
     random::random,
     signals::with_signals_blocked,

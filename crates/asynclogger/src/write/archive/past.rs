@@ -58,6 +58,23 @@ pub(in crate::write) fn last_segment(
     ours.map(|origin| origin.lineage()).max_by_key(|lineage| lineage.segment)
 }
 
+/// # Errors
+/// [`ErrorKind::MissingFeature`] if there are compressed segments of a log, and this build cannot read their numbers: a
+/// segment made without them could have the number of one of them.
+pub(in crate::write) fn check_numbers(directory: &Directory, name: &LogName) -> Result<(), Error> {
+    if cfg!(feature = "zstd") {
+        return Ok(());
+    }
+    let is_compressed = |file: &OsStr| name.packing_of(file) == Some(Packing::Compressed);
+    let Some(file) = directory.names(is_compressed)?.pop() else {
+        return Ok(());
+    };
+    let what = "this segment is compressed, and this build lacks the feature `zstd`: without the segment's number, and \
+                without an active file, the log cannot number the next one. Build with the feature, decompress the \
+                segments, or move them to another directory";
+    Err(Error::new(ErrorKind::MissingFeature, what).at_path(&directory.path().join(file)))
+}
+
 /// Opens the file of this name for deletion or compression. Proves that the file is the segment `lineage` of the log
 /// `full_name`, and that no logger writes the file. `None`: no regular file has the name any more.
 ///

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 
 use super::{
     existing::Existing,
+    file_limit,
     name_change::{Changed, NameChange},
     next_segment::{NextSegment, Promoted},
     place::Place,
@@ -24,7 +25,7 @@ use crate::{
     write::{
         archive::{
             ArchiveSettings, ArchivedSegment, LastName, Lineage, LogName, WholeDirectory,
-            last_segment, set_aside,
+            check_numbers, last_segment, set_aside,
         },
         common::wall_clock,
     },
@@ -171,14 +172,16 @@ impl LogFiles {
                     mode: None,
                     alignment: Alignment::File(align),
                 };
-                let begun = match last.filter(|last| last.segment > lineage.segment) {
-                    None => self.begin(&self.home, name.file(), beginning)?.map_err(
+                let last = last.filter(|last| last.segment > lineage.segment);
+                let begun = match (last, file_limit::why_not_continued(size)) {
+                    (_, Some(reason)) => Err(reason),
+                    (None, None) => self.begin(&self.home, name.file(), beginning)?.map_err(
                         // The file comes from a device with another alignment.
                         |asked| {
                             format!("its alignment is {align}, and the device asks for {asked}")
                         },
                     ),
-                    Some(last) => Err(format!("segment {} is there already", last.segment)),
+                    (Some(last), None) => Err(format!("segment {} is there already", last.segment)),
                 };
                 match begun {
                     Ok(mut segment) => {
@@ -205,7 +208,7 @@ impl LogFiles {
                     Existing::Empty { identity } => Some((identity, 0)),
                     _ => None,
                 };
-                let last = if past == Past::None { None } else { self.last_segment(None) };
+                let last = if past == Past::None { None } else { self.last_numbered()? };
                 let beginning = Beginning::of_log(last, expected)?;
                 Ok((self.begin_new(&self.home, name.file(), beginning)?, Opened::Created))
             }
@@ -226,7 +229,10 @@ impl LogFiles {
         reason: String,
     ) -> Result<(Segment, Opened), Error> {
         let Place { directory, name, .. } = &self.home;
-        let last = self.last_segment(lineage.map(|lineage| lineage.log_id)).or(lineage);
+        let last = match lineage {
+            Some(ours) => self.last_segment(Some(ours.log_id)).or(lineage),
+            None => self.last_numbered()?,
+        };
         let to = set_aside(directory, name, identity, lineage.is_some())?;
         let segment = self.begin_new(&self.home, name.file(), Beginning::of_log(last, None)?)?;
         Ok((segment, Opened::SetAside { to, reason }))
@@ -238,13 +244,28 @@ impl LogFiles {
         let Place { directory, name, archive, .. } = &self.home;
         let here = last_segment(directory, name, archive.full_name(), log_id);
         let log_id = log_id.or(here.map(|last| last.log_id));
-        // A missing failover directory is not made for this look.
-        let elsewhere = self.config.failover_dir.as_ref().filter(|path| path.is_dir());
-        let there = elsewhere.and_then(|path| {
-            let directory = Directory::open_or_create(path).ok()?;
-            last_segment(&directory, name, archive.full_name(), log_id)
-        });
+        let elsewhere = self.failover();
+        let there =
+            elsewhere.and_then(|other| last_segment(&other, name, archive.full_name(), log_id));
         here.into_iter().chain(there).max_by_key(|last| last.segment)
+    }
+
+    /// The segment with the greatest number, of a log without an active file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MissingFeature`] if this build cannot read all numbers.
+    fn last_numbered(&self) -> Result<Option<Lineage>, Error> {
+        check_numbers(&self.home.directory, &self.home.name)?;
+        if let Some(elsewhere) = self.failover() {
+            check_numbers(&elsewhere, &self.home.name)?;
+        }
+        Ok(self.last_segment(None))
+    }
+
+    /// The failover directory, if there is one: a missing one is not made for a look.
+    fn failover(&self) -> Option<Directory> {
+        let path = self.config.failover_dir.as_ref().filter(|path| path.is_dir())?;
+        Directory::open_or_create(path).ok()
     }
 
     /// Begins in a new file, which can take any alignment.
@@ -269,6 +290,7 @@ impl LogFiles {
         beginning: Beginning,
     ) -> Result<Result<Segment, usize>, Error> {
         let Place { directory, .. } = place;
+        file_limit::check(&directory.path().join(file_name), beginning.offset)?;
         let Beginning { lineage, previous, first_sequence, offset, expected, mode, alignment } =
             beginning;
         let create = expected.is_none();

@@ -2,11 +2,14 @@
 
 mod active;
 mod existing;
+mod file_limit;
 mod files;
 #[cfg(all(test, not(loom)))]
 mod killed_tests;
 mod layout;
 mod name_change;
+#[cfg(all(test, not(loom)))]
+mod name_change_tests;
 mod next_segment;
 mod place;
 mod prepared;
