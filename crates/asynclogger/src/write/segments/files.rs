@@ -153,6 +153,8 @@ impl LogFiles {
     /// Opens the file at the log's path, or makes one.
     fn open_first(&self, past: Past) -> Result<(Segment, Opened), Error> {
         let Place { directory, name, .. } = &self.home;
+        // Before a file is set aside for one that cannot be begun.
+        file_limit::check(&directory.path().join(name.file()), 0)?;
         let existing = self.home.inspect()?;
         if let Existing::Clean { .. } | Existing::Other { lineage: Some(_), .. } = existing {
             prepared::take_back_link(directory, name)?;
