@@ -39,7 +39,7 @@ pub(crate) use self::kill::kill_this_process;
 pub(crate) use self::seams::{Ability, world::World};
 pub(crate) use self::{
     alarm::Alarm,
-    background::yield_to_all_others,
+    background::{want_soon, yield_to_all_others},
     cause::Cause,
     closed_file::ClosedFile,
     direct::{
