@@ -47,7 +47,7 @@ pub(crate) use self::{
     },
     directory::{Directory, Irregular},
     driver::Driver,
-    limits::{descriptor_limit, file_limit},
+    limits::{check_file_limit, descriptor_limit, file_limit},
     lock::{EventsLock, WriterLock, is_written, lock_name},
     random::random,
     signals::with_signals_blocked,

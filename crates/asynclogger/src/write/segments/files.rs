@@ -5,27 +5,26 @@ use std::ffi::{OsStr, OsString};
 
 use super::{
     existing::Existing,
-    file_limit,
     name_change::{Changed, NameChange},
     next_segment::{NextSegment, Promoted},
+    numbers,
     place::Place,
     prepared,
     segment::Segment,
     standing::Standing,
 };
 use crate::{
-    Config, Error, ErrorKind, Opened,
+    Config, Error, ErrorKind, Opened, Rotation,
     format::{LogId, MAX_ALIGN, Prefix, Start},
     io::{
-        Alignment, BlockFile, Directory, Driver, EventsLock, OpenRequest, OpenedFile, open_file,
-        random, reopen_file,
+        Alignment, BlockFile, Directory, Driver, EventsLock, OpenRequest, OpenedFile,
+        check_file_limit, file_limit, open_file, random, reopen_file,
     },
     mem::AlignedBytes,
     sync::Arc,
     write::{
         archive::{
-            ArchiveSettings, ArchivedSegment, LastName, Lineage, LogName, WholeDirectory,
-            check_numbers, last_segment, set_aside,
+            ArchiveSettings, ArchivedSegment, LastName, Lineage, LogName, WholeDirectory, set_aside,
         },
         common::wall_clock,
     },
@@ -154,7 +153,7 @@ impl LogFiles {
     fn open_first(&self, past: Past) -> Result<(Segment, Opened), Error> {
         let Place { directory, name, .. } = &self.home;
         // Before a file is set aside for one that cannot be begun.
-        file_limit::check(&directory.path().join(name.file()), 0)?;
+        check_file_limit(&directory.path().join(name.file()), Rotation::least_file())?;
         let existing = self.home.inspect()?;
         if let Existing::Clean { .. } | Existing::Other { lineage: Some(_), .. } = existing {
             prepared::take_back_link(directory, name)?;
@@ -175,8 +174,11 @@ impl LogFiles {
                     alignment: Alignment::File(align),
                 };
                 let last = last.filter(|last| last.segment > lineage.segment);
-                let begun = match (last, file_limit::why_not_continued(size)) {
-                    (_, Some(reason)) => Err(reason),
+                let is_over = |limit: &u64| size.saturating_add(Rotation::least_file()) > *limit;
+                let begun = match (last, file_limit().filter(is_over)) {
+                    (_, Some(limit)) => Err(format!(
+                        "it has {size} bytes, and the limit of the process is {limit} (RLIMIT_FSIZE)"
+                    )),
                     (None, None) => self.begin(&self.home, name.file(), beginning)?.map_err(
                         // The file comes from a device with another alignment.
                         |asked| {
@@ -210,7 +212,7 @@ impl LogFiles {
                     Existing::Empty { identity } => Some((identity, 0)),
                     _ => None,
                 };
-                let last = if past == Past::None { None } else { self.last_numbered()? };
+                let last = if past == Past::None { None } else { self.last_without_active()? };
                 let beginning = Beginning::of_log(last, expected)?;
                 Ok((self.begin_new(&self.home, name.file(), beginning)?, Opened::Created))
             }
@@ -233,41 +235,19 @@ impl LogFiles {
         let Place { directory, name, .. } = &self.home;
         let last = match lineage {
             Some(ours) => self.last_segment(Some(ours.log_id)).or(lineage),
-            None => self.last_numbered()?,
+            None => self.last_without_active()?,
         };
         let to = set_aside(directory, name, identity, lineage.is_some())?;
         let segment = self.begin_new(&self.home, name.file(), Beginning::of_log(last, None)?)?;
         Ok((segment, Opened::SetAside { to, reason }))
     }
 
-    /// The segment of the log with the greatest number, in its own directory and in the failover directory. Without an
-    /// id: of the log that is to be continued.
     fn last_segment(&self, log_id: Option<LogId>) -> Option<Lineage> {
-        let Place { directory, name, archive, .. } = &self.home;
-        let here = last_segment(directory, name, archive.full_name(), log_id);
-        let log_id = log_id.or(here.map(|last| last.log_id));
-        let elsewhere = self.failover();
-        let there =
-            elsewhere.and_then(|other| last_segment(&other, name, archive.full_name(), log_id));
-        here.into_iter().chain(there).max_by_key(|last| last.segment)
+        numbers::last(&self.home, self.config.failover_dir.as_deref(), log_id)
     }
 
-    /// The segment with the greatest number, of a log without an active file.
-    ///
-    /// # Errors
-    /// [`ErrorKind::MissingFeature`] if this build cannot read all numbers.
-    fn last_numbered(&self) -> Result<Option<Lineage>, Error> {
-        check_numbers(&self.home.directory, &self.home.name)?;
-        if let Some(elsewhere) = self.failover() {
-            check_numbers(&elsewhere, &self.home.name)?;
-        }
-        Ok(self.last_segment(None))
-    }
-
-    /// The failover directory, if there is one: a missing one is not made for a look.
-    fn failover(&self) -> Option<Directory> {
-        let path = self.config.failover_dir.as_ref().filter(|path| path.is_dir())?;
-        Directory::open_or_create(path).ok()
+    fn last_without_active(&self) -> Result<Option<Lineage>, Error> {
+        numbers::last_without_active(&self.home, self.config.failover_dir.as_deref())
     }
 
     /// Begins in a new file, which can take any alignment.
@@ -292,7 +272,8 @@ impl LogFiles {
         beginning: Beginning,
     ) -> Result<Result<Segment, usize>, Error> {
         let Place { directory, .. } = place;
-        file_limit::check(&directory.path().join(file_name), beginning.offset)?;
+        let needed = beginning.offset.saturating_add(Rotation::least_file());
+        check_file_limit(&directory.path().join(file_name), needed)?;
         let Beginning { lineage, previous, first_sequence, offset, expected, mode, alignment } =
             beginning;
         let create = expected.is_none();

@@ -2,7 +2,6 @@
 
 mod active;
 mod existing;
-mod file_limit;
 mod files;
 #[cfg(all(test, not(loom)))]
 mod killed_tests;
@@ -11,6 +10,7 @@ mod name_change;
 #[cfg(all(test, not(loom)))]
 mod name_change_tests;
 mod next_segment;
+mod numbers;
 mod place;
 mod prepared;
 mod rotation;
