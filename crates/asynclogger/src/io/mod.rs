@@ -17,6 +17,7 @@ pub(crate) mod fault;
 mod kill;
 mod limits;
 mod lock;
+mod map_file;
 mod pwrite;
 mod random;
 mod seams;
@@ -47,8 +48,9 @@ pub(crate) use self::{
     },
     directory::{Directory, Irregular},
     driver::Driver,
-    limits::{check_file_limit, descriptor_limit, file_limit},
+    limits::{check_file_limit, descriptor_limit, file_size_limit},
     lock::{EventsLock, WriterLock, is_written, lock_name},
+    map_file::{Found, MapFile, private_directory},
     random::random,
     signals::with_signals_blocked,
 };
