@@ -115,11 +115,6 @@ impl CrashMap {
         words::store_one(self.memory(), at, u64::from(filled) << 32 | u64::from(serial));
     }
 
-    /// Notes that a piece is free.
-    pub(in crate::write) fn disown_piece(&self, piece: u32) {
-        words::store_one(self.memory(), self.places().piece(piece as usize).start, 0);
-    }
-
     /// The owner of a piece; `None`: it is free.
     pub(in crate::write) fn piece_owner(&self, piece: u32) -> Option<PieceOwner> {
         let words = words::load(self.memory(), self.places().piece(piece as usize));
