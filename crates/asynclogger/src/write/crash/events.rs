@@ -35,6 +35,8 @@ pub(in crate::write) struct PieceOwner {
 }
 
 const ORDER_BITS: u32 = 20;
+/// The word of an identity that has the number of sealed blocks.
+const SEALED: usize = 6;
 
 impl CrashMap {
     /// Takes a free place for an event, and notes the event; `None` if no place is free. The place is the event's from
@@ -64,6 +66,18 @@ impl CrashMap {
         words::store(self.memory(), at.start + 1..at.end, &words[1..]);
         words::store_one(self.memory(), at.start, u64::from(identity.number) << 1 | 1);
         account
+    }
+
+    /// Notes how many blocks of an event are sealed: the next record goes into the block of this generation. A salvager
+    /// never changes the number, so it divides the records in the same way however often it is killed.
+    pub(in crate::write) fn note_sealed(&self, log: u32, generation: u64) {
+        let at = self.places().identity(log as usize).start + SEALED;
+        words::store_one(self.memory(), at, generation);
+    }
+
+    /// How many blocks of an event were sealed.
+    pub(in crate::write) fn sealed(&self, log: u32) -> u64 {
+        words::load_one(self.memory(), self.places().identity(log as usize).start + SEALED)
     }
 
     /// Gives the place of an event back: all its records are in files.

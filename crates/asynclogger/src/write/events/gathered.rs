@@ -296,6 +296,9 @@ impl Gathered {
         }
         self.close_chunk();
         let Rest { align, generation, log, .. } = *self.rest;
+        if let Some(map) = &self.map {
+            map.note_sealed(log, generation + 1);
+        }
         let next = Gathered::after(generation + 1, align, log, self.map.clone());
         let Gathered { piece, filled, rest, .. } = mem::replace(self, next);
         let Rest { mut before, behind, head, table, align, .. } = *rest;

@@ -90,6 +90,8 @@ struct DeadEvent {
     remains: Remains,
     /// Runs of whole records that may be in no file, by generation.
     blocks: BTreeMap<u64, Vec<u8>>,
+    /// The generation of the first block that is made of records of shared buffers.
+    next: u64,
 }
 
 /// A block of an event, as its pieces say.
@@ -131,15 +133,19 @@ impl Dead {
                 continue;
             }
             let remains = Remains::read(&account)?;
-            let mut blocks = BTreeMap::new();
+            let (mut blocks, mut next) = (BTreeMap::new(), map.sealed(place));
             for ((_, generation), block) in owned.range((place, 0)..=(place, u64::MAX)) {
-                if remains.waits(0, *generation).is_some() && block.filled > 0 {
+                if block.filled == 0 {
+                    continue;
+                }
+                next = next.max(generation + 1);
+                serials.insert((identity.number, block.serial), ());
+                if remains.waits(0, *generation).is_some() {
                     let bytes = block.records(&pieces, remains.whereabouts.align as usize)?;
                     blocks.insert(*generation, bytes);
-                    serials.insert((identity.number, block.serial), ());
                 }
             }
-            events.push(DeadEvent { place, identity, remains, blocks });
+            events.push(DeadEvent { place, identity, remains, blocks, next });
         }
         let mut dead = Dead { map: map.clone(), events };
         dead.sort_the_rest(&serials)?;
@@ -252,20 +258,18 @@ fn tagged(bytes: &[u8], at: usize) -> Option<(u32, &[u8], usize)> {
 }
 
 impl DeadEvent {
-    /// Adds records behind all others: in blocks of their own, so that the same blocks are made if this is repeated.
+    /// Adds records behind all others, in blocks of their own: the same blocks, however often that is repeated. Those
+    /// that an earlier salvager has written are left out.
     fn add(&mut self, bytes: &[u8]) {
-        let next = self.remains.tracks.first().map_or(0, |track| track.next_generation);
-        let last = self.blocks.keys().next_back().map(|last| last + 1);
-        let mut generation = last.unwrap_or(next).max(next);
         let (mut begin, mut records) = (0, Records::new(bytes, 0));
         loop {
             let before = records.offset();
             let is_over = records.next().is_none();
-            if is_over || records.offset() - begin > LONGEST {
-                if before > begin {
-                    self.blocks.insert(generation, bytes[begin..before].to_vec());
-                    generation += 1;
+            if before > begin && (is_over || records.offset() - begin > LONGEST) {
+                if self.remains.waits(0, self.next).is_some() {
+                    self.blocks.insert(self.next, bytes[begin..before].to_vec());
                 }
+                self.next += 1;
                 begin = before;
             }
             if is_over {
@@ -282,7 +286,7 @@ impl DeadEvent {
         directory: &Arc<Directory>,
         lock: &EventsLock,
     ) -> Result<Result<crate::Salvaged, String>, Error> {
-        let DeadEvent { place, identity, remains, blocks } = self;
+        let DeadEvent { place, identity, remains, blocks, .. } = self;
         let next = remains.tracks.first().map_or(0, |track| track.next_generation);
         let first = blocks.keys().next().copied().unwrap_or(next);
         if blocks.keys().zip(first..).any(|(generation, expected)| *generation != expected) {
