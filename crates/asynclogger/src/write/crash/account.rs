@@ -2,7 +2,7 @@
 
 use super::{
     map::CrashMap,
-    remains::Track,
+    track::Track,
     words::{self, LogPlaces},
 };
 use crate::{

@@ -6,11 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    account::LogAccount,
-    remains::Owned,
-    words::{self, Places},
-};
+use super::words::{self, Places};
 use crate::{
     CrashSafe, Error, ErrorKind,
     config::CrashPlace,
@@ -35,6 +31,14 @@ pub(in crate::write) struct CrashMap {
     file: MapFile,
     /// Whether this process made the map.
     is_new: bool,
+}
+
+/// A buffer that belongs to a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::write) struct Owned {
+    pub(in crate::write) buffer: u32,
+    pub(in crate::write) shard: u32,
+    pub(in crate::write) generation: u64,
 }
 
 /// The result of opening a map.
@@ -154,26 +158,13 @@ impl CrashMap {
 
     fn map(head: MapHead, file: MapFile, len: u64) -> Result<CrashMap, (MapFile, Error)> {
         let words = words_len(&head).unwrap_or(u64::MAX);
-        let mapped = match file.file() {
-            None => Err(rustix::io::Errno::BADF),
-            Some(inner) => {
-                let rest = len.saturating_sub(MAP_HEAD_LEN as u64);
-                let (words, rest) = (usize::try_from(words), usize::try_from(rest));
-                match (words, rest) {
-                    (Ok(words), Ok(rest)) => {
-                        let align = head.align as usize;
-                        SharedMemory::map(inner, MAP_HEAD_LEN as u64, words, rest, align)
-                    }
-                    _ => Err(rustix::io::Errno::NOMEM),
-                }
-            }
-        };
-        match mapped {
+        let len = len.saturating_sub(MAP_HEAD_LEN as u64);
+        match file.map(MAP_HEAD_LEN as u64, words, len, head.align as usize) {
             Ok(memory) => {
                 let (places, memory) = (Places::of(&head), Arc::new(memory));
                 Ok(CrashMap { head, places, memory, file, is_new: false })
             }
-            Err(errno) => Err((file, Error::io("cannot map the memory of a logger", errno))),
+            Err(error) => Err((file, error)),
         }
     }
 
@@ -245,16 +236,6 @@ impl CrashMap {
         ((word >> 32) as u32, word as u32)
     }
 
-    /// Whether its writer died before it had a file.
-    pub(in crate::write) fn is_unused(self: &Arc<CrashMap>) -> bool {
-        let logs = self.head.logs as usize;
-        let is_begun = match logs {
-            0 => !LogAccount::of(self, 0).is_unused(),
-            logs => (0..logs).any(|log| self.identity(log).is_some()),
-        };
-        !is_begun && self.owned().next().is_none()
-    }
-
     /// The buffers that belong to a shard.
     pub(in crate::write) fn owned(&self) -> impl Iterator<Item = Owned> + '_ {
         (0..self.head.buffers).filter_map(|buffer| {
@@ -267,24 +248,6 @@ impl CrashMap {
     /// Whether this process made the map.
     pub(in crate::write) fn is_new(&self) -> bool {
         self.is_new
-    }
-
-    /// Removes the map if all its records are in files: if no part is on its way, and no buffer waits for its place.
-    pub(in crate::write) fn remove_if_empty(self: &Arc<CrashMap>) {
-        let is_empty = if self.head.logs > 0 {
-            (0..self.head.logs as usize).all(|log| !self.is_entered(log))
-                && self.owned().next().is_none()
-        } else {
-            let account = LogAccount::of(self, 0);
-            let (first, next) = account.bounds();
-            let has_place =
-                |owned: Owned| owned.generation < account.next_generation(owned.shard as usize);
-            first == next && self.owned().all(has_place)
-        };
-        if is_empty {
-            // A map that stays is found to be empty at the next opening.
-            let _ = self.remove();
-        }
     }
 
     /// Removes the map: all its records are in files.
@@ -354,6 +317,11 @@ fn is_sane(head: &MapHead) -> bool {
         && *capacity as usize <= MAX_CAPACITY
         && [buffers, shards, slots].iter().all(|count| (1..=most).contains(*count))
         && slots.is_power_of_two()
+}
+
+/// The path of the log's active file, or of a manager's directory.
+pub(in crate::write) fn path_in(head: &MapHead) -> PathBuf {
+    PathBuf::from(std::ffi::OsStr::from_bytes(&head.path))
 }
 
 /// The id of the running kernel's boot; zeroes if the system does not tell.

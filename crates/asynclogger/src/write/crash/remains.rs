@@ -3,43 +3,10 @@
 use super::{
     account::LogAccount,
     journal::{Entry, Placed, Whereabouts},
+    track::Track,
     words,
 };
 use crate::format::{DROP_REASONS, Dropped};
-
-/// The numbers of one shard behind the last of its buffers that has a place in a file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::write) struct Track {
-    pub(in crate::write) next_generation: u64,
-    pub(in crate::write) next_record: u64,
-    /// Drops that the shard's blocks have reported.
-    pub(in crate::write) declared: Dropped,
-}
-
-impl Track {
-    /// All but the generation, as words.
-    pub(super) fn numbers(&self) -> [u64; 1 + DROP_REASONS] {
-        let mut words = [self.next_record; 1 + DROP_REASONS];
-        words[1..].copy_from_slice(&self.declared.to_array());
-        words
-    }
-
-    fn decode(words: &[u64]) -> Option<Track> {
-        let [next_generation, next_record, declared @ ..] = words else {
-            return None;
-        };
-        let declared = Dropped::from_array(declared.try_into().ok()?);
-        Some(Track { next_generation: *next_generation, next_record: *next_record, declared })
-    }
-}
-
-/// A buffer that belongs to a shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::write) struct Owned {
-    pub(in crate::write) buffer: u32,
-    pub(in crate::write) shard: u32,
-    pub(in crate::write) generation: u64,
-}
 
 /// The account that a dead process has left of one log.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{durable::Marks, gathered::InMap, names::Name};
+use super::{durable::Marks, in_map::InMap, names::Name};
 use crate::{
     FlushMetrics, Opened, Position,
     sync::{

@@ -5,6 +5,7 @@ use std::mem;
 use super::{
     block::{self, EventBlock},
     event::Event,
+    in_map::InMap,
 };
 use crate::{
     format::{CHUNK, ChunkEntry, RECORD_HEADER, SECTOR, block as shape},
@@ -36,13 +37,6 @@ pub(super) struct Gathered {
     /// The map of a crash-safe manager.
     map: Option<Arc<CrashMap>>,
     rest: Box<Rest>,
-}
-
-/// The place of an event in the map of a crash-safe manager.
-#[derive(Clone)]
-pub(super) struct InMap {
-    pub(super) map: Arc<CrashMap>,
-    pub(super) log: u32,
 }
 
 #[derive(Default)]

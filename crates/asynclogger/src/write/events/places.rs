@@ -1,6 +1,6 @@
 //! The places for events in the map of a crash-safe manager.
 
-use super::{event::Event, gathered::InMap};
+use super::{event::Event, in_map::InMap};
 use crate::{
     Error, ErrorKind,
     sync::{Arc, Mutex, lock},

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{Left, Remnant, path_of};
+use super::remnant::{Left, Remnant};
 use crate::{
     Config, CrashSafe, Error, LeftAlone, Salvage,
     format::{RECORD_HEADER, record::Records},
@@ -14,7 +14,7 @@ use crate::{
     mem::Piece,
     sync::{Arc, thread},
     write::{
-        crash::{CrashMap, Identity, LogAccount, Opening, PieceOwner, Remains},
+        crash::{CrashMap, Identity, LogAccount, Opening, PieceOwner, Remains, path_in},
         segments::EventOf,
         swap::{HEADER, Pool},
     },
@@ -44,7 +44,7 @@ pub(in crate::write) fn salvage_events(
             done.left_alone.push(LeftAlone { map: map_path.clone(), reason });
         };
         match CrashMap::peek(&map_path)? {
-            Some(Ok(head)) if head.logs > 0 && path_of(&head) == path => {}
+            Some(Ok(head)) if head.logs > 0 && path_in(&head) == path => {}
             Some(Err(reason)) => {
                 leave(reason);
                 continue;

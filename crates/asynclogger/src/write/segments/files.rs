@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 
 use super::{
+    beginning::Beginning,
     existing::Existing,
     name_change::{Changed, NameChange},
     next_segment::{NextSegment, Promoted},
@@ -18,7 +19,7 @@ use crate::{
     format::{LogId, MAX_ALIGN, Prefix, Start},
     io::{
         Alignment, BlockFile, Directory, Driver, EventsLock, OpenRequest, OpenedFile,
-        check_file_limit, file_size_limit, open_file, random, reopen_file,
+        check_file_limit, file_size_limit, open_file, reopen_file,
     },
     mem::AlignedBytes,
     sync::Arc,
@@ -74,19 +75,6 @@ enum Past {
     Possible,
     /// Segments are looked for when the log is opened.
     Looked,
-}
-
-/// The place and the numbers with which a session begins in a file.
-struct Beginning {
-    lineage: Lineage,
-    previous: u64,
-    first_sequence: u64,
-    offset: u64,
-    /// Identity and length of the existing file; `None`: the file is made.
-    expected: Option<((u64, u64), u64)>,
-    /// The permissions of a new file; `None`: those of the config.
-    mode: Option<u32>,
-    alignment: Alignment,
 }
 
 impl LogFiles {
@@ -509,42 +497,5 @@ impl NextSegment for LogFiles {
             _ if state.len < written => Standing::Truncated,
             _ => Standing::Here,
         }
-    }
-}
-
-impl Beginning {
-    /// Begins the segment after `old`, with a number greater than all seen ones.
-    fn following(
-        old: &Segment,
-        last_seen: u64,
-        first_sequence: u64,
-        expected: Option<((u64, u64), u64)>,
-    ) -> Beginning {
-        let Lineage { log_id, segment } = old.lineage();
-        Beginning {
-            lineage: Lineage { log_id, segment: segment.max(last_seen).saturating_add(1) },
-            previous: segment,
-            first_sequence,
-            offset: 0,
-            expected,
-            mode: old.mode(),
-            alignment: Alignment::Buffers(old.align()),
-        }
-    }
-
-    /// Begins a new segment after the last known one, or the first of a new log.
-    fn of_log(
-        last: Option<Lineage>,
-        expected: Option<((u64, u64), u64)>,
-    ) -> Result<Beginning, Error> {
-        let (lineage, previous) = match last {
-            Some(Lineage { log_id, segment }) => {
-                (Lineage { log_id, segment: segment.saturating_add(1) }, segment)
-            }
-            None => (Lineage { log_id: LogId(random()?), segment: 1 }, 0),
-        };
-        let alignment = Alignment::Device;
-        let (first_sequence, offset, mode) = (0, 0, None);
-        Ok(Beginning { lineage, previous, first_sequence, offset, expected, mode, alignment })
     }
 }

@@ -2,6 +2,7 @@
 
 mod active;
 mod adopted;
+mod beginning;
 mod existing;
 mod files;
 #[cfg(all(test, not(loom)))]
