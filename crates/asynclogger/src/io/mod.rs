@@ -45,7 +45,7 @@ pub(crate) use self::{
     directory::{Directory, Irregular},
     driver::Driver,
     limits::descriptor_limit,
-    lock::{EventsLock, WriterLock, is_written, lock_name},
+    lock::{EventsLock, KeepWhen, Kept, WriterLock, is_written, lock_name},
     random::random,
     signals::with_signals_blocked,
 };

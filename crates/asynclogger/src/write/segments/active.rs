@@ -7,7 +7,7 @@ use super::{
     segment::Segment,
     standing::Standing,
 };
-use crate::{Error, write::archive::ArchivedSegment};
+use crate::{Error, ErrorKind, io::KeepWhen, write::archive::ArchivedSegment};
 
 /// The interval between attempts to return from the failover directory.
 const HOME_EVERY: Duration = Duration::from_secs(5);
@@ -129,7 +129,7 @@ impl Active {
     ) -> Result<Option<Error>, Error> {
         self.turn = None;
         // Another writer may have the log by now; then the path is not ours to change.
-        self.files.keep_lock()?;
+        self.files.keep_lock(KeepWhen::Now)?;
         let (next, Promoted { over, remark }) = self.promote_next(first_sequence)?;
         self.turn = Some(Turn::Ending { next: Box::new(next), over, home: false });
         Ok(remark)
@@ -206,6 +206,11 @@ impl Active {
             let old = std::mem::replace(&mut self.segment, next);
             return Ok(Changed { old, over: None, home: false, remark: None });
         }
+        // Only another writer keeps the log from the path: without a lock file the log is still to be written.
+        match self.files.keep_lock(KeepWhen::Now) {
+            Err(error) if error.kind() == ErrorKind::InUse => return Err(error),
+            _ => {}
+        }
         let (next, Promoted { over, remark }) = self.promote_next(first_sequence)?;
         let old = std::mem::replace(&mut self.segment, next);
         Ok(Changed { old, over, home: false, remark })
@@ -225,9 +230,14 @@ impl Active {
         }
     }
 
-    /// The prepared segment, if nobody has removed or replaced its file since.
+    /// The prepared segment, if it can still follow this one.
     fn take_prepared(&mut self) -> Option<Segment> {
-        self.prepared.take().filter(|next| self.files.has_prepared(next))
+        let prepared = self.prepared.take()?;
+        if self.files.has_prepared(&prepared) {
+            return Some(prepared);
+        }
+        self.files.discard(prepared);
+        None
     }
 
     /// Removes the prepared file, which is not needed any more.
@@ -272,7 +282,7 @@ impl Active {
     /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another writer has the lock by now; the system's errors.
     pub(in crate::write) fn keep_lock(&mut self, now: Instant) -> Result<(), Error> {
         self.locked = now;
-        self.files.keep_lock()
+        self.files.keep_lock(KeepWhen::Sometimes)
     }
 
     /// Looks for the active file at the log's path. `written`: the bytes written to the file.
