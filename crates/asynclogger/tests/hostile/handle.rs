@@ -78,9 +78,6 @@ impl Service {
             Service { child, input, lines, lanes, first, unopened, told, busy, is_open: false };
         let answer = service.finish(model);
         service.is_open = answer == "opened";
-        if service.is_open {
-            model.looks.push((lane, model.commands));
-        }
         (service, answer)
     }
 
@@ -126,14 +123,12 @@ impl Service {
     /// Gives a command and waits for its end.
     pub fn call(&mut self, model: &mut Model, command: &str) -> Answer {
         self.send(model, command);
-        let number = model.commands;
         let answer = self.finish(model);
         let is_ok = answer.starts_with("ok");
         if is_ok && (command == "flush" || command == "close") {
             for (lane, first) in &self.first {
                 model.durable_before(*lane, *first, model.next(*lane));
             }
-            model.looks.push((self.lanes.start, number));
         }
         answer
     }

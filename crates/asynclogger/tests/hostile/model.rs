@@ -28,9 +28,6 @@ pub struct Model {
     lanes: BTreeMap<u32, Vec<Known>>,
     /// Numbers the commands of all services.
     pub commands: u64,
-    /// The commands that were a flush of everything a service had, or its opening, and were answered with `Ok`; by the
-    /// service's first lane.
-    pub looks: Vec<(u32, u64)>,
 }
 
 impl Model {
@@ -71,13 +68,6 @@ impl Model {
 
     pub fn get(&self, key: Key) -> Option<Known> {
         self.lanes.get(&key.lane)?.get(key.number as usize).copied()
-    }
-
-    /// Whether the service of a record had looked for its file between an act of the world and the record.
-    pub fn has_looked(&self, key: Key, after: u64, before: u64) -> bool {
-        let first = crate::handle::LANES.into_iter().rfind(|first| *first <= key.lane);
-        let mut looks = self.looks.iter().filter(|(lane, _)| Some(*lane) == first);
-        looks.any(|(_, look)| (after + 1..before).contains(look))
     }
 
     pub fn all(&self) -> impl Iterator<Item = (Key, Known)> {

@@ -51,8 +51,9 @@ pub struct World {
     pub excused: HashMap<LogId, u64>,
     /// The records of each segment that was over.
     pub archived: BTreeMap<(LogId, u64), BTreeSet<Key>>,
-    /// Segments that the world has renamed to archived names, held open: retention may delete them at any time.
-    renamed: Vec<File>,
+    /// Files that got an archived name, or can get one, without a word of a service, held open: retention may delete
+    /// them at any time.
+    set_aside: Vec<File>,
     /// Every segment that was ever seen.
     pub segments: BTreeSet<(LogId, u64)>,
     /// Where the world has moved the directory of the logs.
@@ -82,7 +83,7 @@ impl World {
             unseen: HashMap::new(),
             excused: HashMap::new(),
             archived: BTreeMap::new(),
-            renamed: Vec::new(),
+            set_aside: Vec::new(),
             segments: BTreeSet::new(),
             moved: Vec::new(),
             filler: None,
@@ -220,22 +221,22 @@ impl World {
             }
         } else {
             self.taken_away(to);
-            self.renamed.extend(File::open(to));
+            self.set_aside.extend(File::open(to));
         }
         true
     }
 
-    /// What became of the segments that the world has renamed, if they were deleted since.
-    pub fn know_renamed(&mut self) {
-        let mut renamed = std::mem::take(&mut self.renamed);
-        renamed.retain(|file| {
+    /// What was in those files that were deleted since.
+    pub fn know_set_aside(&mut self) {
+        let mut set_aside = std::mem::take(&mut self.set_aside);
+        set_aside.retain(|file| {
             let is_there = file.metadata().is_ok_and(|metadata| metadata.nlink() > 0);
             if !is_there && let Some(content) = read_open(file) {
                 self.know(content);
             }
             is_there
         });
-        self.renamed = renamed;
+        self.set_aside = set_aside;
     }
 
     /// Does something to the bytes of a file that nobody writes at the moment.
@@ -351,7 +352,7 @@ impl World {
         }
     }
 
-    /// Before a service begins, which may delete what is too much at once.
+    /// Before a service begins, which may set files aside, and delete what is too much, at once.
     pub fn know_segments(&mut self) {
         for path in self.files() {
             if self.foreign_at(&path).is_some() {
@@ -361,9 +362,24 @@ impl World {
                 self.know(content);
             }
         }
+        self.hold_active();
     }
 
-    fn know(&mut self, content: crate::files::Content) {
+    /// Holds the active files: another writer can set them aside, and retention can delete them then, before anybody
+    /// is told.
+    pub fn hold_active(&mut self) {
+        for home in self.homes() {
+            for name in self.plan.active_names() {
+                let path = home.join(name);
+                let is_known = |file: &File| Some(identity_of(file)) == identity(&path);
+                if read(&path).is_some() && !self.set_aside.iter().any(is_known) {
+                    self.set_aside.extend(File::open(&path));
+                }
+            }
+        }
+    }
+
+    pub fn know(&mut self, content: crate::files::Content) {
         let segment = (content.log_id, content.segment);
         self.segments.insert(segment);
         self.archived.entry(segment).or_default().extend(content.keys);

@@ -12,8 +12,6 @@ use crate::{Error, ErrorKind, io::KeepWhen, write::archive::ArchivedSegment};
 /// The interval between attempts to return from the failover directory.
 const HOME_EVERY: Duration = Duration::from_secs(5);
 
-/// The interval at which the active file is looked for, between flushes.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The interval at which the lock is checked, while records are to be written.
 const LOCK_EVERY: Duration = Duration::from_secs(1);
 
@@ -57,16 +55,14 @@ pub(in crate::write) struct Active {
     turn: Option<Turn>,
     /// The time of the next attempt to return to the log's own directory, if the log is in the other one.
     home_at: Option<Instant>,
-    /// The time of the last look for the active file.
-    looked: Instant,
     /// The time of the last check of the lock.
     locked: Instant,
 }
 
 impl Active {
     pub(in crate::write) fn new(segment: Segment, files: Box<dyn NextSegment>) -> Active {
-        let (prepared, turn, home_at, now) = (None, None, None, Instant::now());
-        Active { segment, files, prepared, turn, home_at, looked: now, locked: now }
+        let (prepared, turn, home_at, locked) = (None, None, None, Instant::now());
+        Active { segment, files, prepared, turn, home_at, locked }
     }
 
     pub(in crate::write) fn segment(&self) -> &Segment {
@@ -266,11 +262,6 @@ impl Active {
         Ok(is_same)
     }
 
-    /// Whether the next look for the active file is due.
-    pub(in crate::write) fn is_look_due(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.looked) >= LOOK_EVERY
-    }
-
     /// Whether the next check of the lock is due.
     pub(in crate::write) fn is_lock_due(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.locked) >= LOCK_EVERY
@@ -286,8 +277,7 @@ impl Active {
     }
 
     /// Looks for the active file at the log's path. `written`: the bytes written to the file.
-    pub(in crate::write) fn look(&mut self, written: u64, now: Instant) -> Standing {
-        self.looked = now;
+    pub(in crate::write) fn look(&self, written: u64) -> Standing {
         self.files.standing(&self.segment, written)
     }
 }
