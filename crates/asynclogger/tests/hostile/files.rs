@@ -7,21 +7,39 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use asynclogger::{
-    LogId,
-    read::{Format, Reader},
-};
+use asynclogger::read::{Format, Reader};
 
 use crate::record::Key;
+
+/// A log's id, as text.
+pub type Log = String;
 
 /// The records of one file of a log.
 #[derive(Clone, Debug)]
 pub struct Content {
-    pub log_id: LogId,
+    pub log_id: Log,
     pub segment: u64,
     /// Whether the file begins as it should.
     pub has_start: bool,
     pub keys: Vec<Key>,
+}
+
+impl Content {
+    /// As a line of text, which [`of_text`](Content::of_text) takes.
+    pub fn to_text(&self) -> String {
+        let keys = self.keys.iter().map(|key| format!(" {}:{}", key.lane, key.number));
+        format!("{} {}{}", self.log_id, self.segment, keys.collect::<String>())
+    }
+
+    pub fn of_text(text: &str) -> Option<Content> {
+        let mut words = text.split(' ');
+        let (log_id, segment) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
+        let key = |word: &str| {
+            let (lane, number) = word.split_once(':')?;
+            Some(Key { lane: lane.parse().ok()?, number: number.parse().ok()? })
+        };
+        Some(Content { log_id, segment, has_start: true, keys: words.map(key).collect::<Option<_>>()? })
+    }
 }
 
 fn content(mut reader: Reader, what: &str) -> Option<Content> {
@@ -46,7 +64,7 @@ fn content(mut reader: Reader, what: &str) -> Option<Content> {
     }
     let report = reader.report();
     let has_start = !report.name.is_empty();
-    Some(Content { log_id: report.log_id?, segment: report.segment, has_start, keys })
+    Some(Content { log_id: report.log_id?.to_string(), segment: report.segment, has_start, keys })
 }
 
 /// The records of the file at `path`; `None` if the file is no segment of a log.

@@ -18,6 +18,7 @@ use asynclogger::{Archived, Error, EventLogger, Health, Logger, LoggerManager, P
 
 use crate::{
     clock,
+    files::read,
     plan::{Places, Plan},
     record::{EVENTS, Key},
 };
@@ -163,21 +164,21 @@ fn work(target: &Target, lane: u32, jobs: &Receiver<Burst>, done: &Sender<()>) {
     }
 }
 
-/// A copy of a segment that is over, before retention can see it.
-fn keep_copy(places: &Places, archived: &Archived) {
-    static COPIES: AtomicU64 = AtomicU64::new(0);
+/// Notes the records of a segment that is over, before retention can see it. In a file, which is there when this
+/// returns; a pipe could be read later.
+fn note_archived(places: &Places, archived: &Archived) {
+    static NOTES: AtomicU64 = AtomicU64::new(0);
     let name = archived.path.file_name().expect("a name");
     // The directory may have been renamed.
     let dirs = std::fs::read_dir(&places.top).into_iter().flatten();
     for dir in dirs.filter_map(|entry| Some(entry.ok()?.path())) {
-        let number = COPIES.fetch_add(1, Ordering::Relaxed);
-        let copy = format!("{}-{number}.log", std::process::id());
-        let copy = if archived.compressed { copy + ".zst" } else { copy };
         // Without a file there is nothing that retention could delete.
-        let (copy, part) = (places.vault.join(&copy), places.vault.join(format!(".{copy}")));
-        if std::fs::copy(dir.join(name), &part).is_ok() {
-            std::fs::rename(&part, &copy).expect("the copy gets its name");
-        }
+        let Some(content) = read(&dir.join(name)) else { continue };
+        let number = NOTES.fetch_add(1, Ordering::Relaxed);
+        let note = places.vault.join(format!("{}-{number}", std::process::id()));
+        let part = note.with_extension("part");
+        std::fs::write(&part, content.to_text()).expect("a note");
+        std::fs::rename(&part, &note).expect("a note");
     }
 }
 
@@ -217,7 +218,7 @@ pub fn serve_if_told() -> bool {
     let config = plan.config(&places).on_error(|error| {
         say(format_args!("told {:?} {error:#}", error.kind()));
     });
-    let config = config.on_archived(move |archived| keep_copy(&places, archived));
+    let config = config.on_archived(move |archived| note_archived(&places, archived));
     let target = match plan.manager {
         true => LoggerManager::new(config).map(Target::Manager),
         false => Logger::new(config).map(Target::Logger),

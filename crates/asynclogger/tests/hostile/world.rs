@@ -12,10 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use asynclogger::LogId;
-
 use crate::{
-    files::{below, identity, identity_of, names, read, read_open},
+    files::{Content, Log, below, identity, identity_of, names, read, read_open},
     plan::{Places, Plan},
     record::Key,
     service::NOBODY,
@@ -26,8 +24,8 @@ use crate::{
 pub struct Foreign {
     pub file: File,
     pub content: Vec<u8>,
-    /// Where the world has put it.
-    pub path: PathBuf,
+    /// Where the world has put it; `None`: somewhere, under another name of the same file.
+    pub path: Option<PathBuf>,
 }
 
 /// A file that the world has deleted, held open: what is in it is gone through the world.
@@ -47,15 +45,15 @@ pub struct World {
     /// Records that the world has cut off or overwritten.
     pub destroyed: HashSet<Key>,
     /// The greatest number of each log that the world has taken out of sight; and the same when a service last opened.
-    unseen: HashMap<LogId, u64>,
-    pub excused: HashMap<LogId, u64>,
+    unseen: HashMap<Log, u64>,
+    pub excused: HashMap<Log, u64>,
     /// The records of each segment that was over.
-    pub archived: BTreeMap<(LogId, u64), BTreeSet<Key>>,
+    pub archived: BTreeMap<(Log, u64), BTreeSet<Key>>,
     /// Files that got an archived name, or can get one, without a word of a service, held open: retention may delete
     /// them at any time.
     set_aside: Vec<File>,
     /// Every segment that was ever seen.
-    pub segments: BTreeSet<(LogId, u64)>,
+    pub segments: BTreeSet<(Log, u64)>,
     /// Where the world has moved the directory of the logs.
     pub moved: Vec<PathBuf>,
     pub filler: Option<PathBuf>,
@@ -128,13 +126,13 @@ impl World {
             let _ = fs::remove_file(path);
             return false;
         }
-        self.foreign.push(Foreign { file, content: content.into(), path: path.into() });
+        self.foreign.push(Foreign { file, content: content.into(), path: Some(path.into()) });
         true
     }
 
-    fn out_of_sight(&mut self, content: Option<crate::files::Content>) {
+    fn out_of_sight(&mut self, content: Option<Content>) {
         if let Some(content) = content {
-            let most = self.unseen.entry(content.log_id).or_default();
+            let most = self.unseen.entry(content.log_id.clone()).or_default();
             *most = (*most).max(content.segment);
         }
     }
@@ -142,7 +140,7 @@ impl World {
     /// A service begins, and can see only what is there.
     pub fn opening(&mut self) {
         for (log, number) in &self.unseen {
-            let most = self.excused.entry(*log).or_default();
+            let most = self.excused.entry(log.clone()).or_default();
             *most = (*most).max(*number);
         }
     }
@@ -174,6 +172,8 @@ impl World {
         if let Some(index) = self.foreign_at(path) {
             if metadata.nlink() == 1 {
                 self.foreign.remove(index);
+            } else {
+                self.foreign[index].path = None;
             }
         } else if metadata.is_file() {
             let file = File::open(path).expect("the world may read everything");
@@ -200,7 +200,7 @@ impl World {
             libc::renameat2(cwd, from.as_ptr(), cwd, to.as_ptr(), libc::RENAME_EXCHANGE)
         };
         if let Some(index) = self.foreign_at(path).filter(|_| result == 0) {
-            self.foreign[index].path = path.into();
+            self.foreign[index].path = Some(path.into());
         }
         self.bury(new, after);
         result == 0
@@ -213,7 +213,7 @@ impl World {
         }
         self.renamed_to = Some(to.into());
         if let Some(index) = self.foreign_at(to) {
-            self.foreign[index].path = to.into();
+            self.foreign[index].path = Some(to.into());
             let name = to.file_name().unwrap_or_default().to_string_lossy();
             if read(to).is_some() && !name.starts_with('w') {
                 // A copy of a segment under a name of a segment is one of the log.
@@ -221,7 +221,9 @@ impl World {
             }
         } else {
             self.taken_away(to);
-            self.set_aside.extend(File::open(to));
+            if fs::symlink_metadata(to).is_ok_and(|metadata| metadata.is_file()) {
+                self.set_aside.extend(File::open(to));
+            }
         }
         true
     }
@@ -274,8 +276,10 @@ impl World {
             return false;
         }
         for foreign in &mut self.foreign {
-            if let Ok(rest) = foreign.path.strip_prefix(&from) {
-                foreign.path = to.join(rest);
+            if let Some(path) = &mut foreign.path
+                && let Ok(rest) = path.strip_prefix(&from)
+            {
+                *path = to.join(rest);
             }
         }
         names(&to).iter().for_each(|path| self.taken_away(path));
@@ -337,17 +341,14 @@ impl World {
         }
     }
 
-    /// Reads the copies of archived segments that came since, and forgets the files.
+    /// Takes over what the services have said of archived segments.
     pub fn read_vault(&mut self) {
         for path in names(&self.places.vault) {
-            let name = path.file_name().unwrap_or_default();
-            if name.as_encoded_bytes().starts_with(b".") {
-                // It is still being copied.
+            if path.extension().is_some_and(|extension| extension == "part") {
                 continue;
             }
-            if let Some(content) = read(&path) {
-                self.know(content);
-            }
+            let text = fs::read_to_string(&path).expect("a note");
+            self.know(Content::of_text(&text).expect("a whole note"));
             fs::remove_file(&path).expect("removed");
         }
     }
@@ -379,9 +380,9 @@ impl World {
         }
     }
 
-    pub fn know(&mut self, content: crate::files::Content) {
+    pub fn know(&mut self, content: Content) {
         let segment = (content.log_id, content.segment);
-        self.segments.insert(segment);
+        self.segments.insert(segment.clone());
         self.archived.entry(segment).or_default().extend(content.keys);
     }
 }
