@@ -166,10 +166,14 @@ impl World {
             Act::Loop => symlink(path.file_name().expect("a name"), path).is_ok(),
             Act::Copy => self.copy(path, &fresh),
             Act::Mode => {
+                self.know_of(path);
                 let mode = chance.pick(&[0, 0o400, 0o600, 0o444, 0o666]).expect("a mode");
                 set_mode(path, mode)
             }
-            Act::Owner => chown(path, Some(chance.pick(&[0, NOBODY]).expect("one")), None).is_ok(),
+            Act::Owner => {
+                self.know_of(path);
+                chown(path, Some(chance.pick(&[0, NOBODY]).expect("one")), None).is_ok()
+            }
             Act::New => {
                 let content = self.foreign_content(chance);
                 self.put_foreign(path, &content)

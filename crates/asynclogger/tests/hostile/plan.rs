@@ -135,6 +135,17 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Whether a file of this name can be a log that is written. An event whose name is taken by another log gets one
+    /// with a hash.
+    pub fn is_active_name(&self, name: &str) -> bool {
+        let is_event = |event: &&str| name.starts_with(&format!("{event}~"));
+        let has_hash = self.manager && EVENTS.iter().any(|event| is_event(&event));
+        self.active_names().iter().any(|active| active == name)
+            || (has_hash && name.ends_with(".log") && !name.contains('_'))
+    }
+}
+
 /// Where things are.
 #[derive(Clone, Debug)]
 pub struct Places {

@@ -380,6 +380,13 @@ impl World {
         }
     }
 
+    /// A service that cannot read a segment any more reports an error, and no archived segment.
+    pub fn know_of(&mut self, path: &Path) {
+        if let Some(content) = read(path).filter(|_| self.foreign_at(path).is_none()) {
+            self.know(content);
+        }
+    }
+
     pub fn know(&mut self, content: Content) {
         let segment = (content.log_id, content.segment);
         self.segments.insert(segment.clone());
