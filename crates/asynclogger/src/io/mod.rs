@@ -17,6 +17,7 @@ pub(crate) mod fault;
 mod kill;
 mod limits;
 mod lock;
+mod map_file;
 mod pwrite;
 mod random;
 #[expect(unsafe_code, reason = "signal masks")]
@@ -46,6 +47,7 @@ pub(crate) use self::{
     driver::Driver,
     limits::descriptor_limit,
     lock::{EventsLock, KeepWhen, Kept, WriterLock, is_written, lock_name},
+    map_file::{Found, MapFile, private_directory},
     random::random,
     signals::with_signals_blocked,
 };

@@ -46,6 +46,16 @@ pub(crate) struct LogFiles {
     /// The archived name that the active segment has beside its own, after a failed attempt to change the names.
     linked: Option<OsString>,
     last_name: LastName,
+    beginning: FirstBlocks,
+}
+
+/// The first blocks of a session in the file with which it begins.
+#[derive(Clone, Copy, Default)]
+pub(super) struct FirstBlocks {
+    /// The sequence of the first one.
+    pub(super) sequence: u64,
+    /// The alignment for which they were made; `None`: they will be made for the file's.
+    pub(super) align: Option<usize>,
 }
 
 /// The arguments, beside the config, for opening the log of an event.
@@ -95,7 +105,44 @@ impl LogFiles {
         session: u64,
     ) -> Result<(LogFiles, Segment, Opened), Error> {
         let home = Place::of(config.path(), config, None)?;
-        LogFiles::open_in(home, Past::Looked, config, driver, session)
+        LogFiles::open_in(home, Past::Looked, config, driver, session, FirstBlocks::default())
+    }
+
+    /// Opens the log for the rest of a session whose file is not there: like a new session, but with these blocks.
+    ///
+    /// # Errors
+    /// The same as for [`open`](LogFiles::open).
+    pub(super) fn open_for(
+        home: Place,
+        config: &Config,
+        driver: Driver,
+        session: u64,
+        blocks: FirstBlocks,
+    ) -> Result<(LogFiles, Segment, Opened), Error> {
+        LogFiles::open_in(home, Past::Looked, config, driver, session, blocks)
+    }
+
+    /// The files of a session that continues in an existing segment, here or in the other directory.
+    pub(super) fn resumed(
+        config: &Config,
+        driver: Driver,
+        session: u64,
+        home: Place,
+        away: Option<Place>,
+    ) -> LogFiles {
+        LogFiles {
+            config: config.clone(),
+            driver,
+            session,
+            last_seen: 0,
+            is_outdated: false,
+            home,
+            is_away: away.is_some(),
+            away,
+            linked: None,
+            last_name: LastName::default(),
+            beginning: FirstBlocks::default(),
+        }
     }
 
     /// Opens the log of an event, in a directory that is locked as a whole.
@@ -115,7 +162,7 @@ impl LogFiles {
         let archive = archive.named(full_name.as_bytes()).within(whole);
         let home = Place { directory, name, archive: Arc::new(archive), lock };
         let past = if has_past { Past::Possible } else { Past::None };
-        LogFiles::open_in(home, past, config, driver, session)
+        LogFiles::open_in(home, past, config, driver, session, FirstBlocks::default())
     }
 
     fn open_in(
@@ -124,20 +171,10 @@ impl LogFiles {
         config: &Config,
         driver: Driver,
         session: u64,
+        beginning: FirstBlocks,
     ) -> Result<(LogFiles, Segment, Opened), Error> {
-        let config = config.clone();
-        let mut files = LogFiles {
-            config,
-            driver,
-            session,
-            last_seen: 0,
-            is_outdated: false,
-            home,
-            away: None,
-            is_away: false,
-            linked: None,
-            last_name: LastName::default(),
-        };
+        let files = LogFiles::resumed(config, driver, session, home, None);
+        let mut files = LogFiles { beginning, ..files };
         let (segment, opened) = match files.open_first(past) {
             Ok(opened) => opened,
             Err(error) => {
@@ -168,13 +205,15 @@ impl LogFiles {
                 let beginning = Beginning {
                     lineage,
                     previous,
-                    first_sequence: 0,
+                    first_sequence: self.beginning.sequence,
                     offset: size,
                     expected: Some((identity, size)),
                     mode: None,
                     alignment: Alignment::File(align),
                 };
+                let made_for = self.beginning.align.filter(|made_for| *made_for < align);
                 let begun = match last.filter(|last| last.segment > lineage.segment) {
+                    None if made_for.is_some() => Err(format!("its alignment is {align}")),
                     None => self.begin(&self.home, name.file(), beginning)?.map_err(
                         // The file comes from a device with another alignment.
                         |asked| {
@@ -209,7 +248,7 @@ impl LogFiles {
                     _ => None,
                 };
                 let last = if past == Past::None { None } else { self.last_segment(None) };
-                let beginning = Beginning::of_log(last, expected)?;
+                let beginning = self.beginning_of_log(last, expected)?;
                 Ok((self.begin_new(&self.home, name.file(), beginning)?, Opened::Created))
             }
         }
@@ -231,8 +270,20 @@ impl LogFiles {
         let Place { directory, name, .. } = &self.home;
         let last = self.last_segment(lineage.map(|lineage| lineage.log_id)).or(lineage);
         let to = set_aside(directory, name, identity, lineage.is_some())?;
-        let segment = self.begin_new(&self.home, name.file(), Beginning::of_log(last, None)?)?;
+        let beginning = self.beginning_of_log(last, None)?;
+        let segment = self.begin_new(&self.home, name.file(), beginning)?;
         Ok((segment, Opened::SetAside { to, reason }))
+    }
+
+    fn beginning_of_log(
+        &self,
+        last: Option<Lineage>,
+        expected: Option<((u64, u64), u64)>,
+    ) -> Result<Beginning, Error> {
+        let beginning = Beginning::of_log(last, expected)?;
+        let first_sequence = self.beginning.sequence;
+        let alignment = self.beginning.align.map_or(beginning.alignment, Alignment::Buffers);
+        Ok(Beginning { first_sequence, alignment, ..beginning })
     }
 
     /// The segment of the log with the greatest number, in its own directory and in the failover directory. Without an

@@ -1,6 +1,7 @@
 //! The active segment, and its successors.
 
 mod active;
+mod adopted;
 mod existing;
 mod files;
 #[cfg(all(test, not(loom)))]
@@ -15,11 +16,13 @@ mod segment;
 mod space;
 mod standing;
 
+pub(super) use self::adopted::Adopted;
 #[cfg(test)]
 pub(super) use self::next_segment::Promoted;
 pub(super) use self::{
     active::{Active, Changed},
     files::EventOpening,
+    layout::Spot,
     next_segment::NextSegment,
     rotation::Rotator,
     segment::Segment,
