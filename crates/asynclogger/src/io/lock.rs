@@ -234,10 +234,21 @@ impl LockFile {
         log: &OsStr,
         path: &Path,
     ) -> Result<LockFile, Error> {
-        match LockFile::take(directory, &lock_name(base), path) {
-            // No file can be made in this directory, but the log itself can perhaps be written.
-            Err(error) if is_refusal(&error) => {
-                LockFile::take_log(directory, log, path)?.ok_or(error)
+        let name = lock_name(base);
+        match LockFile::take(directory, &name, path) {
+            // No file can be made in this directory, or the lock file is another user's; but the log itself can
+            // perhaps be written.
+            Err(error) if is_refusal(&error) => match look_at_lock(directory, &name) {
+                Ok(Some(true)) => Err(in_use("another process", path)),
+                Ok(Some(false) | None) => LockFile::take_log(directory, log, path)?.ok_or(error),
+                Err(unknown) => Err(unknown),
+            },
+            // A writer without the right to the lock file has locked the log.
+            Ok(taken) if is_log_locked(directory, log) => {
+                if taken.is_new {
+                    directory.remove(&name, &taken.file);
+                }
+                Err(in_use("another process", path))
             }
             taken => taken,
         }
@@ -410,11 +421,33 @@ fn no_events_elsewhere(directory: &Directory, path: &Path) -> Result<(), Error> 
 /// Whether another process holds the lock of this name. A missing file, or one that cannot be opened, is held by
 /// nobody.
 fn is_locked(directory: &Directory, name: &OsStr) -> bool {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let Ok(file) = directory.open_at(Path::new(name), flags, Mode::empty()) else {
+    matches!(look_at_lock(directory, name), Ok(Some(true)))
+}
+
+/// Whether another process holds the lock of this name; `None`: there is no file. Only the right to read is needed.
+///
+/// # Errors
+/// The system's errors: nobody knows whether the lock is held.
+fn look_at_lock(directory: &Directory, name: &OsStr) -> Result<Option<bool>, Error> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    match directory.open_at(Path::new(name), flags, Mode::empty()) {
+        Ok(file) => fcntl_getlk(&file, &Flock::from(FlockType::WriteLock))
+            .map(|holder| Some(holder.is_some()))
+            .map_err(|errno| {
+                Error::io("cannot look at the lock", errno).at_path(&directory.path().join(name))
+            }),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether another process has locked the log itself. A log that is missing or cannot be opened is locked by nobody.
+fn is_log_locked(directory: &Directory, log: &OsStr) -> bool {
+    let Ok(Some((file, _))) = directory.open_regular(log) else {
         return false;
     };
-    fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).is_ok_and(|holder| holder.is_some())
+    // This lock is given up when the file is closed.
+    flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::AGAIN)
 }
 
 impl Drop for Held {

@@ -63,11 +63,7 @@ fn no_durable_record_is_lost_and_no_log_stops_whatever_happens_around_its_files(
     let (rights, begun) = (rights(), Instant::now());
     let mut seen = Seen::default();
     for seed in (from..from + seeds).chain(other) {
-        let begun = Instant::now();
         seen.add(&run::run(seed, steps, rights));
-        if first.is_some() {
-            println!("seed {seed}: {:.1} s", begun.elapsed().as_secs_f64());
-        }
     }
     let other = other.map_or(String::new(), |seed| format!(" and {seed}"));
     println!(
