@@ -6,7 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{chance::Chance, files::names, service::NOBODY, world::{LOCK_OF_EVENTS, World}};
+use crate::{
+    chance::Chance,
+    files::names,
+    service::NOBODY,
+    world::{LOCK_OF_EVENTS, World},
+};
 
 /// What is done to one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +72,12 @@ impl World {
     fn name_of_ours(&mut self, chance: &mut Chance) -> String {
         let active = chance.pick(&self.plan.active_names()).expect("a name");
         let stem = active.trim_end_matches(".log");
-        let time = format!("2026-1{}-0{}_10-00-0{}", chance.below(2), 1 + chance.below(9), chance.below(9));
+        let time = format!(
+            "2026-1{}-0{}_10-00-0{}",
+            chance.below(2),
+            1 + chance.below(9),
+            chance.below(9)
+        );
         match chance.below(8) {
             0 => active,
             1 => format!(".{stem}.next"),
@@ -205,7 +215,10 @@ impl World {
             }
             4 => {
                 let away = self.places.away.clone();
-                ("the other directory is removed", away.is_dir() && self.remove_directory(&away, after))
+                (
+                    "the other directory is removed",
+                    away.is_dir() && self.remove_directory(&away, after),
+                )
             }
             5 => {
                 let mode = chance.pick(&[0, 0o500, 0o555, 0o700]).expect("a mode");

@@ -38,7 +38,12 @@ impl Content {
             let (lane, number) = word.split_once(':')?;
             Some(Key { lane: lane.parse().ok()?, number: number.parse().ok()? })
         };
-        Some(Content { log_id, segment, has_start: true, keys: words.map(key).collect::<Option<_>>()? })
+        Some(Content {
+            log_id,
+            segment,
+            has_start: true,
+            keys: words.map(key).collect::<Option<_>>()?,
+        })
     }
 }
 

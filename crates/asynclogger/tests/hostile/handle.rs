@@ -93,10 +93,7 @@ impl Service {
     /// Has every thread log `count` records; flushes, rotates and waits as [`crate::service`] says.
     pub fn burst(&mut self, model: &mut Model, count: u32, every: u32, rotates: u32, waits: bool) {
         let from = model.next(self.lanes.start);
-        self.send(
-            model,
-            &format!("burst {from} {count} {every} {rotates} {}", u32::from(waits)),
-        );
+        self.send(model, &format!("burst {from} {count} {every} {rotates} {}", u32::from(waits)));
         self.lanes.clone().for_each(|lane| model.offer(lane, count));
     }
 

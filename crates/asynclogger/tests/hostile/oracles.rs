@@ -90,10 +90,7 @@ fn durable_records_are_there(world: &mut World, model: &Model, found: &HashSet<K
             );
             continue;
         }
-        assert!(
-            is_expired(world, key),
-            "oracle 1: {key:?} is durable and in no file: {known:?}"
-        );
+        assert!(is_expired(world, key), "oracle 1: {key:?} is durable and in no file: {known:?}");
     }
     // What is settled need not keep its room on the disk.
     if world.graves.len() > 8 {
@@ -187,7 +184,8 @@ fn whatever_is_readable_is_read(contents: &BTreeMap<PathBuf, Content>) {
     assert!(left_out.is_empty(), "oracle 4: logs that are not listed: {left_out:?}");
     for (path, content) in contents {
         let report = verify(path);
-        let report = report.unwrap_or_else(|error| panic!("oracle 4: {}: {error:#}", path.display()));
+        let report =
+            report.unwrap_or_else(|error| panic!("oracle 4: {}: {error:#}", path.display()));
         assert_eq!(report.records, content.keys.len() as u64, "oracle 4: {}", path.display());
     }
 }

@@ -140,9 +140,9 @@ impl Run {
         plan.nobody &= rights.is_root;
         plan.small_disk &= rights.can_mount;
         let directories = [reachable(), reachable()];
-        let disk = plan.small_disk.then(|| {
-            SmallDisk::mount(directories[0].path()).expect("others could be mounted")
-        });
+        let disk = plan
+            .small_disk
+            .then(|| SmallDisk::mount(directories[0].path()).expect("others could be mounted"));
         let places = Places::new(directories[0].path(), directories[1].path());
         let world = World::new(plan.clone(), places);
         let mut run = Run {
@@ -464,7 +464,10 @@ impl Run {
         let mut service = self.service.take().expect("it is open");
         let answer = Run::end_service(&mut service, &mut self.model);
         self.note(format!("the end: close: {answer}"));
-        assert!(answer.starts_with("ok "), "oracle 3: the world is sane, and close fails: {answer}");
+        assert!(
+            answer.starts_with("ok "),
+            "oracle 3: the world is sane, and close fails: {answer}"
+        );
         self.check();
         self.seen.offered = self.model.all().count() as u64;
         let durable = self.model.all().filter(|(_, known)| known.fate == Fate::Durable);

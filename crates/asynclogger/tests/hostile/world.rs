@@ -196,9 +196,8 @@ impl World {
         let (from, to) = (c_path(new), c_path(path));
         let cwd = libc::AT_FDCWD;
         // SAFETY: both paths end with NUL.
-        let result = unsafe {
-            libc::renameat2(cwd, from.as_ptr(), cwd, to.as_ptr(), libc::RENAME_EXCHANGE)
-        };
+        let result =
+            unsafe { libc::renameat2(cwd, from.as_ptr(), cwd, to.as_ptr(), libc::RENAME_EXCHANGE) };
         if let Some(index) = self.foreign_at(path).filter(|_| result == 0) {
             self.foreign[index].path = Some(path.into());
         }
@@ -258,7 +257,8 @@ impl World {
             }
             return true;
         }
-        self.remark = before.as_ref().map(|it| format!("{} {:?}", it.keys.len(), it.keys.iter().max()));
+        self.remark =
+            before.as_ref().map(|it| format!("{} {:?}", it.keys.len(), it.keys.iter().max()));
         if let Some(before) = &before {
             let after = read(path).map_or_else(HashSet::new, |it| it.keys.into_iter().collect());
             self.destroyed.extend(before.keys.iter().filter(|key| !after.contains(key)));

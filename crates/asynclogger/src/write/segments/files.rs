@@ -16,8 +16,8 @@ use crate::{
     Config, Error, ErrorKind, Opened,
     format::{LogId, MAX_ALIGN, Prefix, Start},
     io::{
-        Alignment, BlockFile, Directory, Driver, EventsLock, KeepWhen, Kept, OpenRequest, OpenedFile, open_file,
-        random, reopen_file,
+        Alignment, BlockFile, Directory, Driver, EventsLock, KeepWhen, Kept, OpenRequest,
+        OpenedFile, open_file, random, reopen_file,
     },
     mem::AlignedBytes,
     sync::Arc,

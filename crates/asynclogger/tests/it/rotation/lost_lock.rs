@@ -28,7 +28,12 @@ fn config(path: &Path) -> Config {
 /// Another process that runs `test`, which has to begin with [`be_second_writer`]; it holds the log when this returns.
 fn second_writer(test: &str, role: &str, path: &Path) -> Doomed {
     let spawned = Command::new(std::env::current_exe().expect("this binary"))
-        .args([&format!("rotation::lost_lock::{test}"), "--exact", "--nocapture", "--test-threads=1"])
+        .args([
+            &format!("rotation::lost_lock::{test}"),
+            "--exact",
+            "--nocapture",
+            "--test-threads=1",
+        ])
         .env("CHILD", format!("{role} {}", path.display()))
         .spawn();
     let child = Doomed(spawned.expect("a child"));
