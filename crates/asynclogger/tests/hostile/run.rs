@@ -229,6 +229,7 @@ impl Run {
         let (service, answer) =
             Service::start(plan, places, &mut self.model, LANES[0], self.world.clock);
         self.seen.lives += 1;
+        self.world.is_shared = self.second.is_some();
         self.note(format!("{step}: open: {answer}"));
         if service.is_open {
             self.moved_at_start = self.world.moved.len();
@@ -356,6 +357,7 @@ impl Run {
         self.note(format!("{step}: a second writer: {answer}"));
         if second.is_open {
             self.seen.second_writers += 1;
+            self.world.is_shared = true;
             self.second = Some(second);
         }
     }
@@ -368,6 +370,8 @@ impl Run {
             let answer = Run::end_service(&mut second, &mut self.model);
             self.note(format!("{step}: the second writer closes: {answer}"));
         }
+        // The first one sets its file aside, and retention may take it.
+        self.world.know_segments();
     }
 
     fn fill_or_limit(&mut self, step: u64) {

@@ -213,6 +213,9 @@ pub fn serve_if_told() -> bool {
         // SAFETY: numbers only.
         assert_eq!(unsafe { libc::setuid(NOBODY) }, 0);
     }
+    // A stopped service would outlive a world that is killed.
+    // SAFETY: numbers only.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }, 0);
     let ahead = std::env::var("HOSTILE_CLOCK").ok().and_then(|text| text.parse().ok());
     clock::set_ahead(ahead.unwrap_or(0));
     let config = plan.config(&places).on_error(|error| {

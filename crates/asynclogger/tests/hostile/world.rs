@@ -47,6 +47,8 @@ pub struct World {
     /// The greatest number of each log that the world has taken out of sight; and the same when a service last opened.
     unseen: HashMap<Log, u64>,
     pub excused: HashMap<Log, u64>,
+    /// The services that live have not all seen each other's numbers.
+    pub is_shared: bool,
     /// The records of each segment that was over.
     pub archived: BTreeMap<(Log, u64), BTreeSet<Key>>,
     /// Files that got an archived name, or can get one, without a word of a service, held open: retention may delete
@@ -80,6 +82,7 @@ impl World {
             destroyed: HashSet::new(),
             unseen: HashMap::new(),
             excused: HashMap::new(),
+            is_shared: false,
             archived: BTreeMap::new(),
             set_aside: Vec::new(),
             segments: BTreeSet::new(),
@@ -134,6 +137,10 @@ impl World {
         if let Some(content) = content {
             let most = self.unseen.entry(content.log_id.clone()).or_default();
             *most = (*most).max(content.segment);
+            if self.is_shared {
+                // A writer knows its own numbers; those of the other one are hidden from it now.
+                self.opening();
+            }
         }
     }
 
