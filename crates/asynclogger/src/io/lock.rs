@@ -36,8 +36,8 @@ const EVENTS: &str = ".asynclogger-events";
 
 /// A lock file that was last touched longer ago than this is touched again.
 const TOUCHED_AFTER: Duration = Duration::from_secs(60);
-/// The interval at which a manager's lock is checked.
-const KEPT_EVERY: Duration = Duration::from_secs(1);
+/// The least time between two checks of a manager's lock, for all events together.
+const KEPT_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
@@ -143,8 +143,18 @@ impl WriterLock {
     ) -> Result<WriterLock, Error> {
         let lock = |directory: &Directory| LockFile::take_or_log(directory, base, log, path);
         let taken = WriterLock::enter(directory, base, path, lock)?;
-        no_events_elsewhere(directory, path)?;
-        Ok(taken)
+        // A lock on the log itself, where no lock file can be made, is this lock's own.
+        let has_file = taken.0.get().and_then(|held| held.file.as_ref());
+        let locks_log = has_file.is_some_and(|file| file.name == log);
+        let free = no_events_elsewhere(directory, path);
+        match free.and_then(|()| if locks_log { Ok(()) } else { not_flocked(directory, log, path) })
+        {
+            Ok(()) => Ok(taken),
+            Err(error) => {
+                taken.withdraw(directory);
+                Err(error)
+            }
+        }
     }
 
     fn enter(
@@ -243,13 +253,6 @@ impl LockFile {
                 Ok(Some(false) | None) => LockFile::take_log(directory, log, path)?.ok_or(error),
                 Err(unknown) => Err(unknown),
             },
-            // A writer without the right to the lock file has locked the log.
-            Ok(taken) if is_log_locked(directory, log) => {
-                if taken.is_new {
-                    directory.remove(&name, &taken.file);
-                }
-                Err(in_use("another process", path))
-            }
             taken => taken,
         }
     }
@@ -336,7 +339,8 @@ fn is_taken(error: &Error) -> bool {
 }
 
 impl SharedLock {
-    /// The same as [`WriterLock::keep`], for all events together. Returns how often the lock was taken again so far.
+    /// The same as [`WriterLock::keep`], for all events together; `Sometimes` is ten times a second. Returns how often
+    /// the lock was taken again so far.
     fn keep(&self, directory: &Directory, when: KeepWhen) -> Result<u64, Error> {
         let mut shared = lock(&self.0);
         if when == KeepWhen::Now || shared.kept_at.elapsed() >= KEPT_EVERY {
@@ -382,6 +386,7 @@ impl EventsLock {
         if is_locked(directory, &lock_name(base)) {
             return Err(in_use("a logger of another process", path));
         }
+        not_flocked(directory, path.file_name().unwrap_or_default(), path)?;
         Ok(WriterLock(OfProcess::new(held)))
     }
 }
@@ -418,6 +423,21 @@ fn no_events_elsewhere(directory: &Directory, path: &Path) -> Result<(), Error> 
     Ok(())
 }
 
+/// # Errors
+/// [`ErrorKind::InUse`] if another process has locked the log itself exclusively (`flock`): a logger that could make no
+/// lock file, or another program that writes the file.
+fn not_flocked(directory: &Directory, log: &OsStr, path: &Path) -> Result<(), Error> {
+    // A file that cannot be opened here is judged where the log opens it.
+    let Ok(Some((file, _))) = directory.open_regular(log) else {
+        return Ok(());
+    };
+    // A shared lock, since programs that only read may have one. Given up with the descriptor.
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(Errno::AGAIN) => Err(in_use("another process, which has locked the file,", path)),
+        _ => Ok(()),
+    }
+}
+
 /// Whether another process holds the lock of this name. A missing file, or one that cannot be opened, is held by
 /// nobody.
 fn is_locked(directory: &Directory, name: &OsStr) -> bool {
@@ -439,15 +459,6 @@ fn look_at_lock(directory: &Directory, name: &OsStr) -> Result<Option<bool>, Err
         Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// Whether another process has locked the log itself. A log that is missing or cannot be opened is locked by nobody.
-fn is_log_locked(directory: &Directory, log: &OsStr) -> bool {
-    let Ok(Some((file, _))) = directory.open_regular(log) else {
-        return false;
-    };
-    // This lock is given up when the file is closed.
-    flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::AGAIN)
 }
 
 impl Drop for Held {

@@ -12,9 +12,6 @@ use crate::{Error, ErrorKind, io::KeepWhen, write::archive::ArchivedSegment};
 /// The interval between attempts to return from the failover directory.
 const HOME_EVERY: Duration = Duration::from_secs(5);
 
-/// The interval at which the lock is checked, while records are to be written.
-const LOCK_EVERY: Duration = Duration::from_secs(1);
-
 /// The state of a log on its way from one segment to the next.
 enum Turn {
     /// All of the active segment becomes durable; then the names are changed. If the change fails, the log stays in its
@@ -55,14 +52,12 @@ pub(in crate::write) struct Active {
     turn: Option<Turn>,
     /// The time of the next attempt to return to the log's own directory, if the log is in the other one.
     home_at: Option<Instant>,
-    /// The time of the last check of the lock.
-    locked: Instant,
 }
 
 impl Active {
     pub(in crate::write) fn new(segment: Segment, files: Box<dyn NextSegment>) -> Active {
-        let (prepared, turn, home_at, locked) = (None, None, None, Instant::now());
-        Active { segment, files, prepared, turn, home_at, locked }
+        let (prepared, turn, home_at) = (None, None, None);
+        Active { segment, files, prepared, turn, home_at }
     }
 
     pub(in crate::write) fn segment(&self) -> &Segment {
@@ -217,7 +212,13 @@ impl Active {
             Some(next) => next,
             None => self.files.prepare(&self.segment)?,
         };
-        match self.files.promote(&mut self.segment, &mut next, first_sequence) {
+        let mut promoted = self.files.promote(&mut self.segment, &mut next, first_sequence);
+        if promoted.is_err() && !self.files.has_prepared(&next) {
+            // Somebody has removed or replaced the prepared file during the change.
+            next = self.files.prepare(&self.segment)?;
+            promoted = self.files.promote(&mut self.segment, &mut next, first_sequence);
+        }
+        match promoted {
             Ok(promoted) => Ok((next, promoted)),
             Err(error) => {
                 self.prepared = Some(next);
@@ -262,17 +263,11 @@ impl Active {
         Ok(is_same)
     }
 
-    /// Whether the next check of the lock is due.
-    pub(in crate::write) fn is_lock_due(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.locked) >= LOCK_EVERY
-    }
-
     /// Keeps the right to write the log: takes the lock again if its file was removed.
     ///
     /// # Errors
     /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another writer has the lock by now; the system's errors.
-    pub(in crate::write) fn keep_lock(&mut self, now: Instant) -> Result<(), Error> {
-        self.locked = now;
+    pub(in crate::write) fn keep_lock(&mut self) -> Result<(), Error> {
         self.files.keep_lock(KeepWhen::Sometimes)
     }
 
