@@ -31,6 +31,7 @@ pub struct Plan {
     /// The directory is on a disk of its own, which can be filled.
     pub small_disk: bool,
     mode: Option<u32>,
+    pub in_memory: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,7 @@ impl Plan {
             nobody: chance.one_in(4),
             small_disk: chance.one_in(5),
             mode: chance.one_in(4).then_some(0o640),
+            in_memory: !seed.is_multiple_of(4),
         }
     }
 

@@ -106,9 +106,12 @@ impl Drop for Run {
     }
 }
 
-/// A directory that everybody reaches: those of tests are their owner's alone.
-fn reachable() -> tempfile::TempDir {
-    let directory = tempfile::tempdir_in("/tmp").expect("a directory");
+/// A directory that everybody reaches: those of tests are their owner's alone. Most are in memory, where a step costs no
+/// sync of a disk.
+fn reachable(in_memory: bool) -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let above = if in_memory && memory.is_dir() { memory } else { Path::new("/tmp") };
+    let directory = tempfile::tempdir_in(above).expect("a directory");
     set_mode(directory.path(), 0o755);
     directory
 }
@@ -139,7 +142,7 @@ impl Run {
         let mut plan = Plan::of(seed);
         plan.nobody &= rights.is_root;
         plan.small_disk &= rights.can_mount;
-        let directories = [reachable(), reachable()];
+        let directories = [reachable(plan.in_memory), reachable(true)];
         let disk = plan
             .small_disk
             .then(|| SmallDisk::mount(directories[0].path()).expect("others could be mounted"));
