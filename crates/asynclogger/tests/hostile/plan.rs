@@ -141,8 +141,8 @@ impl Plan {
     /// Whether a file of this name can be a log that is written. An event whose name is taken by another log gets one
     /// with a hash.
     pub fn is_active_name(&self, name: &str) -> bool {
-        let is_event = |event: &&str| name.starts_with(&format!("{event}~"));
-        let has_hash = self.manager && EVENTS.iter().any(|event| is_event(&event));
+        let is_event = |event: &str| name.starts_with(&format!("{event}~"));
+        let has_hash = self.manager && EVENTS.iter().any(|event| is_event(event));
         self.active_names().iter().any(|active| active == name)
             || (has_hash && name.ends_with(".log") && !name.contains('_'))
     }
