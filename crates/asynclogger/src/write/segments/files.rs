@@ -18,8 +18,8 @@ use crate::{
     Config, Error, ErrorKind, Opened, Rotation,
     format::{LogId, MAX_ALIGN, Prefix, Start},
     io::{
-        Alignment, BlockFile, Directory, Driver, EventsLock, OpenRequest, OpenedFile,
-        check_file_limit, file_size_limit, open_file, reopen_file,
+        Alignment, BlockFile, Directory, Driver, EventsLock, KeepWhen, Kept, OpenRequest,
+        OpenedFile, check_file_limit, file_size_limit, open_file, reopen_file,
     },
     mem::AlignedBytes,
     sync::Arc,
@@ -36,6 +36,8 @@ pub(crate) struct LogFiles {
     session: u64,
     /// The greatest segment number found for the log; 0: not looked for yet.
     last_seen: u64,
+    /// The prepared file has a number that another writer may have given away since.
+    is_outdated: bool,
     home: Place,
     /// The place in the failover directory, once `home` has failed.
     away: Option<Place>,
@@ -119,6 +121,7 @@ impl LogFiles {
             driver,
             session,
             last_seen: 0,
+            is_outdated: false,
             home,
             is_away: away.is_some(),
             away,
@@ -375,6 +378,23 @@ impl LogFiles {
         Ok(segment)
     }
 
+    /// Takes over the result of a look after a lock. While the lock was lost, another writer may have given numbers
+    /// away.
+    fn take_over(&mut self, kept: Result<Kept, Error>) -> Result<(), Error> {
+        if !matches!(kept, Ok(Kept::Held)) {
+            (self.last_seen, self.is_outdated) = (0, true);
+        }
+        kept.map(drop)
+    }
+
+    /// Looks for the greatest number of the log, if it is not known.
+    fn look_for_numbers(&mut self, old: &Segment) {
+        if self.last_seen == 0 {
+            let last = self.last_segment(Some(old.lineage().log_id)).unwrap_or(old.lineage());
+            self.last_seen = last.segment;
+        }
+    }
+
     fn place_mut(&mut self) -> &mut Place {
         self.away.as_mut().filter(|_| self.is_away).unwrap_or(&mut self.home)
     }
@@ -387,12 +407,11 @@ impl LogFiles {
 
 impl NextSegment for LogFiles {
     fn prepare(&mut self, old: &Segment) -> Result<Segment, Error> {
-        if self.last_seen == 0 {
-            let last = self.last_segment(Some(old.lineage().log_id)).unwrap_or(old.lineage());
-            self.last_seen = last.segment;
-        }
-        let place = self.place_mut();
-        place.find_again()?;
+        let kept = self.place_mut().find_again();
+        self.take_over(kept)?;
+        self.look_for_numbers(old);
+        self.is_outdated = false;
+        let place = self.place();
         let hidden = prepared::free_name(&place.directory, &place.name)?;
         let beginning = Beginning::following(old, self.last_seen, 0, None);
         self.begin_new(self.place(), &hidden, beginning)
@@ -401,7 +420,7 @@ impl NextSegment for LogFiles {
     fn has_prepared(&self, next: &Segment) -> bool {
         let hidden = next.path().file_name().unwrap_or_default();
         let named = self.place().directory.identity_of(hidden);
-        named.is_ok_and(|named| named.is_some() && named == next.identity())
+        !self.is_outdated && named.is_ok_and(|named| named.is_some() && named == next.identity())
     }
 
     fn promote(
@@ -443,8 +462,10 @@ impl NextSegment for LogFiles {
             self.away = Some(Place::of(&path, &self.config, full_name)?);
         }
         if let Some(away) = &mut self.away {
-            away.find_again()?;
+            let kept = away.secure();
+            self.take_over(kept)?;
         }
+        self.look_for_numbers(old);
         let away = self.away.as_ref().unwrap_or(&self.home);
         let next = self.begin_after(away, old, first_sequence)?;
         self.is_away = true;
@@ -452,7 +473,9 @@ impl NextSegment for LogFiles {
     }
 
     fn home(&mut self, away: &Segment, first_sequence: u64) -> Result<Segment, Error> {
-        self.home.find_again()?;
+        let kept = self.home.secure();
+        self.take_over(kept)?;
+        self.look_for_numbers(away);
         let next = self.begin_after(&self.home, away, first_sequence)?;
         self.is_away = false;
         Ok(next)
@@ -466,8 +489,9 @@ impl NextSegment for LogFiles {
         }
     }
 
-    fn keep_lock(&mut self) -> Result<(), Error> {
-        self.place_mut().keep_lock()
+    fn keep_lock(&mut self, when: KeepWhen) -> Result<(), Error> {
+        let kept = self.place_mut().keep_lock(when);
+        self.take_over(kept)
     }
 
     fn reopen(&mut self, segment: &Segment) -> Result<Option<Box<dyn BlockFile>>, Error> {

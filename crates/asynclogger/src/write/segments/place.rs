@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Config, Error,
     format::LogId,
-    io::{Directory, EventsLock, WriterLock},
+    io::{Directory, EventsLock, KeepWhen, Kept, WriterLock},
     sync::Arc,
     write::archive::{ArchiveSettings, LogName, WholeDirectory},
 };
@@ -90,19 +90,28 @@ impl Place {
     ///
     /// # Errors
     /// The system's errors.
-    pub(super) fn find_again(&mut self) -> Result<(), Error> {
-        if self.directory.find_again()? {
-            self.keep_lock()?;
+    pub(super) fn find_again(&mut self) -> Result<Kept, Error> {
+        match self.directory.find_again()? {
+            true => self.keep_lock(KeepWhen::Now),
+            false => Ok(Kept::Held),
         }
-        Ok(())
+    }
+
+    /// Makes sure that this log may change what stands at its name: the directory is there, and the lock is held.
+    ///
+    /// # Errors
+    /// The same as for [`keep_lock`](Place::keep_lock).
+    pub(super) fn secure(&mut self) -> Result<Kept, Error> {
+        self.directory.find_again()?;
+        self.keep_lock(KeepWhen::Now)
     }
 
     /// Makes and locks the lock file again if it was removed or replaced.
     ///
     /// # Errors
     /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another writer has the lock by now; the system's errors.
-    pub(super) fn keep_lock(&mut self) -> Result<(), Error> {
+    pub(super) fn keep_lock(&mut self, when: KeepWhen) -> Result<Kept, Error> {
         let path = self.directory.path().join(self.name.file());
-        self.lock.keep(&self.directory, &path)
+        self.lock.keep(&self.directory, &path, when)
     }
 }
