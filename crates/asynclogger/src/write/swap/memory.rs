@@ -53,8 +53,7 @@ impl Memory {
             Ok(region) => region,
             Err(error) => return Some(Err(error)),
         };
-        // SAFETY: within the region, which begins at no null pointer and has `stride > head_room` bytes.
-        let first = unsafe { NonNull::new_unchecked(region.as_ptr().add(head_room)) };
+        let first = region.at(head_room);
         Some(Ok(Memory {
             region,
             first,
@@ -96,8 +95,8 @@ impl Memory {
     pub(super) fn buffer(&self, number: u32) -> Buffer<'_> {
         let number = number as usize;
         assert!(number < self.count, "a buffer of this pool");
-        // SAFETY: this is one of the `count` buffers, so it is within the region, which lives as long as `self` is
-        // borrowed.
+        // SAFETY: this is one of the `count` buffers, each `stride` bytes from the one before, so it is within the
+        // region, which was mapped for `count * stride` bytes and lives as long as `self` is borrowed.
         unsafe {
             Buffer::new(
                 self.first.add(number * self.stride),
