@@ -2,6 +2,7 @@
 
 mod archived;
 mod callback;
+mod crash_safe;
 mod retention;
 mod rotation;
 
@@ -15,12 +16,13 @@ use crate::{
     format::{MAX_CAPACITY, RECORD_HEADER, SHARD_HEADER},
 };
 
-pub(crate) use self::callback::Callback;
 pub use self::{
     archived::{Archived, Compression},
+    crash_safe::CrashSafe,
     retention::{Retention, WhenFull},
     rotation::{Boundary, Rotation},
 };
+pub(crate) use self::{callback::Callback, crash_safe::CrashPlace};
 
 /// The longest interval or timeout; a longer one is cut to this, which can be added to any clock reading
 /// without overflow.
@@ -145,6 +147,7 @@ pub struct Config {
     pub(crate) on_archived: Option<Callback<Archived>>,
     pub(crate) event_quota: Option<usize>,
     pub(crate) event_files: Option<usize>,
+    pub(crate) crash_safe: Option<CrashSafe>,
 }
 
 /// The defaults without a path, for [`LoggerManager::in_dir`](crate::LoggerManager::in_dir).
@@ -171,6 +174,7 @@ impl Default for Config {
             on_archived: None,
             event_quota: None,
             event_files: None,
+            crash_safe: None,
         }
     }
 }
@@ -346,6 +350,18 @@ impl Config {
     /// (`RLIMIT_NOFILE`), at most 1024.
     pub fn event_files(mut self, files: usize) -> Config {
         self.event_files = Some(files);
+        self
+    }
+
+    /// Keeps the buffers in memory that outlives the process: whatever kills it (`kill -9`, the OOM killer, a
+    /// segmentation fault, `abort`), every record that was accepted is in the log after the next opening, once and in
+    /// order. A power cut is another matter: see [`Durability`].
+    ///
+    /// The memory is allocated at once, about [`buffer_size`](Config::buffer_size) twice, and opening fails with
+    /// [`ErrorKind::CrashMap`] if there is less. Opening first writes what a dead process has left for this log
+    /// ([`Opened::Salvaged`](crate::Opened::Salvaged)). Default: off.
+    pub fn crash_safe(mut self, place: CrashSafe) -> Config {
+        self.crash_safe = Some(place);
         self
     }
 

@@ -28,6 +28,9 @@ pub enum ErrorKind {
     DirectIo,
     /// The system refuses the engine that was demanded, or this build does not have it.
     Engine,
+    /// There is no room for the memory of [`Config::crash_safe`](crate::Config::crash_safe), or the memory that a dead
+    /// process left cannot be used; the text names the remedy.
+    CrashMap,
     /// The operating system refused an operation; see [`Error::io_error`].
     Io,
     /// The operation did not finish within its time limit. Nothing is lost; the caller can repeat the
@@ -231,6 +234,7 @@ impl From<Error> for io::Error {
             (ErrorKind::WouldDeadlock, None) => io::ErrorKind::Deadlock,
             (
                 ErrorKind::Io
+                | ErrorKind::CrashMap
                 | ErrorKind::Closed
                 | ErrorKind::Moved
                 | ErrorKind::Forked

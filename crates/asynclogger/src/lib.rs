@@ -61,14 +61,14 @@ mod write;
 
 pub use crate::{
     config::{
-        Archived, Boundary, Compression, Config, DirectIo, Durability, Engine, Overflow, Retention,
-        Rotation, WhenFull,
+        Archived, Boundary, Compression, Config, CrashSafe, DirectIo, Durability, Engine, Overflow,
+        Retention, Rotation, WhenFull,
     },
     error::{Error, ErrorKind, LogError},
     format::LogId,
     stats::{
-        Dropped, EngineKind, ErrorCounts, FlushMetrics, Health, IoMode, ManagerStats, Opened,
-        Position, ShardStats, Stats,
+        Dropped, EngineKind, ErrorCounts, FlushMetrics, Health, IoMode, LeftAlone, ManagerStats,
+        Opened, Position, Salvage, Salvaged, ShardStats, Stats,
     },
 };
 #[cfg(target_os = "linux")]

@@ -3,18 +3,18 @@
 use std::{
     fmt,
     io::IoSlice,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use crate::{
     Config, Durability, Error, ErrorKind, FlushMetrics, Health, LogError, Opened, Position,
-    ShardStats, Stats,
-    io::Driver,
+    Salvage, ShardStats, Stats,
+    io::{Driver, file_size_limit},
     sync::Arc,
     write::{
         Archiving, Archivist, Bell, Closer, Closing, Gate, Ingest, IngestParts, Intake, LogFiles,
-        LogWriter, Pool, Session, Shards, Teller, Zone, new_session,
+        LogWriter, Pool, Session, Shards, Teller, Zone, new_session, salvage_log,
         start_logger_flusher as start_flusher,
     },
 };
@@ -42,7 +42,7 @@ pub use crate::write::RecordWriter;
 /// ```
 ///
 /// A process that ends without `close` or drop (`exit`, `abort`, a signal) loses the records in the buffers:
-/// at most those that were logged since the last flush.
+/// at most those that were logged since the last flush. With [`Config::crash_safe`] it loses none.
 #[derive(Clone)]
 #[must_use]
 pub struct Logger {
@@ -56,6 +56,7 @@ pub struct Logger {
 struct Handle {
     closer: Closer<OneLog>,
     opened: Opened,
+    salvage: Salvage,
 }
 
 /// A logger as the [`Closer`] sees it.
@@ -91,6 +92,10 @@ impl Closing for OneLog {
     fn failure(&self) -> Option<Error> {
         self.session.last_error()
     }
+
+    fn closed(&self) {
+        self.shards.pool().give_up_map();
+    }
 }
 
 impl Logger {
@@ -107,18 +112,26 @@ impl Logger {
     #[doc(alias = "New")]
     pub fn new(config: Config) -> Result<Logger, Error> {
         let mut config = config.for_logger()?;
+        config.rotation = config.rotation.below(file_size_limit());
         let teller = Teller::stand_in(&mut config);
+        let salvage = match &config.crash_safe {
+            Some(place) => salvage_log(&config, place)?,
+            None => Salvage::default(),
+        };
         let id = new_session()?;
         let zone = Zone::of(&config.rotation)?;
         let capacity = config.shard_capacity();
         let bell = Arc::new(Bell::new()?);
         let driver = Driver::new(config.engine, bell.alarm())?;
-        let (files, mut segment, opened) = LogFiles::open(&config, driver, id)?;
+        let (files, mut segment, mut opened) = LogFiles::open(&config, driver, id)?;
+        if !salvage.sessions.is_empty() && opened == Opened::Continued {
+            opened = Opened::Salvaged { records: salvage.records() };
+        }
         let ingest = || {
             let align = segment.align();
             let limit = config.rotation.block_limit(capacity, align);
             Ingest::new(IngestParts {
-                pool: Pool::limited(2 * config.num_shards, capacity, align, limit)?,
+                pool: Pool::of_logger(&config, align, limit, segment.lineage().log_id, id)?,
                 bell: bell.clone(),
                 num_shards: config.num_shards,
                 max_record: config.max_record(),
@@ -145,7 +158,7 @@ impl Logger {
         let writer = LogWriter::new(session.clone(), segment, files, &config, zone, archiving);
         let flusher = start_flusher(shards.clone(), writer, config.prefault)?;
         let closer = Closer::new(OneLog { shards, session, config }, flusher, archivist, teller);
-        Ok(Logger { ingest, handle: Arc::new(Handle { closer, opened }) })
+        Ok(Logger { ingest, handle: Arc::new(Handle { closer, opened, salvage }) })
     }
 
     /// Logs a string. See [`log_bytes`](Logger::log_bytes).
@@ -354,6 +367,18 @@ impl Logger {
     #[must_use]
     pub fn opened(&self) -> &Opened {
         &self.handle.opened
+    }
+
+    /// What dead processes had left for this log when it was opened ([`Config::crash_safe`]), and what became of it.
+    #[must_use]
+    pub fn salvage(&self) -> &Salvage {
+        &self.handle.salvage
+    }
+
+    /// The path of the file that holds the buffers of a crash-safe logger; `None` if the logger is not crash-safe.
+    #[must_use]
+    pub fn crash_map(&self) -> Option<PathBuf> {
+        self.of().shards.pool().map_path()
     }
 
     /// The longest record that is accepted, in bytes.

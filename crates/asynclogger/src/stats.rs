@@ -207,6 +207,13 @@ pub enum Opened {
     Created,
     /// A log that was closed cleanly; the logger continues it.
     Continued,
+    /// The log of a process that died. What the process had left in memory was written first, and the logger
+    /// continues the log. [`Logger::salvage`](crate::Logger::salvage) has the details.
+    #[non_exhaustive]
+    Salvaged {
+        /// Records that were written out of the memory of dead processes.
+        records: u64,
+    },
     /// Another file. The logger renamed the file without changing its contents, and began a new one.
     #[non_exhaustive]
     SetAside {
@@ -215,6 +222,50 @@ pub enum Opened {
         /// Why the logger could not continue the old file.
         reason: String,
     },
+}
+
+/// What dead processes had left in memory ([`Config::crash_safe`](crate::Config::crash_safe)), and what became
+/// of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Salvage {
+    /// The sessions that were written to the end, one for each dead process.
+    pub sessions: Vec<Salvaged>,
+    /// The files that could not be used. Nothing was changed in them.
+    pub left_alone: Vec<LeftAlone>,
+}
+
+impl Salvage {
+    /// Records that were written out of the memory of dead processes.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.sessions.iter().map(|session| session.records).sum()
+    }
+}
+
+/// The session of one dead process, which was written to the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Salvaged {
+    /// The path of the log.
+    pub log: PathBuf,
+    /// Records that were written now. The process may have written some of them already, without knowing that
+    /// they were safe: they are in their place once.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Records of the session that were safe before.
+    pub safe: u64,
+}
+
+/// A file of a dead process that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeftAlone {
+    /// The path of the file.
+    pub map: PathBuf,
+    /// Why it could not be used.
+    pub reason: String,
 }
 
 /// The place of a record in its log. Positions of one shard are ordered. A record has the same position when

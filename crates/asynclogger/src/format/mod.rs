@@ -8,6 +8,7 @@ pub(crate) mod block;
 mod bytes;
 pub(crate) mod checksum;
 pub(crate) mod frame;
+pub(crate) mod map_head;
 pub(crate) mod metadata;
 pub(crate) mod record;
 #[cfg(feature = "zstd")]
@@ -19,6 +20,7 @@ pub(crate) mod totals;
 pub(crate) use self::{
     block::{BlockInfo, ChunkEntry},
     frame::{Kind, Lineage, Prefix},
+    map_head::{MAP_HEAD_LEN, MapHead},
     metadata::Metadata,
     start::Start,
     totals::Totals,

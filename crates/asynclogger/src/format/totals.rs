@@ -27,6 +27,8 @@ pub(crate) struct Totals {
     pub(crate) last_time: i64,
     /// Whether the session is over.
     pub(crate) session_over: bool,
+    /// Records that were written after the death of the session's process, out of the memory that it left.
+    pub(crate) salvaged: u64,
 }
 
 impl Totals {
@@ -43,6 +45,8 @@ impl Totals {
             put.i64(self.first_time);
             put.i64(self.last_time);
             put.u32(u32::from(self.session_over));
+            put.u32(0);
+            put.u64(self.salvaged);
         });
     }
 
@@ -57,6 +61,10 @@ impl Totals {
             first_time: take.i64()?,
             last_time: take.i64()?,
             session_over: take.u32()? != 0,
+            salvaged: {
+                let _zero = take.u32()?;
+                take.u64()?
+            },
         })
     }
 }

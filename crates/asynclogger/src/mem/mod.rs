@@ -15,6 +15,7 @@ mod pieced;
 mod prefetch;
 mod process;
 mod region;
+mod shared;
 mod stable;
 
 #[cfg(all(test, not(any(loom, miri))))]
@@ -28,5 +29,6 @@ pub(crate) use self::{
     prefetch::prefetch,
     process::{OfProcess, PerProcess, Process},
     region::Region,
+    shared::SharedMemory,
     stable::StableBytes,
 };

@@ -2,8 +2,11 @@
 
 use std::{io, ops::Range, ptr::NonNull};
 
-use super::mapping::{Mapping, PAGE};
-use crate::{Error, error::ErrorKind};
+use super::{
+    mapping::{Mapping, PAGE},
+    shared::SharedMemory,
+};
+use crate::{Error, error::ErrorKind, sync::Arc};
 
 /// The size of huge pages, which are used for regions whose parts are at least as long.
 const HUGE_PAGE: usize = 2 << 20;
@@ -18,18 +21,28 @@ const HUGE_PAGE: usize = 2 << 20;
 ///
 /// The system calls are in [`Mapping`], which knows pages only; the region knows alignment and parts. Under Miri an
 /// allocation takes the place of the mapping, and everything above stays under test.
+///
+/// With crash safety the bytes are those of a [`SharedMemory`]: they outlive the process, they are allocated for good,
+/// and a forked child does not have them.
 #[derive(Debug)]
 pub(crate) struct Region {
-    mapping: Mapping,
-    /// The first byte of the region: `skip` bytes behind the start of the mapping.
+    backing: Backing,
+    /// The first byte of the region: `skip` bytes behind the start of the backing memory.
     start: NonNull<u8>,
     skip: usize,
     len: usize,
 }
 
-// SAFETY: the mapping may be sent, and `start` is an address within the mapping, which changes nothing by itself.
+/// The memory that a region lies in.
+#[derive(Debug)]
+enum Backing {
+    Own(Mapping),
+    Shared(Arc<SharedMemory>),
+}
+
+// SAFETY: the backing memory may be sent, and `start` is an address within the mapping, which changes nothing by itself.
 unsafe impl Send for Region {}
-// SAFETY: the mapping may be shared. The safe functions of `&self` change no byte; an access through the pointer is the
+// SAFETY: the backing memory may be shared. The safe functions of `&self` change no byte; an access through the pointer is the
 // promise of the accessing code.
 unsafe impl Sync for Region {}
 
@@ -57,7 +70,16 @@ impl Region {
         }
         // SAFETY: the assertion above has shown that the address is within the mapping.
         let start = unsafe { mapping.start().add(skip) };
-        Ok(Region { mapping, start, skip, len })
+        Ok(Region { backing: Backing::Own(mapping), start, skip, len })
+    }
+
+    /// The first `len` bytes behind the words of a shared memory.
+    ///
+    /// Panics if the memory has less.
+    pub(crate) fn shared(memory: Arc<SharedMemory>, len: usize) -> Region {
+        assert!(len <= memory.bytes());
+        let start = memory.bytes_start();
+        Region { backing: Backing::Shared(memory), start, skip: 0, len }
     }
 
     /// The first byte.
@@ -86,20 +108,26 @@ impl Region {
         if start >= end {
             return Ok(());
         }
-        self.mapping.populate(self.skip + start..self.skip + end)
+        let pages = self.skip + start..self.skip + end;
+        match &self.backing {
+            Backing::Own(mapping) => mapping.populate(pages),
+            Backing::Shared(memory) => memory.populate(pages),
+        }
     }
 
     /// Gives the whole pages within `range` back to the system. They are zero at the next touch, and not resident
-    /// before. Pages that the system does not take back keep their bytes.
+    /// before. Pages that the system does not take back, and those of a shared memory, keep their bytes.
     ///
     /// # Safety
     /// Nobody may use the bytes of the range meanwhile, nor expect their old values.
     pub(crate) unsafe fn discard(&self, range: Range<usize>) {
         let start = range.start.next_multiple_of(PAGE);
         let end = range.end.min(self.len) & !(PAGE - 1);
-        if start < end {
+        if let Backing::Own(mapping) = &self.backing
+            && start < end
+        {
             // SAFETY: the caller makes the same promise.
-            unsafe { self.mapping.discard(self.skip + start..self.skip + end) };
+            unsafe { mapping.discard(self.skip + start..self.skip + end) };
         }
     }
 }

@@ -6,6 +6,7 @@ mod archiving;
 mod auto_traits;
 mod bad_input;
 mod config;
+mod crash_safe;
 mod durability;
 mod environment;
 mod failing_disk;

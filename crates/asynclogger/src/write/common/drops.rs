@@ -25,6 +25,10 @@ impl Drops {
         Drops(std::array::from_fn(|_| AtomicU64::new(0)))
     }
 
+    pub(in crate::write) fn of(dropped: Dropped) -> Drops {
+        Drops(dropped.to_array().map(AtomicU64::new))
+    }
+
     /// Counts a refused record. Relaxed, here and below: counts, no data.
     #[cold]
     pub(in crate::write) fn count(&self, reason: Reason) {

@@ -5,6 +5,7 @@ use crate::{
     sync::Arc,
     write::{
         common::{Counter, Drops, Reason},
+        crash::CrashMap,
         swap::Shards,
     },
 };
@@ -75,6 +76,14 @@ impl Intake {
         match self {
             Intake::Shards(shards) => shards.dropped(),
             Intake::Gathered(counts) => counts.drops.get(),
+        }
+    }
+
+    /// The map of a crash-safe logger.
+    pub(super) fn map(&self) -> Option<&Arc<CrashMap>> {
+        match self {
+            Intake::Shards(shards) => shards.pool().map(),
+            Intake::Gathered(_) => None,
         }
     }
 

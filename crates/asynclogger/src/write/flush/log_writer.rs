@@ -7,10 +7,12 @@ mod ending;
 mod leaving;
 mod reporter;
 mod resting;
+mod resuming;
 
 use std::time::{Duration, Instant};
 
 pub(crate) use self::reporter::Archiving;
+pub(in crate::write) use self::resuming::Rest;
 use self::{account::Account, closing::Closing, reporter::Reporter};
 use super::{
     interval::Interval,
@@ -24,6 +26,7 @@ use crate::{
     sync::Arc,
     write::{
         common::{BlockMemory, Ending, fault, wall_clock},
+        crash::Journal,
         segments::{Active, NextSegment, Rotator, Segment, Zone},
     },
 };
@@ -79,12 +82,14 @@ impl LogWriter {
         let shards = session.intake().shards();
         let chunks = block::chunk_count(config.shard_capacity()) + 1;
         session.progress().set_io(segment.file().mode(), segment.file().engine());
-        LogWriter {
+        let map = session.intake().map().cloned();
+        let (account, journal) = (Account::new(shards, map.clone()), Journal::new(map));
+        let mut writer = LogWriter {
             rotator: Rotator::new(&config.rotation, zone, segment.filled_since()),
             active: Active::new(segment, files),
-            outbox: Outbox::new(config.durability, shards, chunks),
+            outbox: Outbox::new(config.durability, shards, chunks, journal),
             durability: config.durability,
-            account: Account::new(shards),
+            account,
             hand: None,
             interval: Interval::new(config.flush_interval),
             pass: None,
@@ -93,7 +98,9 @@ impl LogWriter {
             reporter: Reporter::new(session.clone(), config, archiving),
             happened: Vec::new(),
             session,
-        }
+        };
+        writer.outbox.begin(&writer.active);
+        writer
     }
 
     /// Ends the file of a session that could not begin, and so took no record.

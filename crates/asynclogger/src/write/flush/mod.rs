@@ -27,6 +27,8 @@ pub(crate) use self::{
 };
 pub(in crate::write) use self::{
     intake::Counts,
+    log_writer::Rest,
+    outbox::Resumed,
     sealing::Sealing,
     thread::{FlusherThread, NotStarted, Round, Rounds, Stop},
 };

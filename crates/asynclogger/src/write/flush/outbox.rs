@@ -25,7 +25,9 @@ use crate::{
     write::{
         archive::ArchivedSegment,
         common::{BlockMemory, Degraded, Progress, fault},
+        crash::Journal,
         segments::{Active, Changed},
+        swap::SealedBuffer,
     },
 };
 
@@ -39,6 +41,12 @@ pub(super) enum Happened {
     /// The log continues in another segment.
     SegmentBegun,
     SegmentOver(ArchivedSegment),
+}
+
+/// A part of a dead process, which had a place in a file.
+pub(in crate::write) enum Resumed {
+    Block { memory: SealedBuffer, info: BlockInfo, time: i64 },
+    Totals { kind: Kind, totals: Totals },
 }
 
 /// The things that an outbox works with in one round.
@@ -88,15 +96,25 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new(durability: Durability, shards: usize, chunks: usize) -> Outbox {
+    pub(super) fn new(
+        durability: Durability,
+        shards: usize,
+        chunks: usize,
+        journal: Journal,
+    ) -> Outbox {
         Outbox {
-            parts: Parts::new(shards),
+            parts: Parts::new(shards, journal),
             safety: Safety::new(durability),
             trouble: Trouble::default(),
             space: SpaceOrder::default(),
             gauge: Gauge::default(),
             table: Vec::with_capacity(chunks),
         }
+    }
+
+    /// Notes the file of the first parts.
+    pub(super) fn begin(&mut self, active: &Active) {
+        self.parts.note_segment(active.segment());
     }
 
     /// The number that the next part will have.
@@ -175,9 +193,9 @@ impl Outbox {
         taken: Instant,
     ) {
         let layout = active.segment_mut().layout_mut();
-        let offset = layout.offset();
+        let spot = layout.spot();
         layout.place_block(&info, time);
-        self.parts.push(OnItsWay::block(memory, info, time, taken, offset));
+        self.parts.push(OnItsWay::block(memory, info, time, taken, spot));
     }
 
     /// Puts in a note or an end.
@@ -193,9 +211,44 @@ impl Outbox {
         let layout = active.segment_mut().layout_mut();
         let mut bytes = AlignedBytes::new(layout.align(), layout.align())?;
         layout.encode_totals(kind, totals, &mut bytes);
-        let offset = layout.offset();
+        let spot = layout.spot();
         layout.place_totals();
-        self.parts.push(OnItsWay::totals(bytes, kind, totals, offset));
+        self.parts.push(OnItsWay::totals(bytes, kind, totals, spot));
+        Ok(())
+    }
+
+    /// Takes over the parts of a dead process: makes their bytes again, each for its place. `before`: the records in
+    /// front of them, and their bytes.
+    ///
+    /// # Errors
+    /// If the system has no memory for a note or an end.
+    pub(super) fn resume(
+        &mut self,
+        active: &mut Active,
+        before: (u64, u64),
+        next_sequence: u64,
+        parts: Vec<Resumed>,
+    ) -> Result<(), Error> {
+        let now = Instant::now();
+        let layout = active.segment_mut().layout_mut();
+        let mut made = Vec::with_capacity(parts.len());
+        for part in parts {
+            let spot = layout.spot();
+            made.push(match part {
+                Resumed::Block { mut memory, mut info, time } => {
+                    layout.encode_block(&mut memory, &mut info, time, &mut self.table);
+                    layout.place_block(&info, time);
+                    OnItsWay::block(Arc::new(memory), info, time, now, spot)
+                }
+                Resumed::Totals { kind, totals } => {
+                    let mut bytes = AlignedBytes::new(layout.align(), layout.align())?;
+                    layout.encode_totals(kind, totals, &mut bytes);
+                    layout.place_totals();
+                    OnItsWay::totals(bytes, kind, totals, spot)
+                }
+            });
+        }
+        self.parts.resume(before, next_sequence, made.into_iter());
         Ok(())
     }
 
@@ -446,6 +499,7 @@ impl Outbox {
         let Some(changed) = round.active.take_turn() else {
             return false;
         };
+        self.parts.note_segment(round.active.segment());
         self.changed(changed, round);
         true
     }

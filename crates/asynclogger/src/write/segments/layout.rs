@@ -16,16 +16,30 @@ pub(in crate::write) struct Layout {
     prefix: Prefix,
     /// The offset of the next part; a multiple of the alignment.
     offset: u64,
+    /// The offset of the first part behind the session's start.
+    begin: u64,
     first_sequence: u64,
     records: u64,
     first_time: i64,
     last_time: i64,
 }
 
+/// The place of a part in a file.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::write) struct Spot {
+    pub(in crate::write) segment: u64,
+    pub(in crate::write) offset: u64,
+    /// Records of the session in the file in front of the part, and the times of the first and last block there.
+    pub(in crate::write) records: u64,
+    pub(in crate::write) first_time: i64,
+    pub(in crate::write) last_time: i64,
+}
+
 impl Layout {
     /// The layout of a session whose start ends at `offset`.
     pub(super) fn new(prefix: Prefix, offset: u64, first_sequence: u64) -> Layout {
-        Layout { prefix, offset, first_sequence, records: 0, first_time: 0, last_time: 0 }
+        let begin = offset;
+        Layout { prefix, offset, begin, first_sequence, records: 0, first_time: 0, last_time: 0 }
     }
 
     /// The alignment of offsets and lengths, in bytes.
@@ -41,6 +55,24 @@ impl Layout {
     /// The offset of the next part.
     pub(in crate::write) fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// The offsets of the session's start and of the first part behind the start.
+    pub(super) fn beginning(&self) -> (u64, u64) {
+        (self.prefix.offset, self.begin)
+    }
+
+    /// The place of the next part, and the session's part of the file in front of it.
+    pub(in crate::write) fn spot(&self) -> Spot {
+        let Layout { offset, records, first_time, last_time, .. } = *self;
+        Spot { segment: self.prefix.segment, offset, records, first_time, last_time }
+    }
+
+    /// Continues at this place.
+    pub(super) fn resume(&mut self, spot: &Spot) {
+        let Spot { offset, records, first_time, last_time, .. } = *spot;
+        (self.offset, self.records) = (offset, records);
+        (self.first_time, self.last_time) = (first_time, last_time);
     }
 
     /// Records of this session in this file.

@@ -1,13 +1,17 @@
 //! The active segment, and its successors.
 
 mod active;
+mod adopted;
 mod existing;
 mod files;
 #[cfg(all(test, not(loom)))]
 mod killed_tests;
 mod layout;
 mod name_change;
+#[cfg(all(test, not(loom)))]
+mod name_change_tests;
 mod next_segment;
+mod numbers;
 mod place;
 mod prepared;
 mod rotation;
@@ -15,11 +19,13 @@ mod segment;
 mod space;
 mod standing;
 
+pub(super) use self::adopted::Adopted;
 #[cfg(test)]
 pub(super) use self::next_segment::Promoted;
 pub(super) use self::{
     active::{Active, Changed},
     files::EventOpening,
+    layout::Spot,
     next_segment::NextSegment,
     rotation::Rotator,
     segment::Segment,

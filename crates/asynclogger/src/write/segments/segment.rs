@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{layout::Layout, space::SpaceAhead};
+use super::{
+    layout::{Layout, Spot},
+    space::SpaceAhead,
+};
 use crate::{
     Durability, Error,
     format::{Kind, Prefix, Totals},
     io::{BlockFile, ClosedFile, Operation, ReopenForm, random},
     mem::AlignedBytes,
-    write::archive::Lineage,
+    write::{archive::Lineage, crash::Whereabouts},
 };
 
 /// A file that takes the parts of one session: blocks, notes, an end.
@@ -73,6 +76,24 @@ impl Segment {
     /// The file's identity: device and inode.
     pub(super) fn identity(&self) -> Option<(u64, u64)> {
         self.identity
+    }
+
+    /// Continues a session at this place of the file.
+    pub(super) fn resume_at(&mut self, spot: &Spot) {
+        self.layout.resume(spot);
+    }
+
+    /// Where the file is, and where the session begins in it.
+    pub(in crate::write) fn whereabouts(&self) -> Whereabouts {
+        let (start, begin) = self.layout.beginning();
+        Whereabouts {
+            segment: self.lineage().segment,
+            identity: self.identity.unwrap_or_default(),
+            start,
+            begin,
+            first_sequence: self.layout.first_sequence(),
+            align: self.align() as u64,
+        }
     }
 
     /// The file, to ask for its state, mode and engine.

@@ -22,6 +22,11 @@ impl FreeStack {
         FreeStack { top: AtomicU64::new(if count == 0 { u64::from(END) } else { 0 }), next }
     }
 
+    /// Makes a stack for the numbers below `count` without any of them.
+    pub(super) fn empty(count: u32) -> FreeStack {
+        FreeStack { top: AtomicU64::new(u64::from(END)), ..FreeStack::full(count) }
+    }
+
     /// Takes the number on top.
     pub(super) fn take(&self) -> Option<u32> {
         // Acquire pairs with the Release of `push`: the number's `next` is visible, and all that the flusher did to the

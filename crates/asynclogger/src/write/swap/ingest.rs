@@ -1,6 +1,6 @@
 //! The way of a record from its caller into a buffer: home, claim, overflow policy, and the swap of a full buffer.
 
-use std::time::Instant;
+use std::{cell::Cell, time::Instant};
 
 use super::{
     buffer::HEADER,
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Error, LogError, Overflow, Position,
     format::RECORD_HEADER,
-    sync::{Arc, hint, is_over, thread},
+    sync::{Arc, hint, is_over, thread, thread_local},
     write::common::{Inside, Local, Reason},
 };
 
@@ -23,6 +23,23 @@ use crate::{
 /// of a usual record. More looks do harm: with more threads than processors the holder of the claim is often not
 /// running, and then each look is in vain (64 looks cost 100 threads a tenth of the throughput).
 const SPINS: u32 = if cfg!(loom) { 1 } else { 8 };
+
+thread_local! {
+    /// Memory for the records of encoders, kept for the next one.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Calls `encode` with `len` bytes of this thread's own.
+fn with_scratch<T>(len: usize, encode: impl FnOnce(&mut [u8]) -> T) -> T {
+    // An encoder within an encoder finds nothing there, and neither does one in the destructor of a thread-local.
+    let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
+    if scratch.len() < len {
+        scratch.resize(len, 0);
+    }
+    let result = encode(&mut scratch[..len]);
+    let _ = SCRATCH.try_with(|place| place.set(scratch));
+    result
+}
 
 /// The parts of the callers' side of a log.
 pub(crate) struct IngestParts {
@@ -116,9 +133,23 @@ impl Ingest {
         let appended = self.append_some(N.saturating_add(max), |room| {
             let (place, rest) = room.split_at_mut(N);
             place.copy_from_slice(&front);
-            let mut writer = RecordWriter::new(rest);
-            Local::with(|local| local.encode(self.id, is_callers, || encode(&mut writer)));
-            wanted = writer.wanted();
+            let encode = |room: &mut [u8]| {
+                let mut writer = RecordWriter::new(room);
+                Local::with(|local| local.encode(self.id, is_callers, || encode(&mut writer)));
+                writer.wanted()
+            };
+            wanted = match self.shards.pool().map() {
+                None => encode(rest),
+                // A forked child does not have this memory, and an encoder can fork: so it writes to the thread's own.
+                Some(_) => with_scratch(rest.len(), |scratch| {
+                    let wanted = encode(scratch);
+                    let written = wanted.min(scratch.len());
+                    if !self.shards.is_forked() {
+                        rest[..written].copy_from_slice(&scratch[..written]);
+                    }
+                    wanted
+                }),
+            };
             // An encoder is the user's code, so it can fork. Then the child returns from it, too, with the claim.
             let is_over = wanted == 0 || wanted > max || self.shards.is_forked();
             if is_over { Filled::Nothing } else { Filled::Part(N + wanted) }

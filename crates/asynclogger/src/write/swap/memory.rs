@@ -5,7 +5,12 @@ use std::{io, ptr::NonNull};
 #[cfg(loom)]
 use super::buffer::Watched;
 use super::buffer::{Buffer, HEADER};
-use crate::{Error, format::block, mem::Region};
+use crate::{
+    Error,
+    format::{MAX_CAPACITY, block},
+    mem::{Region, SharedMemory},
+    sync::Arc,
+};
 
 /// Equal buffers one behind the other in one region: `{ head room, header and records, tail room }`.
 ///
@@ -30,6 +35,13 @@ unsafe impl Send for Memory {}
 // SAFETY: as above; no field changes after `new`.
 unsafe impl Sync for Memory {}
 
+/// The head room of a buffer, and the distance from one buffer to the next.
+fn rooms(capacity: usize, align: usize) -> (usize, usize) {
+    let data_len = block::data_len(capacity - HEADER);
+    let head_room = block::head_len(data_len, align);
+    (head_room, head_room + data_len + block::tail_len(data_len, align))
+}
+
 impl Memory {
     /// Makes `count` buffers whose header and records together have `capacity` bytes, for files of alignment
     /// `align`. `whole` says that buffers are used up to their end, so that huge pages pay. `None` if such memory is
@@ -43,9 +55,7 @@ impl Memory {
         if count == 0 || capacity <= HEADER {
             return None;
         }
-        let data_len = block::data_len(capacity - HEADER);
-        let head_room = block::head_len(data_len, align);
-        let stride = head_room + data_len + block::tail_len(data_len, align);
+        let (_, stride) = rooms(capacity, align);
         let bytes = stride.checked_mul(count)?;
         // Huge pages would cost a buffer with little in it 2 MiB for its first byte.
         let part = if whole { stride } else { align };
@@ -53,8 +63,39 @@ impl Memory {
             Ok(region) => region,
             Err(error) => return Some(Err(error)),
         };
+        Some(Ok(Memory::of(region, count, capacity, align)))
+    }
+
+    /// The bytes that such buffers need; `None` if such memory is impossible.
+    pub(super) fn bytes(count: usize, capacity: usize, align: usize) -> Option<usize> {
+        let is_possible = count > 0 && capacity > HEADER && capacity <= MAX_CAPACITY;
+        is_possible.then(|| rooms(capacity, align).1.checked_mul(count)).flatten()
+    }
+
+    /// The same buffers in the memory of a map; `None` if the memory is too short for them.
+    pub(super) fn shared(
+        memory: &Arc<SharedMemory>,
+        count: usize,
+        capacity: usize,
+        align: usize,
+    ) -> Option<Memory> {
+        let bytes = Memory::bytes(count, capacity, align)?;
+        let region = (bytes <= memory.bytes()).then(|| Region::shared(memory.clone(), bytes))?;
+        region
+            .as_ptr()
+            .addr()
+            .is_multiple_of(align)
+            .then(|| Memory::of(region, count, capacity, align))
+    }
+
+    /// Divides a region.
+    ///
+    /// Panics if the region is too short for all buffers.
+    fn of(region: Region, count: usize, capacity: usize, align: usize) -> Memory {
+        let (head_room, stride) = rooms(capacity, align);
+        let _end = region.at(count * stride);
         let first = region.at(head_room);
-        Some(Ok(Memory {
+        Memory {
             region,
             first,
             count,
@@ -64,7 +105,7 @@ impl Memory {
             align,
             #[cfg(loom)]
             watched: (0..count).map(|_| Watched::new(capacity)).collect(),
-        }))
+        }
     }
 
     pub(super) fn count(&self) -> usize {

@@ -1,9 +1,13 @@
 //! The pool: all buffers of a log, their states, and which of them are free.
 
-use std::io;
+use std::{
+    io,
+    os::unix::ffi::OsStringExt,
+    path::{Path, PathBuf},
+};
 
 use super::{
-    buffer::Buffer,
+    buffer::{Buffer, HEADER},
     free_stack::FreeStack,
     grants::Grants,
     memory::Memory,
@@ -11,8 +15,13 @@ use super::{
     word::{BufferState, MAX_BUFFERS},
 };
 use crate::{
-    Error, ErrorKind,
-    sync::{AtomicU64, Ordering, fence},
+    Config, Error, ErrorKind, LogId,
+    format::{MapHead, record::Records},
+    sync::{Arc, AtomicU64, Ordering, fence},
+    write::{
+        common::wall_clock,
+        crash::{CrashMap, Remains, boot_id},
+    },
 };
 
 /// A buffer of this pool. Only the pool makes an index, from a number that the pool has checked.
@@ -38,6 +47,13 @@ pub(crate) struct Elastic {
     pub(crate) keep: usize,
 }
 
+impl Elastic {
+    /// A limit for buffers that each have memory of their own: a long record always finds enough.
+    fn beyond(limit: usize) -> Elastic {
+        Elastic { limit, beyond: usize::MAX / 2, keep: usize::MAX }
+    }
+}
+
 /// The buffers of one log, all of one size.
 ///
 /// Two fixed buffers for each shard would waste memory, because threads do not log at the same rate: a busy shard would
@@ -55,6 +71,8 @@ pub(crate) struct Pool {
     /// Bytes, header included, that stay resident of a free buffer.
     keep: usize,
     waiters: Waiters,
+    /// The account of a crash-safe logger, in which the owner of each buffer is noted.
+    map: Option<Arc<CrashMap>>,
 }
 
 impl Pool {
@@ -78,9 +96,104 @@ impl Pool {
         align: usize,
         limit: usize,
     ) -> Result<Pool, Error> {
-        // Each buffer has its own memory, so a long record always finds enough.
-        let (beyond, keep) = (usize::MAX / 2, usize::MAX);
-        Pool::of(count, capacity, align, Some(Elastic { limit, beyond, keep }))
+        Pool::of(count, capacity, align, Some(Elastic::beyond(limit)))
+    }
+
+    /// The buffers of a logger, in a map if the logger is crash-safe.
+    ///
+    /// # Errors
+    /// Those of [`Pool::new`]; [`ErrorKind::CrashMap`].
+    pub(crate) fn of_logger(
+        config: &Config,
+        align: usize,
+        limit: usize,
+        log_id: LogId,
+        session: u64,
+    ) -> Result<Pool, Error> {
+        let (count, capacity) = (2 * config.num_shards, config.shard_capacity());
+        if let (Some(place), Some(bytes)) =
+            (&config.crash_safe, Pool::bytes(count, capacity, align))
+        {
+            let head = map_head(config, align, log_id, session);
+            if let Some(map) = CrashMap::create(place, &head, bytes)? {
+                return Pool::in_map(Arc::new(map), limit);
+            }
+        }
+        Pool::limited(count, capacity, align, limit)
+    }
+
+    /// The bytes of memory that [`limited`](Pool::limited) needs, for a map; `None` if such a pool is impossible.
+    pub(crate) fn bytes(count: usize, capacity: usize, align: usize) -> Option<usize> {
+        if count <= MAX_BUFFERS { Memory::bytes(count, capacity, align) } else { None }
+    }
+
+    /// The buffers of a new map, with a limit.
+    ///
+    /// # Errors
+    /// If the map has no room for them.
+    pub(in crate::write) fn in_map(map: Arc<CrashMap>, limit: usize) -> Result<Pool, Error> {
+        let head = map.head();
+        let (count, capacity) = (head.buffers as usize, head.capacity as usize);
+        let memory = Memory::shared(map.memory(), count, capacity, head.align as usize);
+        let memory = memory.ok_or_else(|| {
+            Error::new(ErrorKind::CrashMap, "the map has no room for the buffers")
+        })?;
+        Ok(Pool { map: Some(map), ..Pool::with(memory, Some(Elastic::beyond(limit))) })
+    }
+
+    /// The buffers of the map of a dead process, as its account says: those with records that are in no file are
+    /// sealed, the others are free. Returns also the generation at which each shard ends.
+    ///
+    /// # Errors
+    /// What contradicts the account.
+    pub(in crate::write) fn adopted(
+        map: &Arc<CrashMap>,
+        remains: &Remains,
+    ) -> Result<(Pool, Vec<u64>), String> {
+        let pool = Pool::in_map(map.clone(), usize::MAX).map_err(|error| error.to_string())?;
+        // No writer ever takes a buffer of this pool.
+        let pool = Pool { free: FreeStack::empty(pool.len() as u32), ..pool };
+        let mut ends: Vec<_> = remains.tracks.iter().map(|track| track.next_generation).collect();
+        let mut waiting = 0;
+        for (owned, is_placed) in remains.waiting() {
+            let (index, end) = match (owned.buffer, ends.get_mut(owned.shard as usize)) {
+                (buffer, Some(end)) if (buffer as usize) < pool.len() => (BufferIndex(buffer), end),
+                _ => return Err("a buffer belongs to no shard".into()),
+            };
+            pool.check_records(index)?;
+            pool.seal(index, owned.shard, owned.generation);
+            *end = (*end).max(owned.generation + 1);
+            waiting += u64::from(!is_placed);
+        }
+        // Each generation from the next one on has a buffer. So there are as many of them as generations.
+        let next = remains.tracks.iter().map(|track| track.next_generation);
+        let missing = ends.iter().zip(next).map(|(end, next)| end - next).sum::<u64>();
+        if missing != waiting {
+            return Err(format!("{waiting} buffers wait to be written, and {missing} should"));
+        }
+        Ok((pool, ends))
+    }
+
+    /// Checks that the records of a buffer end where its count of valid bytes says.
+    #[expect(unsafe_code, reason = "no other thread has the buffers of a dead process")]
+    fn check_records(&self, index: BufferIndex) -> Result<(), String> {
+        let valid = self.buffer(index).valid() as usize;
+        if valid > self.capacity() - HEADER {
+            return Err(format!("a buffer has {valid} valid bytes"));
+        }
+        // SAFETY: the range is within the buffer, and the process that wrote it is dead.
+        let bytes = unsafe { self.buffer(index).slice(0, HEADER + valid) };
+        let mut records = Records::new(bytes, HEADER);
+        while records.next().is_some() {}
+        if records.offset() != HEADER + valid {
+            return Err("the lengths of a buffer's records do not add up".into());
+        }
+        Ok(())
+    }
+
+    /// The map that the buffers lie in, if the logger is crash-safe.
+    pub(in crate::write) fn map(&self) -> Option<&Arc<CrashMap>> {
+        self.map.as_ref()
     }
 
     /// [`Pool::limited`] with memory only for the content of the buffers.
@@ -113,19 +226,37 @@ impl Pool {
             let what = format!("{count} buffers of {capacity} bytes");
             Err(Error::new(ErrorKind::InvalidConfig, what))
         })?;
+        Ok(Pool::with(memory, elastic))
+    }
+
+    fn with(memory: Memory, elastic: Option<Elastic>) -> Pool {
+        let (count, capacity) = (memory.count(), memory.capacity());
         let grants = match elastic {
             None => Grants::none(count, capacity),
             Some(elastic) => Grants::new(count, elastic.limit.min(capacity), elastic.beyond),
         };
         let free = BufferState::Free.bits();
-        Ok(Pool {
+        Pool {
             memory,
             states: (0..count).map(|_| AtomicU64::new(free)).collect(),
             free: FreeStack::full(count as u32),
             grants,
             keep: elastic.map_or(usize::MAX, |elastic| elastic.keep),
             waiters: Waiters::new(),
-        })
+            map: None,
+        }
+    }
+
+    /// The path of the map, if the logger is crash-safe.
+    pub(crate) fn map_path(&self) -> Option<PathBuf> {
+        self.map.as_ref().and_then(|map| map.path())
+    }
+
+    /// Removes the map if all its records are in files.
+    pub(crate) fn give_up_map(&self) {
+        if let Some(map) = &self.map {
+            map.remove_if_empty();
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -276,6 +407,10 @@ impl Pool {
             // expects nothing of the bytes.
             unsafe { self.memory.shrink(index.0, self.keep) };
         }
+        // Before the buffer is free: its next owner is noted after that.
+        if let Some(map) = &self.map {
+            map.disown(index.0);
+        }
         let granted = self.grants.withdraw(index.0 as usize);
         self.set_state(index, BufferState::Free);
         self.free.push(index.0);
@@ -294,6 +429,32 @@ impl Pool {
     }
 }
 
+/// The head of the map of a logger.
+fn map_head(config: &Config, align: usize, log_id: LogId, session: u64) -> MapHead {
+    let bytes = |path: &Path| {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        path.into_os_string().into_vec()
+    };
+    let name = config.path().file_name().unwrap_or_default();
+    let away = config.failover_dir.as_ref().map(|directory| bytes(&directory.join(name)));
+    let buffers = 2 * config.num_shards as u32;
+    MapHead {
+        log_id,
+        session,
+        boot: boot_id(),
+        pid: std::process::id(),
+        made: wall_clock(),
+        align: align as u32,
+        capacity: config.shard_capacity() as u32,
+        buffers,
+        shards: config.num_shards as u32,
+        // All parts can move to another file: then their entries are there twice for a moment.
+        slots: (4 * buffers + 256).next_power_of_two(),
+        path: bytes(config.path()),
+        away: away.unwrap_or_default(),
+    }
+}
+
 /// A buffer that was taken from the free stack and is not active yet: this value is its only owner.
 #[must_use]
 pub(super) struct Taken<'a> {
@@ -306,6 +467,10 @@ impl Taken<'_> {
     pub(super) fn activate(self, shard: u32, generation: u64) -> BufferIndex {
         let Taken { pool, index } = self;
         pool.buffer(index).publish(0);
+        // After the count of its bytes: else a process killed in between would leave the old records to the new owner.
+        if let Some(map) = &pool.map {
+            map.own(index.0, shard, generation);
+        }
         pool.set_state(index, BufferState::Active { shard, generation });
         index
     }
@@ -313,7 +478,7 @@ impl Taken<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::buffer::HEADER, *};
+    use super::*;
 
     #[test]
     fn the_block_of_a_full_buffer_fits() {

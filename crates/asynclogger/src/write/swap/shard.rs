@@ -2,6 +2,7 @@
 
 use super::word::ShardWord;
 use crate::{
+    Dropped,
     mem::ZeroValid,
     sync::{AtomicU64, Ordering},
     write::common::Drops,
@@ -58,6 +59,15 @@ impl Shard {
             word: AtomicU64::new(ShardWord::NEW.bits()),
             accepted: AtomicU64::new(0),
             drops: Apart(Drops::new()),
+        }
+    }
+
+    /// The shard of a dead process, which ended at this generation.
+    pub(super) fn ended(generation: u64, dropped: Dropped) -> Shard {
+        Shard {
+            word: AtomicU64::new(ShardWord::ended(generation).bits()),
+            accepted: AtomicU64::new(0),
+            drops: Apart(Drops::of(dropped)),
         }
     }
 

@@ -64,6 +64,29 @@ impl Shards {
         })
     }
 
+    /// The shards of a dead process: all of them are closed, and ended at these generations.
+    ///
+    /// # Errors
+    /// If there is no memory for them.
+    pub(in crate::write) fn adopted(
+        pool: Pool,
+        bell: Arc<Bell>,
+        ends: &[u64],
+        dropped: &[Dropped],
+    ) -> Result<Shards, Error> {
+        let shard = |number: usize| {
+            let dropped = dropped.get(number).copied().unwrap_or_default();
+            Shard::ended(ends.get(number).copied().unwrap_or(0), dropped)
+        };
+        Ok(Shards {
+            shards: ForkCleared::new(ends.len(), shard)?,
+            pool: Arc::new(pool),
+            bell,
+            blocked_swaps: AtomicU64::new(0),
+            is_left: AtomicBool::new(false),
+        })
+    }
+
     #[inline]
     pub(super) fn at(&self, number: usize) -> &Shard {
         &self.shards[number]
@@ -122,6 +145,10 @@ impl Shards {
     #[cold]
     pub(super) fn count_drop(&self, number: usize, reason: Reason) {
         self.at(number).drops.0.count(reason);
+        // In a forked child this counts nothing: the map is the parent's.
+        if let Some(map) = self.pool.map() {
+            map.count_drop(number, reason);
+        }
     }
 
     /// The number of buffers that all shards have sealed.

@@ -28,6 +28,11 @@ impl ShardWord {
     /// A new shard: `{ none, 0, unclaimed, open }`.
     pub(super) const NEW: ShardWord = ShardWord(Self::OPEN);
 
+    /// A shard that is closed, has no buffer, and has sealed this many.
+    pub(super) const fn ended(generation: u64) -> ShardWord {
+        ShardWord((generation & GENERATION_MASK) << Self::GENERATION_SHIFT)
+    }
+
     pub(super) const fn from_bits(bits: u64) -> ShardWord {
         ShardWord(bits)
     }

@@ -3,6 +3,8 @@
 use crate::{
     Dropped,
     format::{BlockInfo, Totals},
+    sync::Arc,
+    write::crash::{Before, CrashMap, Track},
 };
 
 /// The numbers in the blocks, notes and ends so far, and so the numbers for the next one: they continue without a gap,
@@ -14,27 +16,39 @@ pub(super) struct Account {
     payload: u64,
     /// Drops that a note or an end has reported.
     noted: Dropped,
-}
-
-/// The numbers of one shard, after its buffers that are on their way.
-#[derive(Clone, Default)]
-struct Track {
-    /// The shard's buffers are written strictly in this order.
-    next_generation: u64,
-    next_record: u64,
-    /// Drops that the shard's blocks have reported.
-    declared: Dropped,
+    /// Where a crash-safe logger keeps the tracks, too.
+    map: Option<Arc<CrashMap>>,
+    /// The number of records that were safe when their process died; `None`: this process took the records.
+    safe_at_death: Option<u64>,
 }
 
 impl Account {
-    pub(super) fn new(shards: usize) -> Account {
+    pub(super) fn new(shards: usize, map: Option<Arc<CrashMap>>) -> Account {
         Account {
             tracks: vec![Track::default(); shards],
             next_sequence: 0,
             records: 0,
             payload: 0,
             noted: Dropped::default(),
+            map,
+            safe_at_death: None,
         }
+    }
+
+    /// Continues the account of a dead process: behind all parts that have a place. `safe`: the records that were as
+    /// safe as the durability level asks for.
+    pub(super) fn resume(
+        &mut self,
+        tracks: &[Track],
+        next_sequence: u64,
+        behind: &Before,
+        noted: Dropped,
+        safe: u64,
+    ) {
+        self.tracks.copy_from_slice(tracks);
+        (self.next_sequence, self.noted) = (next_sequence, noted);
+        (self.records, self.payload) = (behind.records, behind.payload);
+        self.safe_at_death = Some(safe);
     }
 
     /// The number of records in the blocks that were put in.
@@ -56,6 +70,9 @@ impl Account {
     /// Passes over a buffer without records.
     pub(super) fn pass(&mut self, shard: u32, generation: u64) {
         self.tracks[shard as usize].next_generation = generation + 1;
+        if let Some(map) = &self.map {
+            map.pass(shard, generation + 1);
+        }
     }
 
     /// The numbers that place the block of a buffer among the others.
@@ -76,6 +93,9 @@ impl Account {
         track.next_generation = info.generation + 1;
         track.next_record += u64::from(info.records);
         track.declared = info.dropped;
+        if let Some(map) = &self.map {
+            map.track(info.shard, track);
+        }
         self.next_sequence += 1;
         self.records += u64::from(info.records);
         self.payload += info.payload();
@@ -89,6 +109,7 @@ impl Account {
             payload: self.payload,
             dropped,
             session_over,
+            salvaged: self.safe_at_death.map_or(0, |safe| self.records - safe),
             ..Totals::default()
         }
     }

@@ -7,7 +7,11 @@ use crate::{
     io::Operation,
     mem::{AlignedBytes, Joined, StableBytes},
     sync::Arc,
-    write::{common::BlockMemory, segments::Segment},
+    write::{
+        common::BlockMemory,
+        crash::{Before, Entry, Journal, Placed},
+        segments::{Segment, Spot},
+    },
 };
 
 /// The most writes in flight: enough that the device never waits for the checksums of the next one, and few enough
@@ -18,7 +22,9 @@ const MAX_BYTES: u64 = 24 << 20;
 /// One part on its way to the medium.
 pub(super) struct OnItsWay {
     body: Body,
-    offset: u64,
+    spot: Spot,
+    /// Records of the session in front of the part, and their bytes.
+    before: (u64, u64),
     len: u64,
     stage: Stage,
     submitted: Option<Instant>,
@@ -48,20 +54,33 @@ impl OnItsWay {
         info: BlockInfo,
         time: i64,
         taken: Instant,
-        offset: u64,
+        spot: Spot,
     ) -> OnItsWay {
         let body = Body::Block { memory, info, time, taken };
-        OnItsWay::new(body, offset, info.block_len())
+        OnItsWay::new(body, spot, info.block_len())
     }
 
     /// Makes a part of a note or an end that was encoded for this place.
-    pub(super) fn totals(bytes: AlignedBytes, kind: Kind, totals: Totals, offset: u64) -> OnItsWay {
+    pub(super) fn totals(bytes: AlignedBytes, kind: Kind, totals: Totals, spot: Spot) -> OnItsWay {
         let len = bytes.len() as u64;
-        OnItsWay::new(Body::Totals { bytes: Arc::new(bytes), kind, totals }, offset, len)
+        OnItsWay::new(Body::Totals { bytes: Arc::new(bytes), kind, totals }, spot, len)
     }
 
-    fn new(body: Body, offset: u64, len: u64) -> OnItsWay {
-        OnItsWay { body, offset, len, stage: Stage::Due, submitted: None, counted: false, along: 0 }
+    fn new(body: Body, spot: Spot, len: u64) -> OnItsWay {
+        let (stage, submitted, before) = (Stage::Due, None, (0, 0));
+        OnItsWay { body, spot, before, len, stage, submitted, counted: false, along: 0 }
+    }
+
+    /// The part as the journal of a crash-safe logger knows it.
+    fn entry(&self) -> Entry {
+        let Spot { segment, offset, records: segment_records, first_time, last_time } = self.spot;
+        let (records, payload) = self.before;
+        let placed = match &self.body {
+            Body::Block { info, time, .. } => Placed::Block { info: *info, time: *time },
+            Body::Totals { kind, totals, .. } => Placed::Totals { kind: *kind, totals: *totals },
+        };
+        let before = Before { records, payload, segment_records, first_time, last_time };
+        Entry { segment, offset, placed, before }
     }
 
     /// The description of the block; `None` for a note or an end.
@@ -73,7 +92,7 @@ impl OnItsWay {
     }
 
     pub(super) fn offset(&self) -> u64 {
-        self.offset
+        self.spot.offset
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -86,7 +105,7 @@ impl OnItsWay {
 
     /// The offset in the file at which the part ends.
     fn end(&self) -> u64 {
-        self.offset + self.len
+        self.offset() + self.len
     }
 
     fn is_totals(&self) -> bool {
@@ -111,7 +130,7 @@ impl OnItsWay {
     /// Gives the part the next place in a segment, and encodes it for that place. No operation may be using its bytes.
     fn move_to(&mut self, segment: &mut Segment, table: &mut Vec<ChunkEntry>) {
         let layout = segment.layout_mut();
-        (self.stage, self.offset) = (Stage::Due, layout.offset());
+        (self.stage, self.spot) = (Stage::Due, layout.spot());
         match &mut self.body {
             Body::Block { memory, info, time, .. } => {
                 if let Some(memory) = Arc::get_mut(memory) {
@@ -156,10 +175,13 @@ pub(super) struct Parts {
     records: Vec<u64>,
     writes: usize,
     bytes: u64,
+    /// Records of the session in all parts so far, and their bytes.
+    so_far: (u64, u64),
+    journal: Journal,
 }
 
 impl Parts {
-    pub(super) fn new(shards: usize) -> Parts {
+    pub(super) fn new(shards: usize, journal: Journal) -> Parts {
         let (queue, records) = (VecDeque::new(), vec![0; shards]);
         Parts {
             queue,
@@ -170,14 +192,45 @@ impl Parts {
             records,
             writes: 0,
             bytes: 0,
+            so_far: (0, 0),
+            journal,
         }
     }
 
     pub(super) fn push(&mut self, part: OnItsWay) {
+        let part = self.add(part);
+        self.journal.push(|| part.entry());
+        self.queue.push_back(part);
+    }
+
+    fn add(&mut self, mut part: OnItsWay) -> OnItsWay {
+        part.before = self.so_far;
         if let Some(info) = part.info() {
             self.next_sequence = info.sequence + 1;
+            self.so_far.0 += u64::from(info.records);
+            self.so_far.1 += info.payload();
         }
-        self.queue.push_back(part);
+        part
+    }
+
+    /// Takes over the parts of a dead process. `before`: the records in front of them, and their bytes.
+    pub(super) fn resume(
+        &mut self,
+        before: (u64, u64),
+        next_sequence: u64,
+        parts: impl Iterator<Item = OnItsWay>,
+    ) {
+        (self.so_far, self.next_sequence) = (before, next_sequence);
+        for part in parts {
+            let part = self.add(part);
+            self.queue.push_back(part);
+        }
+        self.journal.renew(self.queue.iter().map(OnItsWay::entry));
+    }
+
+    /// Notes the file of the next parts.
+    pub(super) fn note_segment(&mut self, segment: &Segment) {
+        self.journal.begin_segment(&segment.whereabouts());
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -230,7 +283,8 @@ impl Parts {
 
     /// Whether one more write of any length can be in flight.
     pub(super) fn has_room(&self) -> bool {
-        self.writes == 0 || (self.writes < MAX_WRITES && self.bytes < MAX_BYTES)
+        let has_room = self.writes == 0 || (self.writes < MAX_WRITES && self.bytes < MAX_BYTES);
+        has_room && self.journal.has_room()
     }
 
     /// The number of the first part that is due, if one more write can be in flight.
@@ -247,7 +301,7 @@ impl Parts {
         let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
         let mut end = self.queue.get(at)?.end();
         let goes_along = |part: &&OnItsWay| {
-            let fits = part.stage == Stage::Due && part.is_totals() && part.offset == end;
+            let fits = part.stage == Stage::Due && part.is_totals() && part.offset() == end;
             end = part.end();
             fits
         };
@@ -262,7 +316,7 @@ impl Parts {
         self.writes += 1;
         let first = self.queue.get_mut(at)?;
         first.along = along;
-        let offset = first.offset;
+        let offset = first.offset();
         let bytes = if along == 0 { all.pop()? } else { Arc::new(Joined::new(all)) };
         Some(Operation::Write { bytes, offset })
     }
@@ -315,6 +369,7 @@ impl Parts {
     /// Takes the first part out.
     pub(super) fn leave(&mut self) -> Option<OnItsWay> {
         let part = self.queue.pop_front()?;
+        self.journal.leave();
         self.first += 1;
         Some(part)
     }
@@ -325,6 +380,7 @@ impl Parts {
             |part: &OnItsWay| matches!(part.body, Body::Totals { kind, .. } if kind == Kind::End);
         if self.queue.back().is_some_and(is_end) {
             self.queue.pop_back();
+            self.journal.withdraw_last();
         }
     }
 
@@ -336,9 +392,11 @@ impl Parts {
     /// Moves all parts to a new segment: the same records and numbers, in other places. No operation may be in flight.
     pub(super) fn move_to(&mut self, segment: &mut Segment, table: &mut Vec<ChunkEntry>) {
         self.take_back();
+        self.note_segment(segment);
         for part in &mut self.queue {
             part.move_to(segment, table);
         }
+        self.journal.renew(self.queue.iter().map(OnItsWay::entry));
     }
 
     /// The start of the oldest write that is in flight.

@@ -1,0 +1,174 @@
+//! The head of a crash map: the file that holds a logger's memory, so that the records outlive the process.
+//!
+//! A map is read on the machine that wrote it, by the same or another version of this library. So the head says in which
+//! version and byte order the words behind it were written, and everything that their places follow from.
+
+use super::{
+    LogId,
+    bytes::{Put, Take},
+    checksum::crc32c,
+};
+
+/// The length of the head, in bytes: the words of the map follow.
+pub(crate) const MAP_HEAD_LEN: usize = 16 * 1024;
+
+const MAGIC: [u8; 8] = *b"ALOGMAP\n";
+/// The version of the map. Only a map of the same version is salvaged.
+const VERSION: u32 = 1;
+/// The words of a map are written in the byte order of the machine: this word shows which.
+const BYTE_ORDER: u32 = 0x0102_0304;
+/// Magic, version, byte order, checksum.
+const CHECKED_AT: usize = 20;
+
+/// The fixed fields of a map. Lengths are in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MapHead {
+    pub(crate) log_id: LogId,
+    pub(crate) session: u64,
+    /// The running kernel's boot: after another boot a map on a disk can hold anything.
+    pub(crate) boot: [u8; 16],
+    /// The process that made the map, for reports.
+    pub(crate) pid: u32,
+    /// Wall time at which the map was made, in nanoseconds since the epoch.
+    pub(crate) made: i64,
+    pub(crate) align: u32,
+    /// Bytes of header and records of each buffer.
+    pub(crate) capacity: u32,
+    pub(crate) buffers: u32,
+    pub(crate) shards: u32,
+    /// The number of the journal's slots.
+    pub(crate) slots: u32,
+    /// The path of the active file, from the root.
+    pub(crate) path: Vec<u8>,
+    /// The path of the file in the failover directory; empty: there is no such directory.
+    pub(crate) away: Vec<u8>,
+}
+
+/// Why a head was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotAMap {
+    /// The bytes are no head, or a damaged one.
+    Damaged,
+    /// The map is of this version, which this library does not know.
+    Version(u32),
+}
+
+impl MapHead {
+    /// The head's bytes; `None` if the paths do not fit.
+    pub(crate) fn encode(&self) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; MAP_HEAD_LEN];
+        if self.path.len() + self.away.len() > MAP_HEAD_LEN - 256 {
+            return None;
+        }
+        let (front, body) = bytes.split_at_mut_checked(CHECKED_AT)?;
+        let mut put = Put(body);
+        put.bytes(&self.log_id.0);
+        put.u64(self.session);
+        put.bytes(&self.boot);
+        put.u32(self.pid);
+        put.i64(self.made);
+        for field in [self.align, self.capacity, self.buffers, self.shards, self.slots] {
+            put.u32(field);
+        }
+        for path in [&self.path, &self.away] {
+            put.u32(path.len() as u32);
+            put.bytes(path);
+        }
+        put.finish();
+        let checksum = crc32c(body);
+        let mut put = Put(front);
+        put.bytes(&MAGIC);
+        put.u32(VERSION);
+        put.bytes(&BYTE_ORDER.to_ne_bytes());
+        put.u32(checksum);
+        Some(bytes)
+    }
+
+    /// # Errors
+    /// Why these bytes are no head of a map that can be read here.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<MapHead, NotAMap> {
+        let (front, body) = bytes.split_at_checked(CHECKED_AT).ok_or(NotAMap::Damaged)?;
+        let mut take = Take(front);
+        if take.array() != Some(MAGIC) {
+            return Err(NotAMap::Damaged);
+        }
+        match take.u32() {
+            Some(VERSION) => {}
+            other => return Err(other.map_or(NotAMap::Damaged, NotAMap::Version)),
+        }
+        if take.array() != Some(BYTE_ORDER.to_ne_bytes())
+            || bytes.len() != MAP_HEAD_LEN
+            || take.u32() != Some(crc32c(body))
+        {
+            return Err(NotAMap::Damaged);
+        }
+        MapHead::fields(Take(body)).ok_or(NotAMap::Damaged)
+    }
+
+    fn fields(mut take: Take<'_>) -> Option<MapHead> {
+        Some(MapHead {
+            log_id: LogId(take.array()?),
+            session: take.u64()?,
+            boot: take.array()?,
+            pid: take.u32()?,
+            made: take.i64()?,
+            align: take.u32()?,
+            capacity: take.u32()?,
+            buffers: take.u32()?,
+            shards: take.u32()?,
+            slots: take.u32()?,
+            path: sized(&mut take)?,
+            away: sized(&mut take)?,
+        })
+    }
+}
+
+fn sized(take: &mut Take<'_>) -> Option<Vec<u8>> {
+    let len = take.u32()? as usize;
+    Some(take.bytes(len)?.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head() -> MapHead {
+        MapHead {
+            log_id: LogId([7; 16]),
+            session: 8,
+            boot: [9; 16],
+            pid: 10,
+            made: -11,
+            align: 4096,
+            capacity: 1 << 20,
+            buffers: 16,
+            shards: 8,
+            slots: 128,
+            path: b"/var/log/app.log".to_vec(),
+            away: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_head_survives_its_bytes_and_every_flipped_bit_is_found() {
+        let bytes = head().encode().expect("it fits");
+        assert_eq!(MapHead::decode(&bytes), Ok(head()));
+        for at in (0..200).chain([bytes.len() - 1]) {
+            for bit in 0..8 {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 1 << bit;
+                assert!(MapHead::decode(&damaged).is_err(), "byte {at}, bit {bit}");
+            }
+        }
+        assert_eq!(MapHead::decode(&bytes[..100]), Err(NotAMap::Damaged));
+        let mut newer = bytes;
+        newer[8] = 2;
+        assert_eq!(MapHead::decode(&newer), Err(NotAMap::Version(2)));
+    }
+
+    #[test]
+    fn paths_that_do_not_fit_are_refused() {
+        let long = MapHead { path: vec![b'a'; MAP_HEAD_LEN], ..head() };
+        assert_eq!(long.encode(), None);
+    }
+}

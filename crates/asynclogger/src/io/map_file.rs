@@ -1,0 +1,332 @@
+//! The files in which crash safety keeps memory: made whole or not at all, and locked by their owner.
+//!
+//! The lock is POSIX, as that of a log (`lock`): a forked child does not inherit it, and it ends with the process. Any
+//! close of a file gives up the process's locks on that file, so a file that this process holds is never opened again:
+//! a registry has their identities.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    fs::File,
+    io,
+    os::{
+        fd::AsFd,
+        unix::fs::{FileExt, MetadataExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{FallocateFlags, FlockOperation, Mode, OFlags, fallocate, fcntl_lock, fstatvfs},
+    io::Errno,
+    process::geteuid,
+};
+
+use super::{
+    Directory,
+    limits::{file_size_limit, memory_left},
+    signals::without_limit_signal,
+};
+use crate::{
+    Error, ErrorKind,
+    mem::{OfProcess, PerProcess},
+    sync::{GlobalMutex, PoisonError},
+};
+
+/// The end of the names of these files.
+const SUFFIX: &str = ".asynclogger-map";
+
+/// The files that this process holds, by device and inode.
+static HELD: PerProcess<GlobalMutex<BTreeSet<(u64, u64)>>> = PerProcess::new();
+
+/// A file that is locked by this process. A forked child leaves the file alone.
+#[derive(Debug)]
+pub(crate) struct MapFile(OfProcess<Held>);
+
+#[derive(Debug)]
+struct Held {
+    file: File,
+    directory: Directory,
+    name: OsString,
+    identity: (u64, u64),
+}
+
+/// A file of such a directory, as [`MapFile::open`] finds it.
+pub(crate) enum Found {
+    /// Its owner is dead, and this process has the lock now.
+    Abandoned(MapFile),
+    /// A process, perhaps this one, uses the file.
+    InUse,
+    /// The file is gone, or is none of the caller's user.
+    NotOurs,
+}
+
+/// A directory for such files below a directory that all users share. Nobody else can read or replace a file there.
+///
+/// # Errors
+/// [`ErrorKind::CrashMap`] if the directory belongs to somebody else, or is open to others; the system's errors.
+pub(crate) fn private_directory(shared: &Path) -> Result<PathBuf, Error> {
+    let user = geteuid().as_raw();
+    let path = shared.join(format!("asynclogger-{user}"));
+    match rustix::fs::mkdir(&path, Mode::from_raw_mode(0o700)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(Error::io("cannot make the directory", errno).at_path(&path)),
+    }
+    let found = path.symlink_metadata();
+    let found = found.map_err(|error| Error::io("cannot stat", error).at_path(&path))?;
+    if !found.is_dir() || found.uid() != user || found.mode() & 0o077 != 0 {
+        let what = "this is not a directory that only the user of this process can use";
+        return Err(Error::new(ErrorKind::CrashMap, what).at_path(&path));
+    }
+    Ok(path)
+}
+
+impl MapFile {
+    /// Makes and locks a file of `len` bytes under this name, all of them allocated, that begins with `head`. The file
+    /// has its name only when it is complete.
+    ///
+    /// # Errors
+    /// [`ErrorKind::CrashMap`] if there is no room for it, with the remedy; the system's errors.
+    pub(crate) fn create(
+        directory: Directory,
+        stem: &str,
+        head: &[u8],
+        len: u64,
+    ) -> Result<MapFile, Error> {
+        let name = OsString::from(format!("{stem}{SUFFIX}"));
+        let path = directory.path().join(&name);
+        let failed =
+            |what: &str, error: io::Error| Error::io(what.to_owned(), error).at_path(&path);
+        let file = make(&directory, &path)?;
+        has_room(&file, len).map_err(|error| error.at_path(&path))?;
+        let allocate = || Ok(fallocate(&file, FallocateFlags::empty(), 0, len)?);
+        without_limit_signal(allocate).map_err(|error| {
+            if Errno::from_io_error(&error) == Some(Errno::NOSPC) {
+                no_room(len, "the file system has no more").at_path(&path)
+            } else {
+                failed("cannot allocate", error)
+            }
+        })?;
+        file.write_all_at(head, 0).map_err(|error| failed("cannot write", error))?;
+        let state = file.metadata().map_err(|error| failed("cannot stat", error))?;
+        let identity = (state.dev(), state.ino());
+        // First in the registry, then locked, then named: nobody can open the file before.
+        let held = MapFile(OfProcess::new(Held { file, directory, name, identity }));
+        held.enter();
+        let Some(Held { file, directory, name, .. }) = held.0.get() else {
+            return Err(Error::new(ErrorKind::Forked, "this is another process").at_path(&path));
+        };
+        fcntl_lock(file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|errno| failed("cannot lock", errno.into()))?;
+        if !directory.give_name(file, name) {
+            return Err(failed("cannot give the file its name", Errno::EXIST.into()));
+        }
+        Ok(held)
+    }
+
+    /// The names of such files in a directory.
+    ///
+    /// # Errors
+    /// The system's errors.
+    pub(crate) fn names(directory: &Directory) -> Result<Vec<OsString>, Error> {
+        let mut names =
+            directory.names(|name| name.as_encoded_bytes().ends_with(SUFFIX.as_bytes()))?;
+        names.sort();
+        Ok(names)
+    }
+
+    /// The first `len` bytes of the file at this path, or all; `None`: it is gone, belongs to another user, or is held
+    /// by this process, whose lock a look would end.
+    ///
+    /// # Errors
+    /// The system's errors.
+    pub(crate) fn peek(path: &Path, len: usize) -> Result<Option<Vec<u8>>, Error> {
+        let directory = Directory::open_or_create(path.parent().unwrap_or(Path::new("")))?;
+        let name = path.file_name().unwrap_or_default();
+        let found = directory.look_at(name)?.filter(|state| !held().contains(&state.identity));
+        let Some((file, state)) =
+            found.and_then(|_| directory.open_regular(name).transpose()).transpose()?
+        else {
+            return Ok(None);
+        };
+        let is_ours = file.metadata().is_ok_and(|found| found.uid() == geteuid().as_raw());
+        if held().contains(&state.identity) || !is_ours {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; usize::try_from(state.len).unwrap_or(len).min(len)];
+        let read = file.read_exact_at(&mut bytes, 0);
+        read.map_err(|error| Error::io("cannot read", error).at_path(path))?;
+        Ok(Some(bytes))
+    }
+
+    /// Opens and locks the file of this name, if its owner is dead.
+    ///
+    /// # Errors
+    /// The system's errors.
+    pub(crate) fn open(path: &Path) -> Result<Found, Error> {
+        let directory = Directory::open_or_create(path.parent().unwrap_or(Path::new("")))?;
+        let name = path.file_name().unwrap_or_default().to_owned();
+        let Some(state) = directory.look_at(&name)? else {
+            return Ok(Found::NotOurs);
+        };
+        if held().contains(&state.identity) {
+            return Ok(Found::InUse);
+        }
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = File::from(directory.open_at(Path::new(&name), flags, Mode::empty())?);
+        let found = file.metadata();
+        let found = found.map_err(|error| Error::io("cannot stat", error).at_path(path))?;
+        let identity = (found.dev(), found.ino());
+        if identity != state.identity || found.uid() != geteuid().as_raw() {
+            return Ok(Found::NotOurs);
+        }
+        match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::AGAIN | Errno::ACCESS) => return Ok(Found::InUse),
+            Err(errno) => return Err(Error::io("cannot lock", errno).at_path(path)),
+        }
+        // Another process may have salvaged and removed the file since the look.
+        if directory.identity_of(&name)? != Some(identity) {
+            return Ok(Found::NotOurs);
+        }
+        let held = MapFile(OfProcess::new(Held { file, directory, name, identity }));
+        held.enter();
+        Ok(Found::Abandoned(held))
+    }
+
+    /// The open file; `None` in a forked child.
+    pub(crate) fn file(&self) -> Option<&File> {
+        self.0.get().map(|held| &held.file)
+    }
+
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        self.0.get().map(|held| held.directory.path().join(&held.name))
+    }
+
+    /// Removes the file's name: its content is not needed any more.
+    ///
+    /// # Errors
+    /// The system's errors.
+    pub(crate) fn remove(&self) -> Result<(), Error> {
+        let Some(Held { directory, name, identity, .. }) = self.0.get() else {
+            return Ok(());
+        };
+        directory.remove_if(name, *identity).map(|_| ())
+    }
+
+    fn enter(&self) {
+        if let Some(Held { identity, .. }) = self.0.get() {
+            held().insert(*identity);
+        }
+    }
+}
+
+impl Drop for MapFile {
+    fn drop(&mut self) {
+        if let Some(Held { identity, .. }) = self.0.get() {
+            held().remove(identity);
+        }
+    }
+}
+
+fn held() -> crate::sync::GlobalMutexGuard<'static, BTreeSet<(u64, u64)>> {
+    HELD.get().lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A new file without a name, for the user of this process alone.
+fn make(directory: &Directory, path: &Path) -> Result<File, Error> {
+    let file = directory.make_unnamed().ok_or_else(|| {
+        let what = "this file system has no files without a name, or refuses to make one";
+        Error::new(ErrorKind::CrashMap, what).at_path(path)
+    })?;
+    let set = file.set_permissions(std::fs::Permissions::from_mode(0o600));
+    set.map_err(|error| Error::io("cannot set the permissions", error).at_path(path))?;
+    Ok(file)
+}
+
+/// Checks that `len` more bytes are allowed: a file in memory that is too long is no error of the system but the end of
+/// the process.
+fn has_room(file: &impl AsFd, len: u64) -> Result<(), Error> {
+    if let Some(limit) = file_size_limit().filter(|limit| *limit < len) {
+        return Err(no_room(len, &format!("RLIMIT_FSIZE allows {limit}")));
+    }
+    if let Ok(system) = fstatvfs(file) {
+        let free = system.f_bavail.saturating_mul(system.f_frsize);
+        if free < len {
+            return Err(no_room(len, &format!("the file system has {free} free")));
+        }
+    }
+    match memory_left().filter(|left| *left < len) {
+        Some(left) => {
+            Err(no_room(len, &format!("the memory limit of the control group leaves {left}")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn no_room(len: u64, why: &str) -> Error {
+    let what = format!(
+        "crash safety needs {len} bytes here, and {why}; make the buffers smaller (`Config::buffer_size`), the \
+         directory larger (Docker: `--shm-size`), or choose another one (`CrashSafe::in_dir`)"
+    );
+    Error::new(ErrorKind::CrashMap, what)
+}
+
+#[cfg(all(test, not(any(loom, miri))))]
+mod tests {
+    use super::*;
+    use crate::mem::in_forked_child;
+
+    fn directory() -> (tempfile::TempDir, Directory) {
+        let temp = tempfile::tempdir().expect("a directory");
+        let directory = Directory::open_or_create(temp.path()).expect("opened");
+        (temp, directory)
+    }
+
+    #[test]
+    fn a_file_is_its_owners_until_the_owner_is_dead() {
+        let (temp, directory) = directory();
+        let path = temp.path().join(format!("one{SUFFIX}"));
+        let state = |path: &Path| path.metadata().expect("a file");
+        in_forked_child(|| {
+            let directory = Directory::open_or_create(temp.path()).expect("opened");
+            let made = MapFile::create(directory, "one", b"head", 8192).expect("made");
+            assert!(matches!(MapFile::open(&path), Ok(Found::InUse)));
+            std::mem::forget(made);
+            true
+        });
+        assert_eq!(MapFile::names(&directory).expect("names").len(), 1);
+        assert_eq!((state(&path).len(), state(&path).mode() & 0o777), (8192, 0o600));
+        assert!(state(&path).blocks() * 512 >= 8192, "it is allocated");
+        let Ok(Found::Abandoned(ours)) = MapFile::open(&path) else {
+            panic!("its owner is dead");
+        };
+        assert!(matches!(MapFile::open(&path), Ok(Found::InUse)));
+        in_forked_child(|| {
+            matches!(MapFile::open(&path), Ok(Found::InUse)) && ours.file().is_none()
+        });
+        ours.remove().expect("removed");
+        assert!(matches!(MapFile::open(&path), Ok(Found::NotOurs)));
+    }
+
+    #[test]
+    fn a_lack_of_room_is_an_error_with_its_remedy() {
+        let (temp, directory) = directory();
+        let error = MapFile::create(directory, "one", b"", 1 << 62).expect_err("too long");
+        assert_eq!(error.kind(), ErrorKind::CrashMap);
+        assert!(error.to_string().contains("--shm-size"), "{error}");
+        assert_eq!(temp.path().read_dir().expect("a directory").count(), 0);
+    }
+
+    #[test]
+    fn a_directory_that_others_can_use_is_refused() {
+        let (temp, _directory) = directory();
+        let path = private_directory(temp.path()).expect("made");
+        assert_eq!(private_directory(temp.path()).expect("found"), path);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("set");
+        assert_eq!(private_directory(temp.path()).expect_err("open").kind(), ErrorKind::CrashMap);
+        std::fs::remove_dir(&path).expect("removed");
+        std::os::unix::fs::symlink(temp.path(), &path).expect("a link");
+        assert_eq!(private_directory(temp.path()).expect_err("a link").kind(), ErrorKind::CrashMap);
+    }
+}

@@ -1,0 +1,15 @@
+//! What a killed process leaves behind: the map, a file in memory with the buffers of a logger and an account of them.
+//!
+//! The live logger never reads its account. Each step is noted by stores, in an order that makes the account true
+//! between any two of them: a process that is killed has made all stores up to one point, and none behind it.
+
+mod journal;
+mod map;
+mod remains;
+mod words;
+
+pub(in crate::write) use self::{
+    journal::{Before, Entry, Journal, Placed, Whereabouts},
+    map::{CrashMap, Opening, boot_id},
+    remains::{Remains, Track},
+};

@@ -1,0 +1,136 @@
+//! Workers that are killed, and salvagers that are killed: no accepted record is lost, doubled, altered or out of order.
+//!
+//! `KILLS` sets how many workers are killed, and `SEED` the first seed (`scripts/crash`).
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Read,
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    process::Child,
+    time::{Duration, Instant},
+};
+
+use asynclogger::{
+    Logger, Opened,
+    read::{LogDir, Loss},
+};
+
+use super::{
+    counts::Counts,
+    worker::{Load, Random, log_path, start, start_salvager},
+};
+use crate::support::{Numbered, directory};
+
+/// Kills of one worker, one after the other, on one log.
+const LIVES: usize = 4;
+
+#[derive(Default)]
+struct Sums {
+    workers: u64,
+    salvagers: u64,
+    accepted: u64,
+    salvaged: u64,
+}
+
+#[test]
+fn nothing_that_was_accepted_is_lost() {
+    if crate::support::child_role().is_some() {
+        return;
+    }
+    let number =
+        |name, default| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
+    let (kills, first) = (number("KILLS", 40), number("SEED", 1));
+    let mut sums = Sums::default();
+    for seed in first.. {
+        if sums.workers >= kills {
+            break;
+        }
+        run(seed, &mut sums);
+    }
+    let Sums { workers, salvagers, accepted, salvaged } = sums;
+    println!(
+        "{workers} workers and {salvagers} salvagers killed; {accepted} records accepted, {salvaged} of them \
+         salvaged; 0 lost, 0 doubled, 0 altered, 0 out of order"
+    );
+}
+
+/// Kills a process and waits for its end; fails if it ended by itself.
+fn kill(mut child: Child, what: &str) -> bool {
+    let _ = child.kill();
+    let mut errors = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut errors).expect("text");
+    let status = child.wait().expect("a status");
+    assert!(status.signal() == Some(libc::SIGKILL) || status.success(), "{what}: {errors}");
+    status.signal().is_some()
+}
+
+fn run(seed: u64, sums: &mut Sums) {
+    let home = directory();
+    fs::create_dir(home.path().join("logs")).expect("a directory");
+    let load = Load::of(seed);
+    let mut random = Random::new(seed ^ 0xDEAD);
+    let counts = Counts::open(&home.path().join("counts"));
+    let mut salvaged = 0;
+    for life in 0..LIVES {
+        let what = format!("seed {seed}, life {life}, {load:?}");
+        let worker = start(home.path(), seed, life * load.threads);
+        let most = random.pick(&[5_000, 5_000, 5_000, 200_000]);
+        let goal = counts.sum() + random.below(most);
+        let until = Instant::now() + Duration::from_millis(random.below(120) + 5);
+        let begun = counts.sum();
+        // A worker that is killed before its first record has nothing to lose: some of them are.
+        while Instant::now() < until || (life > 0 && counts.sum() == begun) {
+            if counts.sum() > goal {
+                break;
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        assert!(kill(worker, &what), "{what}: the worker has ended by itself");
+        sums.workers += 1;
+        for _ in 0..random.below(3) {
+            let salvager = start_salvager(home.path(), seed);
+            std::thread::sleep(Duration::from_micros(random.below(16_000)));
+            sums.salvagers += u64::from(kill(salvager, &what));
+        }
+        let logger =
+            Logger::new(load.config(home.path())).unwrap_or_else(|e| panic!("{what}: {e:#}"));
+        assert!(logger.salvage().left_alone.is_empty(), "{what}: {:?}", logger.salvage());
+        salvaged += logger.salvage().records();
+        if let Opened::Salvaged { records, .. } = logger.opened() {
+            assert_eq!(*records, logger.salvage().records(), "{what}");
+        }
+        logger.close().expect("closed");
+        assert_eq!(fs::read_dir(home.path().join("maps")).expect("maps").count(), 0, "{what}");
+        check(&load, &counts, (life + 1) * load.threads, home.path(), &what);
+    }
+    sums.accepted += counts.sum();
+    sums.salvaged += salvaged;
+}
+
+/// Compares all records of the log with the counts of all threads.
+fn check(load: &Load, counts: &Counts, threads: usize, home: &Path, what: &str) {
+    let mut log = LogDir::open(log_path(home)).expect("the log");
+    let mut found = vec![Vec::new(); threads];
+    while let Some(record) = log.next_record().expect("a record") {
+        let (thread, number) =
+            Numbered::parse(record.bytes()).unwrap_or_else(|| panic!("{what}: an altered record"));
+        found[thread as usize].push(number);
+    }
+    let report = log.report();
+    assert_eq!(report.lost, Loss::exact(0), "{what}: {report:?}");
+    for (thread, found) in found.into_iter().enumerate() {
+        let accepted = counts.get(thread);
+        let what = format!("{what}, thread {thread}: {accepted} accepted, {} found", found.len());
+        if load.keeps_order() {
+            assert!(found.iter().copied().eq(0..found.len() as u64), "{what}: out of order");
+        }
+        let distinct: BTreeSet<_> = found.iter().copied().collect();
+        assert_eq!(distinct.len(), found.len(), "{what}: doubled");
+        assert!(distinct.iter().copied().eq(0..found.len() as u64), "{what}: holes");
+        // The last call can have been accepted without having returned.
+        let expected = accepted..=accepted + 1;
+        assert!(expected.contains(&(found.len() as u64)), "{what}: lost");
+    }
+}
