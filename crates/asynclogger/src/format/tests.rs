@@ -44,6 +44,7 @@ fn totals(session_over: bool) -> Totals {
         first_time: prefix(0, 1).time,
         last_time: prefix(0, 1).time,
         session_over,
+        salvaged: 0,
     }
 }
 

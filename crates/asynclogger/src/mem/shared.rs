@@ -149,7 +149,7 @@ mod tests {
             one.words()[5].store(align as u64, Ordering::Release);
             assert_eq!(other.words()[5].load(Ordering::Acquire), align as u64);
             let regions = [one, other].map(|memory| Region::shared(memory, 4096));
-            let [first, second] = regions.map(|region| region.as_ptr());
+            let [first, second] = regions.each_ref().map(Region::as_ptr);
             assert!(first.addr().is_multiple_of(align));
             // SAFETY: within the bytes, which nobody else uses.
             unsafe { first.add(77).write(9) };
