@@ -46,7 +46,7 @@ pub(crate) use self::{
     directory::{Directory, Irregular},
     driver::Driver,
     limits::descriptor_limit,
-    lock::{EventsLock, WriterLock, is_written, lock_name},
+    lock::{EventsLock, WriterLock, is_written},
     map_file::{Found, MapFile, private_directory},
     random::random,
     signals::with_signals_blocked,

@@ -9,6 +9,7 @@
 //! written for the first time.
 
 mod remnant;
+mod wanted;
 
 use std::{
     ffi::OsStr,
@@ -16,10 +17,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(crate) use self::wanted::Wanted;
 use self::remnant::Remnant;
 use super::crash::{CrashMap, Opening, Remains};
 use crate::{
-    Config, CrashSafe, Error, LeftAlone, LogId, Salvage,
+    Config, CrashSafe, Error, LeftAlone, LogId, MapInUse, Salvage,
     format::MapHead,
     probe::{Origin, Source},
     sync::Arc,
@@ -31,7 +33,8 @@ use crate::{
 /// What was found cannot be written now; it stays where it is, and the call can be repeated.
 pub(crate) fn salvage_log(config: &Config, place: &CrashSafe) -> Result<Salvage, Error> {
     let mut done = Salvage::default();
-    let maps = CrashMap::find(place);
+    // A place that cannot be used is refused when the logger's own map is made there.
+    let maps: Vec<_> = CrashMap::find(place).filter_map(Result::ok).flatten().collect();
     if maps.is_empty() {
         return Ok(done);
     }
@@ -40,19 +43,31 @@ pub(crate) fn salvage_log(config: &Config, place: &CrashSafe) -> Result<Salvage,
     for map in maps {
         let is_ours =
             |head: &MapHead| path_of(head) == path || log_id.is_some_and(|id| id == head.log_id);
-        salvage_map(&map, |head| is_ours(head).then(|| config.clone()), &mut done)?;
+        salvage_map(&map, |head| is_ours(head).then(|| config.clone()), false, &mut done)?;
     }
     Ok(done)
 }
 
-/// Writes what dead processes have left for any log, each to the path at which it was written.
+/// Writes what dead processes have left for these logs, each where it is now. With `is_trial` nothing is written; what
+/// would be written is counted.
 ///
 /// # Errors
-/// The same as for [`salvage_log`].
-pub(crate) fn salvage_all(place: &CrashSafe) -> Result<Salvage, Error> {
+/// A place cannot be read. Then nothing was done.
+pub(crate) fn salvage(
+    place: &CrashSafe,
+    wanted: &Wanted,
+    is_trial: bool,
+) -> Result<Salvage, Error> {
     let mut done = Salvage::default();
-    for map in CrashMap::find(place) {
-        salvage_map(&map, |head| Some(Config::new(path_of(head))), &mut done)?;
+    let logs = wanted.log_ids();
+    let maps: Vec<_> = CrashMap::find(place).collect::<Result<_, _>>()?;
+    for map in maps.into_iter().flatten() {
+        let config = |head: &MapHead| wanted.path_for(head, &logs).map(Config::new);
+        if let Err(error) = salvage_map(&map, config, is_trial, &mut done) {
+            // The other maps are salvaged all the same.
+            let reason = format!("not now: {error:#}");
+            done.left_alone.push(LeftAlone { map, reason });
+        }
     }
     Ok(done)
 }
@@ -68,17 +83,18 @@ fn log_id_at(path: &Path) -> Option<LogId> {
     Some(Origin::read(&mut source).ok()?.ok()?.prefix.log_id)
 }
 
-/// Writes what one map holds, if `config` wants the map, by its head.
+/// Writes what one map holds, if `config` wants the map, by its head; with `is_trial` only counts it.
 fn salvage_map(
     path: &Path,
     config: impl FnOnce(&MapHead) -> Option<Config>,
+    is_trial: bool,
     done: &mut Salvage,
 ) -> Result<(), Error> {
     let mut leave = |reason: String| {
         done.left_alone.push(LeftAlone { map: path.to_owned(), reason });
     };
     // Locked only if it is wanted: a look at the map of another log must not keep its owner's successor away.
-    let config = match CrashMap::peek(path)? {
+    let (config, pid) = match CrashMap::peek(path)? {
         None => return Ok(()),
         Some(Err(reason)) => {
             leave(reason);
@@ -86,7 +102,7 @@ fn salvage_map(
         }
         Some(Ok(head)) => match config(&head) {
             None => return Ok(()),
-            Some(config) => config,
+            Some(config) => (config, head.pid),
         },
     };
     let map = match CrashMap::open(path)? {
@@ -95,10 +111,15 @@ fn salvage_map(
             leave(reason);
             return Ok(());
         }
-        Opening::InUse | Opening::Gone => return Ok(()),
+        Opening::InUse => {
+            let log = config.path().to_owned();
+            done.in_use.push(MapInUse { map: path.to_owned(), log, pid });
+            return Ok(());
+        }
+        Opening::Gone => return Ok(()),
     };
     if map.is_unused() {
-        return map.remove();
+        return if is_trial { Ok(()) } else { map.remove() };
     }
     let remains = match Remains::read(&map) {
         Ok(remains) => remains,
@@ -107,6 +128,13 @@ fn salvage_map(
             return Ok(());
         }
     };
+    if is_trial {
+        match remnant::count(&map, &remains, config.path()) {
+            Ok(counted) => done.sessions.push(counted),
+            Err(reason) => leave(reason),
+        }
+        return Ok(());
+    }
     match Remnant::of(map, remains, config)? {
         Ok(remnant) => done.sessions.push(remnant.write()?),
         Err(reason) => leave(reason),

@@ -1,6 +1,9 @@
 //! The session of one dead process, from its map to its end.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{
     Compression, Config, Error, Retention, Rotation, Salvaged, Stats,
@@ -23,6 +26,8 @@ use crate::{
 pub(super) struct Remnant {
     closer: Closer<Dead>,
     records_before: u64,
+    map: PathBuf,
+    file: PathBuf,
 }
 
 /// A dead session as the [`Closer`] sees it.
@@ -118,6 +123,7 @@ impl Remnant {
         if segment.align() > (head.align as usize).max(MIN_ALIGN) {
             return Ok(Err("the device asks for a greater alignment than the buffers have".into()));
         }
+        let (map_path, file) = (map.path().unwrap_or_default(), segment.path().to_owned());
         let intake = Intake::Shards(shards.clone());
         let session = Arc::new(Session::new(head.session, intake, bell));
         let zone = Zone::of(&config.rotation)?;
@@ -130,7 +136,7 @@ impl Remnant {
         let flusher = start_flusher(shards.clone(), writer, false)?;
         let dead = Dead { shards, session, config };
         let closer = Closer::new(dead, flusher, Arc::new(Archivist::new()), teller);
-        Ok(Ok(Remnant { closer, records_before: before.records }))
+        Ok(Ok(Remnant { closer, records_before: before.records, map: map_path, file }))
     }
 
     /// Writes everything, and ends the file. If that fails, the rest stays in the map.
@@ -138,17 +144,31 @@ impl Remnant {
     /// # Errors
     /// The device does not take the records now.
     pub(super) fn write(self) -> Result<Salvaged, Error> {
-        let Remnant { closer, records_before } = self;
+        let Remnant { closer, records_before, map, file } = self;
         closer.close()?;
         let of = closer.of();
         let stats = of.session.stats();
         Ok(Salvaged {
             log: of.config.path().to_owned(),
+            map,
+            file,
             records: stats.written,
             bytes: stats.payload_bytes,
             safe: records_before,
         })
     }
+}
+
+/// What the map of a dead session holds, without writing anything.
+///
+/// # Errors
+/// Why the map cannot be used.
+pub(super) fn count(map: &Arc<CrashMap>, remains: &Remains, log: &Path) -> Result<Salvaged, String> {
+    let (pool, _) = Pool::adopted(map, remains)?;
+    let before = Standing::of(remains, u64::from(map.head().align)).before;
+    let (records, bytes) = pool.sealed_records()?;
+    let (log, map) = (log.to_owned(), map.path().unwrap_or_default());
+    Ok(Salvaged { file: log.clone(), log, map, records, bytes, safe: before.records })
 }
 
 impl Standing {
