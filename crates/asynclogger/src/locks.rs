@@ -68,9 +68,8 @@ pub(crate) enum Lock {
 /// Looks at the locks of the log with one of these names. `identity`: that of the directory.
 pub(crate) fn look(directory: &Path, identity: (u64, u64), names: &[&OsStr]) -> Lock {
     let registry = registry();
-    let is_ours = |name: &OsStr| {
-        registry.contains(&Entry { directory: identity, name: name.to_owned() })
-    };
+    let is_ours =
+        |name: &OsStr| registry.contains(&Entry { directory: identity, name: name.to_owned() });
     if names.iter().any(|name| is_ours(name)) {
         return Lock::Held;
     }

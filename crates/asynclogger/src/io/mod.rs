@@ -48,7 +48,7 @@ pub(crate) use self::{
     },
     directory::{Directory, Irregular},
     driver::Driver,
-limits::{check_file_limit, descriptor_limit, file_size_limit},
+    limits::{check_file_limit, descriptor_limit, file_size_limit},
     lock::{EventsLock, WriterLock, is_written},
     map_file::{Found, MapFile, private_directory},
     random::random,

@@ -295,7 +295,9 @@ impl Reader {
         let is_alone = native.state.history.is_none();
         let report = &mut native.state.report;
         report.is_complete = true;
-        let Some(last) = report.sessions.last().filter(|last| !last.state.has_end()) else { return };
+        let Some(last) = report.sessions.last().filter(|last| !last.state.has_end()) else {
+            return;
+        };
         let state = match report.has_damaged_end() {
             true => SessionState::Open,
             false => writer::state_of(&self.source, report, last.session, is_alone),

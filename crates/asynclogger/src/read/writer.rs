@@ -39,7 +39,12 @@ mod linux {
     }
 
     /// `None` if nothing can be said.
-    fn found(source: &Source, report: &Report, session: u64, is_alone: bool) -> Option<SessionState> {
+    fn found(
+        source: &Source,
+        report: &Report,
+        session: u64,
+        is_alone: bool,
+    ) -> Option<SessionState> {
         // The lock is beside the file itself, not beside a link to the file.
         let path = fs::canonicalize(source.path()).ok()?;
         let (directory, file) = (path.parent()?, path.file_name()?);

@@ -111,7 +111,8 @@ impl CrashMap {
         if matches!(directory.try_exists(), Ok(false)) {
             return Ok(Vec::new());
         }
-        let names = Directory::open_or_create(directory).and_then(|found| MapFile::names(&found))?;
+        let names =
+            Directory::open_or_create(directory).and_then(|found| MapFile::names(&found))?;
         Ok(names.into_iter().map(|name| directory.join(name)).collect())
     }
 

@@ -17,8 +17,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(crate) use self::wanted::Wanted;
 use self::remnant::Remnant;
+pub(crate) use self::wanted::Wanted;
 use super::crash::{CrashMap, Opening, Remains};
 use crate::{
     Config, CrashSafe, Error, LeftAlone, LogId, MapInUse, Salvage,

@@ -163,7 +163,11 @@ impl Remnant {
 ///
 /// # Errors
 /// Why the map cannot be used.
-pub(super) fn count(map: &Arc<CrashMap>, remains: &Remains, log: &Path) -> Result<Salvaged, String> {
+pub(super) fn count(
+    map: &Arc<CrashMap>,
+    remains: &Remains,
+    log: &Path,
+) -> Result<Salvaged, String> {
     let (pool, _) = Pool::adopted(map, remains)?;
     let before = Standing::of(remains, u64::from(map.head().align)).before;
     let (records, bytes) = pool.sealed_records()?;

@@ -201,7 +201,8 @@ impl Pool {
     /// What is damaged.
     pub(in crate::write) fn sealed_records(&self) -> Result<(u64, u64), String> {
         let buffers = (0..self.len() as u32).map(BufferIndex);
-        let is_sealed = |index: &BufferIndex| matches!(self.state(*index), BufferState::Sealed { .. });
+        let is_sealed =
+            |index: &BufferIndex| matches!(self.state(*index), BufferState::Sealed { .. });
         buffers.filter(is_sealed).try_fold((0, 0), |(records, bytes), index| {
             let (more, payload) = self.check_records(index)?;
             Ok((records + more, bytes + payload))
