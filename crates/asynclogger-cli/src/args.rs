@@ -141,6 +141,8 @@ pub(crate) struct LoggerArgs {
     /// Keep the buffers in memory that outlives this process (in /dev/shm), or in files in DIR
     ///
     /// If this process is killed, the next logger of the log, or `salvage`, writes what was logged and not yet written.
+    /// `write` logs a line as soon as it has read it to its end; it reads at most 256 KiB at a time, or a long line. The
+    /// lines of such a read that were not yet logged are lost.
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = SHARED_MEMORY, value_parser = place_parser())]
     crash_safe: Option<CrashSafe>,

@@ -54,33 +54,36 @@ pub(crate) fn is_held_elsewhere(file: &File) -> bool {
     fcntl_getlk(file, &Flock::from(FlockType::WriteLock)).is_ok_and(|holder| holder.is_some())
 }
 
-/// What the locks of a directory say of a log.
+/// The state of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lock {
-    /// A logger, of this process or another, writes the log; or a manager of another process has the directory.
+    /// A logger or a manager, of this process or another, has the lock.
     Held,
-    /// The log has had a lock, and nobody holds that lock.
+    /// Somebody had the lock, and nobody has it now.
     Free,
     /// There is no lock, or the lock cannot be looked at.
     Unknown,
 }
 
-/// Looks at the locks of the log with one of these names. `identity`: that of the directory.
-pub(crate) fn look(directory: &Path, identity: (u64, u64), names: &[&OsStr]) -> Lock {
+/// Looks at the lock of the log with this name, without `.log`. `identity`: that of the directory.
+pub(crate) fn look_at_log(directory: &Path, identity: (u64, u64), name: &OsStr) -> Lock {
+    let entry = Entry { directory: identity, name: name.to_owned() };
     let registry = registry();
-    let is_ours =
-        |name: &OsStr| registry.contains(&Entry { directory: identity, name: name.to_owned() });
-    if names.iter().any(|name| is_ours(name)) {
-        return Lock::Held;
+    match registry.contains(&entry) {
+        true => Lock::Held,
+        false => look_at(&directory.join(lock_name(name))),
     }
-    let mut found: Vec<_> =
-        names.iter().map(|name| look_at(&directory.join(lock_name(name)))).collect();
-    found.push(match is_ours(OsStr::new(EVENTS)) {
-        // A manager of this process has each of its logs in the registry.
+}
+
+/// Looks at the lock of the manager that has this directory. The logs of a manager of this process are in the registry,
+/// so the manager's own lock says nothing more of them: it counts as free.
+pub(crate) fn look_at_manager(directory: &Path, identity: (u64, u64)) -> Lock {
+    let entry = Entry { directory: identity, name: EVENTS.into() };
+    let registry = registry();
+    match registry.contains(&entry) {
         true => Lock::Free,
         false => look_at(&directory.join(EVENTS)),
-    });
-    [Lock::Held, Lock::Free].into_iter().find(|lock| found.contains(lock)).unwrap_or(Lock::Unknown)
+    }
 }
 
 /// Looks at a lock that this process does not hold. The registry must be locked.
@@ -91,5 +94,50 @@ fn look_at(path: &Path) -> Lock {
         Ok(file) if is_held_elsewhere(&file) => Lock::Held,
         Ok(_) => Lock::Free,
         Err(_) => Lock::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::is_lock_name;
+
+    #[test]
+    fn the_names_of_locks_are_those_that_readers_do_not_open() {
+        assert!(is_lock_name(EVENTS.as_bytes()));
+        assert!(is_lock_name(lock_name(OsStr::new("app")).as_encoded_bytes()));
+        for name in ["app.log", "app.lock", ".app.log", ".app.next"] {
+            assert!(!is_lock_name(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_look_tells_held_free_and_unknown() {
+        use std::os::unix::fs::MetadataExt;
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path();
+        let found = path.metadata().expect("a directory");
+        let identity = (found.dev(), found.ino());
+        let app = OsStr::new("app");
+        let looks = || look_at_log(path, identity, app);
+        assert_eq!(looks(), Lock::Unknown);
+        File::create(path.join(lock_name(app))).expect("made");
+        assert_eq!(looks(), Lock::Free);
+        let entry = Entry { directory: identity, name: app.to_owned() };
+        assert!(registry().insert(entry.clone()));
+        assert_eq!(looks(), Lock::Held);
+        registry().remove(&entry);
+        assert_eq!(looks(), Lock::Free);
+        // Nobody is stopped by a pipe in the place of a lock.
+        let pipe = path.join(EVENTS);
+        let made = rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        );
+        made.expect("a pipe");
+        assert_eq!(look_at_manager(path, identity), Lock::Free);
     }
 }

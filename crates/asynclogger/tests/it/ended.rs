@@ -7,7 +7,7 @@ use std::{
 };
 
 use asynclogger::{
-    Config, LoggerManager,
+    Config, CrashSafe, ErrorKind, LoggerManager, Salvage, Salvager,
     read::{Ending, LogDir, Reader, Report, SessionState, verify},
 };
 
@@ -43,8 +43,9 @@ fn writes_until_killed() {
 #[test]
 fn events_until_killed() {
     let Some(role) = child_role() else { return };
-    let manager = LoggerManager::in_dir(role, Config::new("")).expect("a manager");
+    let manager = LoggerManager::in_dir(role, Config::default()).expect("a manager");
     manager.log_with_event("a", "a record");
+    manager.log_with_event("x/y", "a record");
     manager.flush().expect("flushed");
     loop {
         std::thread::park();
@@ -90,7 +91,7 @@ fn a_writer_lives_then_died_then_is_followed_by_another() {
     // Live is the session of this process, although the lock of the dead one's log is held.
     assert_eq!(states_at(&path), [SessionState::Live]);
     assert_eq!(states_of_log(&path), [SessionState::Died, SessionState::Live]);
-    assert_ne!(states_at(&set_aside), [SessionState::Live]);
+    assert_eq!(states_at(&set_aside), [SessionState::Died]);
     logger.close().expect("closed");
     assert_eq!(states_at(&path), [SessionState::Closed]);
     assert_eq!(states_at(&set_aside), [SessionState::Died]);
@@ -130,6 +131,50 @@ fn is_refused() {
     let error = asynclogger::Logger::new(Config::new(role)).expect_err("in use");
     assert_eq!(error.kind(), asynclogger::ErrorKind::InUse);
     println!("refused as in use");
+}
+
+/// Whoever lists a directory, or is given a path, opens no lock of this process: not a log's, not a manager's, and not
+/// the memory of a crash-safe logger.
+#[test]
+fn reading_a_directory_keeps_the_locks_of_this_process() {
+    let directory = directory();
+    let (path, events) = (log_path(&directory), directory.path().join("events"));
+    let place = CrashSafe::in_dir(directory.path());
+    let logger = open(Config::new(&path).buffer_size(64 << 10).num_shards(1).crash_safe(place));
+    let manager = LoggerManager::in_dir(&events, Config::default()).expect("a manager");
+    manager.log_with_event("a", "a record");
+    manager.flush().expect("flushed");
+    for place in [directory.path(), &events] {
+        let scan = LogDir::scan(place).expect("a directory");
+        assert_eq!((scan.logs.len(), scan.unreadable.len()), (1, 0));
+    }
+    let map = logger.crash_map().expect("a map");
+    for lock in [&directory.path().join(".app.lock"), &events.join(".asynclogger-events"), &map] {
+        assert!(lock.exists(), "{}", lock.display());
+        assert_eq!(Reader::open(lock).expect_err("no log").kind(), ErrorKind::NotALog);
+        LogDir::open(lock).expect_err("no log");
+    }
+    let found = Salvager::new(CrashSafe::in_dir(directory.path())).directory(directory.path());
+    assert_eq!(found.run().expect("read"), Salvage::default());
+    for log in [&path, &events.join("a.log")] {
+        let refused = crate::support::in_child("ended::is_refused", log.to_str().expect("text"));
+        assert!(refused.contains("refused as in use"), "{refused}");
+    }
+    let role = directory.path().to_str().expect("text");
+    let found = crate::support::in_child("ended::finds_a_map_in_use", role);
+    assert!(found.contains("found in use"), "{found}");
+    logger.close().expect("closed");
+    manager.close().expect("closed");
+}
+
+#[test]
+fn finds_a_map_in_use() {
+    let Some(role) = child_role() else { return };
+    let found = asynclogger::salvage(&CrashSafe::in_dir(&role)).expect("read");
+    assert!(found.sessions.is_empty() && found.left_alone.is_empty(), "{found:?}");
+    let logs: Vec<_> = found.in_use.iter().map(|map| map.log.clone()).collect();
+    assert_eq!(logs, [PathBuf::from(role).join("app.log")]);
+    println!("found in use");
 }
 
 #[test]
@@ -217,12 +262,16 @@ fn the_logs_of_a_manager_have_its_lock() {
     let directory = directory();
     let log = directory.path().join("a.log");
     let child = writer("events_until_killed", directory.path(), &log);
-    assert_eq!(states_at(&log), [SessionState::Live]);
+    let other = directory.path().join("x_y.log");
+    wait_until("its record", || verify(&other).is_ok_and(|report| report.records > 0));
+    assert_eq!([states_at(&log), states_at(&other)], [[SessionState::Live]; 2]);
     kill(child);
-    assert_eq!(states_at(&log), [SessionState::Died]);
-    let manager = LoggerManager::in_dir(directory.path(), Config::new("")).expect("a manager");
+    assert_eq!([states_at(&log), states_at(&other)], [[SessionState::Died]; 2]);
+    let manager = LoggerManager::in_dir(directory.path(), Config::default()).expect("a manager");
     manager.log_with_event("b", "a record");
+    manager.log_with_event("c/d", "a record");
     manager.flush().expect("flushed");
+    assert_eq!(states_at(directory.path().join("c_d.log")), [SessionState::Live]);
     // In this process the registry knows which logs are open: `a` is not.
     assert_eq!(states_at(&log), [SessionState::Died]);
     assert_eq!(states_at(directory.path().join("b.log")), [SessionState::Live]);
