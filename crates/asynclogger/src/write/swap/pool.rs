@@ -186,7 +186,7 @@ impl Pool {
         let bytes = unsafe { self.buffer(index).slice(0, HEADER + valid) };
         let mut records = Records::new(bytes, HEADER);
         let (mut count, mut payload) = (0, 0);
-        while let Some((_, record)) = records.next() {
+        for (_, record) in records.by_ref() {
             (count, payload) = (count + 1, payload + record.len() as u64);
         }
         if records.offset() != HEADER + valid {
