@@ -8,6 +8,7 @@ use std::{
     collections::BTreeSet,
     ffi::{OsStr, OsString},
     fs::File,
+    io,
     os::unix::fs::OpenOptionsExt,
     path::Path,
 };
@@ -49,9 +50,12 @@ pub(crate) fn lock_name(base: &OsStr) -> OsString {
     name
 }
 
-/// Whether another process holds the lock on an open lock file.
-pub(crate) fn is_held_elsewhere(file: &File) -> bool {
-    fcntl_getlk(file, &Flock::from(FlockType::WriteLock)).is_ok_and(|holder| holder.is_some())
+/// Whether another process holds the lock on an open lock file. Only the right to read is needed.
+///
+/// # Errors
+/// The system's errors: nobody knows whether the lock is held.
+pub(crate) fn is_held_elsewhere(file: &File) -> io::Result<bool> {
+    Ok(fcntl_getlk(file, &Flock::from(FlockType::WriteLock))?.is_some())
 }
 
 /// The state of a lock.
@@ -90,9 +94,9 @@ pub(crate) fn look_at_manager(directory: &Path, identity: (u64, u64)) -> Lock {
 fn look_at(path: &Path) -> Lock {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let opened = File::options().read(true).custom_flags(flags.bits() as i32).open(path);
-    match opened {
-        Ok(file) if is_held_elsewhere(&file) => Lock::Held,
-        Ok(_) => Lock::Free,
+    match opened.and_then(|file| is_held_elsewhere(&file)) {
+        Ok(true) => Lock::Held,
+        Ok(false) => Lock::Free,
         Err(_) => Lock::Unknown,
     }
 }

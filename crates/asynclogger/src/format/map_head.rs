@@ -36,8 +36,13 @@ pub(crate) struct MapHead {
     pub(crate) capacity: u32,
     pub(crate) buffers: u32,
     pub(crate) shards: u32,
-    /// The number of the journal's slots.
+    /// The number of slots in the journal of each log.
     pub(crate) slots: u32,
+    /// The number of logs of a manager; 0: the map is that of a logger.
+    pub(crate) logs: u32,
+    /// The number and the length of the pieces of memory for the logs of a manager.
+    pub(crate) pieces: u32,
+    pub(crate) piece: u32,
     /// The path of the active file, from the root.
     pub(crate) path: Vec<u8>,
     /// The path of the file in the failover directory; empty: there is no such directory.
@@ -67,7 +72,8 @@ impl MapHead {
         put.bytes(&self.boot);
         put.u32(self.pid);
         put.i64(self.made);
-        for field in [self.align, self.capacity, self.buffers, self.shards, self.slots] {
+        let sizes = [self.align, self.capacity, self.buffers, self.shards, self.slots];
+        for field in sizes.into_iter().chain([self.logs, self.pieces, self.piece]) {
             put.u32(field);
         }
         for path in [&self.path, &self.away] {
@@ -117,6 +123,9 @@ impl MapHead {
             buffers: take.u32()?,
             shards: take.u32()?,
             slots: take.u32()?,
+            logs: take.u32()?,
+            pieces: take.u32()?,
+            piece: take.u32()?,
             path: sized(&mut take)?,
             away: sized(&mut take)?,
         })
@@ -144,6 +153,9 @@ mod tests {
             buffers: 16,
             shards: 8,
             slots: 128,
+            logs: 3,
+            pieces: 7,
+            piece: 32_768,
             path: b"/var/log/app.log".to_vec(),
             away: Vec::new(),
         }

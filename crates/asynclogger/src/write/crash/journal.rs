@@ -1,13 +1,10 @@
 //! The journal: which parts have a place in a file, and are not yet as safe as the durability level asks for.
 
 use super::{
-    map::CrashMap,
-    words::{self, BOUNDS, CURRENT, ENTRY, WHEREABOUTS},
+    account::LogAccount,
+    words::{self, ENTRY, WHEREABOUTS},
 };
-use crate::{
-    format::{BlockInfo, DROP_REASONS, Dropped, Kind, Totals, checksum::crc32c},
-    sync::Arc,
-};
+use crate::format::{BlockInfo, DROP_REASONS, Dropped, Kind, Totals, checksum::crc32c};
 
 /// A part with a place in a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -193,13 +190,13 @@ fn checked(words: &[u64]) -> u64 {
     u64::from(crc32c(&bytes)) | 1 << 32
 }
 
-/// The journal of one session, as its flusher writes it; without a map, nothing.
+/// The journal of one session, as its flusher writes it; without an account, nothing.
 ///
 /// An entry is complete before the bounds take it in, and never changes while it is in. When all parts move to another
 /// file, their new entries are put behind the old ones, and one store of the bounds passes from the old to the new: a
 /// process that is killed meanwhile leaves either all parts where they were, or all of them where they go.
 pub(in crate::write) struct Journal {
-    map: Option<Arc<CrashMap>>,
+    account: Option<LogAccount>,
     /// The numbers of the first entry that is in, and of the next one; both wrap.
     first: u32,
     next: u32,
@@ -208,32 +205,33 @@ pub(in crate::write) struct Journal {
 }
 
 impl Journal {
-    /// The journal of a session whose map, if it has one, is new.
-    pub(in crate::write) fn new(map: Option<Arc<CrashMap>>) -> Journal {
-        let (first, next) = map.as_ref().map_or((0, 0), |map| map.bounds());
-        let spare = map.as_ref().map_or(0, |map| 1 - map.current());
-        Journal { map, first, next, spare }
+    /// Continues the journal of an account; a new account has an empty one.
+    pub(in crate::write) fn new(account: Option<LogAccount>) -> Journal {
+        let (first, next) = account.as_ref().map_or((0, 0), LogAccount::bounds);
+        let spare = account.as_ref().map_or(0, |account| 1 - account.current());
+        Journal { account, first, next, spare }
     }
 
     /// Whether there is room for one more entry, and for all of them once more.
     pub(in crate::write) fn has_room(&self) -> bool {
-        let entries = self.next.wrapping_sub(self.first);
-        self.map.as_ref().is_none_or(|map| (entries + 2) * 2 < map.head().slots)
+        let entries = self.next.wrapping_sub(self.first) as usize;
+        self.account.as_ref().is_none_or(|account| (entries + 2) * 2 < account.places().slots())
     }
 
     /// Notes the file that the next entries name.
     pub(in crate::write) fn begin_segment(&mut self, whereabouts: &Whereabouts) {
-        let Some(map) = &self.map else {
+        let Some(account) = &self.account else {
             return;
         };
-        words::store(map.memory(), map.places().whereabouts(self.spare), &whereabouts.encode());
-        map.store(CURRENT, self.spare as u64);
+        let (memory, places) = (account.memory(), account.places());
+        words::store(memory, places.whereabouts(self.spare), &whereabouts.encode());
+        words::store_one(memory, places.current(), self.spare as u64);
         self.spare = 1 - self.spare;
     }
 
     /// Notes a part that has its place.
     pub(in crate::write) fn push(&mut self, entry: impl FnOnce() -> Entry) {
-        if self.map.is_some() {
+        if self.account.is_some() {
             self.put(&entry());
             self.show_bounds();
         }
@@ -241,7 +239,7 @@ impl Journal {
 
     /// Notes new places of all parts.
     pub(in crate::write) fn renew(&mut self, entries: impl Iterator<Item = Entry>) {
-        if self.map.is_some() {
+        if self.account.is_some() {
             let first = self.next;
             entries.for_each(|entry| self.put(&entry));
             self.first = first;
@@ -251,30 +249,27 @@ impl Journal {
 
     /// Notes that the first part has left: it is as safe as the durability level asks for.
     pub(in crate::write) fn leave(&mut self) {
-        if self.map.is_some() {
-            self.first = self.first.wrapping_add(1);
-            self.show_bounds();
-        }
+        self.first = self.first.wrapping_add(1);
+        self.show_bounds();
     }
 
     /// Notes that the last part was taken back.
     pub(in crate::write) fn withdraw_last(&mut self) {
-        if self.map.is_some() {
-            self.next = self.next.wrapping_sub(1);
-            self.show_bounds();
-        }
+        self.next = self.next.wrapping_sub(1);
+        self.show_bounds();
     }
 
     fn put(&mut self, entry: &Entry) {
-        if let Some(map) = &self.map {
-            words::store(map.memory(), map.places().entry(self.next), &entry.encode());
+        if let Some(account) = &self.account {
+            words::store(account.memory(), account.places().entry(self.next), &entry.encode());
             self.next = self.next.wrapping_add(1);
         }
     }
 
     fn show_bounds(&self) {
-        if let Some(map) = &self.map {
-            map.store(BOUNDS, u64::from(self.first) << 32 | u64::from(self.next));
+        if let Some(account) = &self.account {
+            let bounds = u64::from(self.first) << 32 | u64::from(self.next);
+            words::store_one(account.memory(), account.places().bounds(), bounds);
         }
     }
 }

@@ -6,18 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    remains::Owned,
-    words::{self, BOUNDS, CURRENT, Places},
-};
+use super::words::{self, Places};
 use crate::{
     CrashSafe, Error, ErrorKind,
     config::CrashPlace,
     format::{MAP_HEAD_LEN, MAX_ALIGN, MAX_CAPACITY, MapHead, map_head::NotAMap},
     io::{Directory, Found, MapFile, private_directory},
-    mem::SharedMemory,
-    sync::{Arc, Ordering},
-    write::common::Reason,
+    mem::{Arena, Piece, SharedMemory},
+    sync::Arc,
 };
 
 /// The directory that all users share, and the file systems in memory below it.
@@ -35,6 +31,14 @@ pub(in crate::write) struct CrashMap {
     file: MapFile,
     /// Whether this process made the map.
     is_new: bool,
+}
+
+/// A buffer that belongs to a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::write) struct Owned {
+    pub(in crate::write) buffer: u32,
+    pub(in crate::write) shard: u32,
+    pub(in crate::write) generation: u64,
 }
 
 /// The result of opening a map.
@@ -149,9 +153,7 @@ impl CrashMap {
             Ok(head) => head,
             Err(reason) => return Ok(Opening::Unusable(reason)),
         };
-        if !is_sane(&head)
-            || words_len(&head).is_none_or(|words| words + (MAP_HEAD_LEN as u64) > len)
-        {
+        if !is_sane(&head) || file_len(&head, 0).is_none_or(|least| least > len) {
             return Ok(Opening::Unusable("its sizes contradict each other".into()));
         }
         match CrashMap::map(head, file, len) {
@@ -162,26 +164,13 @@ impl CrashMap {
 
     fn map(head: MapHead, file: MapFile, len: u64) -> Result<CrashMap, (MapFile, Error)> {
         let words = words_len(&head).unwrap_or(u64::MAX);
-        let mapped = match file.file() {
-            None => Err(rustix::io::Errno::BADF),
-            Some(inner) => {
-                let rest = len.saturating_sub(MAP_HEAD_LEN as u64);
-                let (words, rest) = (usize::try_from(words), usize::try_from(rest));
-                match (words, rest) {
-                    (Ok(words), Ok(rest)) => {
-                        let align = head.align as usize;
-                        SharedMemory::map(inner, MAP_HEAD_LEN as u64, words, rest, align)
-                    }
-                    _ => Err(rustix::io::Errno::NOMEM),
-                }
-            }
-        };
-        match mapped {
+        let len = len.saturating_sub(MAP_HEAD_LEN as u64);
+        match file.map(MAP_HEAD_LEN as u64, words, len, head.align as usize) {
             Ok(memory) => {
                 let (places, memory) = (Places::of(&head), Arc::new(memory));
                 Ok(CrashMap { head, places, memory, file, is_new: false })
             }
-            Err(errno) => Err((file, Error::io("cannot map the memory of a logger", errno))),
+            Err(error) => Err((file, error)),
         }
     }
 
@@ -198,6 +187,25 @@ impl CrashMap {
         &self.memory
     }
 
+    /// The bytes of the shared buffers of a manager: its pieces follow.
+    fn buffer_bytes(&self) -> usize {
+        let pieces = self.head.pieces as usize * self.head.piece as usize;
+        self.memory.bytes().saturating_sub(pieces)
+    }
+
+    /// The memory for the events of a manager.
+    pub(in crate::write) fn arena(&self) -> Arc<Arena> {
+        let pieces = (self.head.pieces, self.head.piece as usize);
+        let marks = (self.places.piece(0).start, words::PIECE);
+        Arena::shared(&self.memory, self.buffer_bytes(), pieces, marks)
+    }
+
+    /// The pieces of the events of a dead manager.
+    pub(in crate::write) fn pieces(&self) -> Vec<Piece> {
+        let pieces = (self.head.pieces, self.head.piece as usize);
+        Arena::left_in(&self.memory, self.buffer_bytes(), pieces)
+    }
+
     pub(in crate::write) fn path(&self) -> Option<PathBuf> {
         self.file.path()
     }
@@ -210,83 +218,42 @@ impl CrashMap {
 
     /// Notes that a buffer belongs to a shard from now on. The buffer must be empty.
     pub(in crate::write) fn own(&self, buffer: u32, shard: u32, generation: u64) {
-        self.store(self.places.owner(buffer as usize), words::owner_word(shard, generation));
+        // First, since the old number belongs to the old records.
+        words::store_one(&self.memory, self.places.sorted(buffer as usize), 0);
+        let word = words::owner_word(shard, generation);
+        words::store_one(&self.memory, self.places.owner(buffer as usize), word);
     }
 
     /// Notes that a buffer's records are needed no more.
     pub(in crate::write) fn disown(&self, buffer: u32) {
-        self.store(self.places.owner(buffer as usize), 0);
+        words::store_one(&self.memory, self.places.owner(buffer as usize), 0);
     }
 
-    /// Counts a refused record.
-    pub(in crate::write) fn count_drop(&self, shard: usize, reason: Reason) {
-        let at = self.places.drops(shard) + reason as usize;
-        if let Some(word) = words::word(&self.memory, at) {
-            // Relaxed: a count.
-            word.fetch_add(1, Ordering::Relaxed);
-        }
+    /// Notes how far a shared buffer is sorted: its records before this offset are with their events. `serial` counts
+    /// the records that were sorted so far.
+    pub(in crate::write) fn sorted(&self, buffer: u32, at: u32, serial: u32) {
+        let word = u64::from(at) << 32 | u64::from(serial);
+        words::store_one(&self.memory, self.places.sorted(buffer as usize), word);
     }
 
-    /// Notes the numbers of a shard behind a block that has its place in the journal: the last of the words is the
-    /// generation, so until it is stored the journal's entry counts.
-    pub(in crate::write) fn track(&self, shard: u32, track: &super::Track) {
-        let at = self.places.track(shard as usize);
-        words::store(&self.memory, at.start + 1..at.end, &track.numbers());
-        self.store(at.start, track.next_generation);
-    }
-
-    /// Notes that a buffer without records was passed over.
-    pub(in crate::write) fn pass(&self, shard: u32, next_generation: u64) {
-        self.store(self.places.track(shard as usize).start, next_generation);
-    }
-
-    pub(super) fn store(&self, at: usize, value: u64) {
-        if let Some(word) = words::word(&self.memory, at) {
-            // Release: as in `words::store`.
-            word.store(value, Ordering::Release);
-        }
-    }
-
-    /// The numbers of the journal's first entry, and of the next one.
-    pub(super) fn bounds(&self) -> (u32, u32) {
-        let bounds = words::load(&self.memory, BOUNDS..BOUNDS + 1).first().copied().unwrap_or(0);
-        ((bounds >> 32) as u32, bounds as u32)
-    }
-
-    /// Which record of whereabouts is the current one.
-    pub(super) fn current(&self) -> usize {
-        let current = words::load(&self.memory, CURRENT..CURRENT + 1);
-        current.first().copied().unwrap_or(0) as usize & 1
+    /// How far a shared buffer is sorted.
+    pub(in crate::write) fn sorted_to(&self, buffer: u32) -> (u32, u32) {
+        let word = words::load_one(&self.memory, self.places.sorted(buffer as usize));
+        ((word >> 32) as u32, word as u32)
     }
 
     /// The buffers that belong to a shard.
-    pub(super) fn owned(&self) -> impl Iterator<Item = Owned> + '_ {
+    pub(in crate::write) fn owned(&self) -> impl Iterator<Item = Owned> + '_ {
         (0..self.head.buffers).filter_map(|buffer| {
-            // Relaxed, as in `words::load`.
-            let word = words::word(&self.memory, self.places.owner(buffer as usize))?;
-            let (shard, generation) = words::owner_of(word.load(Ordering::Relaxed))?;
+            let word = words::load_one(&self.memory, self.places.owner(buffer as usize));
+            let (shard, generation) = words::owner_of(word)?;
             Some(Owned { buffer, shard, generation })
         })
     }
 
-    /// Whether its writer died before it had a file.
-    pub(in crate::write) fn is_unused(&self) -> bool {
-        let words = words::load(&self.memory, 0..self.places.owner(0));
-        words.iter().all(|word| *word == 0) && self.owned().next().is_none()
-    }
-
-    /// Removes the map if all its records are in files: if no part is on its way, and no buffer waits for its place.
-    pub(in crate::write) fn remove_if_empty(&self) {
-        let (first, next) = self.bounds();
-        let has_place = |owned: Owned| {
-            let track = self.places.track(owned.shard as usize).start;
-            let next = words::load(&self.memory, track..track + 1);
-            next.first().is_some_and(|next| owned.generation < *next)
-        };
-        if first == next && self.owned().all(has_place) {
-            // A map that stays is found to be empty at the next opening.
-            let _ = self.remove();
-        }
+    /// Whether this process made the map.
+    pub(in crate::write) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Removes the map: all its records are in files.
@@ -295,16 +262,6 @@ impl CrashMap {
     /// The system's errors.
     pub(in crate::write) fn remove(&self) -> Result<(), Error> {
         self.file.remove()
-    }
-}
-
-impl Drop for CrashMap {
-    /// The map of a logger that was opened and never used, or was closed. A map that another process made is removed by
-    /// its salvager alone.
-    fn drop(&mut self) {
-        if self.is_new {
-            self.remove_if_empty();
-        }
     }
 }
 
@@ -339,21 +296,38 @@ fn words_len(head: &MapHead) -> Option<u64> {
     (Places::of(head).len() as u64 * 8).checked_next_multiple_of(u64::from(head.align))
 }
 
+/// Bytes of the pieces of a manager.
+fn pieces_len(head: &MapHead) -> u64 {
+    u64::from(head.pieces) * u64::from(head.piece)
+}
+
 /// The length of the file, in whole pages.
 fn file_len(head: &MapHead, bytes: usize) -> Option<u64> {
-    let bytes = (bytes as u64).checked_next_multiple_of(4096)?;
+    let buffers = (bytes as u64).checked_next_multiple_of(u64::from(head.align))?;
+    let bytes = buffers.checked_add(pieces_len(head))?;
     words_len(head)?.checked_add(bytes)?.checked_add(MAP_HEAD_LEN as u64)
 }
 
 /// Whether the sizes are possible at all, so that no sum of them overflows.
 fn is_sane(head: &MapHead) -> bool {
-    let MapHead { align, capacity, buffers, shards, slots, .. } = head;
+    let MapHead { align, capacity, buffers, shards, slots, logs, pieces, piece, .. } = head;
     let most = 1 << 20;
-    align.is_power_of_two()
+    let is_of_manager = *logs > 0;
+    let manager = is_of_manager == (*pieces > 0)
+        && (!is_of_manager || (piece.is_power_of_two() && *piece >= 4096))
+        && *logs <= most
+        && *pieces <= 1 << 24;
+    manager
+        && align.is_power_of_two()
         && (4096..=MAX_ALIGN as u32).contains(align)
         && *capacity as usize <= MAX_CAPACITY
         && [buffers, shards, slots].iter().all(|count| (1..=most).contains(*count))
         && slots.is_power_of_two()
+}
+
+/// The path of the log's active file, or of a manager's directory.
+pub(in crate::write) fn path_in(head: &MapHead) -> PathBuf {
+    PathBuf::from(std::ffi::OsStr::from_bytes(&head.path))
 }
 
 /// The id of the running kernel's boot; zeroes if the system does not tell.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{durable::Marks, names::Name};
+use super::{durable::Marks, in_map::InMap, names::Name};
 use crate::{
     FlushMetrics, Opened, Position,
     sync::{
@@ -38,6 +38,8 @@ pub(crate) struct Event {
     opened: Opened,
     session: Arc<Session>,
     counts: Arc<Counts>,
+    /// The place of the event in the map of a crash-safe manager.
+    place: Option<InMap>,
     /// The gate for flushes of this event.
     flushes: Gate,
     /// The records that the event's own flushes have made durable.
@@ -61,6 +63,7 @@ impl Event {
         session: Arc<Session>,
         counts: Arc<Counts>,
         shards: usize,
+        place: Option<InMap>,
     ) -> Event {
         Event {
             limit: AtomicUsize::new(max_record),
@@ -70,6 +73,7 @@ impl Event {
             opened,
             session,
             counts,
+            place,
             flushes: Gate::new(),
             durable: Marks::new(shards),
             pieces: AtomicUsize::new(0),
@@ -170,6 +174,11 @@ impl Event {
     #[inline]
     pub(super) fn position(&self, shared: Position) -> Position {
         Position { session: self.session.id(), ..shared }
+    }
+
+    /// The place of the event in the map of a crash-safe manager.
+    pub(super) fn place(&self) -> Option<&InMap> {
+        self.place.as_ref()
     }
 
     /// The gate for flushes of this event.

@@ -5,8 +5,38 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{log_id_at, path_of};
-use crate::{LogId, format::MapHead};
+use super::{
+    events::salvage_manager,
+    loggers::{log_id_at, salvage_map},
+};
+use crate::{
+    Config, CrashSafe, Error, LeftAlone, LogId, Salvage,
+    format::MapHead,
+    write::crash::{CrashMap, path_in},
+};
+
+/// Writes what dead processes have left for these logs, each where it is now. With `is_trial` nothing is written; what
+/// would be written is counted.
+///
+/// # Errors
+/// A place cannot be read. Then nothing was done.
+pub(crate) fn salvage(
+    place: &CrashSafe,
+    wanted: &Wanted,
+    is_trial: bool,
+) -> Result<Salvage, Error> {
+    let mut done = Salvage::default();
+    let logs = wanted.log_ids();
+    let maps: Vec<_> = CrashMap::find(place).collect::<Result<_, _>>()?;
+    for map in maps.into_iter().flatten() {
+        if let Err(error) = wanted.salvage(&map, &logs, is_trial, &mut done) {
+            // The other maps are salvaged all the same.
+            let reason = format!("not now: {error:#}");
+            done.left_alone.push(LeftAlone { map, reason });
+        }
+    }
+    Ok(done)
+}
 
 /// The logs whose maps are wanted.
 #[derive(Clone, Debug)]
@@ -28,7 +58,7 @@ impl Wanted {
     }
 
     /// The ids of the logs, as far as files show them.
-    pub(super) fn log_ids(&self) -> Vec<LogId> {
+    fn log_ids(&self) -> Vec<LogId> {
         match self {
             Wanted::All => Vec::new(),
             Wanted::Log(path) => log_id_at(path).into_iter().collect(),
@@ -39,9 +69,37 @@ impl Wanted {
         }
     }
 
+    fn salvage(
+        &self,
+        map: &Path,
+        log_ids: &[LogId],
+        is_trial: bool,
+        done: &mut Salvage,
+    ) -> Result<(), Error> {
+        match CrashMap::peek(map)? {
+            Some(Ok(head)) if head.logs > 0 => match self.is_of_manager(&path_in(&head)) {
+                true => salvage_manager(map, &path_in(&head), is_trial, done),
+                false => Ok(()),
+            },
+            _ => {
+                let config = |head: &MapHead| self.path_for(head, log_ids).map(Config::new);
+                salvage_map(map, config, is_trial, done)
+            }
+        }
+    }
+
+    /// Whether the manager of this directory is wanted. All events of a manager are salvaged together.
+    fn is_of_manager(&self, directory: &Path) -> bool {
+        match self {
+            Wanted::All => true,
+            Wanted::Log(path) => path.parent() == Some(directory),
+            Wanted::Directory(path) => path == directory,
+        }
+    }
+
     /// The path of the log of this map now; `None` if the map is not wanted.
-    pub(super) fn path_for(&self, head: &MapHead, log_ids: &[LogId]) -> Option<PathBuf> {
-        let at_death = path_of(head);
+    fn path_for(&self, head: &MapHead, log_ids: &[LogId]) -> Option<PathBuf> {
+        let at_death = path_in(head);
         let is_moved = log_ids.contains(&head.log_id);
         match self {
             Wanted::All => Some(at_death),

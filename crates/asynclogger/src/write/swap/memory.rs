@@ -80,7 +80,7 @@ impl Memory {
         align: usize,
     ) -> Option<Memory> {
         let bytes = Memory::bytes(count, capacity, align)?;
-        let region = (bytes <= memory.bytes()).then(|| Region::shared(memory.clone(), bytes))?;
+        let region = (bytes <= memory.bytes()).then(|| Region::shared(memory.clone(), 0, bytes))?;
         region
             .as_ptr()
             .addr()

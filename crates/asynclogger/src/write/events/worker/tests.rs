@@ -26,7 +26,7 @@ impl Manager {
         let config = configure(Config::new(directory.path().join("base.log")));
         let setup = set_up(config.validate().expect("valid")).expect("a manager");
         let Setup { callers, shared, opener, shares, max_open, .. } = setup;
-        let memory = Memory::new(&shares).expect("memory");
+        let memory = Memory::new(&shares, None).expect("memory");
         let worker = Worker::new(shared.clone(), memory, max_open);
         Manager { callers, shared, opener, worker, stop: Stop::default(), _directory: directory }
     }
