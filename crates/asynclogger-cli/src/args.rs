@@ -240,7 +240,7 @@ pub(crate) struct WriteArgs {
     #[arg(required_unless_present = "events")]
     pub(crate) path: Option<PathBuf>,
     /// A log for each event, in this directory: lines are EVENT, a tab, and the record
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["path", "crash_safe"])]
+    #[arg(long, value_name = "DIR", conflicts_with = "path")]
     pub(crate) events: Option<PathBuf>,
     // Last, since their headings are also those of what follows.
     #[command(flatten)]

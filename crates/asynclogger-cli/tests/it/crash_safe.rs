@@ -199,6 +199,47 @@ fn salvage_takes_a_directory_of_logs_and_leaves_the_others() {
 }
 
 #[test]
+fn the_lines_of_events_come_back_in_the_files_of_their_events() {
+    let place = Place::new();
+    let safe = "write --buffer-size 4M --shards 1 --flush-interval 1h --crash-safe=maps";
+    let input: String = (1..=5000).map(|n| format!("{}\t{n}\n", ["a", "b/c"][n % 2])).collect();
+    for how in ["restart", "salvage", "moved"] {
+        let directory = format!("{how}.logs");
+        let mut writer = Writer::start(&place, &format!("{safe} --events {directory}"));
+        writer.say(&input);
+        writer.has_logged_all_but("a\t5001\n");
+        writer.kill();
+        assert_eq!(maps(&place).len(), 1);
+        let (directory, run) = match how {
+            "restart" => (directory.clone(), format!("{safe} --events {directory}")),
+            "salvage" => (directory, "salvage --crash-safe-dir maps".to_owned()),
+            _ => {
+                fs::rename(place.file(&directory), place.file("elsewhere")).expect("moved");
+                ("elsewhere".to_owned(), "salvage --crash-safe-dir maps elsewhere".to_owned())
+            }
+        };
+        if how != "restart" {
+            let dry = place.run(&format!("{run} --dry-run"), "").ends_with(0);
+            assert_eq!(dry.text().lines().count(), 2, "{dry:?}");
+            let run = place.run(&run, "").ends_with(0);
+            assert_eq!(dry.text().replace("would be written", "written"), run.text());
+        } else {
+            place.run(&run, "").ends_with(0).says("of a process that died");
+        }
+        assert!(maps(&place).is_empty(), "{how}");
+        let of = |event: &str| {
+            place.run(&format!("cat --event {event} {directory}"), "").ends_with(0).text()
+        };
+        let every_second = |first: usize| -> String {
+            (first..=5000).step_by(2).map(|n| format!("{n}\n")).collect()
+        };
+        assert_eq!(of("b/c"), every_second(1), "{how}");
+        let last = of("a");
+        assert_eq!(last.strip_suffix("5001\n").unwrap_or(&last), every_second(2), "{how}");
+    }
+}
+
+#[test]
 fn memory_that_cannot_be_used_is_left_alone_and_told() {
     let place = Place::new();
     let mut writer = Writer::start(&place, &format!("{SAFE} app.log"));

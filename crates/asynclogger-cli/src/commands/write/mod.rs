@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynclogger::{Error, ErrorKind, Logger, Opened, Overflow, Stats};
+use asynclogger::{Error, ErrorKind, Logger, Opened, Overflow, Salvage, Stats};
 
 use crate::{
     args::WriteArgs,
@@ -174,10 +174,8 @@ fn record_of(line: &[u8]) -> &[u8] {
     if line.is_empty() { b"\n" } else { line }
 }
 
-/// Reports the records that a dead process had left, and a file that was set aside, so that its new name does not
-/// surprise anybody.
-pub(crate) fn say_how_opened(logger: &Logger) {
-    let salvage = logger.salvage();
+/// Reports the records that dead processes had left.
+fn say_salvaged(salvage: &Salvage) {
     for session in &salvage.sessions {
         let (log, file) = (session.log.display(), session.file.display());
         say(format_args!(
@@ -186,6 +184,11 @@ pub(crate) fn say_how_opened(logger: &Logger) {
         ));
     }
     say_left(salvage);
+}
+
+/// Reports what a dead process had left, and a file that was set aside, so that its new name does not surprise anybody.
+pub(crate) fn say_how_opened(logger: &Logger) {
+    say_salvaged(logger.salvage());
     if let Opened::SetAside { to, reason, .. } = logger.opened() {
         let path = logger.path().display();
         say(format_args!("{path}: {reason}; the file was set aside as {}", to.display()));

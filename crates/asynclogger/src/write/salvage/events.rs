@@ -11,7 +11,7 @@ use std::{
 
 use super::remnant::{Left, Remnant, preview};
 use crate::{
-    Config, CrashSafe, Error, ErrorKind, LeftAlone, MapInUse, Salvage, Salvaged,
+    Config, CrashSafe, Error, ErrorKind, LeftAlone, LogId, MapInUse, Salvage, Salvaged,
     format::{MapHead, RECORD_HEADER, record::Records},
     io::{Directory, EventsLock},
     mem::Piece,
@@ -84,6 +84,22 @@ pub(super) fn salvage_manager(
         write_all(&map, &Config::default(), (&directory, &lock), done)?;
     }
     Ok(())
+}
+
+/// Whether a manager that is dead wrote one of these logs.
+///
+/// # Errors
+/// The system's errors.
+pub(super) fn has_log(map: &Path, log_ids: &[LogId]) -> Result<bool, Error> {
+    if log_ids.is_empty() {
+        return Ok(false);
+    }
+    let Opening::Opened(map) = CrashMap::open(map)? else { return Ok(false) };
+    let mut places = 0..map.head().logs as usize;
+    Ok(places.any(|place| {
+        let entered = map.is_entered(place).then(|| map.identity(place)).flatten();
+        entered.is_some_and(|event| log_ids.contains(&event.log_id))
+    }))
 }
 
 /// Opens a map whose manager is dead, if it is wanted, by its head. Returns the path, too.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    events::salvage_manager,
+    events::{has_log, salvage_manager},
     loggers::{log_id_at, salvage_map},
 };
 use crate::{
@@ -77,10 +77,12 @@ impl Wanted {
         done: &mut Salvage,
     ) -> Result<(), Error> {
         match CrashMap::peek(map)? {
-            Some(Ok(head)) if head.logs > 0 => match self.is_of_manager(&path_in(&head)) {
-                true => salvage_manager(map, &path_in(&head), is_trial, done),
-                false => Ok(()),
-            },
+            Some(Ok(head)) if head.logs > 0 => {
+                match self.manager_at(&path_in(&head), || has_log(map, log_ids))? {
+                    Some(directory) => salvage_manager(map, &directory, is_trial, done),
+                    None => Ok(()),
+                }
+            }
             _ => {
                 let config = |head: &MapHead| self.path_for(head, log_ids).map(Config::new);
                 salvage_map(map, config, is_trial, done)
@@ -88,13 +90,21 @@ impl Wanted {
         }
     }
 
-    /// Whether the manager of this directory is wanted. All events of a manager are salvaged together.
-    fn is_of_manager(&self, directory: &Path) -> bool {
-        match self {
-            Wanted::All => true,
-            Wanted::Log(path) => path.parent() == Some(directory),
-            Wanted::Directory(path) => path == directory,
-        }
+    /// The directory of a manager now; `None` if it is not wanted. All events of a manager are salvaged together.
+    ///
+    /// # Errors
+    /// Those of `is_moved`, which looks into the map.
+    fn manager_at(
+        &self,
+        at_death: &Path,
+        is_moved: impl FnOnce() -> Result<bool, Error>,
+    ) -> Result<Option<PathBuf>, Error> {
+        let directory = match self {
+            Wanted::All => at_death,
+            Wanted::Log(path) => path.parent().unwrap_or(Path::new("/")),
+            Wanted::Directory(path) => path,
+        };
+        Ok((directory == at_death || is_moved()?).then(|| directory.to_owned()))
     }
 
     /// The path of the log of this map now; `None` if the map is not wanted.
