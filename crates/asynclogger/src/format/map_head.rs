@@ -16,7 +16,7 @@ const MAGIC: [u8; 8] = *b"ALOGMAP\n";
 /// The version of the map. Only a map of the same version is salvaged.
 const VERSION: u32 = 1;
 /// The words of a map are written in the byte order of the machine: this word shows which.
-const BYTE_ORDER: u32 = 0x0102_0304;
+const BYTE_ORDER: u32 = if cfg!(target_endian = "little") { 1 } else { 2 };
 /// Magic, version, byte order, checksum.
 const CHECKED_AT: usize = 20;
 
@@ -85,7 +85,7 @@ impl MapHead {
         let mut put = Put(front);
         put.bytes(&MAGIC);
         put.u32(VERSION);
-        put.bytes(&BYTE_ORDER.to_ne_bytes());
+        put.u32(BYTE_ORDER);
         put.u32(checksum);
         Some(bytes)
     }
@@ -102,7 +102,7 @@ impl MapHead {
             Some(VERSION) => {}
             other => return Err(other.map_or(NotAMap::Damaged, NotAMap::Version)),
         }
-        if take.array() != Some(BYTE_ORDER.to_ne_bytes())
+        if take.u32() != Some(BYTE_ORDER)
             || bytes.len() != MAP_HEAD_LEN
             || take.u32() != Some(crc32c(body))
         {
@@ -138,6 +138,7 @@ fn sized(take: &mut Take<'_>) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -78,7 +78,6 @@ impl SharedMemory {
     }
 
     /// The words; none in a forked child.
-    #[expect(clippy::cast_ptr_alignment, reason = "the mapping begins at a page")]
     pub(crate) fn words(&self) -> &[GlobalAtomicU64] {
         if !self.maker.is_current() {
             return &[];

@@ -49,7 +49,7 @@ impl CrashMap {
         let account = LogAccount::of(self, log);
         account.clear();
         let at = self.places().identity(log);
-        let id = u128::from_ne_bytes(*identity.log_id.as_bytes());
+        let id = u128::from_le_bytes(*identity.log_id.as_bytes());
         let (name, base) = (identity.name.as_bytes(), identity.base.as_bytes());
         let mut words = vec![
             0,
@@ -101,7 +101,7 @@ impl CrashMap {
         Some(Identity {
             number: u32::try_from(number >> 1).ok()?,
             session,
-            log_id: LogId(id.to_ne_bytes()),
+            log_id: LogId(id.to_le_bytes()),
             name: text(&words[8..8 + NAME], name_len)?,
             base: text(&words[8 + NAME..], base_len)?,
         })

@@ -186,7 +186,7 @@ impl Whereabouts {
 
 /// A checksum of words. That of zeroes is not 0, so words that were never stored do not pass.
 fn checked(words: &[u64]) -> u64 {
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     u64::from(crc32c(&bytes)) | 1 << 32
 }
 

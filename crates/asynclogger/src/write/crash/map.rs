@@ -85,18 +85,16 @@ impl CrashMap {
         let directory = Directory::open_or_create(&directory_of(place)?)?;
         let stem = format!("{}-{:016x}", head.log_id, head.session);
         let file = MapFile::create(directory, &stem, &encoded, len)?;
-        // After an error the file is removed again: nobody has used it.
-        let map = CrashMap::map(head.clone(), file, len);
-        match map {
-            Ok(mut map) => {
-                map.is_new = true;
-                Ok(map)
-            }
-            Err((file, error)) => {
+        let memory = match map_memory(head, &file, len) {
+            Ok(memory) => memory,
+            Err(error) => {
+                // Nobody has used it.
                 let _ = file.remove();
-                Err(error)
+                return Err(error);
             }
-        }
+        };
+        let (head, places) = (head.clone(), Places::of(head));
+        Ok(CrashMap { head, places, memory, file, is_new: true })
     }
 
     /// The maps in the places of this setting, each with its directory's result.
@@ -156,22 +154,9 @@ impl CrashMap {
         if !is_sane(&head) || file_len(&head, 0).is_none_or(|least| least > len) {
             return Ok(Opening::Unusable("its sizes contradict each other".into()));
         }
-        match CrashMap::map(head, file, len) {
-            Ok(map) => Ok(Opening::Opened(Box::new(map))),
-            Err((_file, error)) => Err(error.at_path(path)),
-        }
-    }
-
-    fn map(head: MapHead, file: MapFile, len: u64) -> Result<CrashMap, (MapFile, Error)> {
-        let words = words_len(&head).unwrap_or(u64::MAX);
-        let len = len.saturating_sub(MAP_HEAD_LEN as u64);
-        match file.map(MAP_HEAD_LEN as u64, words, len, head.align as usize) {
-            Ok(memory) => {
-                let (places, memory) = (Places::of(&head), Arc::new(memory));
-                Ok(CrashMap { head, places, memory, file, is_new: false })
-            }
-            Err(error) => Err((file, error)),
-        }
+        let memory = map_memory(&head, &file, len).map_err(|error| error.at_path(path))?;
+        let places = Places::of(&head);
+        Ok(Opening::Opened(Box::new(CrashMap { head, places, memory, file, is_new: false })))
     }
 
     pub(in crate::write) fn head(&self) -> &MapHead {
@@ -301,6 +286,13 @@ fn pieces_len(head: &MapHead) -> u64 {
     u64::from(head.pieces) * u64::from(head.piece)
 }
 
+/// Maps the words and the bytes of a file of this length.
+fn map_memory(head: &MapHead, file: &MapFile, len: u64) -> Result<Arc<SharedMemory>, Error> {
+    let words = words_len(head).unwrap_or(u64::MAX);
+    let len = len.saturating_sub(MAP_HEAD_LEN as u64);
+    Ok(Arc::new(file.map(MAP_HEAD_LEN as u64, words, len, head.align as usize)?))
+}
+
 /// The length of the file, in whole pages.
 fn file_len(head: &MapHead, bytes: usize) -> Option<u64> {
     let buffers = (bytes as u64).checked_next_multiple_of(u64::from(head.align))?;
@@ -334,5 +326,5 @@ pub(in crate::write) fn path_in(head: &MapHead) -> PathBuf {
 pub(in crate::write) fn boot_id() -> [u8; 16] {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    u128::from_str_radix(&digits, 16).unwrap_or(0).to_be_bytes()
+    u128::from_str_radix(&digits, 16).unwrap_or(0).to_le_bytes()
 }

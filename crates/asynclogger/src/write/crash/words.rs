@@ -195,14 +195,14 @@ pub(super) fn pack(bytes: &[u8], words: usize) -> Vec<u64> {
     for (word, chunk) in packed.iter_mut().zip(bytes.chunks(8)) {
         let mut bytes = [0; 8];
         bytes[..chunk.len()].copy_from_slice(chunk);
-        *word = u64::from_ne_bytes(bytes);
+        *word = u64::from_le_bytes(bytes);
     }
     packed
 }
 
 /// The first `len` bytes of words.
 pub(super) fn unpack(words: &[u64], len: usize) -> Vec<u8> {
-    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     bytes.truncate(len);
     bytes
 }

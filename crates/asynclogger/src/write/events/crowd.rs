@@ -81,7 +81,7 @@ mod tests {
         let bell = Arc::new(Bell::new().expect("a bell"));
         let session = Arc::new(Session::new(1, Intake::Gathered(counts.clone()), bell));
         let name = Names::new().entry("event");
-        Arc::new(Event::new(name, number, 100, Opened::Created, session, counts, 1, None))
+        Arc::new(Event::new(name, number, 100, Opened::Created, session, counts, 1))
     }
 
     #[test]

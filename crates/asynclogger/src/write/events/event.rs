@@ -63,7 +63,6 @@ impl Event {
         session: Arc<Session>,
         counts: Arc<Counts>,
         shards: usize,
-        place: Option<InMap>,
     ) -> Event {
         Event {
             limit: AtomicUsize::new(max_record),
@@ -73,7 +72,7 @@ impl Event {
             opened,
             session,
             counts,
-            place,
+            place: None,
             flushes: Gate::new(),
             durable: Marks::new(shards),
             pieces: AtomicUsize::new(0),
@@ -81,6 +80,11 @@ impl Event {
             changing: Mutex::default(),
             changed: Condvar::new(),
         }
+    }
+
+    /// Gives the event its place in the map of a crash-safe manager.
+    pub(super) fn at(self, place: Option<InMap>) -> Event {
+        Event { place, ..self }
     }
 
     /// The number that tags the event's records. No other event of the manager ever has the same number.

@@ -215,8 +215,8 @@ impl Opener {
         let max_record = config.max_record().min(self.max_record);
         let entry = callers.names().entry(name.full());
         let shards = shared.shards.len();
-        let event =
-            Event::new(entry, number, max_record, opened, session.clone(), counts, shards, place);
+        let event = Event::new(entry, number, max_record, opened, session.clone(), counts, shards)
+            .at(place);
         let settings = files.archive_settings();
         self.archivist.opened(&settings, segment.lineage());
         if has_past || *event.opened() != Opened::Created {

@@ -6,10 +6,7 @@ use std::{
 };
 
 use super::{
-    files::{FirstBlocks, LogFiles},
-    layout::Spot,
-    place::Place,
-    segment::Segment,
+    beginning::FirstBlocks, files::LogFiles, layout::Spot, place::Place, segment::Segment,
 };
 use crate::{
     Config, DirectIo, Error, IoMode, LogId,

@@ -7,6 +7,15 @@ use crate::{
     io::{Alignment, random},
 };
 
+/// The first blocks of a session in the file with which it begins.
+#[derive(Clone, Copy, Default)]
+pub(super) struct FirstBlocks {
+    /// The sequence of the first one.
+    pub(super) sequence: u64,
+    /// The alignment for which they were made; `None`: they will be made for the file's.
+    pub(super) align: Option<usize>,
+}
+
 /// The place and the numbers with which a session begins in a file.
 pub(super) struct Beginning {
     pub(super) lineage: Lineage,

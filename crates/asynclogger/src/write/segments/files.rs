@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 
 use super::{
-    beginning::Beginning,
+    beginning::{Beginning, FirstBlocks},
     existing::Existing,
     name_change::{Changed, NameChange},
     next_segment::{NextSegment, Promoted},
@@ -46,15 +46,6 @@ pub(crate) struct LogFiles {
     linked: Option<OsString>,
     last_name: LastName,
     beginning: FirstBlocks,
-}
-
-/// The first blocks of a session in the file with which it begins.
-#[derive(Clone, Copy, Default)]
-pub(super) struct FirstBlocks {
-    /// The sequence of the first one.
-    pub(super) sequence: u64,
-    /// The alignment for which they were made; `None`: they will be made for the file's.
-    pub(super) align: Option<usize>,
 }
 
 /// The arguments, beside the config, for opening the log of an event.
