@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::remnant::{Left, Remnant};
+use super::remnant::{Left, Remnant, preview};
 use crate::{
-    Config, CrashSafe, Error, LeftAlone, LogId, Salvage,
+    Config, CrashSafe, Error, LeftAlone, LogId, MapInUse, Salvage,
     format::MapHead,
     probe::{Origin, Source},
     sync::Arc,
@@ -20,7 +20,8 @@ use crate::{
 /// What was found cannot be written now; it stays where it is, and the call can be repeated.
 pub(crate) fn salvage_log(config: &Config, place: &CrashSafe) -> Result<Salvage, Error> {
     let mut done = Salvage::default();
-    let maps = CrashMap::find(place);
+    // A place that cannot be used is refused when the logger's own map is made there.
+    let maps: Vec<_> = CrashMap::find(place).filter_map(Result::ok).flatten().collect();
     if maps.is_empty() {
         return Ok(done);
     }
@@ -29,40 +30,33 @@ pub(crate) fn salvage_log(config: &Config, place: &CrashSafe) -> Result<Salvage,
     for map in maps {
         let is_ours =
             |head: &MapHead| path_in(head) == path || log_id.is_some_and(|id| id == head.log_id);
-        salvage_map(&map, |head| is_ours(head).then(|| config.clone()), &mut done)?;
-    }
-    Ok(done)
-}
-
-/// Writes what dead processes have left for any log, each to the path at which it was written.
-///
-/// # Errors
-/// The same as for [`salvage_log`].
-pub(crate) fn salvage_all(place: &CrashSafe) -> Result<Salvage, Error> {
-    let mut done = Salvage::default();
-    for map in CrashMap::find(place) {
-        salvage_map(&map, |head| Some(Config::new(path_in(head))), &mut done)?;
+        let config = |head: &MapHead| (head.logs == 0 && is_ours(head)).then(|| config.clone());
+        salvage_map(&map, config, false, &mut done)?;
     }
     Ok(done)
 }
 
 /// The id of the log that has this path now.
-fn log_id_at(path: &Path) -> Option<LogId> {
+pub(super) fn log_id_at(path: &Path) -> Option<LogId> {
     let mut source = path.is_file().then(|| Source::open(path).ok())??;
     Some(Origin::read(&mut source).ok()?.ok()?.prefix.log_id)
 }
 
-/// Writes what one map holds, if `config` wants the map, by its head.
-fn salvage_map(
+/// Writes what one map holds, if `config` wants the map, by its head; with `is_trial` only counts it.
+///
+/// # Errors
+/// The same as for [`salvage_log`].
+pub(super) fn salvage_map(
     path: &Path,
     config: impl FnOnce(&MapHead) -> Option<Config>,
+    is_trial: bool,
     done: &mut Salvage,
 ) -> Result<(), Error> {
     let mut leave = |reason: String| {
         done.left_alone.push(LeftAlone { map: path.to_owned(), reason });
     };
     // Locked only if it is wanted: a look at the map of another log must not keep its owner's successor away.
-    let config = match CrashMap::peek(path)? {
+    let (config, pid) = match CrashMap::peek(path)? {
         None => return Ok(()),
         Some(Err(reason)) => {
             leave(reason);
@@ -70,7 +64,7 @@ fn salvage_map(
         }
         Some(Ok(head)) => match config(&head) {
             None => return Ok(()),
-            Some(config) => config,
+            Some(config) => (config, head.pid),
         },
     };
     let map = match CrashMap::open(path)? {
@@ -79,10 +73,15 @@ fn salvage_map(
             leave(reason);
             return Ok(());
         }
-        Opening::InUse | Opening::Gone => return Ok(()),
+        Opening::InUse => {
+            let log = config.path().to_owned();
+            done.in_use.push(MapInUse { map: path.to_owned(), log, pid });
+            return Ok(());
+        }
+        Opening::Gone => return Ok(()),
     };
     if map.is_unused() {
-        return map.remove();
+        return if is_trial { Ok(()) } else { map.remove() };
     }
     let account = LogAccount::of(&map, 0);
     let left = Remains::read(&account).and_then(|remains| {
@@ -96,9 +95,21 @@ fn salvage_map(
             return Ok(());
         }
     };
+    if is_trial {
+        match pool.sealed_records() {
+            Ok(counts) => {
+                let log = config.path().to_owned();
+                done.sessions.push(preview(path.to_owned(), log, &remains, counts));
+            }
+            Err(reason) => leave(reason),
+        }
+        return Ok(());
+    }
     let MapHead { log_id, session, .. } = *map.head();
     let away = map.away_path();
-    let left = Left { account, remains, log_id, session, pool, ends, away, event: None };
+    let map_path = path.to_owned();
+    let left =
+        Left { map: map_path, account, remains, log_id, session, pool, ends, away, event: None };
     match Remnant::of(left, config)? {
         Ok(remnant) => done.sessions.push(remnant.write()?),
         Err(reason) => leave(reason),
