@@ -24,8 +24,8 @@ use crate::{
 /// running, and then each look is in vain (64 looks cost 100 threads a tenth of the throughput).
 const SPINS: u32 = if cfg!(loom) { 1 } else { 8 };
 
+// Memory for the records of encoders, kept for the next one.
 thread_local! {
-    /// Memory for the records of encoders, kept for the next one.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
