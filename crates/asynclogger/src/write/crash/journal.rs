@@ -2,10 +2,10 @@
 
 use super::{
     map::CrashMap,
-    words::{self, BOUNDS, CURRENT, ENTRY, WHEREABOUTS},
+    words::{self, BOUNDS, CURRENT, ENTRY, WHEREABOUTS, checked, wrapped},
 };
 use crate::{
-    format::{BlockInfo, DROP_REASONS, Dropped, Kind, Totals, checksum::crc32c},
+    format::{BlockInfo, DROP_REASONS, Dropped, Kind, Totals},
     sync::Arc,
 };
 
@@ -77,7 +77,8 @@ const NOTE: u64 = 2;
 const END: u64 = 3;
 
 impl Entry {
-    fn encode(&self) -> [u64; ENTRY] {
+    /// The words of the entry with this number.
+    fn encode(&self, number: u32) -> [u64; ENTRY] {
         let mut words = [0; ENTRY];
         (words[0], words[1]) = (self.segment, self.offset);
         let dropped = match &self.placed {
@@ -117,14 +118,14 @@ impl Entry {
             last_time.cast_unsigned(),
         ];
         words[14..19].copy_from_slice(&before);
-        words[ENTRY - 1] = checked(&words[..ENTRY - 1]);
+        words[ENTRY - 1] = seal(&words[..ENTRY - 1], number);
         words
     }
 
-    /// The entry of these words; `None` if the words are damaged.
-    pub(super) fn decode(words: &[u64]) -> Option<Entry> {
+    /// The entry with this number, of these words; `None` if the words are damaged, or are those of another entry.
+    pub(super) fn decode(words: &[u64], number: u32) -> Option<Entry> {
         let words: &[u64; ENTRY] = words.try_into().ok()?;
-        if words[ENTRY - 1] != checked(&words[..ENTRY - 1]) {
+        if words[ENTRY - 1] != seal(&words[..ENTRY - 1], number) {
             return None;
         }
         let dropped: [u64; DROP_REASONS] = words[9..9 + DROP_REASONS].try_into().ok()?;
@@ -187,10 +188,9 @@ impl Whereabouts {
     }
 }
 
-/// A checksum of words. That of zeroes is not 0, so words that were never stored do not pass.
-fn checked(words: &[u64]) -> u64 {
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    u64::from(crc32c(&bytes)) | 1 << 32
+/// The checksum of an entry, with its number: an older entry in the same slot does not pass.
+fn seal(words: &[u64], number: u32) -> u64 {
+    checked(words) | u64::from(wrapped(number)) << 32
 }
 
 /// The journal of one session, as its flusher writes it; without a map, nothing.
@@ -210,14 +210,29 @@ pub(in crate::write) struct Journal {
 impl Journal {
     /// The journal of a session whose map, if it has one, is new.
     pub(in crate::write) fn new(map: Option<Arc<CrashMap>>) -> Journal {
-        let (first, next) = map.as_ref().map_or((0, 0), |map| map.bounds());
-        let spare = map.as_ref().map_or(0, |map| 1 - map.current());
+        let (first, next) = map.as_ref().and_then(|map| map.bounds().ok()).unwrap_or_default();
+        let spare = map.as_ref().map_or(0, |map| Journal::spare(map, first, next));
         Journal { map, first, next, spare }
+    }
+
+    /// The record of whereabouts that no entry needs. The entries of a salvager that was killed before it had moved
+    /// them can be in the file of the record that is not the current one.
+    fn spare(map: &CrashMap, first: u32, next: u32) -> usize {
+        let current = map.current().unwrap_or(0);
+        let load = |at| words::load(map.memory(), at);
+        let entry = Entry::decode(&load(map.places().entry(first)), first);
+        match (first == next, entry, Whereabouts::decode(&load(map.places().whereabouts(current))))
+        {
+            (false, Some(entry), found) if found.is_none_or(|it| it.segment != entry.segment) => {
+                current
+            }
+            _ => 1 - current,
+        }
     }
 
     /// Whether there is room for one more entry, and for all of them once more.
     pub(in crate::write) fn has_room(&self) -> bool {
-        let entries = self.next.wrapping_sub(self.first);
+        let entries = wrapped(self.next.wrapping_sub(self.first));
         self.map.as_ref().is_none_or(|map| (entries + 2) * 2 < map.head().slots)
     }
 
@@ -227,7 +242,7 @@ impl Journal {
             return;
         };
         words::store(map.memory(), map.places().whereabouts(self.spare), &whereabouts.encode());
-        map.store(CURRENT, self.spare as u64);
+        map.store(CURRENT, words::current_word(self.spare));
         self.spare = 1 - self.spare;
     }
 
@@ -267,14 +282,15 @@ impl Journal {
 
     fn put(&mut self, entry: &Entry) {
         if let Some(map) = &self.map {
-            words::store(map.memory(), map.places().entry(self.next), &entry.encode());
+            let words = entry.encode(self.next);
+            words::store(map.memory(), map.places().entry(self.next), &words);
             self.next = self.next.wrapping_add(1);
         }
     }
 
     fn show_bounds(&self) {
         if let Some(map) = &self.map {
-            map.store(BOUNDS, u64::from(self.first) << 32 | u64::from(self.next));
+            map.store(BOUNDS, words::bounds_word(self.first, self.next));
         }
     }
 }
@@ -305,17 +321,18 @@ mod tests {
     #[test]
     fn entries_survive_their_words_and_every_changed_bit_is_found() {
         for entry in entries() {
-            let words = entry.encode();
-            assert_eq!(Entry::decode(&words), Some(entry));
+            let words = entry.encode(7);
+            assert_eq!(Entry::decode(&words, 7), Some(entry));
+            assert_eq!(Entry::decode(&words, 8), None, "it is another entry");
             for at in 0..ENTRY {
                 for bit in 0..64 {
                     let mut changed = words;
                     changed[at] ^= 1 << bit;
-                    assert_eq!(Entry::decode(&changed), None, "word {at}, bit {bit}");
+                    assert_eq!(Entry::decode(&changed, 7), None, "word {at}, bit {bit}");
                 }
             }
         }
-        assert_eq!(Entry::decode(&[0; ENTRY]), None);
+        assert_eq!(Entry::decode(&[0; ENTRY], 0), None);
         assert_eq!(Whereabouts::decode(&[0; WHEREABOUTS]), None);
     }
 }

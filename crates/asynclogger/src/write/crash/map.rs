@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     remains::Owned,
-    words::{self, BOUNDS, CURRENT, Places},
+    words::{self, BOUNDS, CURRENT, Damaged, Places},
 };
 use crate::{
     CrashSafe, Error, ErrorKind,
@@ -145,6 +145,7 @@ impl CrashMap {
         };
         if !is_sane(&head)
             || words_len(&head).is_none_or(|words| words + (MAP_HEAD_LEN as u64) > len)
+            || !len.is_multiple_of(4096)
         {
             return Ok(Opening::Unusable("its sizes contradict each other".into()));
         }
@@ -204,7 +205,9 @@ impl CrashMap {
 
     /// Notes that a buffer belongs to a shard from now on. The buffer must be empty.
     pub(in crate::write) fn own(&self, buffer: u32, shard: u32, generation: u64) {
-        self.store(self.places.owner(buffer as usize), words::owner_word(shard, generation));
+        let (at, word) = (self.places.owner(buffer as usize), words::owner_word(shard, generation));
+        words::store(&self.memory, at + 1..at + 2, &[words::checked(&[word])]);
+        self.store(at, word);
     }
 
     /// Notes that a buffer's records are needed no more.
@@ -217,7 +220,7 @@ impl CrashMap {
         let at = self.places.drops(shard) + reason as usize;
         if let Some(word) = words::word(&self.memory, at) {
             // Relaxed: a count.
-            word.fetch_add(1, Ordering::Relaxed);
+            word.fetch_add(words::DROP, Ordering::Relaxed);
         }
     }
 
@@ -225,13 +228,8 @@ impl CrashMap {
     /// generation, so until it is stored the journal's entry counts.
     pub(in crate::write) fn track(&self, shard: u32, track: &super::Track) {
         let at = self.places.track(shard as usize);
-        words::store(&self.memory, at.start + 1..at.end, &track.numbers());
+        words::store(&self.memory, at.start + 1..at.end, &track.encode()[1..]);
         self.store(at.start, track.next_generation);
-    }
-
-    /// Notes that a buffer without records was passed over.
-    pub(in crate::write) fn pass(&self, shard: u32, next_generation: u64) {
-        self.store(self.places.track(shard as usize).start, next_generation);
     }
 
     pub(super) fn store(&self, at: usize, value: u64) {
@@ -242,42 +240,51 @@ impl CrashMap {
     }
 
     /// The numbers of the journal's first entry, and of the next one.
-    pub(super) fn bounds(&self) -> (u32, u32) {
-        let bounds = words::load(&self.memory, BOUNDS..BOUNDS + 1).first().copied().unwrap_or(0);
-        ((bounds >> 32) as u32, bounds as u32)
+    ///
+    /// # Errors
+    /// The word is damaged.
+    pub(super) fn bounds(&self) -> Result<(u32, u32), Damaged> {
+        words::bounds_of(self.load(BOUNDS))
     }
 
     /// Which record of whereabouts is the current one.
-    pub(super) fn current(&self) -> usize {
-        let current = words::load(&self.memory, CURRENT..CURRENT + 1);
-        current.first().copied().unwrap_or(0) as usize & 1
+    ///
+    /// # Errors
+    /// The word is damaged.
+    pub(super) fn current(&self) -> Result<usize, Damaged> {
+        words::current_of(self.load(CURRENT))
+    }
+
+    fn load(&self, at: usize) -> u64 {
+        words::load(&self.memory, at..at + 1).first().copied().unwrap_or(0)
     }
 
     /// The buffers that belong to a shard.
-    pub(super) fn owned(&self) -> impl Iterator<Item = Owned> + '_ {
-        (0..self.head.buffers).filter_map(|buffer| {
-            // Relaxed, as in `words::load`.
-            let word = words::word(&self.memory, self.places.owner(buffer as usize))?;
-            let (shard, generation) = words::owner_of(word.load(Ordering::Relaxed))?;
-            Some(Owned { buffer, shard, generation })
-        })
+    ///
+    /// # Errors
+    /// The word of an owner is damaged.
+    pub(super) fn owned(&self) -> Result<Vec<Owned>, Damaged> {
+        let owner = |buffer| {
+            let at = self.places.owner(buffer as usize);
+            let owner = words::owner_of(self.load(at), self.load(at + 1));
+            owner.map(|owner| owner.map(|(shard, generation)| Owned { buffer, shard, generation }))
+        };
+        (0..self.head.buffers).filter_map(|buffer| owner(buffer).transpose()).collect()
     }
 
     /// Whether its writer died before it had a file.
     pub(in crate::write) fn is_unused(&self) -> bool {
         let words = words::load(&self.memory, 0..self.places.owner(0));
-        words.iter().all(|word| *word == 0) && self.owned().next().is_none()
+        words.iter().all(|word| *word == 0) && self.owned().is_ok_and(|owned| owned.is_empty())
     }
 
     /// Removes the map if all its records are in files: if no part is on its way, and no buffer waits for its place.
     pub(in crate::write) fn remove_if_empty(&self) {
-        let (first, next) = self.bounds();
-        let has_place = |owned: Owned| {
-            let track = self.places.track(owned.shard as usize).start;
-            let next = words::load(&self.memory, track..track + 1);
-            next.first().is_some_and(|next| owned.generation < *next)
+        let has_place = |owned: &Owned| {
+            owned.generation < self.load(self.places.track(owned.shard as usize).start)
         };
-        if first == next && self.owned().all(has_place) {
+        let is_on_its_way = self.bounds().is_ok_and(|(first, next)| first != next);
+        if !is_on_its_way && self.owned().is_ok_and(|owned| owned.iter().all(has_place)) {
             // A map that stays is found to be empty at the next opening.
             let _ = self.remove();
         }

@@ -3,7 +3,7 @@
 use super::{
     journal::{Entry, Placed, Whereabouts},
     map::CrashMap,
-    words,
+    words::{self, TRACK, checked, wrapped},
 };
 use crate::format::{DROP_REASONS, Dropped};
 
@@ -17,19 +17,25 @@ pub(in crate::write) struct Track {
 }
 
 impl Track {
-    /// All but the generation, as words.
-    pub(super) fn numbers(&self) -> [u64; 1 + DROP_REASONS] {
-        let mut words = [self.next_record; 1 + DROP_REASONS];
-        words[1..].copy_from_slice(&self.declared.to_array());
+    pub(super) fn encode(&self) -> [u64; TRACK] {
+        let mut words = [0; TRACK];
+        (words[0], words[1]) = (self.next_generation, self.next_record);
+        words[2..2 + DROP_REASONS].copy_from_slice(&self.declared.to_array());
+        words[TRACK - 1] = checked(&words[..TRACK - 1]);
         words
     }
 
-    fn decode(words: &[u64]) -> Option<Track> {
-        let [next_generation, next_record, declared @ ..] = words else {
-            return None;
-        };
-        let declared = Dropped::from_array(declared.try_into().ok()?);
-        Some(Track { next_generation: *next_generation, next_record: *next_record, declared })
+    /// The track of these words. The inner `None`: the words do not belong together. They are stored behind the entry
+    /// of a block, and its writer can have died in between.
+    fn decode(words: &[u64]) -> Option<Option<Track>> {
+        let words: &[u64; TRACK] = words.try_into().ok()?;
+        let declared = words[2..2 + DROP_REASONS].try_into().ok()?;
+        let declared = Dropped::from_array(declared);
+        let found = |next_generation| Track { next_generation, next_record: words[1], declared };
+        // The last store, of the generation, can be missing: of a buffer without records, which has no entry.
+        let before = found(words[0].wrapping_add(1)).encode()[TRACK - 1] == words[TRACK - 1];
+        let is_whole = *words == [0; TRACK] || *words == found(words[0]).encode() || before;
+        Some(is_whole.then(|| found(words[0])))
     }
 }
 
@@ -82,55 +88,64 @@ impl Remains {
     /// What is damaged.
     pub(in crate::write) fn read(map: &CrashMap) -> Result<Remains, String> {
         let (memory, places, head) = (map.memory(), map.places(), map.head());
-        let (first, next) = map.bounds();
-        let count = next.wrapping_sub(first);
+        let (first, next) = map.bounds().map_err(|_| "the bounds of its journal are damaged")?;
+        let count = wrapped(next.wrapping_sub(first));
         if count >= head.slots {
             return Err(format!("its journal has {count} entries in {} slots", head.slots));
         }
-        let entry = |number: u32| Entry::decode(&words::load(memory, places.entry(number)));
+        let entry = |number: u32| Entry::decode(&words::load(memory, places.entry(number)), number);
         let parts = (0..count).map(|at| entry(first.wrapping_add(at)));
         let parts: Option<Vec<_>> = parts.collect();
         let parts = parts.ok_or("an entry of its journal is damaged")?;
         // Before the first part has left, the slot in front of the first entry was never stored.
-        let left = entry(first.wrapping_sub(1));
+        let before = first.wrapping_sub(1);
+        let left = entry(before);
+        let is_new = || words::load(memory, places.entry(before)).iter().all(|word| *word == 0);
+        if left.is_none() && !(first == 0 && is_new()) {
+            return Err("the entry of the part that has left last is damaged".into());
+        }
 
-        let current = map.current();
+        let current = map.current().map_err(|_| "the place of its whereabouts is damaged")?;
         let records = [current, 1 - current]
             .map(|which| Whereabouts::decode(&words::load(memory, places.whereabouts(which))));
         let segment = parts.first().map(|part| part.segment);
-        let is_wanted =
-            |record: &Whereabouts| segment.is_none_or(|wanted| record.segment == wanted);
-        let whereabouts = records.into_iter().flatten().find(is_wanted);
+        let whereabouts = match segment {
+            None => records[0],
+            Some(wanted) => records.into_iter().flatten().find(|record| record.segment == wanted),
+        };
         let whereabouts = whereabouts.ok_or("the whereabouts of its file are damaged")?;
         if parts.iter().any(|part| part.segment != whereabouts.segment) {
             return Err("the parts of its journal are in different files".into());
         }
 
-        let owned = map.owned().collect();
+        let owned = map.owned().map_err(|_| "the owner of a buffer is damaged")?;
         let shards = 0..head.shards as usize;
         let drops = shards.clone().map(|shard| {
             let at = places.drops(shard);
-            let words: Result<[u64; DROP_REASONS], _> =
-                words::load(memory, at..at + DROP_REASONS).try_into();
-            words.map(Dropped::from_array).unwrap_or_default()
+            let words = words::load(memory, at..at + DROP_REASONS).into_iter().map(words::drops_of);
+            let words: Vec<_> = words.collect::<Result<_, _>>().ok()?;
+            words.try_into().ok().map(Dropped::from_array)
         });
-        let drops = drops.collect();
-        let tracks =
-            shards.filter_map(|shard| Track::decode(&words::load(memory, places.track(shard))));
-        let mut tracks: Vec<_> = tracks.collect();
-        if tracks.len() != head.shards as usize {
-            return Err("it has no tracks".into());
-        }
+        let drops: Option<Vec<_>> = drops.collect();
+        let drops = drops.ok_or("a count of refused records is damaged")?;
+        let tracks = shards.map(|shard| Track::decode(&words::load(memory, places.track(shard))));
+        let tracks: Option<Vec<_>> = tracks.collect();
+        let mut tracks = tracks.ok_or("it has no tracks")?;
         // The track of a shard is stored after the entry of its block: the entry counts, as long as there is one.
         for part in &parts {
             if let Placed::Block { info, .. } = &part.placed {
                 let track = tracks.get_mut(info.shard as usize);
                 let track = track.ok_or("a part of its journal is of no shard")?;
-                track.next_generation = track.next_generation.max(info.generation + 1);
-                track.next_record = info.first_record + u64::from(info.records);
-                track.declared = info.dropped;
+                let next_generation = track.map_or(0, |track| track.next_generation);
+                *track = Some(Track {
+                    next_generation: next_generation.max(info.generation + 1),
+                    next_record: info.first_record + u64::from(info.records),
+                    declared: info.dropped,
+                });
             }
         }
+        let tracks: Option<Vec<_>> = tracks.into_iter().collect();
+        let tracks = tracks.ok_or("the numbers of a shard are damaged")?;
         Ok(Remains { owned, drops, tracks, parts, left, whereabouts })
     }
 }

@@ -19,10 +19,11 @@ use std::{
 use self::remnant::Remnant;
 use super::crash::{CrashMap, Opening, Remains};
 use crate::{
-    Config, CrashSafe, Error, LeftAlone, LogId, Salvage,
+    Config, CrashSafe, Error, ErrorKind, LeftAlone, LogId, Salvage,
     format::MapHead,
-    probe::{Origin, Source},
+    io::Directory,
     sync::Arc,
+    write::archive::{LogName, last_segment},
 };
 
 /// Writes what dead processes have left for the log of this config, before the log is opened.
@@ -36,11 +37,17 @@ pub(crate) fn salvage_log(config: &Config, place: &CrashSafe) -> Result<Salvage,
         return Ok(done);
     }
     let path = std::path::absolute(config.path()).unwrap_or_else(|_| config.path().to_owned());
-    let log_id = log_id_at(&path);
+    let log_id = log_id_of(config);
     for map in maps {
-        let is_ours =
-            |head: &MapHead| path_of(head) == path || log_id.is_some_and(|id| id == head.log_id);
-        salvage_map(&map, |head| is_ours(head).then(|| config.clone()), &mut done)?;
+        let is_here = |head: &MapHead| log_id.is_some_and(|id| id == head.log_id);
+        let is_ours = |head: &MapHead| path_of(head) == path || is_here(head);
+        let found = salvage_map(&map, |head| is_ours(head).then(|| config.clone()), &mut done)?;
+        // Its owner writes this log, or a salvager does. The lock of the log says the same, but somebody can have
+        // removed the lock file, and a salvager takes it only after the map.
+        if found.is_some_and(|head| is_here(&head)) {
+            return Err(Error::new(ErrorKind::InUse, "a live process has this file of the log's")
+                .at_path(&map));
+        }
     }
     Ok(done)
 }
@@ -62,54 +69,60 @@ fn path_of(head: &MapHead) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(&head.path))
 }
 
-/// The id of the log that has this path now.
-fn log_id_at(path: &Path) -> Option<LogId> {
-    let mut source = path.is_file().then(|| Source::open(path).ok())??;
-    Some(Origin::read(&mut source).ok()?.ok()?.prefix.log_id)
+/// The id of the log that has this path now. An opening that failed can have set its active file aside.
+fn log_id_of(config: &Config) -> Option<LogId> {
+    let parent = config.path().parent().unwrap_or(Path::new(""));
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let directory = parent.is_dir().then(|| Directory::open_or_create(parent).ok())??;
+    let name = LogName::of(config.path()).ok()?;
+    let full_name = name.base().as_encoded_bytes();
+    Some(last_segment(&directory, &name, full_name, None)?.log_id)
 }
 
-/// Writes what one map holds, if `config` wants the map, by its head.
+/// Writes what one map holds, if `config` wants the map, by its head. Returns the head if a live process has the map.
 fn salvage_map(
     path: &Path,
     config: impl FnOnce(&MapHead) -> Option<Config>,
     done: &mut Salvage,
-) -> Result<(), Error> {
+) -> Result<Option<MapHead>, Error> {
     let mut leave = |reason: String| {
         done.left_alone.push(LeftAlone { map: path.to_owned(), reason });
     };
     // Locked only if it is wanted: a look at the map of another log must not keep its owner's successor away.
-    let config = match CrashMap::peek(path)? {
-        None => return Ok(()),
+    let (head, config) = match CrashMap::peek(path)? {
+        None => return Ok(None),
         Some(Err(reason)) => {
             leave(reason);
-            return Ok(());
+            return Ok(None);
         }
         Some(Ok(head)) => match config(&head) {
-            None => return Ok(()),
-            Some(config) => config,
+            None => return Ok(None),
+            Some(config) => (head, config),
         },
     };
     let map = match CrashMap::open(path)? {
         Opening::Opened(map) => Arc::new(*map),
         Opening::Unusable(reason) => {
             leave(reason);
-            return Ok(());
+            return Ok(None);
         }
-        Opening::InUse | Opening::Gone => return Ok(()),
+        Opening::InUse => return Ok(Some(head)),
+        Opening::Gone => return Ok(None),
     };
     if map.is_unused() {
-        return map.remove();
+        map.remove()?;
+        return Ok(None);
     }
     let remains = match Remains::read(&map) {
         Ok(remains) => remains,
         Err(reason) => {
             leave(reason);
-            return Ok(());
+            return Ok(None);
         }
     };
     match Remnant::of(map, remains, config)? {
         Ok(remnant) => done.sessions.push(remnant.write()?),
         Err(reason) => leave(reason),
     }
-    Ok(())
+    Ok(None)
 }

@@ -39,9 +39,8 @@ fn nothing_that_was_accepted_is_lost() {
     if crate::support::child_role().is_some() {
         return;
     }
-    let number = |name, default| {
-        std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
-    };
+    let number =
+        |name, default| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
     let (kills, first) = (number("KILLS", 40), number("SEED", 1));
     let mut sums = Sums::default();
     for seed in first.. {
@@ -95,7 +94,8 @@ fn run(seed: u64, sums: &mut Sums) {
             std::thread::sleep(Duration::from_micros(random.below(16_000)));
             sums.salvagers += u64::from(kill(salvager, &what));
         }
-        let logger = Logger::new(load.config(home.path())).unwrap_or_else(|e| panic!("{what}: {e:#}"));
+        let logger =
+            Logger::new(load.config(home.path())).unwrap_or_else(|e| panic!("{what}: {e:#}"));
         assert!(logger.salvage().left_alone.is_empty(), "{what}: {:?}", logger.salvage());
         salvaged += logger.salvage().records();
         if let Opened::Salvaged { records, .. } = logger.opened() {

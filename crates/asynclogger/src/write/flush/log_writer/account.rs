@@ -69,9 +69,10 @@ impl Account {
 
     /// Passes over a buffer without records.
     pub(super) fn pass(&mut self, shard: u32, generation: u64) {
-        self.tracks[shard as usize].next_generation = generation + 1;
+        let track = &mut self.tracks[shard as usize];
+        track.next_generation = generation + 1;
         if let Some(map) = &self.map {
-            map.pass(shard, generation + 1);
+            map.track(shard, track);
         }
     }
 
