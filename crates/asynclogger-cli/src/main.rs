@@ -35,10 +35,13 @@ use crate::{
     commands::{bench, cat, stat, tail, verify, write},
     outcome::{Answer, Failure},
     output::say,
+    signals::Early,
 };
 
 fn main() -> ExitCode {
-    let code = code_of(run(CommandLine::parse()));
+    // Before anything else: until then a signal kills the process, with the lines in its pipe.
+    let early = Early::catch();
+    let code = code_of(run(CommandLine::parse(), early));
     talk::finish();
     code
 }
@@ -55,9 +58,9 @@ fn code_of(result: Result<Answer, Failure>) -> ExitCode {
     }
 }
 
-fn run(line: CommandLine) -> Result<Answer, Failure> {
+fn run(line: CommandLine, early: Early) -> Result<Answer, Failure> {
     match line.command {
-        Command::Write(args) => write::run(args),
+        Command::Write(args) => write::run(args, early),
         Command::Cat(args) => cat::run(args),
         Command::Tail(args) => tail::run(args),
         Command::Verify(args) => verify::run(args),

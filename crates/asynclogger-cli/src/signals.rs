@@ -70,15 +70,32 @@ pub(crate) struct Orders {
     grace: Duration,
 }
 
+/// The signals of `write`, caught before its arguments are understood: httpd, for example, can end a logger that it has
+/// started a few milliseconds ago.
+pub(crate) struct Early(Option<Caught>);
+
+impl Early {
+    /// Catches the signals if the first argument is `write`.
+    pub(crate) fn catch() -> Early {
+        let is_write = std::env::args_os().nth(1).is_some_and(|command| command == "write");
+        // An error comes again when the signals are needed, and is told then.
+        Early(if is_write { catch_all().ok() } else { None })
+    }
+}
+
+fn catch_all() -> io::Result<Caught> {
+    Caught::new([SIGHUP, SIGALRM, SIGUSR1, SIGINT, SIGTERM])
+}
+
 impl Signals {
-    /// Catches the signals. After the first request to end, the input is read for at most `grace`.
+    /// Takes over the signals. After the first request to end, the input is read for at most `grace`.
     ///
     /// # Errors
     /// Errors of the system.
-    pub(crate) fn catch(grace: Duration) -> io::Result<(Signals, Orders)> {
+    pub(crate) fn catch(early: Early, grace: Duration) -> io::Result<(Signals, Orders)> {
         let (readable, writable) = UnixStream::pair()?;
         readable.set_nonblocking(true)?;
-        let caught = Caught::new([SIGHUP, SIGALRM, SIGUSR1, SIGINT, SIGTERM])?;
+        let caught = early.0.map_or_else(catch_all, Ok)?;
         let (to_files, files) = mpsc::channel();
         let (to_ends, ends) = mpsc::channel();
         let thread = thread::Builder::new().name("signals".into());

@@ -1,11 +1,12 @@
-//! How long it takes to find the segments of a log in a directory of many: run by `scripts/bench-open`.
+//! How long it takes to find the segments of a log in a directory of many, and to open a logger beside them, which reads
+//! their numbers: run by `scripts/bench-open`.
 //!
 //! The segments are copies of one that a logger wrote, each with its own number.
 
 use std::{
     fs,
     path::Path,
-    process::ExitCode,
+    process::{Command, ExitCode},
     time::{Duration, Instant},
 };
 
@@ -58,6 +59,29 @@ fn make(dir: &Path, count: u64) {
     }
 }
 
+/// The time in which a logger opens in a directory with `count` segments and without an active file.
+fn logger(dir: &Path, count: u64) -> Duration {
+    let path = dir.join("app.log");
+    let begun = Instant::now();
+    let logger = Logger::new(Config::new(&path)).expect("a logger");
+    let time = begun.elapsed();
+    logger.close().expect("closed");
+    let start = fs::read(&path).expect("the log");
+    let segment = start[SEGMENT_AT..SEGMENT_AT + 8].try_into().expect("eight bytes");
+    assert_eq!(u64::from_le_bytes(segment), count + 1);
+    fs::remove_file(&path).expect("removed");
+    time
+}
+
+/// Prints the middle, the least and the greatest of the times; returns the middle.
+fn tell(what: &str, times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    let (median, min, max) = (times[RUNS / 2], times[0], times[RUNS - 1]);
+    println!("{what}: {:.2} ms ({:.2}-{:.2}, {RUNS} runs)", ms(median), ms(min), ms(max));
+    median
+}
+
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
     let dir = args.next().unwrap_or_else(|| "target/bench-open".into());
@@ -80,16 +104,30 @@ fn main() -> ExitCode {
     let mut log = LogDir::open(&first).expect("a log");
     assert_eq!(log.segments()[0].id, 1);
     assert!(log.next_record().expect("read").is_some());
-    times.sort_unstable();
-    let ms = |time: Duration| time.as_secs_f64() * 1e3;
-    let (median, min, max) = (times[RUNS / 2], times[0], times[RUNS - 1]);
+    let median = tell(&format!("{count} segments open, warm cache"), &mut times);
+    let alone = dir.with_extension("alone");
+    let mut times: Vec<Duration> = (0..RUNS).map(|_| logger(&alone, 0)).collect();
+    let least = tell("a logger opens alone", &mut times);
+    let mut times: Vec<Duration> = (0..RUNS).map(|_| logger(dir, count)).collect();
+    let warm = tell(&format!("a logger opens beside {count} segments, warm cache"), &mut times);
+    // Pages that are not dirty leave the cache; names and inodes leave it for root only.
+    let mut cold = Vec::new();
+    let mut is_cold = false;
+    for _ in 0..RUNS {
+        let _ = Command::new("sync").status();
+        is_cold = fs::write("/proc/sys/vm/drop_caches", "3").is_ok();
+        cold.push(logger(dir, count));
+    }
+    let what = if is_cold { "cold cache" } else { "the cache could not be emptied" };
+    let cold = tell(&format!("a logger opens beside {count} segments, {what}"), &mut cold);
+    let per_hundred =
+        |time: Duration| time.saturating_sub(least).as_secs_f64() * 1e3 / (count as f64 / 100.0);
     println!(
-        "{count} segments open in {:.1} ms ({:.1}-{:.1}, {RUNS} runs, warm cache)",
-        ms(median),
-        ms(min),
-        ms(max)
+        "each 100 segments: {:.2} ms warm, {:.2} ms cold",
+        per_hundred(warm),
+        per_hundred(cold)
     );
-    let _ = fs::remove_dir_all(dir);
+    let _ = (fs::remove_dir_all(dir), fs::remove_dir_all(&alone));
     if count == 10_000 && median > MOST {
         println!("that is more than {} ms", MOST.as_millis());
         return ExitCode::FAILURE;

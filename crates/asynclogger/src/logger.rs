@@ -10,7 +10,7 @@ use std::{
 use crate::{
     Config, Durability, Error, ErrorKind, FlushMetrics, Health, LogError, Opened, Position,
     Salvage, ShardStats, Stats,
-    io::Driver,
+    io::{Driver, file_size_limit},
     sync::Arc,
     write::{
         Archiving, Archivist, Bell, Closer, Closing, Gate, Ingest, IngestParts, Intake, LogFiles,
@@ -112,6 +112,7 @@ impl Logger {
     #[doc(alias = "New")]
     pub fn new(config: Config) -> Result<Logger, Error> {
         let mut config = config.for_logger()?;
+        config.rotation = config.rotation.below(file_size_limit());
         let teller = Teller::stand_in(&mut config);
         let salvage = match &config.crash_safe {
             Some(place) => salvage_log(&config, place)?,

@@ -237,6 +237,84 @@ fn the_next_one_waits_for_the_lock() {
     assert_eq!(place.cat("app.log"), lines(1, 4).as_bytes());
 }
 
+/// Two graceful restarts in a row: the old logger still reads its last lines, and two new ones wait for its lock. Any of
+/// them gets the log first; each writes all its lines, and none complains.
+#[test]
+fn several_that_wait_for_the_lock_lose_no_line() {
+    const LINES: usize = 20_000;
+    for options in ["app.log", "--events logs"] {
+        let place = Place::new();
+        let (log, event) = match options {
+            "app.log" => ("app.log", ""),
+            _ => ("logs/app.log", "app\t"),
+        };
+        let text = |writer: usize| -> String {
+            (0..LINES).map(|number| format!("{event}{writer} {number}\n")).collect()
+        };
+        let mut first = Writer::start(&place, options);
+        first.say(&format!("{event}0 begun\n"));
+        wait_until("the log", || place.file(log).exists());
+        let waiting: Vec<_> = (1..=3)
+            .map(|number| {
+                let mut writer = Writer::start(&place, &format!("--wait-lock 10m {options}"));
+                let text = text(number);
+                // More than a pipe takes: it is written while the logger waits, and behind that.
+                let mut input = writer.input.take().expect("a pipe");
+                let feeder =
+                    thread::spawn(move || input.write_all(text.as_bytes()).expect("written"));
+                (writer, feeder)
+            })
+            .collect();
+        // As httpd ends a logger: by a signal, while its input has lines and goes on.
+        first.say(&text(0));
+        first.send(Signal::TERM);
+        first.say(&format!("{event}0 ended\n"));
+        let (code, said) = first.ends();
+        assert_eq!((code, said.lines().count()), (Some(0), 1), "{said}");
+        for (writer, feeder) in waiting {
+            feeder.join().expect("all is written");
+            let (code, said) = writer.ends();
+            assert_eq!((code, said.lines().count()), (Some(0), 1), "{said}");
+        }
+        let all = place.run(&format!("cat --all {log}"), "").ends_with(0).text();
+        for writer in 0..=3 {
+            let of_it = all.lines().filter_map(|line| line.strip_prefix(&format!("{writer} ")));
+            let mut expected: Vec<String> = (0..LINES).map(|number| number.to_string()).collect();
+            if writer == 0 {
+                expected.insert(0, "begun".into());
+                expected.push("ended".into());
+            }
+            assert!(of_it.eq(expected.iter().map(String::as_str)), "{options}: writer {writer}");
+        }
+        assert_eq!(all.lines().count(), 4 * LINES + 2);
+    }
+}
+
+/// A limit of the shell for files (`ulimit -f`) below a block, and below everything.
+#[test]
+fn a_limit_of_files_is_kept_to_or_told() {
+    let place = Place::new();
+    let run = |blocks: u32| {
+        let bin = env!("CARGO_BIN_EXE_asynclogger");
+        let script = format!("ulimit -f {blocks} && exec '{bin}' write app.log");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).current_dir(place.dir());
+        shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = shell.spawn().expect("a shell");
+        // A refusal reads nothing.
+        let _ = child.stdin.take().expect("a pipe").write_all(lines(1, 50_000).as_bytes());
+        let output = child.wait_with_output().expect("it ends");
+        (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+    };
+    let (code, said) = run(4);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("ulimit -f") && said.contains("16384"), "{said}");
+    let (code, said) = run(128);
+    assert_eq!((code, said.lines().count()), (Some(0), 1), "{said}");
+    assert!(archived(&place) >= 2);
+    assert_eq!(place.run("cat --all app.log", "").ends_with(0).text(), lines(1, 50_000));
+}
+
 #[test]
 fn the_next_one_waits_for_a_directory_of_events_too() {
     let place = Place::new();

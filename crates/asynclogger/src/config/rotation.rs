@@ -97,7 +97,7 @@ impl Rotation {
     /// Checks every limit.
     pub(crate) fn validate(&self) -> Result<(), Error> {
         let invalid = |what: String| Err(Error::new(ErrorKind::InvalidConfig, what));
-        let least = least_size(LEAST_BLOCK, MIN_ALIGN);
+        let least = Rotation::least_file();
         if let Some(size) = self.max_size.filter(|size| *size < least) {
             return invalid(format!(
                 "Rotation::max_size is {size}; a file with the shortest block has {least} bytes"
@@ -120,6 +120,21 @@ impl Rotation {
             return Err(Error::new(ErrorKind::MissingFeature, what));
         }
         Ok(())
+    }
+
+    /// Bytes of a file with the shortest block.
+    pub(crate) fn least_file() -> u64 {
+        least_size(LEAST_BLOCK, MIN_ALIGN)
+    }
+
+    /// Keeps files below the limit that the system sets for the process, if there is one: at the limit a block cannot
+    /// be written, and a block that is longer than the limit could never be.
+    pub(crate) fn below(mut self, limit: Option<u64>) -> Rotation {
+        if let Some(limit) = limit {
+            let size = self.max_size.unwrap_or(u64::MAX).min(limit);
+            self.max_size = Some(size.max(Rotation::least_file()));
+        }
+        self
     }
 
     /// The largest number of bytes of header and records in a block, at most `capacity`, so that a file with

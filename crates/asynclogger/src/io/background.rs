@@ -1,11 +1,11 @@
 //! Background work must not slow other work: the thread's priority, and the page cache.
 
-#[cfg(feature = "zstd")]
 use std::{fs::File, num::NonZeroU64};
 
-#[cfg(feature = "zstd")]
-use rustix::fs::{Advice, fadvise};
-use rustix::process::setpriority_process;
+use rustix::{
+    fs::{Advice, fadvise},
+    process::setpriority_process,
+};
 
 /// The lowest priority.
 const NICE: i32 = 19;
@@ -18,6 +18,12 @@ pub(crate) fn yield_to_all_others() {
     // On Linux the call affects the calling thread alone. Lowering a priority needs no right. A failure is ignored: the
     // lower priority is a courtesy.
     let _ = setpriority_process(None, NICE);
+}
+
+/// Requests the first `len` bytes of the file, and does not wait for them: they are read soon.
+pub(crate) fn want_soon(file: &File, len: u64) {
+    // Advice only, as below.
+    let _ = fadvise(file, 0, NonZeroU64::new(len), Advice::WillNeed);
 }
 
 /// Drops the first `len` bytes of the file from the page cache: they are not read again soon, and other data needs the

@@ -18,12 +18,19 @@ use rustix::{
     io::Errno,
 };
 
-use super::{FileState, descriptor::above_standard, pwrite};
+use super::{
+    FileState,
+    descriptor::above_standard,
+    pwrite,
+    seams::{self, Ability},
+};
 use crate::{
     Error,
     sync::{Arc, Mutex, lock},
 };
 
+/// Names of the process's open files: a nameless file gets its name by them.
+const OPEN_FILES: &str = "/proc/self/fd";
 const NO_LINKS: AtFlags = AtFlags::SYMLINK_NOFOLLOW;
 
 /// The kind of a file that is not regular.
@@ -113,10 +120,13 @@ impl Directory {
                 matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown);
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if may_be_file && wanted(name) {
-                names.push(name.to_owned());
+                names.push((entry.ino(), name.to_owned()));
             }
         }
-        Ok(names)
+        // By inode: most file systems store states and beginnings of files in this order, which matters with a cold
+        // cache.
+        names.sort_unstable();
+        Ok(names.into_iter().map(|(_, name)| name).collect())
     }
 
     /// The regular file of this name; `None` if nothing, or something other than a regular file, has the name. Follows
@@ -225,14 +235,7 @@ impl Directory {
     /// # Errors
     /// The system's errors, with the path.
     pub(crate) fn rename_to_new(&self, from: &OsStr, to: &OsStr) -> Result<bool, Error> {
-        let result =
-            match renameat_with(&*self.handle(), from, &*self.handle(), to, RenameFlags::NOREPLACE)
-            {
-                // For file systems without the flag: a link, too, fails if the name is taken.
-                Err(Errno::INVAL) => self.link_and_unlink(from, to),
-                result => result,
-            };
-        match result {
+        match self.rename_no_replace(from, to) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
             Err(errno) => Err(Error::io(format!("cannot rename to {}", to.display()), errno)
@@ -240,8 +243,38 @@ impl Directory {
         }
     }
 
+    fn rename_no_replace(&self, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
+        let handle = self.handle();
+        let renamed = match self.has(Ability::NoReplace) {
+            true => renameat_with(&*handle, from, &*handle, to, RenameFlags::NOREPLACE),
+            false => Err(Errno::INVAL),
+        };
+        // For file systems without the flag: a link, too, fails if the name is taken.
+        if renamed != Err(Errno::INVAL) {
+            return renamed;
+        }
+        match self.link(from, to) {
+            Err(errno) if is_without_links(errno) => {}
+            Ok(()) => return unlinkat(&*handle, from, AtFlags::empty()),
+            refused => return refused,
+        }
+        // A file system with neither leaves a moment between the look and the rename.
+        match statat(&*handle, to, NO_LINKS) {
+            Err(Errno::NOENT) => renameat(&*handle, from, &*handle, to),
+            Ok(_) => Err(Errno::EXIST),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn has(&self, ability: Ability) -> bool {
+        seams::has(&self.absolute, ability)
+    }
+
     /// Makes a file without a name; `None` if the file system has no such files, or on any other failure.
     pub(super) fn make_unnamed(&self) -> Option<File> {
+        if !self.has(Ability::Unnamed) {
+            return None;
+        }
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::TMPFILE;
         let file = self.open_at(Path::new("."), flags, Mode::from_raw_mode(0o644));
         file.ok().map(File::from)
@@ -249,8 +282,33 @@ impl Directory {
 
     /// Gives a nameless file this name, if the name is free. Returns whether the file has the name now.
     pub(super) fn give_name(&self, file: &File, name: &OsStr) -> bool {
-        let ours = format!("/proc/self/fd/{}", file.as_raw_fd());
-        linkat(CWD, ours, &*self.handle(), name, AtFlags::SYMLINK_FOLLOW).is_ok()
+        self.link_unnamed(file, name).is_ok()
+    }
+
+    fn link_unnamed(&self, file: &File, name: &OsStr) -> Result<(), Errno> {
+        let ours = format!("{OPEN_FILES}/{}", file.as_raw_fd());
+        linkat(CWD, ours, &*self.handle(), name, AtFlags::SYMLINK_FOLLOW)
+    }
+
+    /// The same as [`make_unnamed`](Directory::make_unnamed), and `None` if the file could get no name later.
+    #[cfg(feature = "zstd")]
+    pub(crate) fn make_nameable(&self) -> Option<File> {
+        self.make_unnamed().filter(|_| Path::new(OPEN_FILES).is_dir())
+    }
+
+    /// Gives a nameless file this name; `Ok(false)` if another file has the name.
+    ///
+    /// # Errors
+    /// The system's errors, with the path.
+    #[cfg(feature = "zstd")]
+    pub(crate) fn name_unnamed(&self, file: &File, name: &OsStr) -> Result<bool, Error> {
+        match self.link_unnamed(file, name) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(errno) => {
+                Err(Error::io("cannot name the file", errno).at_path(&self.path.join(name)))
+            }
+        }
     }
 
     /// Gives a file a second name; `Ok(Some(false))` if `to` exists, `Ok(None)` if the file system has no links, or
@@ -259,10 +317,10 @@ impl Directory {
     /// # Errors
     /// The system's errors, with the path.
     pub(crate) fn link_to_new(&self, from: &OsStr, to: &OsStr) -> Result<Option<bool>, Error> {
-        match linkat(&*self.handle(), from, &*self.handle(), to, AtFlags::empty()) {
+        match self.link(from, to) {
             Ok(()) => Ok(Some(true)),
             Err(Errno::EXIST) => Ok(Some(false)),
-            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => Ok(None),
+            Err(errno) if is_without_links(errno) => Ok(None),
             Err(errno) => Err(Error::io(format!("cannot link to {}", to.display()), errno)
                 .at_path(&self.path.join(from))),
         }
@@ -273,6 +331,10 @@ impl Directory {
     /// # Errors
     /// The system's errors, with the path.
     pub(crate) fn exchange(&self, one: &OsStr, other: &OsStr) -> Result<bool, Error> {
+        seams::before_exchange(&self.absolute);
+        if !self.has(Ability::Exchange) {
+            return Ok(false);
+        }
         match renameat_with(&*self.handle(), one, &*self.handle(), other, RenameFlags::EXCHANGE) {
             Ok(()) => Ok(true),
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(false),
@@ -295,9 +357,11 @@ impl Directory {
         })
     }
 
-    fn link_and_unlink(&self, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
-        linkat(&*self.handle(), from, &*self.handle(), to, AtFlags::empty())?;
-        unlinkat(&*self.handle(), from, AtFlags::empty())
+    fn link(&self, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
+        if !self.has(Ability::Links) {
+            return Err(Errno::PERM);
+        }
+        linkat(&*self.handle(), from, &*self.handle(), to, AtFlags::empty())
     }
 
     /// The device and inode of the file of this name; `None`: nothing has the name. A link is not followed.
@@ -332,6 +396,11 @@ impl Directory {
             .sync_all()
             .map_err(|error| Error::io("cannot sync the directory", error).at_path(&self.path))
     }
+}
+
+/// Whether a link was refused because the file system has none, or does not allow a link to this file.
+fn is_without_links(errno: Errno) -> bool {
+    matches!(errno, Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK)
 }
 
 fn make_and_open(path: &Path) -> Result<File, Error> {

@@ -2,7 +2,12 @@
 
 use std::{fs, path::Path};
 
-use rustix::process::{Resource, getrlimit};
+use rustix::{
+    io::Errno,
+    process::{Resource, getrlimit},
+};
+
+use crate::Error;
 
 /// The number of descriptors that the process may have open; `None`: unlimited.
 pub(crate) fn descriptor_limit() -> Option<u64> {
@@ -10,8 +15,23 @@ pub(crate) fn descriptor_limit() -> Option<u64> {
 }
 
 /// The greatest length that a file of this process may have, in bytes; `None`: unlimited.
-pub(super) fn file_size_limit() -> Option<u64> {
+pub(crate) fn file_size_limit() -> Option<u64> {
     getrlimit(Resource::Fsize).current
+}
+
+/// # Errors
+/// `EFBIG` if no file of the process may have `needed` bytes.
+pub(crate) fn check_file_limit(path: &Path, needed: u64) -> Result<(), Error> {
+    match file_size_limit() {
+        Some(limit) if limit < needed => {
+            let what = format!(
+                "a file of this process may have {limit} bytes (RLIMIT_FSIZE, `ulimit -f`), and the log needs at \
+                 least {needed}: raise the limit"
+            );
+            Err(Error::io(what, Errno::FBIG).at_path(path))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The bytes of memory that the control groups of this process still allow; `None`: unlimited, or not known.

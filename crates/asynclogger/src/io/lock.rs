@@ -36,8 +36,8 @@ const EVENTS: &str = ".asynclogger-events";
 
 /// A lock file that was last touched longer ago than this is touched again.
 const TOUCHED_AFTER: Duration = Duration::from_secs(60);
-/// The interval at which a manager's lock is checked.
-const KEPT_EVERY: Duration = Duration::from_secs(1);
+/// The least time between two checks of a manager's lock, for all events together.
+const KEPT_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
@@ -118,8 +118,18 @@ impl WriterLock {
     ) -> Result<WriterLock, Error> {
         let lock = |directory: &Directory| LockFile::take_or_log(directory, base, log, path);
         let taken = WriterLock::enter(directory, base, path, lock)?;
-        no_events_elsewhere(directory, path)?;
-        Ok(taken)
+        // A lock on the log itself, where no lock file can be made, is this lock's own.
+        let has_file = taken.0.get().and_then(|held| held.file.as_ref());
+        let locks_log = has_file.is_some_and(|file| file.name == log);
+        let free = no_events_elsewhere(directory, path);
+        match free.and_then(|()| if locks_log { Ok(()) } else { not_flocked(directory, log, path) })
+        {
+            Ok(()) => Ok(taken),
+            Err(error) => {
+                taken.withdraw(directory);
+                Err(error)
+            }
+        }
     }
 
     fn enter(
@@ -291,7 +301,7 @@ fn is_taken(error: &Error) -> bool {
 }
 
 impl SharedLock {
-    /// The same as [`WriterLock::keep`], at most once a second for all events together.
+    /// The same as [`WriterLock::keep`], at most ten times a second for all events together.
     fn keep(&self, directory: &Directory) -> Result<(), Error> {
         let mut guard = lock(&self.0);
         let (kept, at) = &mut *guard;
@@ -335,6 +345,7 @@ impl EventsLock {
         if is_locked(directory, &lock_name(base)) {
             return Err(in_use("a logger of another process", path));
         }
+        not_flocked(directory, path.file_name().unwrap_or_default(), path)?;
         Ok(WriterLock(OfProcess::new(held)))
     }
 }
@@ -369,6 +380,21 @@ fn no_events_elsewhere(directory: &Directory, path: &Path) -> Result<(), Error> 
         return Err(in_use("a manager of another process, which has this directory,", path));
     }
     Ok(())
+}
+
+/// # Errors
+/// [`ErrorKind::InUse`] if another process has locked the log itself exclusively (`flock`): a logger that could make no
+/// lock file, or another program that writes the file.
+fn not_flocked(directory: &Directory, log: &OsStr, path: &Path) -> Result<(), Error> {
+    // A file that cannot be opened here is judged where the log opens it.
+    let Ok(Some((file, _))) = directory.open_regular(log) else {
+        return Ok(());
+    };
+    // A shared lock, since programs that only read may have one. Given up with the descriptor.
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(Errno::AGAIN) => Err(in_use("another process, which has locked the file,", path)),
+        _ => Ok(()),
+    }
 }
 
 /// Whether another process holds the lock of this name. A missing file, or one that cannot be opened, is held by

@@ -20,6 +20,7 @@ mod lock;
 mod map_file;
 mod pwrite;
 mod random;
+mod seams;
 #[expect(unsafe_code, reason = "signal masks")]
 mod signals;
 #[cfg(feature = "io-uring")]
@@ -35,9 +36,11 @@ use std::io;
 pub(crate) use self::background::forget_cached;
 #[cfg(test)]
 pub(crate) use self::kill::kill_this_process;
+#[cfg(all(test, not(loom)))]
+pub(crate) use self::seams::{Ability, world::World};
 pub(crate) use self::{
     alarm::Alarm,
-    background::yield_to_all_others,
+    background::{want_soon, yield_to_all_others},
     cause::Cause,
     closed_file::ClosedFile,
     direct::{
@@ -45,7 +48,7 @@ pub(crate) use self::{
     },
     directory::{Directory, Irregular},
     driver::Driver,
-    limits::descriptor_limit,
+    limits::{check_file_limit, descriptor_limit, file_size_limit},
     lock::{EventsLock, WriterLock, is_written, lock_name},
     map_file::{Found, MapFile, private_directory},
     random::random,

@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     Config, Error, ErrorKind, FlushMetrics, Health, ManagerStats, Position, Stats,
+    io::file_size_limit,
     sync::{Arc, Mutex, MutexGuard, Ordering, lock},
     write::{
         Callers, Closer, Closing, Ending, Event, EventHandle, Gate, Local, NotOpened, Opener,
@@ -45,6 +46,7 @@ struct Opening {
 impl Inner {
     pub(super) fn new(config: Config) -> Result<Inner, Error> {
         let mut config = config.for_manager()?;
+        config.rotation = config.rotation.below(file_size_limit());
         let teller = Teller::stand_in(&mut config);
         let Setup { callers, shared, opener, archivist, shares, max_open } = set_up(config)?;
         let flusher = start_flusher(shared.clone(), shares, max_open)?;

@@ -85,6 +85,63 @@ fn every_segment_is_told_of_when_it_is_complete() {
     assert_eq!(count(&path), stats.accepted);
 }
 
+/// Every read of the log is whole, while one segment after the other changes its form.
+#[cfg(feature = "zstd")]
+#[test]
+fn a_log_is_read_whole_while_hundreds_of_segments_are_compressed() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use asynclogger::Durability;
+
+    use crate::support::Numbered;
+
+    const SEGMENTS: u64 = 320;
+    /// The callback waits for one more read after so many segments.
+    const A_READ: u64 = 20;
+    let directory = directory();
+    let path = log_path(&directory);
+    let plain = || Config::new(&path).buffer_size(64 << 10).num_shards(1).overflow(Overflow::Block);
+    let logger = open(plain().durability(Durability::None));
+    for number in 0..SEGMENTS {
+        log_as(&logger, 0, number * 3..number * 3 + 3);
+        logger.rotate().expect("rotate");
+    }
+    logger.close().expect("close");
+    assert_eq!(archived_files(directory.path()).len() as u64, SEGMENTS);
+
+    let (reads, archived) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (counted, told) = (reads.clone(), archived.clone());
+    let config = plain().compression(COMPRESSED).on_archived(move |segment| {
+        assert!(segment.compressed, "{segment:?}");
+        let so_far = told.fetch_add(1, Ordering::Relaxed) + 1;
+        wait_until("a read", || counted.load(Ordering::Relaxed) >= so_far / A_READ);
+    });
+    let logger = open(config);
+    let mut while_compressing = 0;
+    loop {
+        let before = archived.load(Ordering::Relaxed);
+        let mut log = LogDir::open(&path).expect("a log");
+        let mut expected = 0;
+        while let Some(record) = log.next_record().expect("a record") {
+            let (_, number) = Numbered::parse(record.bytes()).expect("ours");
+            assert_eq!(number, expected, "in read {while_compressing}");
+            expected += 1;
+        }
+        assert_eq!(expected, SEGMENTS * 3, "in read {while_compressing}");
+        assert!(log.missing().is_empty() && log.unread().is_empty());
+        assert!(log.report().is_whole(), "{:?}", log.report());
+        reads.fetch_add(1, Ordering::Relaxed);
+        while_compressing += u64::from(archived.load(Ordering::Relaxed) > before);
+        if before == SEGMENTS {
+            break;
+        }
+    }
+    assert!(while_compressing >= 10, "{while_compressing} reads");
+    logger.close().expect("close");
+    let is_compressed = |path: &PathBuf| path.extension().is_some_and(|it| it == "zst");
+    assert!(archived_files(directory.path()).iter().all(is_compressed));
+}
+
 #[test]
 fn only_so_many_are_kept() {
     let directory = directory();

@@ -1,11 +1,12 @@
 //! What the process has around it: descriptors that are closed, limits that are low.
 
-use std::fs;
+use std::{fs, path::Path};
 
-use asynclogger::{Config, ErrorKind, Logger, LoggerManager, Rotation};
+use asynclogger::{
+    Config, ErrorKind, Health, Logger, LoggerManager, Opened, Overflow, Rotation, read::LogDir,
+};
 
 use crate::{
-    manager::records,
     matrix::engines,
     support::{child_role, directory, in_child, log_path, open},
 };
@@ -112,11 +113,13 @@ fn a_limit_of_files_below_the_logs_size_is_an_error() {
     (0..100).for_each(|_| logger.log_bytes(&[b'x'; 1000]));
     logger.close().expect("closed");
     let before = fs::read(&path).expect("the log");
-    for limit in [before.len() as u64, 5000, 0] {
+    for limit in [5000, 0] {
         limit_files(limit);
         for engine in engines() {
             let error = Logger::new(Config::new(&path).engine(*engine)).expect_err("too big");
             assert_eq!(error.kind(), ErrorKind::Io);
+            let text = error.to_string();
+            assert!(text.contains("RLIMIT_FSIZE") && text.contains("16384"), "{text}");
             let new = directory.path().join("new.log");
             if limit == 0 {
                 let error = Logger::new(Config::new(&new).engine(*engine)).expect_err("too big");
@@ -132,10 +135,71 @@ fn a_limit_of_files_below_the_logs_size_is_an_error() {
             assert_eq!(limit_signal(), (libc::SIG_DFL, false, false));
         }
     }
-    limit_files(libc::RLIM_INFINITY);
     assert!(fs::read(&path).expect("the log") == before);
-    let logger = open(Config::new(&path));
-    logger.log("after");
-    logger.close().expect("closed");
-    assert_eq!(records(&path).len(), 101);
+    // Room for the next file, and none behind the records of this one.
+    limit_files(before.len() as u64);
+    for engine in engines() {
+        let logger = open(Config::new(&path).engine(*engine));
+        let is_new = matches!(logger.opened(), Opened::SetAside { reason, .. } if reason.contains("RLIMIT_FSIZE"));
+        assert_eq!(is_new, engine == &engines()[0], "{:?}", logger.opened());
+        logger.log("after");
+        logger.close().expect("closed");
+        assert_eq!(limit_signal(), (libc::SIG_DFL, false, false));
+    }
+    assert_eq!(count(&path), 100 + engines().len() as u64);
+}
+
+fn count(path: &Path) -> u64 {
+    let mut log = LogDir::open(path).expect("the log");
+    let mut count = 0;
+    while log.next_record().expect("a record").is_some() {
+        count += 1;
+    }
+    assert!(log.missing().is_empty());
+    count
+}
+
+/// A buffer is longer than a file of the process may be: blocks and files are made shorter, and nobody waits for a
+/// block that can never be written.
+#[test]
+fn a_limit_of_files_below_a_block_makes_smaller_files() {
+    const LIMIT: u64 = 64 << 10;
+    const RECORDS: u64 = 2000;
+    if child_role().is_none() {
+        in_child("surroundings::a_limit_of_files_below_a_block_makes_smaller_files", "limits");
+        return;
+    }
+    let directory = directory();
+    let base = directory.path().join("events/base.log");
+    limit_files(LIMIT);
+    for (number, engine) in engines().iter().enumerate() {
+        let path = directory.path().join(format!("log{number}.log"));
+        let config = Config::new(&path).engine(*engine).overflow(Overflow::Block);
+        let logger = open(config.clone());
+        for _ in 0..2 {
+            (0..RECORDS / 2).for_each(|_| logger.log_bytes(&[b'x'; 1000]));
+            logger.flush().expect("flush");
+        }
+        assert_eq!(logger.health(), Health::Ok);
+        assert_eq!(logger.close().expect("closed").durable, RECORDS);
+        assert_eq!(count(&path), RECORDS);
+        // The last file may be full.
+        for _ in 0..20 {
+            open(config.clone()).close().expect("closed");
+        }
+        assert_eq!(count(&path), RECORDS);
+        let manager = Config::new(&base).engine(*engine).overflow(Overflow::Block);
+        let manager = LoggerManager::new(manager).expect("a manager");
+        let event = format!("event{number}");
+        (0..RECORDS).for_each(|_| manager.log_bytes_with_event(&event, &[b'x'; 1000]));
+        manager.close().expect("closed");
+        assert_eq!(count(&base.with_file_name(format!("{event}.log"))), RECORDS);
+    }
+    for place in [directory.path(), base.parent().expect("a directory")] {
+        for entry in fs::read_dir(place).expect("a directory") {
+            let entry = entry.expect("an entry");
+            let metadata = entry.metadata().expect("it");
+            assert!(metadata.is_dir() || metadata.len() <= LIMIT, "{entry:?}: {}", metadata.len());
+        }
+    }
 }

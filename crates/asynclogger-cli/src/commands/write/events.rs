@@ -18,15 +18,15 @@ use crate::{
     lines::{FRONT_BYTES, Line},
     outcome::{Answer, Failure},
     output::say,
-    signals::{Order, Signals},
+    signals::{Early, Order, Signals},
     units::{show_count, show_number_of},
 };
 
 /// How many problems of each kind are printed one by one; the others are counted.
 const SAID: u64 = 10;
 
-pub(super) fn run(args: &WriteArgs, directory: &Path) -> Result<Answer, Failure> {
-    let Service { input, signals, orders, patience, progress } = Service::begin(args)?;
+pub(super) fn run(args: &WriteArgs, directory: &Path, early: Early) -> Result<Answer, Failure> {
+    let Service { input, signals, orders, patience, progress } = Service::begin(args, early)?;
     // The manager uses only the directory of the path.
     let config =
         args.logger.config(directory.join("events.log"), args.logger.policy_or(Overflow::Block));

@@ -18,7 +18,7 @@ use crate::{
     output::say,
     progress::Progress,
     report::show_dropped,
-    signals::{Order, Orders, Signals},
+    signals::{Early, Order, Orders, Signals},
     units::{show_bytes, show_count, show_number_of, show_seconds},
 };
 
@@ -29,16 +29,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// that wait; otherwise its input would be lost.
 const HURRY: Duration = Duration::from_millis(2);
 
-pub(crate) fn run(args: WriteArgs) -> Result<Answer, Failure> {
+pub(crate) fn run(args: WriteArgs, early: Early) -> Result<Answer, Failure> {
     // The parser makes sure that one of the two is given.
     match (args.events.clone(), args.path.clone()) {
-        (Some(directory), _) => events::run(&args, &directory),
-        (None, path) => write_log(&args, path.unwrap_or_default()),
+        (Some(directory), _) => events::run(&args, &directory, early),
+        (None, path) => write_log(&args, path.unwrap_or_default(), early),
     }
 }
 
-fn write_log(args: &WriteArgs, path: PathBuf) -> Result<Answer, Failure> {
-    let Service { input, signals, orders, patience, progress } = Service::begin(args)?;
+fn write_log(args: &WriteArgs, path: PathBuf, early: Early) -> Result<Answer, Failure> {
+    let Service { input, signals, orders, patience, progress } = Service::begin(args, early)?;
     let config = args.logger.config(path, args.logger.policy_or(Overflow::Block));
     let config = args.service.apply(args.rotation.apply(config)).on_error(errors::reporter());
     let logger = patience.open(&signals, || Logger::new(config.clone()))?;
@@ -83,12 +83,12 @@ struct Service {
 
 impl Service {
     /// From here on no signal kills the process, and no thread waits for the reader of standard error.
-    fn begin(args: &WriteArgs) -> Result<Service, Failure> {
+    fn begin(args: &WriteArgs, early: Early) -> Result<Service, Failure> {
         let progress = Progress::new();
         progress.never_wait();
         let input = Input::open();
         let grace = if input.is_terminal() { Duration::ZERO } else { args.service.grace };
-        let (signals, orders) = Signals::catch(grace).map_err(no_signals)?;
+        let (signals, orders) = Signals::catch(early, grace).map_err(no_signals)?;
         let patience = Patience::from_now(args.service.wait_lock);
         Ok(Service { input, signals, orders, patience, progress })
     }

@@ -12,7 +12,7 @@ pub(crate) use self::archivist::Archivist;
 pub(super) use self::{
     archivist::{ArchiveSettings, ArchivedSegment, WholeDirectory},
     names::LogName,
-    past::{full_name_of, last_segment, open_segment},
+    past::{check_numbers, full_name_of, last_segment, open_segment},
     renaming::{LastName, archived_link, link_to_archived, rename_to_archived, set_aside},
 };
 pub(super) use crate::format::Lineage;

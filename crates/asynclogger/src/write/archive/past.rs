@@ -3,15 +3,23 @@
 //! A name is no proof. A file belongs to a log only if its start carries the log's full name: another log can be
 //! written under a name that looks like that of an archived segment.
 
-use std::{ffi::OsStr, path::Path};
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+};
 
 use super::names::LogName;
 use crate::{
     Error, ErrorKind,
     format::{Lineage, LogId},
-    io::{Directory, FileState, is_written},
+    io::{Directory, FileState, is_written, want_soon},
     probe::{Origin, Packing, Source},
 };
+
+/// The number of files that are open at a time: a device answers many requests in little more time than one.
+const AHEAD: usize = 64;
+/// The bytes in which the start of a plain file lies.
+const START: u64 = 4096;
 
 /// Opens the regular file of this name as a segment; `None` if no regular file has the name. Follows no link.
 ///
@@ -35,12 +43,36 @@ fn origin(directory: &Directory, name: &OsStr, packing: Packing) -> Option<Origi
     Origin::read(&mut source).ok()?.ok()
 }
 
-/// The starts of all files with archived names of a log, the greatest name first.
-fn origins(directory: &Directory, name: &LogName) -> impl Iterator<Item = Origin> {
-    let is_archived = |file: &OsStr| name.packing_of(file).is_some();
-    let mut files = directory.names(is_archived).unwrap_or_default();
-    files.sort_unstable_by(|a, b| b.cmp(a));
-    files.into_iter().filter_map(move |file| origin(directory, &file, name.packing_of(&file)?))
+/// The files with archived names of a log.
+fn archived(directory: &Directory, name: &LogName) -> Vec<OsString> {
+    directory.names(|file| name.packing_of(file).is_some()).unwrap_or_default()
+}
+
+/// The starts of all files with archived names of a log. Every file is read, since only its start says which number it
+/// has; but many are requested at a time.
+fn origins(directory: &Directory, name: &LogName) -> Vec<Origin> {
+    let files = archived(directory, name);
+    let mut origins = Vec::with_capacity(files.len());
+    for files in files.chunks(AHEAD) {
+        let opened: Vec<_> = files
+            .iter()
+            .map(|file| {
+                let (opened, _) = directory.open_regular(file).ok()??;
+                want_soon(&opened, START);
+                Some(opened)
+            })
+            .collect();
+        origins.extend(opened.into_iter().zip(files).filter_map(|(opened, file)| {
+            let packing = name.packing_of(file)?;
+            let Some(opened) = opened else {
+                // Perhaps this process has no descriptor left for so many files at a time.
+                return origin(directory, file, packing);
+            };
+            let mut source = Source::of(opened, &directory.path().join(file), packing).ok()?;
+            Origin::read(&mut source).ok()?.ok()
+        }));
+    }
+    origins
 }
 
 /// The segment of this log with the greatest number, archived or not, whatever clocks and names say; the next segment
@@ -56,6 +88,23 @@ pub(in crate::write) fn last_segment(
         origin.name == full_name && log_id.is_none_or(|log_id| log_id == origin.prefix.log_id)
     });
     ours.map(|origin| origin.lineage()).max_by_key(|lineage| lineage.segment)
+}
+
+/// # Errors
+/// [`ErrorKind::MissingFeature`] if there are compressed segments of a log, and this build cannot read their numbers: a
+/// segment made without them could have the number of one of them.
+pub(in crate::write) fn check_numbers(directory: &Directory, name: &LogName) -> Result<(), Error> {
+    if cfg!(feature = "zstd") {
+        return Ok(());
+    }
+    let is_compressed = |file: &OsStr| name.packing_of(file) == Some(Packing::Compressed);
+    let Some(file) = directory.names(is_compressed)?.pop() else {
+        return Ok(());
+    };
+    let what = "this segment is compressed, and this build lacks the feature `zstd`: without the segment's number, and \
+                without an active file, the log cannot number the next one. Build with the feature, decompress the \
+                segments, or move them to another directory";
+    Err(Error::new(ErrorKind::MissingFeature, what).at_path(&directory.path().join(file)))
 }
 
 /// Opens the file of this name for deletion or compression. Proves that the file is the segment `lineage` of the log
@@ -98,6 +147,10 @@ pub(in crate::write) fn full_name_of(
     has_past: bool,
 ) -> Option<Vec<u8>> {
     let active = origin(directory, name.file(), Packing::Plain);
-    let last = || has_past.then(|| origins(directory, name).next()).flatten();
+    let last = || {
+        let mut files = if has_past { archived(directory, name) } else { Vec::new() };
+        files.sort_unstable_by(|a, b| b.cmp(a));
+        files.iter().find_map(|file| origin(directory, file, name.packing_of(file)?))
+    };
     active.or_else(last).map(|origin| origin.name)
 }

@@ -222,6 +222,11 @@ impl Progress {
         self.degraded.set(self.degraded.get() & !(1 << reason as u64));
     }
 
+    /// Whether the log works differently from its config for this reason.
+    pub(in crate::write) fn is_degraded(&self, reason: Degraded) -> bool {
+        self.degraded.get() & 1 << reason as u64 != 0
+    }
+
     pub(in crate::write) fn health(&self) -> Health {
         if self.waiting() >= HUNG_AFTER {
             Health::Hung

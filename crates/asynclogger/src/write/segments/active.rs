@@ -14,8 +14,6 @@ const HOME_EVERY: Duration = Duration::from_secs(5);
 
 /// The interval at which the active file is looked for, between flushes.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// The interval at which the lock is checked, while records are to be written.
-const LOCK_EVERY: Duration = Duration::from_secs(1);
 
 /// The state of a log on its way from one segment to the next.
 enum Turn {
@@ -59,14 +57,12 @@ pub(in crate::write) struct Active {
     home_at: Option<Instant>,
     /// The time of the last look for the active file.
     looked: Instant,
-    /// The time of the last check of the lock.
-    locked: Instant,
 }
 
 impl Active {
     pub(in crate::write) fn new(segment: Segment, files: Box<dyn NextSegment>) -> Active {
         let (prepared, turn, home_at, now) = (None, None, None, Instant::now());
-        Active { segment, files, prepared, turn, home_at, looked: now, locked: now }
+        Active { segment, files, prepared, turn, home_at, looked: now }
     }
 
     pub(in crate::write) fn segment(&self) -> &Segment {
@@ -216,7 +212,13 @@ impl Active {
             Some(next) => next,
             None => self.files.prepare(&self.segment)?,
         };
-        match self.files.promote(&mut self.segment, &mut next, first_sequence) {
+        let mut promoted = self.files.promote(&mut self.segment, &mut next, first_sequence);
+        if promoted.is_err() && !self.files.has_prepared(&next) {
+            // Somebody has removed or replaced the prepared file during the change.
+            next = self.files.prepare(&self.segment)?;
+            promoted = self.files.promote(&mut self.segment, &mut next, first_sequence);
+        }
+        match promoted {
             Ok(promoted) => Ok((next, promoted)),
             Err(error) => {
                 self.prepared = Some(next);
@@ -261,17 +263,11 @@ impl Active {
         now.saturating_duration_since(self.looked) >= LOOK_EVERY
     }
 
-    /// Whether the next check of the lock is due.
-    pub(in crate::write) fn is_lock_due(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.locked) >= LOCK_EVERY
-    }
-
     /// Keeps the right to write the log: takes the lock again if its file was removed.
     ///
     /// # Errors
     /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another writer has the lock by now; the system's errors.
-    pub(in crate::write) fn keep_lock(&mut self, now: Instant) -> Result<(), Error> {
-        self.locked = now;
+    pub(in crate::write) fn keep_lock(&mut self) -> Result<(), Error> {
         self.files.keep_lock()
     }
 

@@ -7,24 +7,24 @@ use super::{
     existing::Existing,
     name_change::{Changed, NameChange},
     next_segment::{NextSegment, Promoted},
+    numbers,
     place::Place,
     prepared,
     segment::Segment,
     standing::Standing,
 };
 use crate::{
-    Config, Error, ErrorKind, Opened,
+    Config, Error, ErrorKind, Opened, Rotation,
     format::{LogId, MAX_ALIGN, Prefix, Start},
     io::{
-        Alignment, BlockFile, Directory, Driver, EventsLock, OpenRequest, OpenedFile, open_file,
-        random, reopen_file,
+        Alignment, BlockFile, Directory, Driver, EventsLock, OpenRequest, OpenedFile,
+        check_file_limit, file_size_limit, open_file, random, reopen_file,
     },
     mem::AlignedBytes,
     sync::Arc,
     write::{
         archive::{
-            ArchiveSettings, ArchivedSegment, LastName, Lineage, LogName, WholeDirectory,
-            last_segment, set_aside,
+            ArchiveSettings, ArchivedSegment, LastName, Lineage, LogName, WholeDirectory, set_aside,
         },
         common::wall_clock,
     },
@@ -189,6 +189,8 @@ impl LogFiles {
     /// Opens the file at the log's path, or makes one.
     fn open_first(&self, past: Past) -> Result<(Segment, Opened), Error> {
         let Place { directory, name, .. } = &self.home;
+        // Before a file is set aside for one that cannot be begun.
+        check_file_limit(&directory.path().join(name.file()), Rotation::least_file())?;
         let existing = self.home.inspect()?;
         if let Existing::Clean { .. } | Existing::Other { lineage: Some(_), .. } = existing {
             prepared::take_back_link(directory, name)?;
@@ -208,16 +210,21 @@ impl LogFiles {
                     mode: None,
                     alignment: Alignment::File(align),
                 };
+                let last = last.filter(|last| last.segment > lineage.segment);
+                let is_over = |limit: &u64| size.saturating_add(Rotation::least_file()) > *limit;
                 let made_for = self.beginning.align.filter(|made_for| *made_for < align);
-                let begun = match last.filter(|last| last.segment > lineage.segment) {
-                    None if made_for.is_some() => Err(format!("its alignment is {align}")),
-                    None => self.begin(&self.home, name.file(), beginning)?.map_err(
+                let begun = match (last, file_size_limit().filter(is_over)) {
+                    (_, Some(limit)) => Err(format!(
+                        "it has {size} bytes, and the limit of the process is {limit} (RLIMIT_FSIZE)"
+                    )),
+                    (None, None) if made_for.is_some() => Err(format!("its alignment is {align}")),
+                    (None, None) => self.begin(&self.home, name.file(), beginning)?.map_err(
                         // The file comes from a device with another alignment.
                         |asked| {
                             format!("its alignment is {align}, and the device asks for {asked}")
                         },
                     ),
-                    Some(last) => Err(format!("segment {} is there already", last.segment)),
+                    (Some(last), None) => Err(format!("segment {} is there already", last.segment)),
                 };
                 match begun {
                     Ok(mut segment) => {
@@ -244,7 +251,7 @@ impl LogFiles {
                     Existing::Empty { identity } => Some((identity, 0)),
                     _ => None,
                 };
-                let last = if past == Past::None { None } else { self.last_segment(None) };
+                let last = if past == Past::None { None } else { self.last_without_active()? };
                 let beginning = self.beginning_of_log(last, expected)?;
                 Ok((self.begin_new(&self.home, name.file(), beginning)?, Opened::Created))
             }
@@ -265,7 +272,10 @@ impl LogFiles {
         reason: String,
     ) -> Result<(Segment, Opened), Error> {
         let Place { directory, name, .. } = &self.home;
-        let last = self.last_segment(lineage.map(|lineage| lineage.log_id)).or(lineage);
+        let last = match lineage {
+            Some(ours) => self.last_segment(Some(ours.log_id)).or(lineage),
+            None => self.last_without_active()?,
+        };
         let to = set_aside(directory, name, identity, lineage.is_some())?;
         let beginning = self.beginning_of_log(last, None)?;
         let segment = self.begin_new(&self.home, name.file(), beginning)?;
@@ -283,19 +293,12 @@ impl LogFiles {
         Ok(Beginning { first_sequence, alignment, ..beginning })
     }
 
-    /// The segment of the log with the greatest number, in its own directory and in the failover directory. Without an
-    /// id: of the log that is to be continued.
     fn last_segment(&self, log_id: Option<LogId>) -> Option<Lineage> {
-        let Place { directory, name, archive, .. } = &self.home;
-        let here = last_segment(directory, name, archive.full_name(), log_id);
-        let log_id = log_id.or(here.map(|last| last.log_id));
-        // A missing failover directory is not made for this look.
-        let elsewhere = self.config.failover_dir.as_ref().filter(|path| path.is_dir());
-        let there = elsewhere.and_then(|path| {
-            let directory = Directory::open_or_create(path).ok()?;
-            last_segment(&directory, name, archive.full_name(), log_id)
-        });
-        here.into_iter().chain(there).max_by_key(|last| last.segment)
+        numbers::last(&self.home, self.config.failover_dir.as_deref(), log_id)
+    }
+
+    fn last_without_active(&self) -> Result<Option<Lineage>, Error> {
+        numbers::last_without_active(&self.home, self.config.failover_dir.as_deref())
     }
 
     /// Begins in a new file, which can take any alignment.
@@ -320,6 +323,8 @@ impl LogFiles {
         beginning: Beginning,
     ) -> Result<Result<Segment, usize>, Error> {
         let Place { directory, .. } = place;
+        let needed = beginning.offset.saturating_add(Rotation::least_file());
+        check_file_limit(&directory.path().join(file_name), needed)?;
         let Beginning { lineage, previous, first_sequence, offset, expected, mode, alignment } =
             beginning;
         let create = expected.is_none();

@@ -8,7 +8,10 @@ mod files;
 mod killed_tests;
 mod layout;
 mod name_change;
+#[cfg(all(test, not(loom)))]
+mod name_change_tests;
 mod next_segment;
+mod numbers;
 mod place;
 mod prepared;
 mod rotation;

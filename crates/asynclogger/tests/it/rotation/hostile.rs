@@ -206,6 +206,81 @@ fn a_second_writer_behind_a_removed_lock_is_noticed() {
     assert_eq!(of_threads[1], [0, 1]);
 }
 
+/// An idle log asks for nothing. Its next flush is answered when the loss of the lock is known: the file of the first
+/// writer, which the second one has set aside, has the record, and the path is the second one's.
+#[test]
+fn the_first_flush_of_an_idle_log_notices_a_second_writer() {
+    const TEST: &str = "rotation::hostile::the_first_flush_of_an_idle_log_notices_a_second_writer";
+    if let Some(path) = child_role() {
+        let path = Path::new(&path);
+        let logger = open(small(path));
+        fs::write(path.with_file_name("ready"), "").expect("told");
+        wait_until("the first writer is done", || path.with_file_name("done").exists());
+        logger.close().expect("close");
+        return;
+    }
+    let directory = directory();
+    let path = log_path(&directory);
+    let lock = path.with_file_name(".app.lock");
+    let told = Told::open(small(&path).num_shards(1));
+    for number in 0..3 {
+        fs::remove_file(&lock).expect("removed");
+        log_as(&told.logger, 0, number..number + 1);
+        told.logger.flush().expect("flush");
+        assert!(lock.exists(), "the first flush makes the lock file again");
+    }
+    fs::remove_file(&lock).expect("removed");
+    let child = Command::new(std::env::current_exe().expect("this binary"))
+        .args([TEST, "--exact", "--nocapture", "--test-threads=1"])
+        .env("CHILD", &path)
+        .spawn();
+    let mut child = child.expect("a child");
+    wait_until("the second writer has the log", || path.with_file_name("ready").exists());
+    let second = identity(&path);
+    assert_eq!(told.logger.health(), Health::Ok, "nothing polls");
+    log_as(&told.logger, 0, 3..4);
+    told.logger.flush().expect("flush");
+    assert_eq!(told.logger.health(), Health::Degraded);
+    wait_until("it is told", || {
+        told.errors.lock().expect("it").iter().any(|error| error.kind() == ErrorKind::InUse)
+    });
+    assert_eq!(identity(&path), second, "the path is left to the other writer");
+    told.logger.close().expect("close");
+    fs::write(path.with_file_name("done"), "").expect("told");
+    assert!(child.wait().expect("the child").success());
+    assert_eq!(numbers(&path), [0, 1, 2, 3]);
+}
+
+fn flock(file: &File, operation: i32) {
+    // SAFETY: the descriptor is open.
+    assert_eq!(unsafe { libc::flock(std::os::fd::AsRawFd::as_raw_fd(file), operation) }, 0);
+}
+
+/// A program that writes the log has locked the file itself: a logger that could make no lock file, or a foreign one.
+#[test]
+fn a_log_that_another_program_has_locked_is_not_opened() {
+    let directory = directory();
+    let path = log_path(&directory);
+    open(small(&path)).close().expect("close");
+    fs::remove_file(path.with_file_name(".app.lock")).expect("removed");
+    let file = File::open(&path).expect("the log");
+    flock(&file, libc::LOCK_EX);
+    let error = Logger::new(small(&path)).expect_err("in use");
+    assert_eq!(error.kind(), ErrorKind::InUse);
+    assert!(!path.with_file_name(".app.lock").exists(), "a refusal leaves nothing behind");
+    let manager = LoggerManager::in_dir(directory.path(), Config::default()).expect("a manager");
+    assert_eq!(manager.event("app").map(drop).expect_err("in use").kind(), ErrorKind::InUse);
+    manager.close().expect("close");
+    // A reader may have a lock, and nothing of ours keeps one.
+    flock(&file, libc::LOCK_SH);
+    let logger = open(small(&path));
+    flock(&file, libc::LOCK_EX);
+    log_as(&logger, 0, 0..1);
+    logger.rotate().expect("rotate");
+    assert_eq!(logger.close().expect("close").durable, 1);
+    assert_eq!(numbers(&path), [0]);
+}
+
 #[test]
 fn a_log_stays_in_a_directory_that_is_moved() {
     let directory = directory();

@@ -3,7 +3,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::{File, Metadata},
+    fs::{File, Metadata, Permissions},
     io,
     ops::ControlFlow,
     os::unix::fs::{MetadataExt, PermissionsExt},
@@ -44,18 +44,40 @@ pub(super) enum Became {
     Gone,
 }
 
-/// The compressed form while it is made. Removed on drop, unless it has its final name.
+/// The compressed form while it is made. Where the file system can do that, the file has no name until it is whole: a
+/// process that is killed leaves nothing. Elsewhere it has the name of a part, which is removed on drop.
 struct Part<'a> {
     directory: &'a Directory,
-    name: OsString,
+    /// The hidden name, if the file has one.
+    name: Option<OsString>,
     file: File,
     identity: (u64, u64),
-    is_published: bool,
 }
 
 impl<'a> Part<'a> {
-    /// Makes the file under the first free name: files under the other names are not ours to remove.
+    /// Makes the file, without a name or under the first free one: files under the other names are not ours to remove.
     fn create(directory: &'a Directory, of: &OsStr, mode: u32) -> Result<Part<'a>, Error> {
+        let unnamed = directory.make_nameable();
+        let (name, file) = match unnamed {
+            Some(file) => {
+                // A file system without modes has no reason to complain about.
+                let _ = file.set_permissions(Permissions::from_mode(mode & 0o777));
+                (None, file)
+            }
+            None => Part::create_named(directory, of, mode)?,
+        };
+        let metadata = file.metadata().map_err(|error| {
+            Error::io("cannot stat its compressed form", error).at_path(&directory.path().join(of))
+        })?;
+        let identity = (metadata.dev(), metadata.ino());
+        Ok(Part { directory, name, file, identity })
+    }
+
+    fn create_named(
+        directory: &Directory,
+        of: &OsStr,
+        mode: u32,
+    ) -> Result<(Option<OsString>, File), Error> {
         let is_taken = |error: &Error| {
             error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::AlreadyExists)
         };
@@ -65,20 +87,32 @@ impl<'a> Part<'a> {
             let every = io::Error::from(io::ErrorKind::AlreadyExists);
             Error::io("cannot make its compressed form", every).at_path(&directory.path().join(of))
         })?;
-        let file = file?;
-        let metadata = file.metadata().map_err(|error| {
-            Error::io("cannot stat", error).at_path(&directory.path().join(&name))
-        })?;
-        let identity = (metadata.dev(), metadata.ino());
-        Ok(Part { directory, name, file, identity, is_published: false })
+        Ok((Some(name), file?))
+    }
+
+    /// Gives the whole file its final name, if no file has that name. Returns whether it has the name now.
+    fn publish(&mut self, to: &OsStr) -> Result<bool, Error> {
+        let Some(name) = &self.name else {
+            return self.directory.name_unnamed(&self.file, to);
+        };
+        if !is_named(self.directory, name, self.identity)? {
+            let what = "the compressed form was taken away while it was made";
+            let path = self.directory.path().join(name);
+            return Err(Error::new(ErrorKind::Io, what).at_path(&path));
+        }
+        let is_published = self.directory.rename_to_new(name, to)?;
+        if is_published {
+            self.name = None;
+        }
+        Ok(is_published)
     }
 }
 
 impl Drop for Part<'_> {
     fn drop(&mut self) {
-        if !self.is_published {
+        if let Some(name) = &self.name {
             // If the removal fails, the next sweep removes the file.
-            let _ = self.directory.remove_if(&self.name, self.identity);
+            let _ = self.directory.remove_if(name, self.identity);
         }
     }
 }
@@ -130,15 +164,10 @@ impl Segment<'_> {
             return Ok(Became::Gone);
         }
         let compressed = compressed_name(name);
-        if !is_named(directory, &part.name, part.identity)? {
-            let what = "its compressed form was taken away while it was made";
-            return Err(Error::new(ErrorKind::Io, what).at_path(&directory.path().join(name)));
-        }
-        if !directory.rename_to_new(&part.name, &compressed)? {
+        if !part.publish(&compressed)? {
             return Err(Error::io("cannot name its compressed form", io::ErrorKind::AlreadyExists)
                 .at_path(&directory.path().join(name)));
         }
-        part.is_published = true;
         fault::kill_point("both forms");
         directory.sync()?;
         fault::kill_point("both forms, durable");

@@ -7,7 +7,6 @@ use super::{catalog, settings::ArchiveSettings};
 use crate::{
     Error,
     format::Lineage,
-    io::FileState,
     probe::{Origin, Packing},
     sync::lock,
     write::{
@@ -16,8 +15,8 @@ use crate::{
     },
 };
 
-/// Removes the parts of unfinished compressions: files that begin like a segment of this log, or are empty. Any other
-/// file with such a name stays.
+/// Removes the parts of unfinished compressions: files that begin like a segment of this log. Any other file
+/// with such a name stays, an empty one, too: nothing proves whose file it is.
 ///
 /// # Errors
 /// The system's errors.
@@ -27,20 +26,13 @@ pub(super) fn remove_parts(settings: &ArchiveSettings, active: Lineage) -> Resul
     for part in directory.names(|file| name.is_part(file))? {
         // A part that cannot be read or removed does not keep the others.
         let opened = open_segment(directory, &part, Packing::Compressed);
-        let identity = match opened {
-            Ok(Some((mut source, state))) => {
-                let origin = Origin::read(&mut source).ok().and_then(Result::ok);
-                let is_ours = origin.is_some_and(|origin| {
-                    origin.prefix.log_id == active.log_id && origin.name == *full_name
-                });
-                is_ours.then_some(state.identity)
-            }
-            _ => None,
-        };
-        let is_empty = |state: &FileState| state.len == 0;
-        let empty = || directory.look_at(&part).ok().flatten().filter(is_empty);
-        if let Some(identity) = identity.or_else(|| empty().map(|state| state.identity)) {
-            directory.remove_if(&part, identity).inspect_err(|error| settings.tell(error)).ok();
+        let Ok(Some((mut source, state))) = opened else { continue };
+        let origin = Origin::read(&mut source).ok().and_then(Result::ok);
+        let is_ours =
+            |origin: &Origin| origin.prefix.log_id == active.log_id && origin.name == *full_name;
+        if origin.as_ref().is_some_and(is_ours) {
+            let removed = directory.remove_if(&part, state.identity);
+            removed.inspect_err(|error| settings.tell(error)).ok();
         }
     }
     Ok(())

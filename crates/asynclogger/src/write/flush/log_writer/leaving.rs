@@ -86,17 +86,17 @@ impl LogWriter {
         }
     }
 
-    /// Looks after the lock of the log. Returns whether the lock keeps other processes from writing the log.
-    fn keep_lock(&mut self, now: Instant) -> bool {
-        match self.active.keep_lock(now) {
-            Ok(()) => {
-                self.session.progress().restore(Degraded::Unlocked);
-                true
-            }
+    /// Looks after the lock of the log. With each look at the file, so that no flush of an idle log is answered before
+    /// the loss of its lock is known.
+    fn keep_lock(&mut self) {
+        match self.active.keep_lock() {
+            Ok(()) => self.session.progress().restore(Degraded::Unlocked),
             Err(error) => {
-                self.session.progress().degrade(Degraded::Unlocked);
-                self.reporter.remark(&error);
-                false
+                // Told once: the look comes with each flush.
+                if !self.session.progress().is_degraded(Degraded::Unlocked) {
+                    self.session.progress().degrade(Degraded::Unlocked);
+                    self.reporter.remark(&error);
+                }
             }
         }
     }
@@ -122,9 +122,7 @@ impl LogWriter {
         if !self.has_room() || self.closing.ended().is_some() {
             return false;
         }
-        if self.active.is_lock_due(now) {
-            self.keep_lock(now);
-        }
+        self.keep_lock();
         let standing = self.active.look(self.outbox.written_end(), now);
         if standing == Standing::Renamed && self.rotator.is_held(now) {
             // The move was reported before, and the file could not be left.

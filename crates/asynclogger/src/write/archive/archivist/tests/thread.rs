@@ -126,10 +126,18 @@ fn a_callback_that_does_not_return_is_not_waited_for() {
 #[cfg(feature = "zstd")]
 mod compressing {
     use super::*;
+    use crate::io::{Ability, World};
 
     fn slow(config: Config) -> Config {
         // At this rate a frame takes hours.
         zstd(config).compression_rate(100)
+    }
+
+    /// Parts can be seen where a file cannot be made without a name.
+    fn with_parts(log: &Log) -> World {
+        let world = World::of(log.directory.path());
+        world.lacks(&[Ability::Unnamed]);
+        world
     }
 
     fn wait_for_part(log: &Log) {
@@ -143,6 +151,7 @@ mod compressing {
     #[test]
     fn stopping_finishes_without_the_limit() {
         let log = Log::new(2);
+        let _world = with_parts(&log);
         let settings = log.settings(slow);
         let archivist = Archivist::new();
         archivist.archived(log.archived(&settings, 1));
@@ -160,6 +169,7 @@ mod compressing {
     #[test]
     fn a_deadline_breaks_it_off_and_the_next_opening_does_it() {
         let log = Log::new(1);
+        let _world = with_parts(&log);
         let archivist = Archivist::new();
         archivist.archived(log.archived(&log.settings(slow), 1));
         wait_for_part(&log);
@@ -184,6 +194,7 @@ mod compressing {
     #[test]
     fn room_does_not_wait_for_a_compression() {
         let log = Log::new(3);
+        let _world = with_parts(&log);
         let settings = log.settings(slow);
         let archivist = Archivist::new();
         archivist.archived(log.archived(&settings, 3));
@@ -211,6 +222,7 @@ mod compressing {
     #[test]
     fn what_is_deleted_while_it_is_compressed_does_not_come_back() {
         let log = Log::new(1);
+        let _world = with_parts(&log);
         let archivist = Archivist::new();
         archivist.archived(log.archived(&log.settings(slow), 1));
         wait_for_part(&log);
@@ -223,6 +235,7 @@ mod compressing {
     #[test]
     fn a_segment_that_is_changed_meanwhile_stays() {
         let log = Log::new(1);
+        let _world = with_parts(&log);
         let archivist = Archivist::new();
         archivist.archived(log.archived(&log.settings(slow), 1));
         wait_for_part(&log);
