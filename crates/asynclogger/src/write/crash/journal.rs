@@ -7,6 +7,7 @@ use super::{
 use crate::{
     format::{BlockInfo, DROP_REASONS, Dropped, Kind, Totals},
     sync::Arc,
+    write::common::fault,
 };
 
 /// A part with a place in a file.
@@ -227,6 +228,13 @@ impl Journal {
                 current
             }
             _ => 1 - current,
+        }
+    }
+
+    /// A place between two steps, where a test can kill the process of a crash-safe logger.
+    pub(in crate::write) fn kill_point(&self, place: &'static str) {
+        if self.map.is_some() {
+            fault::kill_point(place);
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
     io::{Directory, Found, MapFile, private_directory},
     mem::SharedMemory,
     sync::{Arc, Ordering},
-    write::common::Reason,
+    write::common::{Reason, fault},
 };
 
 /// The directory that all users share, and the file systems in memory below it.
@@ -234,6 +234,7 @@ impl CrashMap {
 
     pub(super) fn store(&self, at: usize, value: u64) {
         if let Some(word) = words::word(&self.memory, at) {
+            fault::kill_point("a word of the account");
             // Release: as in `words::store`.
             word.store(value, Ordering::Release);
         }
@@ -274,8 +275,12 @@ impl CrashMap {
 
     /// Whether its writer died before it had a file.
     pub(in crate::write) fn is_unused(&self) -> bool {
-        let words = words::load(&self.memory, 0..self.places.owner(0));
-        words.iter().all(|word| *word == 0) && self.owned().is_ok_and(|owned| owned.is_empty())
+        // The whereabouts of the first file go to the other record: its writer can have died within their stores.
+        let record = words::load(&self.memory, self.places.whereabouts(0));
+        let is_new = self.load(BOUNDS) == 0 && self.load(CURRENT) == 0;
+        is_new
+            && record.iter().all(|word| *word == 0)
+            && self.owned().is_ok_and(|owned| owned.is_empty())
     }
 
     /// Removes the map if all its records are in files: if no part is on its way, and no buffer waits for its place.
@@ -295,7 +300,10 @@ impl CrashMap {
     /// # Errors
     /// The system's errors.
     pub(in crate::write) fn remove(&self) -> Result<(), Error> {
-        self.file.remove()
+        fault::kill_point("an empty map");
+        self.file.remove()?;
+        fault::kill_point("no map");
+        Ok(())
     }
 }
 

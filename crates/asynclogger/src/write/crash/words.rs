@@ -6,6 +6,7 @@ use crate::{
     format::{DROP_REASONS, MapHead, checksum::crc32c},
     mem::SharedMemory,
     sync::{GlobalAtomicU64, Ordering},
+    write::common::fault,
 };
 
 /// Words of a shard's track: next generation, next record, declared drops, their checksum.
@@ -169,7 +170,13 @@ pub(super) fn word(memory: &SharedMemory, at: usize) -> Option<&GlobalAtomicU64>
 /// Stores words one behind the other.
 pub(super) fn store(memory: &SharedMemory, at: Range<usize>, values: &[u64]) {
     debug_assert_eq!(at.len(), values.len());
-    for (word, value) in memory.words().get(at).into_iter().flatten().zip(values) {
+    let last = values.len().saturating_sub(1);
+    for (number, (word, value)) in
+        memory.words().get(at).into_iter().flatten().zip(values).enumerate()
+    {
+        if number <= 1 || number == last {
+            fault::kill_point("words of the account");
+        }
         // Release: no store of the program moves behind a later one, so a killed process has made a beginning of them.
         word.store(*value, Ordering::Release);
     }

@@ -8,6 +8,8 @@
 //! salvager writes to the same place: every field of a part is in the journal, its time included, before the part is
 //! written for the first time.
 
+#[cfg(all(test, not(loom)))]
+mod killed_tests;
 mod remnant;
 
 use std::{

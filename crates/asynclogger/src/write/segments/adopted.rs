@@ -16,7 +16,7 @@ use crate::{
     format::Prefix,
     io::{Driver, ReopenForm, reopen_file},
     probe::{Body, Packing, Place as Found, look},
-    write::{archive::open_segment, crash::Whereabouts},
+    write::{archive::open_segment, common::fault, crash::Whereabouts},
 };
 
 /// A session that is to be ended by another process.
@@ -57,7 +57,9 @@ impl Adopted<'_> {
         }
         let align = usize::try_from(self.whereabouts.align).ok();
         let blocks = FirstBlocks { sequence: self.first_sequence, align };
+        fault::kill_point("before a file for a dead session");
         let (files, segment, _) = LogFiles::open_for(home, config, driver, self.session, blocks)?;
+        fault::kill_point("a file for a dead session");
         Ok((files, segment))
     }
 
