@@ -208,6 +208,7 @@ impl CrashMap {
         let (at, word) = (self.places.owner(buffer as usize), words::owner_word(shard, generation));
         words::store(&self.memory, at + 1..at + 2, &[words::checked(&[word])]);
         self.store(at, word);
+        fault::kill_point("a buffer has an owner");
     }
 
     /// Notes that a buffer's records are needed no more.
