@@ -106,7 +106,7 @@ pub(super) struct Damaged;
 
 /// A checksum of words. That of zeroes is not 0, so words that were never stored do not pass.
 pub(super) fn checked(words: &[u64]) -> u64 {
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     u64::from(crc32c(&bytes)) | 1 << 63
 }
 
@@ -121,7 +121,7 @@ pub(super) fn wrapped(number: u32) -> u32 {
 /// The word of the journal's bounds: both numbers, and a checksum of them.
 pub(super) fn bounds_word(first: u32, next: u32) -> u64 {
     let numbers = u64::from(wrapped(first)) << NUMBER_BITS | u64::from(wrapped(next));
-    let sum = crc32c(&numbers.to_ne_bytes());
+    let sum = crc32c(&numbers.to_le_bytes());
     u64::from((sum >> 16) ^ (sum & 0xFFFF)) << (2 * NUMBER_BITS) | numbers
 }
 
@@ -220,7 +220,7 @@ mod tests {
         }
         for count in [0, 1, 1_000_000, 1 << 47] {
             assert_eq!(drops_of(count * DROP), Ok(count));
-            assert!((0..64).all(|bit| drops_of(count * DROP ^ 1 << bit) == Err(Damaged)));
+            assert!((0..64).all(|bit| drops_of((count * DROP) ^ (1 << bit)) == Err(Damaged)));
         }
     }
 }

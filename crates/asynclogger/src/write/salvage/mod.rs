@@ -24,6 +24,7 @@ use crate::{
     Config, CrashSafe, Error, ErrorKind, LeftAlone, LogId, Salvage,
     format::MapHead,
     io::Directory,
+    probe::{Origin, Source},
     sync::Arc,
     write::archive::{LogName, last_segment},
 };
@@ -73,6 +74,10 @@ fn path_of(head: &MapHead) -> PathBuf {
 
 /// The id of the log that has this path now. An opening that failed can have set its active file aside.
 fn log_id_of(config: &Config) -> Option<LogId> {
+    if config.path().is_file() {
+        let mut source = Source::open(config.path()).ok()?;
+        return Some(Origin::read(&mut source).ok()?.ok()?.prefix.log_id);
+    }
     let parent = config.path().parent().unwrap_or(Path::new(""));
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     let directory = parent.is_dir().then(|| Directory::open_or_create(parent).ok())??;
