@@ -6,7 +6,10 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{Read, Write},
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{MetadataExt, PermissionsExt},
+    },
     process::{Child, ChildStdin, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -19,7 +22,7 @@ use crate::{
     tail::lines,
 };
 
-/// Two signals in less than this are one wish.
+/// Signals this far apart are two wishes, and not one: the time is the promise, and no test can do without it.
 const APART: Duration = Duration::from_millis(300);
 
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
@@ -64,6 +67,31 @@ impl Writer {
 
     fn send(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("sent");
+    }
+
+    /// A field of what the system says of its main thread.
+    fn status(&self, field: &str) -> String {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("it runs");
+        let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(":\t"));
+        value.expect("the field").to_owned()
+    }
+
+    /// Waits until no signal is on its way to it.
+    fn has_taken_signals(&self) {
+        let is_taken = |field: &str| self.status(field).bytes().all(|digit| digit == b'0');
+        wait_until("the signals are taken", || is_taken("SigPnd") && is_taken("ShdPnd"));
+    }
+
+    /// Waits until it catches signals, and has then slept some times: before each sleep the lock was refused.
+    fn waits_for_the_lock(&self) {
+        wait_until("it catches signals", || {
+            let caught = u64::from_str_radix(&self.status("SigCgt"), 16).expect("a mask");
+            caught & 1 << (Signal::TERM.as_raw() - 1) != 0
+        });
+        let slept = || -> u64 { self.status("voluntary_ctxt_switches").parse().expect("a number") };
+        let before = slept();
+        wait_until("it sleeps", || slept() >= before + 3);
     }
 
     fn has_ended(&mut self) -> bool {
@@ -167,7 +195,7 @@ fn after_a_signal_the_input_is_read_to_its_end() {
         // Twice, as `timeout` does it.
         writer.send(signal);
         writer.send(signal);
-        thread::sleep(APART);
+        writer.has_taken_signals();
         writer.say("the last words\nand an unfinished line");
         writer.has_read_all();
         assert!(!writer.has_ended());
@@ -226,7 +254,7 @@ fn the_next_one_waits_for_the_lock() {
     place.run("write --wait-lock 0s app.log", "x\n").ends_with(3).says("another process");
     let mut second = Writer::start(&place, "--wait-lock 10m app.log");
     second.say("3\n");
-    thread::sleep(APART);
+    second.waits_for_the_lock();
     assert!(!second.has_ended());
     first.say("2\n");
     let (code, said) = first.ends();
@@ -324,7 +352,7 @@ fn the_next_one_waits_for_a_directory_of_events_too() {
     place.run("write --wait-lock 0s --events logs", "a\tx\n").ends_with(3).says("another process");
     let mut second = Writer::start(&place, "--wait-lock 10m --events logs");
     second.say("a\t2\n");
-    thread::sleep(APART);
+    second.waits_for_the_lock();
     assert_eq!((first.ends().0, second.ends().0), (Some(0), Some(0)));
     assert_eq!(place.cat("logs/a.log"), b"1\n2\n");
 }
@@ -334,12 +362,7 @@ fn a_signal_ends_the_waiting_for_a_lock() {
     let place = Place::new();
     let first = Writer::ready(&place, "");
     let second = Writer::start(&place, "--wait-lock 10m --grace 0s app.log");
-    // Until it catches signals it is killed by them. It has made its pipe longer by then.
-    let input = second.input.as_ref().expect("a pipe");
-    wait_until("a long pipe", || {
-        rustix::pipe::fcntl_getpipe_size(input).expect("a pipe") > 1 << 16
-    });
-    thread::sleep(APART);
+    second.waits_for_the_lock();
     second.send(Signal::TERM);
     let (code, said) = second.goes();
     assert_eq!(code, Some(3), "{said}");
@@ -347,16 +370,21 @@ fn a_signal_ends_the_waiting_for_a_lock() {
     assert_eq!(first.ends().0, Some(0));
 }
 
+/// A writer, its input, and the end of the pipe of its standard error that nobody reads yet.
+fn with_standard_error_unread(place: &Place) -> (Child, ChildStdin, OwnedFd) {
+    let mut command = place.command("write --buffer-size 64K --shards 1 app.log");
+    let (reading, writing) = rustix::pipe::pipe().expect("a pipe");
+    let mut child = command.stderr(Stdio::from(writing)).spawn().expect("it runs");
+    let input = child.stdin.take().expect("a pipe");
+    (child, input, reading)
+}
+
 /// A hundred thousand complaints are more than a pipe takes.
 #[test]
 fn standard_error_that_nobody_reads_holds_nothing_up() {
     const LONG: usize = 2000;
     let place = Place::new();
-    let mut command = place.command("write --buffer-size 64K --shards 1 app.log");
-    let (reading, writing) = rustix::pipe::pipe().expect("a pipe");
-    let mut child = command.stderr(Stdio::from(writing)).spawn().expect("it runs");
-    drop(command);
-    let mut input = child.stdin.take().expect("a pipe");
+    let (mut child, mut input, reading) = with_standard_error_unread(&place);
     let long = "x".repeat(70_000);
     for n in 1..=LONG {
         writeln!(input, "{n}\n{long}").expect("somebody reads");
@@ -373,11 +401,7 @@ fn standard_error_that_nobody_reads_holds_nothing_up() {
 fn what_could_not_be_printed_is_counted() {
     const LONG: usize = 3000;
     let place = Place::new();
-    let mut command = place.command("write --buffer-size 64K --shards 1 app.log");
-    let (reading, writing) = rustix::pipe::pipe().expect("a pipe");
-    let mut child = command.stderr(Stdio::from(writing)).spawn().expect("it runs");
-    drop(command);
-    let mut input = child.stdin.take().expect("a pipe");
+    let (mut child, mut input, reading) = with_standard_error_unread(&place);
     let long = "x".repeat(70_000);
     (0..LONG).for_each(|_| writeln!(input, "{long}").expect("somebody reads"));
     wait_until("all is read", || rustix::io::ioctl_fionread(&input).expect("a pipe") == 0);

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 pub struct CrashSafe {
     places: Vec<CrashPlace>,
     or_without: bool,
+    events: u32,
 }
 
 /// One place for such memory.
@@ -28,12 +29,20 @@ pub(crate) enum CrashPlace {
 }
 
 impl CrashSafe {
+    /// The number of events of a manager that can be open at a time, unless [`events`](CrashSafe::events) sets another.
+    pub const DEFAULT_EVENTS: u32 = 1024;
+
+    fn of(place: CrashPlace) -> CrashSafe {
+        let events = CrashSafe::DEFAULT_EVENTS;
+        CrashSafe { places: vec![place], or_without: false, events }
+    }
+
     /// In memory, in a directory of this user's below `/dev/shm`.
     ///
     /// The records survive the death of the process in any way, and not a restart of the machine, nor of a container
     /// with a `/dev/shm` of its own.
     pub fn shared_memory() -> CrashSafe {
-        CrashSafe { places: vec![CrashPlace::SharedMemory], or_without: false }
+        CrashSafe::of(CrashPlace::SharedMemory)
     }
 
     /// In a file in this directory, which is made if it is missing.
@@ -42,7 +51,7 @@ impl CrashSafe {
     /// the process, and of its container. Choose a directory of the service's own: the files there are readable by its
     /// user only, but whoever can rename in the directory can take them away.
     pub fn in_dir(directory: impl Into<PathBuf>) -> CrashSafe {
-        CrashSafe { places: vec![CrashPlace::Directory(directory.into())], or_without: false }
+        CrashSafe::of(CrashPlace::Directory(directory.into()))
     }
 
     /// This directory, if the places before have no room, or cannot be used.
@@ -56,6 +65,18 @@ impl CrashSafe {
     pub fn or_without(mut self) -> CrashSafe {
         self.or_without = true;
         self
+    }
+
+    /// The number of events of a [`LoggerManager`](crate::LoggerManager) that can be open at a time; one more is
+    /// refused with an error. Each takes 7 KB. A logger ignores this setting. Default:
+    /// [`DEFAULT_EVENTS`](CrashSafe::DEFAULT_EVENTS).
+    pub fn events(mut self, events: u32) -> CrashSafe {
+        self.events = events.clamp(1, 1 << 20);
+        self
+    }
+
+    pub(crate) fn most_events(&self) -> u32 {
+        self.events
     }
 
     pub(crate) fn places(&self) -> &[CrashPlace] {

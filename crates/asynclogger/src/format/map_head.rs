@@ -16,7 +16,7 @@ const MAGIC: [u8; 8] = *b"ALOGMAP\n";
 /// The version of the map. Only a map of the same version is salvaged.
 const VERSION: u32 = 1;
 /// The words of a map are written in the byte order of the machine: this word shows which.
-const BYTE_ORDER: u32 = 0x0102_0304;
+const BYTE_ORDER: u32 = if cfg!(target_endian = "little") { 1 } else { 2 };
 /// Magic, version, byte order, checksum.
 const CHECKED_AT: usize = 20;
 
@@ -36,8 +36,13 @@ pub(crate) struct MapHead {
     pub(crate) capacity: u32,
     pub(crate) buffers: u32,
     pub(crate) shards: u32,
-    /// The number of the journal's slots.
+    /// The number of slots in the journal of each log.
     pub(crate) slots: u32,
+    /// The number of logs of a manager; 0: the map is that of a logger.
+    pub(crate) logs: u32,
+    /// The number and the length of the pieces of memory for the logs of a manager.
+    pub(crate) pieces: u32,
+    pub(crate) piece: u32,
     /// The path of the active file, from the root.
     pub(crate) path: Vec<u8>,
     /// The path of the file in the failover directory; empty: there is no such directory.
@@ -67,7 +72,8 @@ impl MapHead {
         put.bytes(&self.boot);
         put.u32(self.pid);
         put.i64(self.made);
-        for field in [self.align, self.capacity, self.buffers, self.shards, self.slots] {
+        let sizes = [self.align, self.capacity, self.buffers, self.shards, self.slots];
+        for field in sizes.into_iter().chain([self.logs, self.pieces, self.piece]) {
             put.u32(field);
         }
         for path in [&self.path, &self.away] {
@@ -79,7 +85,7 @@ impl MapHead {
         let mut put = Put(front);
         put.bytes(&MAGIC);
         put.u32(VERSION);
-        put.bytes(&BYTE_ORDER.to_ne_bytes());
+        put.u32(BYTE_ORDER);
         put.u32(checksum);
         Some(bytes)
     }
@@ -96,7 +102,7 @@ impl MapHead {
             Some(VERSION) => {}
             other => return Err(other.map_or(NotAMap::Damaged, NotAMap::Version)),
         }
-        if take.array() != Some(BYTE_ORDER.to_ne_bytes())
+        if take.u32() != Some(BYTE_ORDER)
             || bytes.len() != MAP_HEAD_LEN
             || take.u32() != Some(crc32c(body))
         {
@@ -117,6 +123,9 @@ impl MapHead {
             buffers: take.u32()?,
             shards: take.u32()?,
             slots: take.u32()?,
+            logs: take.u32()?,
+            pieces: take.u32()?,
+            piece: take.u32()?,
             path: sized(&mut take)?,
             away: sized(&mut take)?,
         })
@@ -129,6 +138,7 @@ fn sized(take: &mut Take<'_>) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use super::*;
 
@@ -144,6 +154,9 @@ mod tests {
             buffers: 16,
             shards: 8,
             slots: 128,
+            logs: 3,
+            pieces: 7,
+            piece: 32_768,
             path: b"/var/log/app.log".to_vec(),
             away: Vec::new(),
         }

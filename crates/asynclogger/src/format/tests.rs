@@ -45,6 +45,7 @@ fn totals(session_over: bool) -> Totals {
         last_time: prefix(0, 1).time,
         salvaged: 0,
         session_over,
+        salvaged: 0,
     }
 }
 

@@ -84,8 +84,25 @@ pub(crate) struct WriterLock(OfProcess<Held>);
 struct Held {
     entry: Entry,
     file: Option<LockFile>,
-    /// The manager's lock, if the log is an event's.
-    manager: Option<SharedLock>,
+    /// The manager's lock, if the log is an event's, and how often it had been taken again when the event last looked.
+    manager: Option<(SharedLock, u64)>,
+}
+
+/// The result of a look after a lock that is held now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// The lock was held since the last look.
+    Held,
+    /// The lock was lost and is taken again. Another writer may have come and gone in between.
+    TakenAgain,
+}
+
+/// When the lock of a manager is looked after: a look for each of its events would be one for each flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeepWhen {
+    Now,
+    /// At most once in a while.
+    Sometimes,
 }
 
 /// A locked file, and the name under which the file was opened.
@@ -99,7 +116,15 @@ struct LockFile {
 
 /// The lock of a manager, which all its events check.
 #[derive(Clone, Debug)]
-struct SharedLock(Arc<Mutex<(WriterLock, Instant)>>);
+struct SharedLock(Arc<Mutex<Shared>>);
+
+#[derive(Debug)]
+struct Shared {
+    lock: WriterLock,
+    kept_at: Instant,
+    /// How often the lock was lost and taken again.
+    taken_again: u64,
+}
 
 /// The right to write the logs of events in a directory; given up on drop.
 #[derive(Debug)]
@@ -153,12 +178,21 @@ impl WriterLock {
     ///
     /// # Errors
     /// [`ErrorKind::InUse`] if another writer has the lock by now; the system's errors.
-    pub(crate) fn keep(&mut self, directory: &Directory, path: &Path) -> Result<(), Error> {
+    pub(crate) fn keep(
+        &mut self,
+        directory: &Directory,
+        path: &Path,
+        when: KeepWhen,
+    ) -> Result<Kept, Error> {
         let Some(held) = self.0.get_mut() else {
-            return Ok(());
+            return Ok(Kept::Held);
         };
-        if let Some(manager) = &held.manager {
-            manager.keep(directory)?;
+        let mut kept = Kept::Held;
+        if let Some((manager, seen)) = &mut held.manager {
+            let taken_again = manager.keep(directory, when)?;
+            if std::mem::replace(seen, taken_again) != taken_again {
+                kept = Kept::TakenAgain;
+            }
         }
         let entry = Entry::of(directory, &held.entry.name)?;
         if entry != held.entry {
@@ -169,11 +203,11 @@ impl WriterLock {
             registry().remove(&old);
         }
         let Some(file) = &held.file else {
-            return Ok(());
+            return Ok(kept);
         };
         if file.has_its_name(directory)? {
             file.touch();
-            return Ok(());
+            return Ok(kept);
         }
         // The old file stays locked until the new one is locked.
         let name = file.name.clone();
@@ -184,7 +218,7 @@ impl WriterLock {
             LockFile::take_or_log(directory, &held.entry.name, log, path)
         };
         held.file = Some(again?);
-        Ok(())
+        Ok(Kept::TakenAgain)
     }
 
     /// Removes the lock file if this lock made the file: the log was refused, and the refusal leaves no file.
@@ -210,11 +244,15 @@ impl LockFile {
         log: &OsStr,
         path: &Path,
     ) -> Result<LockFile, Error> {
-        match LockFile::take(directory, &lock_name(base), path) {
-            // No file can be made in this directory, but the log itself can perhaps be written.
-            Err(error) if is_refusal(&error) => {
-                LockFile::take_log(directory, log, path)?.ok_or(error)
-            }
+        let name = lock_name(base);
+        match LockFile::take(directory, &name, path) {
+            // No file can be made in this directory, or the lock file is another user's; but the log itself can
+            // perhaps be written.
+            Err(error) if is_refusal(&error) => match look_at_lock(directory, &name) {
+                Ok(Some(true)) => Err(in_use("another process", path)),
+                Ok(Some(false) | None) => LockFile::take_log(directory, log, path)?.ok_or(error),
+                Err(unknown) => Err(unknown),
+            },
             taken => taken,
         }
     }
@@ -301,15 +339,17 @@ fn is_taken(error: &Error) -> bool {
 }
 
 impl SharedLock {
-    /// The same as [`WriterLock::keep`], at most ten times a second for all events together.
-    fn keep(&self, directory: &Directory) -> Result<(), Error> {
-        let mut guard = lock(&self.0);
-        let (kept, at) = &mut *guard;
-        if at.elapsed() >= KEPT_EVERY {
-            kept.keep(directory, directory.path())?;
-            *at = Instant::now();
+    /// The same as [`WriterLock::keep`], for all events together; `Sometimes` is ten times a second. Returns how often
+    /// the lock was taken again so far.
+    fn keep(&self, directory: &Directory, when: KeepWhen) -> Result<u64, Error> {
+        let mut shared = lock(&self.0);
+        if when == KeepWhen::Now || shared.kept_at.elapsed() >= KEPT_EVERY {
+            if shared.lock.keep(directory, directory.path(), when)? == Kept::TakenAgain {
+                shared.taken_again += 1;
+            }
+            shared.kept_at = Instant::now();
         }
-        Ok(())
+        Ok(shared.taken_again)
     }
 }
 
@@ -322,7 +362,8 @@ impl EventsLock {
         let name = OsStr::new(EVENTS);
         let lock = |directory: &Directory| LockFile::take(directory, name, path);
         let taken = WriterLock::enter(directory, name, path, lock)?;
-        Ok(EventsLock(SharedLock(Arc::new(Mutex::new((taken, Instant::now()))))))
+        let shared = Shared { lock: taken, kept_at: Instant::now(), taken_again: 0 };
+        Ok(EventsLock(SharedLock(Arc::new(Mutex::new(shared)))))
     }
 
     /// Locks the log `base` of an event in the directory, at the cost of no descriptor.
@@ -335,12 +376,12 @@ impl EventsLock {
         base: &OsStr,
         path: &Path,
     ) -> Result<WriterLock, Error> {
-        self.0.keep(directory)?;
+        let taken_again = self.0.keep(directory, KeepWhen::Sometimes)?;
         let entry = Entry::of(directory, base)?;
         if !entry.enter() {
             return Err(in_use("another logger of this process", path));
         }
-        let held = Held { entry, file: None, manager: Some(self.0.clone()) };
+        let held = Held { entry, file: None, manager: Some((self.0.clone(), taken_again)) };
         // No logger of this process has the lock file open: the registry would have its entry.
         if is_locked(directory, &lock_name(base)) {
             return Err(in_use("a logger of another process", path));
@@ -400,11 +441,24 @@ fn not_flocked(directory: &Directory, log: &OsStr, path: &Path) -> Result<(), Er
 /// Whether another process holds the lock of this name. A missing file, or one that cannot be opened, is held by
 /// nobody.
 fn is_locked(directory: &Directory, name: &OsStr) -> bool {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let Ok(file) = directory.open_at(Path::new(name), flags, Mode::empty()) else {
-        return false;
-    };
-    fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).is_ok_and(|holder| holder.is_some())
+    matches!(look_at_lock(directory, name), Ok(Some(true)))
+}
+
+/// Whether another process holds the lock of this name; `None`: there is no file. Only the right to read is needed.
+///
+/// # Errors
+/// The system's errors: nobody knows whether the lock is held.
+fn look_at_lock(directory: &Directory, name: &OsStr) -> Result<Option<bool>, Error> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    match directory.open_at(Path::new(name), flags, Mode::empty()) {
+        Ok(file) => fcntl_getlk(&file, &Flock::from(FlockType::WriteLock))
+            .map(|holder| Some(holder.is_some()))
+            .map_err(|errno| {
+                Error::io("cannot look at the lock", errno).at_path(&directory.path().join(name))
+            }),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 impl Drop for Held {

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind,
-    mem::{OfProcess, PerProcess},
+    mem::{OfProcess, PerProcess, SharedMemory},
     sync::{GlobalMutex, PoisonError},
 };
 
@@ -197,6 +197,27 @@ impl MapFile {
     /// The open file; `None` in a forked child.
     pub(crate) fn file(&self) -> Option<&File> {
         self.0.get().map(|held| &held.file)
+    }
+
+    /// Maps `len` bytes of the file from byte `offset` on; the first `words` bytes are words.
+    ///
+    /// # Errors
+    /// The system's errors, with the path.
+    pub(crate) fn map(
+        &self,
+        offset: u64,
+        words: u64,
+        len: u64,
+        align: usize,
+    ) -> Result<SharedMemory, Error> {
+        let mapped = match (self.file(), usize::try_from(words), usize::try_from(len)) {
+            (Some(file), Ok(words), Ok(len)) => SharedMemory::map(file, offset, words, len, align),
+            _ => Err(Errno::NOMEM),
+        };
+        mapped.map_err(|errno| {
+            let error = Error::io("cannot map", errno);
+            self.path().map_or(error.clone(), |path| error.at_path(&path))
+        })
     }
 
     pub(crate) fn path(&self) -> Option<PathBuf> {

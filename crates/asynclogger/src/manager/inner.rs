@@ -1,12 +1,12 @@
 //! The part of a manager that its clones share.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use crate::{
-    Config, Error, ErrorKind, FlushMetrics, Health, ManagerStats, Position, Stats,
+    Config, Error, ErrorKind, FlushMetrics, Health, ManagerStats, Position, Salvage, Stats,
     io::{AtExit, file_size_limit, register_at_exit},
     sync::{Arc, Mutex, MutexGuard, Ordering, Weak, lock},
     write::{
@@ -29,6 +29,7 @@ pub(super) struct Inner {
     /// This field is dropped before `closer`, which relies on that: there are no callers any more when it runs.
     callers: Arc<Callers>,
     closer: Closer<AllEvents>,
+    salvage: Salvage,
 }
 
 /// All events of a manager as the [`Closer`] sees them: they are closed together.
@@ -62,11 +63,25 @@ impl Inner {
         let mut config = config.for_manager()?;
         config.rotation = config.rotation.below(file_size_limit());
         let teller = Teller::stand_in(&mut config);
-        let Setup { callers, shared, opener, archivist, shares, max_open } = set_up(config)?;
+        let Setup { callers, shared, opener, archivist, shares, max_open, salvage } =
+            set_up(config)?;
         let flusher = start_flusher(shared.clone(), shares, max_open)?;
         let opening = Mutex::new(Opening { opener: Some(opener), is_over: false });
         let closer = Closer::new(AllEvents { shared, opening }, flusher, archivist, teller);
-        Ok(Inner { callers, closer })
+        Ok(Inner { callers, closer, salvage })
+    }
+
+    pub(super) fn max_record(&self) -> usize {
+        let of_buffers = self.callers.max_record();
+        self.config().max_record().min(of_buffers)
+    }
+
+    pub(super) fn salvage(&self) -> &Salvage {
+        &self.salvage
+    }
+
+    pub(super) fn crash_map(&self) -> Option<PathBuf> {
+        self.shared().shards.pool().map_path()
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -360,6 +375,7 @@ impl Closing for AllEvents {
 
     fn closed(&self) {
         lock(&self.opening).opener = None;
+        self.shared.shards.pool().give_up_map();
     }
 }
 

@@ -5,14 +5,15 @@ mod inner;
 
 use std::{
     fmt,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 pub use self::event_logger::EventLogger;
 use self::inner::Inner;
 use crate::{
-    Config, Error, FlushMetrics, Health, ManagerStats, Stats, sync::Arc, write::MAX_EVENT_NAME,
+    Config, Error, FlushMetrics, Health, ManagerStats, Salvage, Stats, sync::Arc,
+    write::MAX_EVENT_NAME,
 };
 
 /// Logs each event to a file of its own, all with one thread and one memory.
@@ -241,10 +242,25 @@ impl LoggerManager {
         self.inner.of_event(name, |event| event.session().health())
     }
 
-    /// The longest record that is accepted, in bytes. The limit is the same at all times and for every event.
+    /// The longest record that is accepted, in bytes. The limit is the same at all times and for every event. With
+    /// [`Config::crash_safe`] it is about a sixteenth of [`Config::buffer_size`] per shard, since the callers' buffers
+    /// are allocated for good.
     #[must_use]
     pub fn max_record(&self) -> usize {
-        self.inner.config().max_record()
+        self.inner.max_record()
+    }
+
+    /// What dead managers had left for this directory when it was opened ([`Config::crash_safe`]), and what became of
+    /// it.
+    #[must_use]
+    pub fn salvage(&self) -> &Salvage {
+        self.inner.salvage()
+    }
+
+    /// The path of the file that holds the memory of a crash-safe manager; `None` if the manager is not crash-safe.
+    #[must_use]
+    pub fn crash_map(&self) -> Option<PathBuf> {
+        self.inner.crash_map()
     }
 
     /// The directory of the files.

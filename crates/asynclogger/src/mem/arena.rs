@@ -6,7 +6,7 @@ use std::{
     ptr::NonNull,
 };
 
-use super::{Process, Region, prefetch::prefetch};
+use super::{Process, Region, SharedMemory, prefetch::prefetch};
 use crate::{
     Error,
     sync::{Arc, AtomicUsize, Mutex, Ordering, lock},
@@ -33,6 +33,25 @@ pub(crate) struct Arena {
     /// The length of `free`, readable without the lock.
     left: AtomicUsize,
     maker: Process,
+    /// A word for each piece in memory that outlives the process; 0 while the piece is free.
+    marks: Option<Marks>,
+}
+
+/// The place of the words that say which pieces are in use.
+struct Marks {
+    memory: Arc<SharedMemory>,
+    first: usize,
+    /// The distance from the word of a piece to that of the next one.
+    stride: usize,
+}
+
+impl Marks {
+    fn clear(&self, number: u32) {
+        if let Some(word) = self.memory.words().get(self.first + number as usize * self.stride) {
+            // Release: all use of the piece was before.
+            word.store(0, Ordering::Release);
+        }
+    }
 }
 
 impl Arena {
@@ -46,7 +65,40 @@ impl Arena {
         let region = Region::anonymous(count as usize * piece, piece, bytes)?;
         let free = Mutex::new((0..count).rev().collect());
         let left = AtomicUsize::new(count as usize);
-        Ok(Arc::new(Arena { region, piece, free, left, maker: Process::current() }))
+        let maker = Process::current();
+        Ok(Arc::new(Arena { region, piece, free, left, maker, marks: None }))
+    }
+
+    /// `count` pieces of `piece` bytes in a shared memory, from byte `skip` behind its words on. Whoever takes a piece
+    /// marks it in the word at `first + number * stride`; the word is 0 again when the piece is given back.
+    ///
+    /// Panics if the memory has less.
+    pub(crate) fn shared(
+        memory: &Arc<SharedMemory>,
+        skip: usize,
+        (count, piece): (u32, usize),
+        (first, stride): (usize, usize),
+    ) -> Arc<Arena> {
+        let region = Region::shared(memory.clone(), skip, count as usize * piece);
+        let free = Mutex::new((0..count).rev().collect());
+        let left = AtomicUsize::new(count as usize);
+        let marks = Some(Marks { memory: memory.clone(), first, stride });
+        Arc::new(Arena { region, piece, free, left, maker: Process::current(), marks })
+    }
+
+    /// All pieces as a dead process has left them, in their order. Their marks stay as they are.
+    ///
+    /// Panics if the memory has less.
+    pub(crate) fn left_in(
+        memory: &Arc<SharedMemory>,
+        skip: usize,
+        (count, piece): (u32, usize),
+    ) -> Vec<Piece> {
+        let region = Region::shared(memory.clone(), skip, count as usize * piece);
+        let (free, left) = (Mutex::new((0..count).rev().collect()), AtomicUsize::new(0));
+        let maker = Process::current();
+        let arena = Arc::new(Arena { region, piece, free, left, maker, marks: None });
+        std::iter::from_fn(|| arena.take()).collect()
     }
 
     /// Bytes of each piece.
@@ -85,6 +137,11 @@ unsafe impl Send for Piece {}
 unsafe impl Sync for Piece {}
 
 impl Piece {
+    /// The number of the piece in its arena.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
     /// Fetches the cache lines that a write of `len` bytes at `at` is about to touch.
     #[inline]
     pub(crate) fn prefetch(&self, at: usize, len: usize) {
@@ -115,6 +172,9 @@ impl Drop for Piece {
         // A forked child must not take the lock: another thread of its parent may have held the lock at the fork.
         if !self.arena.maker.is_current() {
             return;
+        }
+        if let Some(marks) = &self.arena.marks {
+            marks.clear(self.number);
         }
         let mut free = lock(&self.arena.free);
         free.push(self.number);

@@ -56,7 +56,8 @@ impl Mapping {
 
     /// Asks for huge pages in a range of whole pages: an improvement, which an old kernel may refuse.
     pub(super) fn ask_for_huge_pages(&self, range: Range<usize>) {
-        let _ = self.advise(range, Advice::LinuxHugepage);
+        // SAFETY: the advice changes no byte.
+        let _ = unsafe { self.advise(range, Advice::LinuxHugepage) };
     }
 
     /// Makes a range of whole pages resident. No byte changes, so others may use the range meanwhile.
@@ -64,7 +65,8 @@ impl Mapping {
     /// # Errors
     /// `EINVAL` before Linux 5.14; `ENOMEM`, and other errors of the system.
     pub(super) fn populate(&self, range: Range<usize>) -> io::Result<()> {
-        self.advise(range, Advice::LinuxPopulateWrite)
+        // SAFETY: the advice changes no byte.
+        unsafe { self.advise(range, Advice::LinuxPopulateWrite) }
     }
 
     /// Gives a range of whole pages back to the system. The range is zero at the next touch, and not resident before.
@@ -72,14 +74,17 @@ impl Mapping {
     /// # Safety
     /// Nobody may use the bytes of the range meanwhile, nor expect their old values.
     pub(super) unsafe fn discard(&self, range: Range<usize>) {
-        let _ = self.advise(range, Advice::LinuxDontNeed);
+        // SAFETY: the advice sets the bytes of the range to zero, and the caller promises that this is allowed.
+        let _ = unsafe { self.advise(range, Advice::LinuxDontNeed) };
     }
 
-    fn advise(&self, range: Range<usize>, advice: Advice) -> io::Result<()> {
+    /// # Safety
+    /// The advice may change only bytes that nobody uses.
+    unsafe fn advise(&self, range: Range<usize>, advice: Advice) -> io::Result<()> {
         assert!(range.start <= range.end && range.end <= self.len);
         let start = self.start.as_ptr().wrapping_add(range.start).cast::<c_void>();
-        // SAFETY: within our mapping. Among the advices used here only DONTNEED changes bytes; the caller of `discard`
-        // promises that the change is allowed.
+        // SAFETY: the range is within our mapping, as the assertion has shown; the caller makes the promise for its
+        // bytes.
         unsafe { madvise(start, range.len(), advice)? };
         Ok(())
     }

@@ -73,13 +73,14 @@ impl Region {
         Ok(Region { backing: Backing::Own(mapping), start, skip, len })
     }
 
-    /// The first `len` bytes behind the words of a shared memory.
+    /// `len` bytes of a shared memory, from byte `skip` behind its words on. Both are whole pages.
     ///
     /// Panics if the memory has less.
-    pub(crate) fn shared(memory: Arc<SharedMemory>, len: usize) -> Region {
-        assert!(len <= memory.bytes());
-        let start = memory.bytes_start();
-        Region { backing: Backing::Shared(memory), start, skip: 0, len }
+    pub(crate) fn shared(memory: Arc<SharedMemory>, skip: usize, len: usize) -> Region {
+        assert!(skip.checked_add(len).is_some_and(|end| end <= memory.bytes()));
+        // SAFETY: the assertion has shown that the address is within the memory.
+        let start = unsafe { memory.bytes_start().add(skip) };
+        Region { backing: Backing::Shared(memory), start, skip, len }
     }
 
     /// The first byte.

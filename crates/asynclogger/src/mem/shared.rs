@@ -13,7 +13,7 @@ use crate::sync::GlobalAtomicU64;
 /// A range of a file in memory: words first, then bytes. All processes that map the file share both, and both stay when
 /// a process dies.
 ///
-/// The words are only ever used as atomics, and the bytes only through a [`Region`](super::Region). A forked child does
+/// The words are only ever used as atomics, and the bytes only through a region. A forked child does
 /// not have the mapping (`MADV_DONTFORK`): for a child the words are an empty slice, and a child unmaps nothing.
 #[derive(Debug)]
 pub(crate) struct SharedMemory {
@@ -78,7 +78,6 @@ impl SharedMemory {
     }
 
     /// The words; none in a forked child.
-    #[expect(clippy::cast_ptr_alignment, reason = "the mapping begins at a page")]
     pub(crate) fn words(&self) -> &[GlobalAtomicU64] {
         if !self.maker.is_current() {
             return &[];
@@ -148,8 +147,8 @@ mod tests {
             assert_eq!((one.words().len(), one.bytes()), (1 << 13, (1 << 20) - (1 << 16)));
             one.words()[5].store(align as u64, Ordering::Release);
             assert_eq!(other.words()[5].load(Ordering::Acquire), align as u64);
-            let regions = [one, other].map(|memory| Region::shared(memory, 4096));
-            let [first, second] = regions.map(|region| region.as_ptr());
+            let regions = [one, other].map(|memory| Region::shared(memory, 0, 4096));
+            let [first, second] = regions.each_ref().map(Region::as_ptr);
             assert!(first.addr().is_multiple_of(align));
             // SAFETY: within the bytes, which nobody else uses.
             unsafe { first.add(77).write(9) };

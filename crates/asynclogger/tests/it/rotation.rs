@@ -3,6 +3,7 @@
 
 mod hostile;
 mod lookalike;
+mod lost_lock;
 mod moved;
 mod prepared;
 mod room;

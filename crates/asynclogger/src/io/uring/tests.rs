@@ -450,8 +450,9 @@ fn the_systems_ring_keeps_what_overflows() {
         kernel.enter().expect("taken");
         assert!(!kernel.is_queued());
     }
+    // The kernel does not ring for a completion that has no room, so there is no ring to sleep for.
     while !kernel.has_overflown() {
-        alarm.sleep(None);
+        std::thread::yield_now();
     }
     // One that stays where it is.
     submit(&mut kernel, MANY);

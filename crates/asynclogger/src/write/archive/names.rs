@@ -89,18 +89,16 @@ impl LogName {
         name
     }
 
-    /// Whether a name is that of a part: the compressed form of an archived segment of this log while it is made.
-    pub(super) fn is_part(&self, name: &OsStr) -> bool {
-        let bytes = name.as_encoded_bytes().strip_prefix(b".");
-        let inner = bytes.and_then(|rest| rest.strip_suffix(PART_SUFFIX.as_bytes()));
-        let is_compressed =
-            |inner: &[u8]| self.packing_of(OsStr::from_bytes(inner)) == Some(Packing::Compressed);
-        inner.is_some_and(|inner| {
-            let unnumbered = inner
-                .split_last_chunk::<2>()
-                .and_then(|(front, number)| matches!(number, [b'.', b'1'..=b'9']).then_some(front));
-            is_compressed(unnumbered.unwrap_or(inner))
-        })
+    /// If a name is that of a part, the compressed form of an archived segment of this log while it is made: the name
+    /// of the compressed form.
+    pub(super) fn part_of<'a>(&self, name: &'a OsStr) -> Option<&'a OsStr> {
+        let inner = name.as_encoded_bytes().strip_prefix(b".")?;
+        let inner = inner.strip_suffix(PART_SUFFIX.as_bytes())?;
+        let unnumbered = inner
+            .split_last_chunk::<2>()
+            .and_then(|(front, number)| matches!(number, [b'.', b'1'..=b'9']).then_some(front));
+        let compressed = OsStr::from_bytes(unnumbered.unwrap_or(inner));
+        (self.packing_of(compressed)? == Packing::Compressed).then_some(compressed)
     }
 
     /// The form of the file, if the name is that of an archived segment of this log.

@@ -1,12 +1,11 @@
 //! The journal: which parts have a place in a file, and are not yet as safe as the durability level asks for.
 
 use super::{
-    map::CrashMap,
-    words::{self, BOUNDS, CURRENT, ENTRY, WHEREABOUTS, checked, wrapped},
+    account::LogAccount,
+    words::{self, ENTRY, WHEREABOUTS, checked, wrapped},
 };
 use crate::{
     format::{BlockInfo, DROP_REASONS, Dropped, Kind, Totals},
-    sync::Arc,
     write::common::fault,
 };
 
@@ -194,13 +193,13 @@ fn seal(words: &[u64], number: u32) -> u64 {
     checked(words) | u64::from(wrapped(number)) << 32
 }
 
-/// The journal of one session, as its flusher writes it; without a map, nothing.
+/// The journal of one session, as its flusher writes it; without an account, nothing.
 ///
 /// An entry is complete before the bounds take it in, and never changes while it is in. When all parts move to another
 /// file, their new entries are put behind the old ones, and one store of the bounds passes from the old to the new: a
 /// process that is killed meanwhile leaves either all parts where they were, or all of them where they go.
 pub(in crate::write) struct Journal {
-    map: Option<Arc<CrashMap>>,
+    account: Option<LogAccount>,
     /// The numbers of the first entry that is in, and of the next one; both wrap.
     first: u32,
     next: u32,
@@ -209,54 +208,54 @@ pub(in crate::write) struct Journal {
 }
 
 impl Journal {
-    /// The journal of a session whose map, if it has one, is new.
-    pub(in crate::write) fn new(map: Option<Arc<CrashMap>>) -> Journal {
-        let (first, next) = map.as_ref().and_then(|map| map.bounds().ok()).unwrap_or_default();
-        let spare = map.as_ref().map_or(0, |map| Journal::spare(map, first, next));
-        Journal { map, first, next, spare }
+    /// Continues the journal of an account; a new account has an empty one.
+    pub(in crate::write) fn new(account: Option<LogAccount>) -> Journal {
+        let bounds = account.as_ref().and_then(|account| account.bounds().ok());
+        let (first, next) = bounds.unwrap_or_default();
+        let spare = account.as_ref().map_or(0, |account| Journal::spare(account, first, next));
+        Journal { account, first, next, spare }
     }
 
     /// The record of whereabouts that no entry needs. The entries of a salvager that was killed before it had moved
     /// them can be in the file of the record that is not the current one.
-    fn spare(map: &CrashMap, first: u32, next: u32) -> usize {
-        let current = map.current().unwrap_or(0);
-        let load = |at| words::load(map.memory(), at);
-        let entry = Entry::decode(&load(map.places().entry(first)), first);
-        match (first == next, entry, Whereabouts::decode(&load(map.places().whereabouts(current))))
-        {
-            (false, Some(entry), found) if found.is_none_or(|it| it.segment != entry.segment) => {
-                current
-            }
-            _ => 1 - current,
-        }
+    fn spare(account: &LogAccount, first: u32, next: u32) -> usize {
+        let (memory, places) = (account.memory(), account.places());
+        let current = account.current().unwrap_or(0);
+        let entry = Entry::decode(&words::load(memory, places.entry(first)), first);
+        let record = Whereabouts::decode(&words::load(memory, places.whereabouts(current)));
+        let names_other = entry.is_some_and(|entry| {
+            first != next && record.is_none_or(|record| record.segment != entry.segment)
+        });
+        if names_other { current } else { 1 - current }
     }
 
     /// A place between two steps, where a test can kill the process of a crash-safe logger.
     pub(in crate::write) fn kill_point(&self, place: &'static str) {
-        if self.map.is_some() {
+        if self.account.is_some() {
             fault::kill_point(place);
         }
     }
 
     /// Whether there is room for one more entry, and for all of them once more.
     pub(in crate::write) fn has_room(&self) -> bool {
-        let entries = wrapped(self.next.wrapping_sub(self.first));
-        self.map.as_ref().is_none_or(|map| (entries + 2) * 2 < map.head().slots)
+        let entries = wrapped(self.next.wrapping_sub(self.first)) as usize;
+        self.account.as_ref().is_none_or(|account| (entries + 2) * 2 < account.places().slots())
     }
 
     /// Notes the file that the next entries name.
     pub(in crate::write) fn begin_segment(&mut self, whereabouts: &Whereabouts) {
-        let Some(map) = &self.map else {
+        let Some(account) = &self.account else {
             return;
         };
-        words::store(map.memory(), map.places().whereabouts(self.spare), &whereabouts.encode());
-        map.store(CURRENT, words::current_word(self.spare));
+        let (memory, places) = (account.memory(), account.places());
+        words::store(memory, places.whereabouts(self.spare), &whereabouts.encode());
+        words::store_one(memory, places.current(), words::current_word(self.spare));
         self.spare = 1 - self.spare;
     }
 
     /// Notes a part that has its place.
     pub(in crate::write) fn push(&mut self, entry: impl FnOnce() -> Entry) {
-        if self.map.is_some() {
+        if self.account.is_some() {
             self.put(&entry());
             self.show_bounds();
         }
@@ -264,7 +263,7 @@ impl Journal {
 
     /// Notes new places of all parts.
     pub(in crate::write) fn renew(&mut self, entries: impl Iterator<Item = Entry>) {
-        if self.map.is_some() {
+        if self.account.is_some() {
             let first = self.next;
             entries.for_each(|entry| self.put(&entry));
             self.first = first;
@@ -274,31 +273,28 @@ impl Journal {
 
     /// Notes that the first part has left: it is as safe as the durability level asks for.
     pub(in crate::write) fn leave(&mut self) {
-        if self.map.is_some() {
-            self.first = self.first.wrapping_add(1);
-            self.show_bounds();
-        }
+        self.first = self.first.wrapping_add(1);
+        self.show_bounds();
     }
 
     /// Notes that the last part was taken back.
     pub(in crate::write) fn withdraw_last(&mut self) {
-        if self.map.is_some() {
-            self.next = self.next.wrapping_sub(1);
-            self.show_bounds();
-        }
+        self.next = self.next.wrapping_sub(1);
+        self.show_bounds();
     }
 
     fn put(&mut self, entry: &Entry) {
-        if let Some(map) = &self.map {
+        if let Some(account) = &self.account {
             let words = entry.encode(self.next);
-            words::store(map.memory(), map.places().entry(self.next), &words);
+            words::store(account.memory(), account.places().entry(self.next), &words);
             self.next = self.next.wrapping_add(1);
         }
     }
 
     fn show_bounds(&self) {
-        if let Some(map) = &self.map {
-            map.store(BOUNDS, words::bounds_word(self.first, self.next));
+        if let Some(account) = &self.account {
+            let bounds = words::bounds_word(self.first, self.next);
+            words::store_one(account.memory(), account.places().bounds(), bounds);
         }
     }
 }

@@ -6,18 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    remains::Owned,
-    words::{self, BOUNDS, CURRENT, Damaged, Places},
-};
+use super::words::{self, Places};
 use crate::{
     CrashSafe, Error, ErrorKind,
     config::CrashPlace,
     format::{MAP_HEAD_LEN, MAX_ALIGN, MAX_CAPACITY, MapHead, map_head::NotAMap},
     io::{Directory, Found, MapFile, private_directory},
-    mem::SharedMemory,
-    sync::{Arc, Ordering},
-    write::common::{Reason, fault},
+    mem::{Arena, Piece, SharedMemory},
+    sync::Arc,
+    write::common::fault,
 };
 
 /// The directory that all users share, and the file systems in memory below it.
@@ -35,6 +32,14 @@ pub(in crate::write) struct CrashMap {
     file: MapFile,
     /// Whether this process made the map.
     is_new: bool,
+}
+
+/// A buffer that belongs to a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::write) struct Owned {
+    pub(in crate::write) buffer: u32,
+    pub(in crate::write) shard: u32,
+    pub(in crate::write) generation: u64,
 }
 
 /// The result of opening a map.
@@ -81,18 +86,16 @@ impl CrashMap {
         let directory = Directory::open_or_create(&directory_of(place)?)?;
         let stem = format!("{}-{:016x}", head.log_id, head.session);
         let file = MapFile::create(directory, &stem, &encoded, len)?;
-        // After an error the file is removed again: nobody has used it.
-        let map = CrashMap::map(head.clone(), file, len);
-        match map {
-            Ok(mut map) => {
-                map.is_new = true;
-                Ok(map)
-            }
-            Err((file, error)) => {
+        let memory = match map_memory(head, &file, len) {
+            Ok(memory) => memory,
+            Err(error) => {
+                // Nobody has used it.
                 let _ = file.remove();
-                Err(error)
+                return Err(error);
             }
-        }
+        };
+        let (head, places) = (head.clone(), Places::of(head));
+        Ok(CrashMap { head, places, memory, file, is_new: true })
     }
 
     /// The maps in the places of this setting.
@@ -144,40 +147,14 @@ impl CrashMap {
             Err(reason) => return Ok(Opening::Unusable(reason)),
         };
         if !is_sane(&head)
-            || words_len(&head).is_none_or(|words| words + (MAP_HEAD_LEN as u64) > len)
+            || file_len(&head, 0).is_none_or(|least| least > len)
             || !len.is_multiple_of(4096)
         {
             return Ok(Opening::Unusable("its sizes contradict each other".into()));
         }
-        match CrashMap::map(head, file, len) {
-            Ok(map) => Ok(Opening::Opened(Box::new(map))),
-            Err((_file, error)) => Err(error.at_path(path)),
-        }
-    }
-
-    fn map(head: MapHead, file: MapFile, len: u64) -> Result<CrashMap, (MapFile, Error)> {
-        let words = words_len(&head).unwrap_or(u64::MAX);
-        let mapped = match file.file() {
-            None => Err(rustix::io::Errno::BADF),
-            Some(inner) => {
-                let rest = len.saturating_sub(MAP_HEAD_LEN as u64);
-                let (words, rest) = (usize::try_from(words), usize::try_from(rest));
-                match (words, rest) {
-                    (Ok(words), Ok(rest)) => {
-                        let align = head.align as usize;
-                        SharedMemory::map(inner, MAP_HEAD_LEN as u64, words, rest, align)
-                    }
-                    _ => Err(rustix::io::Errno::NOMEM),
-                }
-            }
-        };
-        match mapped {
-            Ok(memory) => {
-                let (places, memory) = (Places::of(&head), Arc::new(memory));
-                Ok(CrashMap { head, places, memory, file, is_new: false })
-            }
-            Err(errno) => Err((file, Error::io("cannot map the memory of a logger", errno))),
-        }
+        let memory = map_memory(&head, &file, len).map_err(|error| error.at_path(path))?;
+        let places = Places::of(&head);
+        Ok(Opening::Opened(Box::new(CrashMap { head, places, memory, file, is_new: false })))
     }
 
     pub(in crate::write) fn head(&self) -> &MapHead {
@@ -193,6 +170,25 @@ impl CrashMap {
         &self.memory
     }
 
+    /// The bytes of the shared buffers of a manager: its pieces follow.
+    fn buffer_bytes(&self) -> usize {
+        let pieces = self.head.pieces as usize * self.head.piece as usize;
+        self.memory.bytes().saturating_sub(pieces)
+    }
+
+    /// The memory for the events of a manager.
+    pub(in crate::write) fn arena(&self) -> Arc<Arena> {
+        let pieces = (self.head.pieces, self.head.piece as usize);
+        let marks = (self.places.piece(0).start, words::PIECE);
+        Arena::shared(&self.memory, self.buffer_bytes(), pieces, marks)
+    }
+
+    /// The pieces of the events of a dead manager.
+    pub(in crate::write) fn pieces(&self) -> Vec<Piece> {
+        let pieces = (self.head.pieces, self.head.piece as usize);
+        Arena::left_in(&self.memory, self.buffer_bytes(), pieces)
+    }
+
     pub(in crate::write) fn path(&self) -> Option<PathBuf> {
         self.file.path()
     }
@@ -205,95 +201,51 @@ impl CrashMap {
 
     /// Notes that a buffer belongs to a shard from now on. The buffer must be empty.
     pub(in crate::write) fn own(&self, buffer: u32, shard: u32, generation: u64) {
+        // First, since the old number belongs to the old records.
+        words::store_one(&self.memory, self.places.sorted(buffer as usize), 0);
         let (at, word) = (self.places.owner(buffer as usize), words::owner_word(shard, generation));
-        words::store(&self.memory, at + 1..at + 2, &[words::checked(&[word])]);
-        self.store(at, word);
+        words::store_one(&self.memory, at + 1, words::checked(&[word]));
+        words::store_one(&self.memory, at, word);
         fault::kill_point("a buffer has an owner");
     }
 
     /// Notes that a buffer's records are needed no more.
     pub(in crate::write) fn disown(&self, buffer: u32) {
-        self.store(self.places.owner(buffer as usize), 0);
+        words::store_one(&self.memory, self.places.owner(buffer as usize), 0);
     }
 
-    /// Counts a refused record.
-    pub(in crate::write) fn count_drop(&self, shard: usize, reason: Reason) {
-        let at = self.places.drops(shard) + reason as usize;
-        if let Some(word) = words::word(&self.memory, at) {
-            // Relaxed: a count.
-            word.fetch_add(words::DROP, Ordering::Relaxed);
-        }
+    /// Notes how far a shared buffer is sorted: its records before this offset are with their events. `serial` counts
+    /// the records that were sorted so far.
+    pub(in crate::write) fn sorted(&self, buffer: u32, at: u32, serial: u32) {
+        let word = u64::from(at) << 32 | u64::from(serial);
+        words::store_one(&self.memory, self.places.sorted(buffer as usize), word);
     }
 
-    /// Notes the numbers of a shard behind a block that has its place in the journal: the last of the words is the
-    /// generation, so until it is stored the journal's entry counts.
-    pub(in crate::write) fn track(&self, shard: u32, track: &super::Track) {
-        let at = self.places.track(shard as usize);
-        words::store(&self.memory, at.start + 1..at.end, &track.encode()[1..]);
-        self.store(at.start, track.next_generation);
-    }
-
-    pub(super) fn store(&self, at: usize, value: u64) {
-        if let Some(word) = words::word(&self.memory, at) {
-            fault::kill_point("a word of the account");
-            // Release: as in `words::store`.
-            word.store(value, Ordering::Release);
-        }
-    }
-
-    /// The numbers of the journal's first entry, and of the next one.
-    ///
-    /// # Errors
-    /// The word is damaged.
-    pub(super) fn bounds(&self) -> Result<(u32, u32), Damaged> {
-        words::bounds_of(self.load(BOUNDS))
-    }
-
-    /// Which record of whereabouts is the current one.
-    ///
-    /// # Errors
-    /// The word is damaged.
-    pub(super) fn current(&self) -> Result<usize, Damaged> {
-        words::current_of(self.load(CURRENT))
-    }
-
-    fn load(&self, at: usize) -> u64 {
-        words::load(&self.memory, at..at + 1).first().copied().unwrap_or(0)
+    /// How far a shared buffer is sorted.
+    pub(in crate::write) fn sorted_to(&self, buffer: u32) -> (u32, u32) {
+        let word = words::load_one(&self.memory, self.places.sorted(buffer as usize));
+        ((word >> 32) as u32, word as u32)
     }
 
     /// The buffers that belong to a shard.
     ///
     /// # Errors
     /// The word of an owner is damaged.
-    pub(super) fn owned(&self) -> Result<Vec<Owned>, Damaged> {
+    pub(in crate::write) fn owned(&self) -> Result<Vec<Owned>, String> {
         let owner = |buffer| {
             let at = self.places.owner(buffer as usize);
-            let owner = words::owner_of(self.load(at), self.load(at + 1));
+            let load = |at| words::load_one(&self.memory, at);
+            let owner = words::owner_of(load(at), load(at + 1));
             owner.map(|owner| owner.map(|(shard, generation)| Owned { buffer, shard, generation }))
         };
-        (0..self.head.buffers).filter_map(|buffer| owner(buffer).transpose()).collect()
+        let owned = (0..self.head.buffers).filter_map(|buffer| owner(buffer).transpose());
+        let owned: Result<Vec<_>, _> = owned.collect();
+        owned.map_err(|_| "the owner of a buffer is damaged".to_owned())
     }
 
-    /// Whether its writer died before it had a file.
-    pub(in crate::write) fn is_unused(&self) -> bool {
-        // The whereabouts of the first file go to the other record: its writer can have died within their stores.
-        let record = words::load(&self.memory, self.places.whereabouts(0));
-        let is_new = self.load(BOUNDS) == 0 && self.load(CURRENT) == 0;
-        is_new
-            && record.iter().all(|word| *word == 0)
-            && self.owned().is_ok_and(|owned| owned.is_empty())
-    }
-
-    /// Removes the map if all its records are in files: if no part is on its way, and no buffer waits for its place.
-    pub(in crate::write) fn remove_if_empty(&self) {
-        let has_place = |owned: &Owned| {
-            owned.generation < self.load(self.places.track(owned.shard as usize).start)
-        };
-        let is_on_its_way = self.bounds().is_ok_and(|(first, next)| first != next);
-        if !is_on_its_way && self.owned().is_ok_and(|owned| owned.iter().all(has_place)) {
-            // A map that stays is found to be empty at the next opening.
-            let _ = self.remove();
-        }
+    /// Whether this process made the map.
+    pub(in crate::write) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Removes the map: all its records are in files.
@@ -305,16 +257,6 @@ impl CrashMap {
         self.file.remove()?;
         fault::kill_point("no map");
         Ok(())
-    }
-}
-
-impl Drop for CrashMap {
-    /// The map of a logger that was opened and never used, or was closed. A map that another process made is removed by
-    /// its salvager alone.
-    fn drop(&mut self) {
-        if self.is_new {
-            self.remove_if_empty();
-        }
     }
 }
 
@@ -349,26 +291,50 @@ fn words_len(head: &MapHead) -> Option<u64> {
     (Places::of(head).len() as u64 * 8).checked_next_multiple_of(u64::from(head.align))
 }
 
+/// Bytes of the pieces of a manager.
+fn pieces_len(head: &MapHead) -> u64 {
+    u64::from(head.pieces) * u64::from(head.piece)
+}
+
+/// Maps the words and the bytes of a file of this length.
+fn map_memory(head: &MapHead, file: &MapFile, len: u64) -> Result<Arc<SharedMemory>, Error> {
+    let words = words_len(head).unwrap_or(u64::MAX);
+    let len = len.saturating_sub(MAP_HEAD_LEN as u64);
+    Ok(Arc::new(file.map(MAP_HEAD_LEN as u64, words, len, head.align as usize)?))
+}
+
 /// The length of the file, in whole pages.
 fn file_len(head: &MapHead, bytes: usize) -> Option<u64> {
-    let bytes = (bytes as u64).checked_next_multiple_of(4096)?;
+    let buffers = (bytes as u64).checked_next_multiple_of(u64::from(head.align))?;
+    let bytes = buffers.checked_add(pieces_len(head))?;
     words_len(head)?.checked_add(bytes)?.checked_add(MAP_HEAD_LEN as u64)
 }
 
 /// Whether the sizes are possible at all, so that no sum of them overflows.
 fn is_sane(head: &MapHead) -> bool {
-    let MapHead { align, capacity, buffers, shards, slots, .. } = head;
+    let MapHead { align, capacity, buffers, shards, slots, logs, pieces, piece, .. } = head;
     let most = 1 << 20;
-    align.is_power_of_two()
+    let is_of_manager = *logs > 0;
+    let manager = is_of_manager == (*pieces > 0)
+        && (!is_of_manager || (piece.is_power_of_two() && *piece >= 4096))
+        && *logs <= most
+        && *pieces <= 1 << 24;
+    manager
+        && align.is_power_of_two()
         && (4096..=MAX_ALIGN as u32).contains(align)
         && *capacity as usize <= MAX_CAPACITY
         && [buffers, shards, slots].iter().all(|count| (1..=most).contains(*count))
         && slots.is_power_of_two()
 }
 
+/// The path of the log's active file, or of a manager's directory.
+pub(in crate::write) fn path_in(head: &MapHead) -> PathBuf {
+    PathBuf::from(std::ffi::OsStr::from_bytes(&head.path))
+}
+
 /// The id of the running kernel's boot; zeroes if the system does not tell.
 pub(in crate::write) fn boot_id() -> [u8; 16] {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    u128::from_str_radix(&digits, 16).unwrap_or(0).to_be_bytes()
+    u128::from_str_radix(&digits, 16).unwrap_or(0).to_le_bytes()
 }

@@ -3,13 +3,20 @@
 //! The live logger never reads its account. Each step is noted by stores, in an order that makes the account true
 //! between any two of them: a process that is killed has made all stores up to one point, and none behind it.
 
+mod account;
+mod emptiness;
+mod events;
 mod journal;
 mod map;
 mod remains;
+mod track;
 mod words;
 
 pub(in crate::write) use self::{
+    account::LogAccount,
+    events::{Identity, PieceOwner},
     journal::{Before, Entry, Journal, Placed, Whereabouts},
-    map::{CrashMap, Opening, boot_id},
-    remains::{Remains, Track},
+    map::{CrashMap, Opening, boot_id, path_in},
+    remains::Remains,
+    track::Track,
 };

@@ -15,49 +15,53 @@ pub(super) const TRACK: usize = 3 + DROP_REASONS;
 pub(super) const ENTRY: usize = 20;
 /// Words of one record of a segment's whereabouts; there are two.
 pub(super) const WHEREABOUTS: usize = 9;
+/// The first words of a log: the bounds of its journal, and which record of whereabouts is the current one.
+const LOG_FRONT: usize = 4;
 
-/// The first words: the bounds of the journal, and which record of whereabouts is the current one.
-pub(super) const BOUNDS: usize = 0;
-pub(super) const CURRENT: usize = 1;
-const FIXED: usize = 8;
+/// Words of the name of an event, of the name of its file, and of what stands in front of both.
+pub(super) const NAME: usize = 1024 / 8;
+pub(super) const BASE: usize = 256 / 8;
+pub(super) const IDENTITY: usize = 8 + NAME + BASE;
+/// Words of a piece's owner.
+pub(super) const PIECE: usize = 3;
 
-/// The words of a map by their use.
+/// The words of one log.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Places {
+pub(super) struct LogPlaces {
+    base: usize,
     shards: usize,
-    buffers: usize,
     slots: usize,
 }
 
-impl Places {
-    pub(super) fn of(head: &MapHead) -> Places {
-        Places {
-            shards: head.shards as usize,
-            buffers: head.buffers as usize,
-            slots: head.slots as usize,
-        }
+impl LogPlaces {
+    pub(super) fn slots(&self) -> usize {
+        self.slots
+    }
+
+    pub(super) fn shards(&self) -> usize {
+        self.shards
+    }
+
+    pub(super) fn bounds(&self) -> usize {
+        self.base
+    }
+
+    pub(super) fn current(&self) -> usize {
+        self.base + 1
     }
 
     pub(super) fn whereabouts(&self, which: usize) -> Range<usize> {
-        let start = FIXED + which * WHEREABOUTS;
+        let start = self.base + LOG_FRONT + which * WHEREABOUTS;
         start..start + WHEREABOUTS
     }
 
-    fn owners(&self) -> usize {
-        FIXED + 2 * WHEREABOUTS
-    }
-
-    /// The word of a buffer's owner; its checksum is the next one.
-    pub(super) fn owner(&self, buffer: usize) -> usize {
-        self.owners() + 2 * buffer
-    }
-
-    pub(super) fn drops(&self, shard: usize) -> usize {
-        self.owner(self.buffers) + shard * DROP_REASONS
+    pub(super) fn drops(&self, shard: usize) -> Range<usize> {
+        let start = self.whereabouts(2).start + shard * DROP_REASONS;
+        start..start + DROP_REASONS
     }
 
     pub(super) fn track(&self, shard: usize) -> Range<usize> {
-        let start = self.drops(self.shards) + shard * TRACK;
+        let start = self.drops(self.shards).start + shard * TRACK;
         start..start + TRACK
     }
 
@@ -68,9 +72,76 @@ impl Places {
         start..start + ENTRY
     }
 
+    /// All words of the log.
+    pub(super) fn all(&self) -> Range<usize> {
+        self.base..self.track(self.shards).start + self.slots * ENTRY
+    }
+}
+
+/// The words of a map by their use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
+    buffers: usize,
+    pieces: usize,
+    logs: usize,
+    shards: usize,
+    slots: usize,
+}
+
+impl Places {
+    pub(super) fn of(head: &MapHead) -> Places {
+        Places {
+            buffers: head.buffers as usize,
+            pieces: head.pieces as usize,
+            logs: head.logs as usize,
+            shards: head.shards as usize,
+            slots: head.slots as usize,
+        }
+    }
+
+    /// The word of a buffer's owner; its checksum is the next one.
+    pub(super) fn owner(&self, buffer: usize) -> usize {
+        2 * buffer
+    }
+
+    /// How far the records of a shared buffer are sorted.
+    pub(super) fn sorted(&self, buffer: usize) -> usize {
+        2 * self.buffers + buffer
+    }
+
+    pub(super) fn piece(&self, piece: usize) -> Range<usize> {
+        let start = 3 * self.buffers + piece * PIECE;
+        start..start + PIECE
+    }
+
+    /// The identity of an event.
+    pub(super) fn identity(&self, log: usize) -> Range<usize> {
+        let start = self.piece(self.pieces).start + log * (IDENTITY + self.of_one().all().len());
+        start..start + IDENTITY
+    }
+
+    fn of_one(&self) -> LogPlaces {
+        // A manager sorts its records into one sequence for each event.
+        LogPlaces {
+            base: 0,
+            shards: if self.logs > 0 { 1 } else { self.shards },
+            slots: self.slots,
+        }
+    }
+
+    /// The words of a log: of a manager's with this number, or of the only one.
+    pub(super) fn log(&self, log: usize) -> LogPlaces {
+        let base =
+            if self.logs > 0 { self.identity(log).end } else { self.piece(self.pieces).start };
+        LogPlaces { base, ..self.of_one() }
+    }
+
     /// The number of all words.
     pub(super) fn len(&self) -> usize {
-        self.track(self.shards).start + self.slots * ENTRY
+        match self.logs.checked_sub(1) {
+            Some(last) => self.log(last).all().end,
+            None => self.log(0).all().end,
+        }
     }
 }
 
@@ -167,19 +238,33 @@ pub(super) fn word(memory: &SharedMemory, at: usize) -> Option<&GlobalAtomicU64>
     memory.words().get(at)
 }
 
+/// Stores one word.
+pub(super) fn store_one(memory: &SharedMemory, at: usize, value: u64) {
+    fault::kill_point("a word of the account");
+    put(memory, at, value);
+}
+
+fn put(memory: &SharedMemory, at: usize, value: u64) {
+    if let Some(word) = word(memory, at) {
+        // Release: no store of the program moves behind a later one, so a killed process has made a beginning of them.
+        word.store(value, Ordering::Release);
+    }
+}
+
 /// Stores words one behind the other.
 pub(super) fn store(memory: &SharedMemory, at: Range<usize>, values: &[u64]) {
     debug_assert_eq!(at.len(), values.len());
-    let last = values.len().saturating_sub(1);
-    for (number, (word, value)) in
-        memory.words().get(at).into_iter().flatten().zip(values).enumerate()
-    {
-        if number <= 1 || number == last {
-            fault::kill_point("words of the account");
+    let Some((last, front)) = values.split_last() else {
+        return;
+    };
+    // A process can be killed in front of the first two words and the last: between others nothing else is different.
+    for (number, (at, value)) in at.clone().zip(front).enumerate() {
+        match number {
+            0 | 1 => store_one(memory, at, *value),
+            _ => put(memory, at, *value),
         }
-        // Release: no store of the program moves behind a later one, so a killed process has made a beginning of them.
-        word.store(*value, Ordering::Release);
     }
+    store_one(memory, at.end - 1, *last);
 }
 
 /// Loads words one behind the other; an empty list in a forked child.
@@ -187,6 +272,29 @@ pub(super) fn load(memory: &SharedMemory, at: Range<usize>) -> Vec<u64> {
     // Relaxed: the process that stored them is dead, or is this thread.
     let words = memory.words().get(at).into_iter().flatten();
     words.map(|word| word.load(Ordering::Relaxed)).collect()
+}
+
+/// Loads one word; 0 in a forked child.
+pub(super) fn load_one(memory: &SharedMemory, at: usize) -> u64 {
+    word(memory, at).map_or(0, |word| word.load(Ordering::Relaxed))
+}
+
+/// Bytes as words, zeroes behind them.
+pub(super) fn pack(bytes: &[u8], words: usize) -> Vec<u64> {
+    let mut packed = vec![0; words];
+    for (word, chunk) in packed.iter_mut().zip(bytes.chunks(8)) {
+        let mut bytes = [0; 8];
+        bytes[..chunk.len()].copy_from_slice(chunk);
+        *word = u64::from_le_bytes(bytes);
+    }
+    packed
+}
+
+/// The first `len` bytes of words.
+pub(super) fn unpack(words: &[u64], len: usize) -> Vec<u8> {
+    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    bytes.truncate(len);
+    bytes
 }
 
 #[cfg(all(test, not(any(loom, miri))))]

@@ -36,6 +36,11 @@ impl Callers {
         &self.ingest
     }
 
+    /// The longest record that the shared buffers take.
+    pub(crate) fn max_record(&self) -> usize {
+        self.ingest.max_record() - TAG
+    }
+
     pub(super) fn names(&self) -> &Names<Event> {
         &self.names
     }

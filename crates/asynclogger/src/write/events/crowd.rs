@@ -77,7 +77,7 @@ mod tests {
     };
 
     fn event(number: u32) -> Arc<Event> {
-        let counts = Arc::new(Counts::new());
+        let counts = Arc::new(Counts::new(None));
         let bell = Arc::new(Bell::new().expect("a bell"));
         let session = Arc::new(Session::new(1, Intake::Gathered(counts.clone()), bell));
         let name = Names::new().entry("event");

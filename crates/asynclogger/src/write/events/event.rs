@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{durable::Marks, names::Name};
+use super::{durable::Marks, in_map::InMap, names::Name};
 use crate::{
     FlushMetrics, Opened, Position,
     sync::{
@@ -38,6 +38,8 @@ pub(crate) struct Event {
     opened: Opened,
     session: Arc<Session>,
     counts: Arc<Counts>,
+    /// The place of the event in the map of a crash-safe manager.
+    place: Option<InMap>,
     /// The gate for flushes of this event.
     flushes: Gate,
     /// The records that the event's own flushes have made durable.
@@ -70,6 +72,7 @@ impl Event {
             opened,
             session,
             counts,
+            place: None,
             flushes: Gate::new(),
             durable: Marks::new(shards),
             pieces: AtomicUsize::new(0),
@@ -77,6 +80,11 @@ impl Event {
             changing: Mutex::default(),
             changed: Condvar::new(),
         }
+    }
+
+    /// Gives the event its place in the map of a crash-safe manager.
+    pub(super) fn at(self, place: Option<InMap>) -> Event {
+        Event { place, ..self }
     }
 
     /// The number that tags the event's records. No other event of the manager ever has the same number.
@@ -170,6 +178,11 @@ impl Event {
     #[inline]
     pub(super) fn position(&self, shared: Position) -> Position {
         Position { session: self.session.id(), ..shared }
+    }
+
+    /// The place of the event in the map of a crash-safe manager.
+    pub(super) fn place(&self) -> Option<&InMap> {
+        self.place.as_ref()
     }
 
     /// The gate for flushes of this event.

@@ -5,12 +5,13 @@ use std::mem;
 use super::{
     block::{self, EventBlock},
     event::Event,
+    in_map::InMap,
 };
 use crate::{
     format::{CHUNK, ChunkEntry, RECORD_HEADER, SECTOR, block as shape},
     mem::{Arena, Piece, Run},
     sync::Arc,
-    write::swap::HEADER,
+    write::{crash::CrashMap, swap::HEADER},
 };
 
 /// The arena has too few free pieces of memory.
@@ -31,6 +32,10 @@ pub(super) struct Gathered {
     chunk_end: u32,
     in_chunk: u32,
     records: u32,
+    /// The number of the first piece of the block, for the map.
+    first: u32,
+    /// The map of a crash-safe manager.
+    map: Option<Arc<CrashMap>>,
     rest: Box<Rest>,
 }
 
@@ -46,6 +51,10 @@ struct Rest {
     began: u64,
     /// The alignment of the file, which is the room for a head in front of the records.
     align: usize,
+    /// The number of blocks that were sealed before this one.
+    generation: u64,
+    /// The place of the event in the map.
+    log: u32,
 }
 
 /// The number of pieces for a block with `valid` bytes of records: for a head that is too long for the room in front,
@@ -60,7 +69,12 @@ pub(super) fn pieces_of(valid: usize, align: usize, piece_len: usize) -> (usize,
 
 impl Gathered {
     /// No records yet, for a file of this alignment.
-    pub(super) fn new(align: usize) -> Gathered {
+    pub(super) fn new(align: usize, place: Option<InMap>) -> Gathered {
+        let log = place.as_ref().map_or(0, |place| place.log);
+        Gathered::after(0, align, log, place.map(|place| place.map))
+    }
+
+    fn after(generation: u64, align: usize, log: u32, map: Option<Arc<CrashMap>>) -> Gathered {
         Gathered {
             piece: None,
             at: 0,
@@ -69,7 +83,9 @@ impl Gathered {
             chunk_end: 0,
             in_chunk: 0,
             records: 0,
-            rest: Box::new(Rest { align, ..Rest::default() }),
+            first: 0,
+            map,
+            rest: Box::new(Rest { align, generation, log, ..Rest::default() }),
         }
     }
 
@@ -107,7 +123,7 @@ impl Gathered {
 
     /// Adds a record, if it finds room without more memory. Returns whether it did.
     #[inline]
-    pub(super) fn add(&mut self, record: &[u8]) -> bool {
+    pub(super) fn add(&mut self, record: &[u8], serial: u32) -> bool {
         let needed = RECORD_HEADER + record.len();
         let at = self.at as usize;
         let Some(piece) = &mut self.piece else {
@@ -124,6 +140,7 @@ impl Gathered {
         bytes.copy_from_slice(record);
         self.at += needed as u32;
         self.count(needed);
+        self.note(serial);
         true
     }
 
@@ -135,6 +152,7 @@ impl Gathered {
     pub(super) fn add_with(
         &mut self,
         record: &[u8],
+        serial: u32,
         arena: &Arc<Arena>,
         now: u64,
     ) -> Result<usize, NoMemory> {
@@ -149,12 +167,21 @@ impl Gathered {
         self.put(record);
         self.count(needed);
         self.set_end(arena.piece_len());
+        self.note(serial);
         Ok(taken)
+    }
+
+    /// Notes in the map that the record with this number is complete: from this store on it is one of the event's.
+    #[inline]
+    fn note(&self, serial: u32) {
+        if let Some(map) = &self.map {
+            map.fill(self.first, self.filled, serial);
+        }
     }
 
     /// Takes the pieces for `needed` more bytes of records, and for the head and tail of the block around them.
     fn grow(&mut self, needed: usize, arena: &Arc<Arena>) -> Result<usize, NoMemory> {
-        let Rest { before, behind, head, align, .. } = &mut *self.rest;
+        let Rest { before, behind, head, align, generation, log, .. } = &mut *self.rest;
         let valid = self.filled.max(HEADER as u32) as usize - HEADER + needed;
         let (heads, bodies) = pieces_of(valid, *align, arena.piece_len());
         let have = usize::from(self.piece.is_some()) + before.count() + behind.len();
@@ -166,8 +193,14 @@ impl Gathered {
         }
         for (number, piece) in taken.into_iter().enumerate() {
             if number < heads {
+                // A head is made anew, so its piece needs no owner.
                 head.push(piece);
             } else {
+                let order = (have + number - heads) as u32;
+                if let Some(map) = &self.map {
+                    map.own_piece(piece.number(), *log, *generation, order);
+                    self.first = if order == 0 { piece.number() } else { self.first };
+                }
                 behind.push(piece);
             }
         }
@@ -256,8 +289,12 @@ impl Gathered {
             return None;
         }
         self.close_chunk();
-        let Gathered { piece, filled, rest, .. } =
-            mem::replace(self, Gathered::new(self.rest.align));
+        let Rest { align, generation, log, .. } = *self.rest;
+        if let Some(map) = &self.map {
+            map.note_sealed(log, generation + 1);
+        }
+        let next = Gathered::after(generation + 1, align, log, self.map.clone());
+        let Gathered { piece, filled, rest, .. } = mem::replace(self, next);
         let Rest { mut before, behind, head, table, align, .. } = *rest;
         piece.into_iter().chain(behind).for_each(|piece| before.push(piece));
         Some(block::seal(event.clone(), head, before, align, filled - HEADER as u32, table))
@@ -296,7 +333,7 @@ mod tests {
     }
 
     fn event() -> Arc<Event> {
-        let counts = Arc::new(Counts::new());
+        let counts = Arc::new(Counts::new(None));
         let bell = Arc::new(Bell::new().expect("a bell"));
         let session = Arc::new(Session::new(1, Intake::Gathered(counts.clone()), bell));
         let name = Names::new().entry("event");
@@ -336,7 +373,7 @@ mod tests {
         let mut all: Vec<_> = std::iter::from_fn(|| arena.take()).collect();
         all.iter_mut().for_each(|piece| piece.fill(0xEE));
         drop(all);
-        let mut gathered = Gathered::new(align);
+        let mut gathered = Gathered::new(align, None);
         let mut records = 0;
         for (number, len) in lens.iter().enumerate() {
             let record: Vec<u8> = (0..*len).map(|at| (at * 7 + number) as u8).collect();
@@ -347,8 +384,8 @@ mod tests {
                     break;
                 }
             }
-            if !gathered.add(&record) {
-                let pieces = gathered.add_with(&record, &arena, 5).expect("memory");
+            if !gathered.add(&record, 0) {
+                let pieces = gathered.add_with(&record, 0, &arena, 5).expect("memory");
                 event.take(pieces);
             }
             records += 1;
@@ -389,12 +426,12 @@ mod tests {
     #[test]
     fn without_memory_nothing_changes() {
         let arena = Arena::new(3 * 4096, 4096).expect("an arena");
-        let mut gathered = Gathered::new(4096);
-        assert_eq!(gathered.add_with(&[1; 100], &arena, 1).expect("memory"), 2);
-        gathered.add_with(&[2; 9000], &arena, 1).expect_err("too long");
+        let mut gathered = Gathered::new(4096, None);
+        assert_eq!(gathered.add_with(&[1; 100], 0, &arena, 1).expect("memory"), 2);
+        gathered.add_with(&[2; 9000], 0, &arena, 1).expect_err("too long");
         assert_eq!((gathered.records(), gathered.pieces(), arena.left()), (1, 2, 1));
-        assert!(gathered.add(&[3; 100]));
-        gathered.add_with(&[4; 4000], &arena, 1).expect("the last piece");
+        assert!(gathered.add(&[3; 100], 0));
+        gathered.add_with(&[4; 4000], 0, &arena, 1).expect("the last piece");
         assert_eq!((gathered.records(), gathered.pieces(), arena.left()), (3, 3, 0));
     }
 

@@ -6,7 +6,7 @@ use crate::{
     format::{RECORD_HEADER, SHARD_HEADER, block},
     mem::Arena,
     sync::Arc,
-    write::swap::Elastic,
+    write::{crash::CrashMap, swap::Elastic},
 };
 
 /// The number of the event in front of each record in the shared buffers.
@@ -53,9 +53,18 @@ impl Shares {
         let buffers = 4 * config.num_shards;
         let capacity = config.shard_capacity() + TAG;
         let ingest = config.buffer_size / 4;
+        let is_kept = config.crash_safe.is_some();
+        // Memory in a map is allocated for good, so no buffer has room that it rarely needs; then there are more of them.
+        let ingest = if is_kept { 2 * ingest } else { ingest };
+        let capacity = if is_kept {
+            (ingest / buffers / PAGE * PAGE).clamp(4 * PAGE, capacity)
+        } else {
+            capacity
+        };
         // A quarter of that is for records that are longer than such a buffer; at least one of them has to find
         // room at all times.
         let limit = (ingest / 4 * 3 / buffers).clamp(4 * PAGE, capacity.max(4 * PAGE));
+        let limit = if is_kept { capacity } else { limit };
         let beyond = (ingest / 4).max(capacity);
         let share = (2 * config.buffer_size / FEW).next_power_of_two();
         // A block has whole pieces, and a few pieces already fill a small file.
@@ -83,6 +92,11 @@ impl Shares {
         }
     }
 
+    /// The number and the length of the pieces of memory for events.
+    pub(super) fn pieces(&self) -> (usize, usize) {
+        (self.events / self.piece, self.piece)
+    }
+
     /// The longest record in the shared buffers, its tag included.
     pub(crate) fn max_record(&self) -> usize {
         self.capacity - SHARD_HEADER - RECORD_HEADER
@@ -105,10 +119,15 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// The memory for events: in a map, if the manager is crash-safe.
+    ///
     /// # Errors
     /// If the address space or the memory limit does not allow it.
-    pub(super) fn new(shares: &Shares) -> Result<Memory, Error> {
-        let arena = Arena::new(shares.events, shares.piece)?;
+    pub(super) fn new(shares: &Shares, map: Option<&CrashMap>) -> Result<Memory, Error> {
+        let arena = match map {
+            Some(map) => map.arena(),
+            None => Arena::new(shares.events, shares.piece)?,
+        };
         let total = arena.left();
         let Shares { quota, piece, most, longest, .. } = *shares;
         let quota = quota / piece;

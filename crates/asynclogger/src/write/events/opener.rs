@@ -20,6 +20,7 @@ use crate::{
     sync::{Arc, Ordering},
     write::{
         archive::{Archivist, WholeDirectory},
+        crash::Identity,
         flush::{Archiving, Counts, Intake, LogWriter, Session},
         segments::{EventOpening, LogFiles, Zone, new_session},
     },
@@ -43,6 +44,8 @@ pub(crate) struct Opener {
     held: HashMap<Box<str>, (Instant, Error)>,
     numbers: Numbers,
     max_open: usize,
+    /// The longest record that the shared buffers take.
+    max_record: usize,
 }
 
 /// The numbers of the events. No number is given twice, so a call that still has the number of a closed event does no
@@ -116,7 +119,18 @@ impl Opener {
             held: HashMap::new(),
             numbers: Numbers::default(),
             max_open,
+            max_record: usize::MAX,
         })
+    }
+
+    /// Limits the records of all events.
+    pub(super) fn limit_records(&mut self, max: usize) {
+        self.max_record = max;
+    }
+
+    /// The directory, and the right to write its events.
+    pub(super) fn directory(&self) -> (&Arc<Directory>, &EventsLock) {
+        (&self.directory, &self.lock)
     }
 
     /// The alignment that the events' files will have.
@@ -184,13 +198,25 @@ impl Opener {
         };
         let (files, mut segment, opened) =
             LogFiles::open_event(opening, &config, self.driver.clone(), id)?;
-        let counts = Arc::new(Counts::new());
+        let identity =
+            |log_id| Identity { number, session: id, log_id, name: name.full().to_owned(), base };
+        let taken =
+            shared.places.as_ref().map(|places| places.take(&identity(segment.lineage().log_id)));
+        let (place, account) = match taken.transpose() {
+            Ok(taken) => taken.unzip(),
+            Err(error) => {
+                let _ = segment.end_unused();
+                return Err(error.at_path(&config.path));
+            }
+        };
+        let counts = Arc::new(Counts::new(account));
         let session = Session::new(id, Intake::Gathered(counts.clone()), shared.bell.clone());
         let session = Arc::new(session);
-        let max_record = config.max_record();
+        let max_record = config.max_record().min(self.max_record);
         let entry = callers.names().entry(name.full());
         let shards = shared.shards.len();
-        let event = Event::new(entry, number, max_record, opened, session.clone(), counts, shards);
+        let event = Event::new(entry, number, max_record, opened, session.clone(), counts, shards)
+            .at(place);
         let settings = files.archive_settings();
         self.archivist.opened(&settings, segment.lineage());
         if has_past || *event.opened() != Opened::Created {

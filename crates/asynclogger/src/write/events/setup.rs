@@ -1,13 +1,24 @@
 //! Makes the parts of a manager, before it has a thread.
 
-use super::{callers::Callers, event::Unplaced, memory::Shares, opener::Opener, shared::Shared};
+use std::{os::unix::ffi::OsStringExt, path::Path};
+
+use super::{
+    callers::Callers,
+    event::Unplaced,
+    memory::{Shares, TAG},
+    opener::Opener,
+    shared::Shared,
+};
 use crate::{
-    Config, Error,
-    format::MIN_ALIGN,
+    Config, CrashSafe, Error, LogId, Salvage,
+    format::{MIN_ALIGN, MapHead},
     io::{Driver, descriptor_limit},
     sync::Arc,
     write::{
         archive::Archivist,
+        common::wall_clock,
+        crash::{CrashMap, boot_id},
+        salvage::salvage_events,
         segments::new_session,
         swap::{Bell, Ingest, IngestParts, Pool},
     },
@@ -15,6 +26,9 @@ use crate::{
 
 /// The most files that are open at a time, unless the config has another number.
 const MOST_FILES: u64 = 1024;
+
+/// The slots in the journal of an event: enough for the blocks that are in flight, and for all of them once more.
+const SLOTS: u32 = 32;
 
 /// The parts of a manager without a thread.
 pub(crate) struct Setup {
@@ -25,6 +39,8 @@ pub(crate) struct Setup {
     pub(crate) shares: Shares,
     /// The most events whose files are open at a time.
     pub(crate) max_open: usize,
+    /// What dead managers had left for this directory.
+    pub(crate) salvage: Salvage,
 }
 
 /// Takes the directory of a validated config's path, and the memory.
@@ -38,10 +54,24 @@ pub(crate) fn set_up(config: Config) -> Result<Setup, Error> {
     let bell = Arc::new(Bell::new()?);
     let driver = Driver::new(config.engine, bell.alarm())?;
     let archivist = Arc::new(Archivist::new());
-    let opener = Opener::new(&config, driver, archivist.clone(), max_open)?;
-    let shares = Shares::of(&config, opener.alignment(config.direct_io));
-    // These buffers do not go to a file, so any alignment does.
-    let pool = Pool::elastic(shares.buffers, shares.capacity, MIN_ALIGN, shares.elastic)?;
+    let mut opener = Opener::new(&config, driver, archivist.clone(), max_open)?;
+    let align = opener.alignment(config.direct_io);
+    let shares = Shares::of(&config, align);
+    opener.limit_records(shares.max_record() - TAG);
+    let session = new_session()?;
+    let salvage = match &config.crash_safe {
+        Some(place) => salvage_events(&config, place, opener.directory())?,
+        None => Salvage::default(),
+    };
+    let map = match &config.crash_safe {
+        Some(place) => map_of(place, &config, &shares, align, session)?,
+        None => None,
+    };
+    let pool = match map {
+        Some(map) => Pool::in_map(Arc::new(map), usize::MAX)?,
+        // These buffers do not go to a file, so any alignment does.
+        None => Pool::elastic(shares.buffers, shares.capacity, MIN_ALIGN, shares.elastic)?,
+    };
     let ingest = Ingest::new(IngestParts {
         pool,
         bell,
@@ -49,10 +79,47 @@ pub(crate) fn set_up(config: Config) -> Result<Setup, Error> {
         max_record: shares.max_record(),
         overflow: config.overflow,
         shares_barriers: false,
-        session: new_session()?,
+        session,
     })?;
     let (unplaced, overflow) = (Arc::new(Unplaced::default()), config.overflow);
     let shared = Arc::new(Shared::new(config, ingest.shards().clone(), unplaced.clone()));
     let callers = Arc::new(Callers::new(ingest, unplaced, overflow));
-    Ok(Setup { callers, shared, opener, archivist, shares, max_open })
+    Ok(Setup { callers, shared, opener, archivist, shares, max_open, salvage })
+}
+
+/// The map for the memory of a manager; `None` if no place has room for it and the setting allows that.
+fn map_of(
+    place: &CrashSafe,
+    config: &Config,
+    shares: &Shares,
+    align: usize,
+    session: u64,
+) -> Result<Option<CrashMap>, Error> {
+    let (pieces, piece) = shares.pieces();
+    let directory = config.path().parent().unwrap_or(Path::new(""));
+    let bytes = |path: &Path| {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        path.into_os_string().into_vec()
+    };
+    let away = config.failover_dir.as_ref().map(|directory| bytes(directory));
+    let head = MapHead {
+        // A manager has many logs, and so no id of its own.
+        log_id: LogId::default(),
+        session,
+        boot: boot_id(),
+        pid: std::process::id(),
+        made: wall_clock(),
+        align: align as u32,
+        capacity: shares.capacity as u32,
+        buffers: shares.buffers as u32,
+        shards: config.num_shards as u32,
+        slots: SLOTS,
+        path: bytes(directory),
+        away: away.unwrap_or_default(),
+        logs: place.most_events(),
+        pieces: pieces as u32,
+        piece: piece as u32,
+    };
+    let buffers = Pool::bytes(shares.buffers, shares.capacity, align);
+    CrashMap::create(place, &head, buffers.unwrap_or(usize::MAX))
 }

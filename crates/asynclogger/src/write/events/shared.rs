@@ -6,6 +6,7 @@ use super::{
     durable::{Marks, SortedOut},
     event::{Event, Unplaced},
     orders::Orders,
+    places::Places,
     sums::Sums,
 };
 use crate::{
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(super) orders: Orders,
     /// The number of events' files that are open now.
     pub(crate) open_files: AtomicUsize,
+    /// The places for events in the map of a crash-safe manager.
+    pub(super) places: Option<Places>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -74,7 +77,6 @@ impl Shared {
         Shared {
             config,
             bell: shards.bell().clone(),
-            shards,
             gate: Gate::new(),
             sorted: Gate::new(),
             unplaced,
@@ -82,6 +84,8 @@ impl Shared {
             sorted_out: SortedOut::new(count),
             orders: Orders::default(),
             open_files: AtomicUsize::new(0),
+            places: shards.pool().map().map(Places::new),
+            shards,
             state: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -185,6 +189,9 @@ impl Shared {
             event.durable().raise(sorted);
         }
         event.flushes().set_closed(answer.and_then(Result::err));
+        if let Some(places) = &self.places {
+            places.give_back(&event);
+        }
         let mut state = lock(&self.state);
         if state.closing.get(event.name()).is_some_and(|closing| Arc::ptr_eq(closing, &event)) {
             state.closing.remove(event.name());

@@ -82,6 +82,8 @@ pub(super) struct Sorter {
     pub(super) memory: Memory,
     /// For each shared shard the number of its records that are sorted.
     sorted: Vec<u64>,
+    /// The number of records that were sorted so far; wraps.
+    serial: u32,
     /// Whether a record is dropped that finds no room within its quota.
     drops: bool,
     /// Whether a record is dropped that finds no memory, instead of waiting.
@@ -108,6 +110,7 @@ impl Sorter {
             hot: Vec::new(),
             memory,
             sorted,
+            serial: 0,
             drops,
             gives_up: false,
         }
@@ -119,7 +122,7 @@ impl Sorter {
         let any = !new.is_empty();
         for (event, writer) in new {
             let number = event.number();
-            let gathered = Gathered::new(writer.align());
+            let gathered = Gathered::new(writer.align(), event.place().cloned());
             let staged = Box::new(Staged::new(event, writer));
             self.slots.insert(number, Sorted { gathered, staged });
         }
@@ -235,6 +238,8 @@ impl Sorter {
         for _ in 0..AHEAD {
             self.prefetch(ahead.next());
         }
+        // The records of a buffer that was never begun are all unsorted, whatever the number of the first one.
+        hand.buffer.note_sorted(hand.at, self.serial);
         let mut is_sorted = true;
         let mut records = Tagged::all(data, begun_at);
         while let Some((number, record)) = records.next() {
@@ -248,7 +253,9 @@ impl Sorter {
                 }
             }
             self.sorted[shard] += 1;
+            self.serial = self.serial.wrapping_add(1);
             hand.at = records.at;
+            hand.buffer.note_sorted(hand.at, self.serial);
         }
         self.memory.tick(hand.at - begun_at);
         is_sorted
@@ -267,7 +274,7 @@ impl Sorter {
     #[inline]
     fn place(&mut self, number: u32, record: &[u8]) -> Placed {
         if let Some(Sorted { gathered, .. }) = self.slots.get_mut(&number)
-            && gathered.add(record)
+            && gathered.add(record, self.serial.wrapping_add(1))
         {
             return Placed::Done;
         }
@@ -303,7 +310,8 @@ impl Sorter {
                 return Placed::Out;
             }
         }
-        match gathered.add_with(record, memory.arena(), memory.now()) {
+        let serial = self.serial.wrapping_add(1);
+        match gathered.add_with(record, serial, memory.arena(), memory.now()) {
             Ok(pieces) => {
                 event.take(pieces);
                 memory.gathered(pieces);

@@ -48,7 +48,9 @@ pub(crate) fn start_flusher(
     max_open: usize,
 ) -> Result<FlusherThread, Error> {
     let bell = shared.bell.clone();
-    let worker = Worker::new(shared, Memory::new(&shares)?, max_open);
+    let map = shared.shards.pool().map().cloned();
+    let memory = Memory::new(&shares, map.as_deref())?;
+    let worker = Worker::new(shared, memory, max_open);
     FlusherThread::start(bell, worker).map_err(|NotStarted { error, .. }| error)
 }
 

@@ -5,7 +5,7 @@ use crate::{
     sync::Arc,
     write::{
         common::{Counter, Drops, Reason},
-        crash::CrashMap,
+        crash::LogAccount,
         swap::Shards,
     },
 };
@@ -26,11 +26,14 @@ pub(crate) struct Counts {
     /// Blocks that were made of them.
     sealed: Counter,
     drops: Drops,
+    /// The account of a crash-safe log, which has the drops, too.
+    account: Option<LogAccount>,
 }
 
 impl Counts {
-    pub(in crate::write) fn new() -> Counts {
-        Counts { accepted: Counter::new(), sealed: Counter::new(), drops: Drops::new() }
+    pub(in crate::write) fn new(account: Option<LogAccount>) -> Counts {
+        let (accepted, sealed) = (Counter::new(), Counter::new());
+        Counts { accepted, sealed, drops: Drops::new(), account }
     }
 
     /// Counts gathered records. Only for the flusher.
@@ -53,6 +56,9 @@ impl Counts {
     /// Counts a refused record.
     pub(in crate::write) fn drop_one(&self, reason: Reason) {
         self.drops.count(reason);
+        if let Some(account) = &self.account {
+            account.count_drop(0, reason);
+        }
     }
 }
 
@@ -79,11 +85,11 @@ impl Intake {
         }
     }
 
-    /// The map of a crash-safe logger.
-    pub(super) fn map(&self) -> Option<&Arc<CrashMap>> {
+    /// The account of a crash-safe log.
+    pub(super) fn account(&self) -> Option<LogAccount> {
         match self {
-            Intake::Shards(shards) => shards.pool().map(),
-            Intake::Gathered(_) => None,
+            Intake::Shards(shards) => shards.account().cloned(),
+            Intake::Gathered(counts) => counts.account.clone(),
         }
     }
 

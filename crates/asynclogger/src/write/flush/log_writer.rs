@@ -82,8 +82,8 @@ impl LogWriter {
         let shards = session.intake().shards();
         let chunks = block::chunk_count(config.shard_capacity()) + 1;
         session.progress().set_io(segment.file().mode(), segment.file().engine());
-        let map = session.intake().map().cloned();
-        let (account, journal) = (Account::new(shards, map.clone()), Journal::new(map));
+        let kept = session.intake().account();
+        let (account, journal) = (Account::new(shards, kept.clone()), Journal::new(kept));
         let mut writer = LogWriter {
             rotator: Rotator::new(&config.rotation, zone, segment.filled_since()),
             active: Active::new(segment, files),
@@ -309,7 +309,7 @@ impl LogWriter {
     fn lacks_free_buffers(&self) -> bool {
         self.durability == Durability::OnFlush
             && self.outbox.awaits_barrier()
-            && self.session.intake().is_short()
+            && (self.session.intake().is_short() || self.outbox.lacks_slots())
     }
 
     /// Checks whether all that the pass waits for has happened, and then completes the pass.

@@ -4,11 +4,13 @@
 mod gauge;
 mod parts;
 mod reaction;
+mod resuming;
 mod safety;
 mod trouble;
 
 use std::time::Instant;
 
+pub(in crate::write) use self::resuming::Resumed;
 use self::{
     gauge::Gauge,
     parts::{OnItsWay, Parts},
@@ -27,7 +29,6 @@ use crate::{
         common::{BlockMemory, Degraded, Progress, fault},
         crash::Journal,
         segments::{Active, Changed},
-        swap::SealedBuffer,
     },
 };
 
@@ -41,12 +42,6 @@ pub(super) enum Happened {
     /// The log continues in another segment.
     SegmentBegun,
     SegmentOver(ArchivedSegment),
-}
-
-/// A part of a dead process, which had a place in a file.
-pub(in crate::write) enum Resumed {
-    Block { memory: SealedBuffer, info: BlockInfo, time: i64 },
-    Totals { kind: Kind, totals: Totals },
 }
 
 /// The things that an outbox works with in one round.
@@ -152,6 +147,11 @@ impl Outbox {
         !self.trouble.is_there() && self.parts.has_room()
     }
 
+    /// Whether parts fill the journal of a crash-safe log.
+    pub(super) fn lacks_slots(&self) -> bool {
+        self.parts.lacks_slots()
+    }
+
     /// Whether an operation failed and was not repeated with success yet.
     pub(super) fn is_troubled(&self) -> bool {
         self.trouble.is_there()
@@ -214,41 +214,6 @@ impl Outbox {
         let spot = layout.spot();
         layout.place_totals();
         self.parts.push(OnItsWay::totals(bytes, kind, totals, spot));
-        Ok(())
-    }
-
-    /// Takes over the parts of a dead process: makes their bytes again, each for its place. `before`: the records in
-    /// front of them, and their bytes.
-    ///
-    /// # Errors
-    /// If the system has no memory for a note or an end.
-    pub(super) fn resume(
-        &mut self,
-        active: &mut Active,
-        before: (u64, u64),
-        next_sequence: u64,
-        parts: Vec<Resumed>,
-    ) -> Result<(), Error> {
-        let now = Instant::now();
-        let layout = active.segment_mut().layout_mut();
-        let mut made = Vec::with_capacity(parts.len());
-        for part in parts {
-            let spot = layout.spot();
-            made.push(match part {
-                Resumed::Block { mut memory, mut info, time } => {
-                    layout.encode_block(&mut memory, &mut info, time, &mut self.table);
-                    layout.place_block(&info, time);
-                    OnItsWay::block(Arc::new(memory), info, time, now, spot)
-                }
-                Resumed::Totals { kind, totals } => {
-                    let mut bytes = AlignedBytes::new(layout.align(), layout.align())?;
-                    layout.encode_totals(kind, totals, &mut bytes);
-                    layout.place_totals();
-                    OnItsWay::totals(bytes, kind, totals, spot)
-                }
-            });
-        }
-        self.parts.resume(before, next_sequence, made.into_iter());
         Ok(())
     }
 

@@ -51,7 +51,7 @@ pub(in crate::write) struct Stop(Arc<AtomicBool>);
 impl Stop {
     /// A stop that is requested from the beginning on, as if the last handle were gone.
     #[cfg(test)]
-    pub(super) fn asked() -> Stop {
+    pub(in crate::write) fn asked() -> Stop {
         Stop(Arc::new(AtomicBool::new(true)))
     }
 

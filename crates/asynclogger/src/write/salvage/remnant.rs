@@ -3,18 +3,18 @@
 use std::{path::Path, time::Duration};
 
 use crate::{
-    Compression, Config, Error, Retention, Rotation, Salvaged, Stats,
-    format::{Kind, MIN_ALIGN},
+    Compression, Config, Dropped, Error, LogId, Retention, Rotation, Salvaged, Stats,
+    format::Kind,
     io::Driver,
     sync::Arc,
     write::{
         archive::Archivist,
         common::Gate,
-        crash::{Before, CrashMap, Entry, Placed, Remains},
+        crash::{Before, Entry, LogAccount, Placed, Remains},
         flush::{
             Closer, Closing, Intake, LogWriter, Rest, Resumed, Session, Teller, start_flusher,
         },
-        segments::{Adopted, Spot, Zone},
+        segments::{Adopted, EventOf, Spot, Zone},
         swap::{Bell, Pool, Shards},
     },
 };
@@ -75,57 +75,66 @@ struct Standing {
     spot: Option<Spot>,
 }
 
+/// What is known of a session whose process is dead.
+pub(super) struct Left<'a> {
+    pub(super) account: LogAccount,
+    pub(super) remains: Remains,
+    pub(super) log_id: LogId,
+    pub(super) session: u64,
+    /// The buffers with records that may be in no file, and the generation at which each shard ends.
+    pub(super) pool: Pool,
+    pub(super) ends: Vec<u64>,
+    /// The path of the log in the failover directory of the session.
+    pub(super) away: Option<&'a Path>,
+    /// The manager's directory, and the name of the event, if the log is an event's.
+    pub(super) event: Option<EventOf<'a>>,
+}
+
 impl Remnant {
-    /// Takes over a session. The inner error says why the map cannot be used.
+    /// Takes over a session. `config` has the log's path. The inner error says why the map cannot be used.
     ///
     /// # Errors
     /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another logger writes the log; the system's errors.
-    pub(super) fn of(
-        map: Arc<CrashMap>,
-        remains: Remains,
-        config: Config,
-    ) -> Result<Result<Remnant, String>, Error> {
-        let (pool, ends) = match Pool::adopted(&map, &remains) {
-            Ok(adopted) => adopted,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        let head = map.head();
-        let standing = Standing::of(&remains, u64::from(head.align));
-        let mut config = config;
+    pub(super) fn of(left: Left<'_>, mut config: Config) -> Result<Result<Remnant, String>, Error> {
+        let Left { account, remains, log_id, session, pool, ends, away, event } = left;
+        let align = remains.whereabouts.align;
+        let standing = Standing::of(&remains, align);
         // The buffers are the dead session's; and its file is ended as it is, whatever is due by now.
-        config.num_shards = head.shards as usize;
-        config.buffer_size = head.shards as usize * head.capacity as usize;
+        config.num_shards = ends.len();
+        config.buffer_size = ends.len() * pool.capacity().max(Config::MIN_SHARD_SIZE);
         (config.rotation, config.retention) = (Rotation::default(), Retention::default());
         config.compression = Compression::default();
+        config.crash_safe = None;
         let mut config = config.validate()?;
         let teller = Teller::stand_in(&mut config);
         let bell = Arc::new(Bell::new()?);
         let driver = Driver::new(config.engine, bell.alarm())?;
         let adopted = Adopted {
-            log_id: head.log_id,
-            session: head.session,
-            away: map.away_path(),
+            log_id,
+            session,
+            away,
+            event,
             whereabouts: remains.whereabouts,
             spot: standing.spot,
             first_sequence: standing.first_sequence,
         };
-        let shards = Shards::adopted(pool, bell.clone(), &ends, &remains.drops)?;
+        let shards = Shards::adopted(pool, bell.clone(), &ends, &remains.drops, account)?;
         let shards = Arc::new(shards);
         let Some(parts) = parts(&shards, &remains, standing.spot.is_some()) else {
             return Ok(Err("a part of its journal has no buffer".into()));
         };
         let (files, segment) = adopted.open(&config, driver)?;
-        if segment.align() > (head.align as usize).max(MIN_ALIGN) {
+        if segment.align() as u64 > align {
             return Ok(Err("the device asks for a greater alignment than the buffers have".into()));
         }
-        let intake = Intake::Shards(shards.clone());
-        let session = Arc::new(Session::new(head.session, intake, bell));
+        let session = Session::new(session, Intake::Shards(shards.clone()), bell);
+        let session = Arc::new(session);
         let zone = Zone::of(&config.rotation)?;
         let files = Box::new(files);
         let mut writer = LogWriter::new(session.clone(), segment, files, &config, zone, None);
         let Standing { before, behind, next_sequence, .. } = standing;
         let tracks = remains.tracks;
-        let noted = Default::default();
+        let noted = Dropped::default();
         writer.adopt(Rest { tracks, before, behind, next_sequence, noted, parts })?;
         let flusher = start_flusher(shards.clone(), writer, false)?;
         let dead = Dead { shards, session, config };

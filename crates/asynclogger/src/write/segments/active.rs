@@ -7,13 +7,10 @@ use super::{
     segment::Segment,
     standing::Standing,
 };
-use crate::{Error, write::archive::ArchivedSegment};
+use crate::{Error, ErrorKind, io::KeepWhen, write::archive::ArchivedSegment};
 
 /// The interval between attempts to return from the failover directory.
 const HOME_EVERY: Duration = Duration::from_secs(5);
-
-/// The interval at which the active file is looked for, between flushes.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The state of a log on its way from one segment to the next.
 enum Turn {
@@ -55,14 +52,12 @@ pub(in crate::write) struct Active {
     turn: Option<Turn>,
     /// The time of the next attempt to return to the log's own directory, if the log is in the other one.
     home_at: Option<Instant>,
-    /// The time of the last look for the active file.
-    looked: Instant,
 }
 
 impl Active {
     pub(in crate::write) fn new(segment: Segment, files: Box<dyn NextSegment>) -> Active {
-        let (prepared, turn, home_at, now) = (None, None, None, Instant::now());
-        Active { segment, files, prepared, turn, home_at, looked: now }
+        let (prepared, turn, home_at) = (None, None, None);
+        Active { segment, files, prepared, turn, home_at }
     }
 
     pub(in crate::write) fn segment(&self) -> &Segment {
@@ -125,7 +120,7 @@ impl Active {
     ) -> Result<Option<Error>, Error> {
         self.turn = None;
         // Another writer may have the log by now; then the path is not ours to change.
-        self.files.keep_lock()?;
+        self.files.keep_lock(KeepWhen::Now)?;
         let (next, Promoted { over, remark }) = self.promote_next(first_sequence)?;
         self.turn = Some(Turn::Ending { next: Box::new(next), over, home: false });
         Ok(remark)
@@ -202,6 +197,11 @@ impl Active {
             let old = std::mem::replace(&mut self.segment, next);
             return Ok(Changed { old, over: None, home: false, remark: None });
         }
+        // Only another writer keeps the log from the path: without a lock file the log is still to be written.
+        match self.files.keep_lock(KeepWhen::Now) {
+            Err(error) if error.kind() == ErrorKind::InUse => return Err(error),
+            _ => {}
+        }
         let (next, Promoted { over, remark }) = self.promote_next(first_sequence)?;
         let old = std::mem::replace(&mut self.segment, next);
         Ok(Changed { old, over, home: false, remark })
@@ -227,9 +227,14 @@ impl Active {
         }
     }
 
-    /// The prepared segment, if nobody has removed or replaced its file since.
+    /// The prepared segment, if it can still follow this one.
     fn take_prepared(&mut self) -> Option<Segment> {
-        self.prepared.take().filter(|next| self.files.has_prepared(next))
+        let prepared = self.prepared.take()?;
+        if self.files.has_prepared(&prepared) {
+            return Some(prepared);
+        }
+        self.files.discard(prepared);
+        None
     }
 
     /// Removes the prepared file, which is not needed any more.
@@ -258,22 +263,16 @@ impl Active {
         Ok(is_same)
     }
 
-    /// Whether the next look for the active file is due.
-    pub(in crate::write) fn is_look_due(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.looked) >= LOOK_EVERY
-    }
-
     /// Keeps the right to write the log: takes the lock again if its file was removed.
     ///
     /// # Errors
     /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another writer has the lock by now; the system's errors.
     pub(in crate::write) fn keep_lock(&mut self) -> Result<(), Error> {
-        self.files.keep_lock()
+        self.files.keep_lock(KeepWhen::Sometimes)
     }
 
     /// Looks for the active file at the log's path. `written`: the bytes written to the file.
-    pub(in crate::write) fn look(&mut self, written: u64, now: Instant) -> Standing {
-        self.looked = now;
+    pub(in crate::write) fn look(&self, written: u64) -> Standing {
         self.files.standing(&self.segment, written)
     }
 }

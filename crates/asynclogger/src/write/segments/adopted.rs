@@ -6,18 +6,23 @@ use std::{
 };
 
 use super::{
-    files::{FirstBlocks, LogFiles},
-    layout::Spot,
-    place::Place,
-    segment::Segment,
+    beginning::FirstBlocks, files::LogFiles, layout::Spot, place::Place, segment::Segment,
 };
 use crate::{
     Config, DirectIo, Error, IoMode, LogId,
     format::Prefix,
-    io::{Driver, ReopenForm, reopen_file},
+    io::{Directory, Driver, EventsLock, ReopenForm, reopen_file},
     probe::{Body, Packing, Place as Found, look},
+    sync::Arc,
     write::{archive::open_segment, common::fault, crash::Whereabouts},
 };
+
+/// The directory of a manager, and an event of its.
+pub(in crate::write) struct EventOf<'a> {
+    pub(in crate::write) directory: Arc<Directory>,
+    pub(in crate::write) lock: &'a EventsLock,
+    pub(in crate::write) name: &'a str,
+}
 
 /// A session that is to be ended by another process.
 pub(in crate::write) struct Adopted<'a> {
@@ -25,6 +30,8 @@ pub(in crate::write) struct Adopted<'a> {
     pub(in crate::write) session: u64,
     /// The path of the log in the failover directory of the session.
     pub(in crate::write) away: Option<&'a Path>,
+    /// The directory and the name of the event, if the log is an event's.
+    pub(in crate::write) event: Option<EventOf<'a>>,
     pub(in crate::write) whereabouts: Whereabouts,
     /// The place of the first part that is not safe in that file; `None`: the session has left that file.
     pub(in crate::write) spot: Option<Spot>,
@@ -43,7 +50,12 @@ impl Adopted<'_> {
         config: &Config,
         driver: Driver,
     ) -> Result<(LogFiles, Segment), Error> {
-        let home = Place::of(config.path(), config, None)?;
+        let home = match &self.event {
+            None => Place::of(config.path(), config, None)?,
+            Some(EventOf { directory, lock, name }) => {
+                Place::of_event(directory.clone(), lock, config, name, None)?
+            }
+        };
         if let Some(spot) = &self.spot {
             if let Some(segment) = self.find_in(&home, config, &driver)? {
                 return Ok(self.resumed(config, driver, home, None, segment, spot));

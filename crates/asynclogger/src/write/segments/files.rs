@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 
 use super::{
+    beginning::{Beginning, FirstBlocks},
     existing::Existing,
     name_change::{Changed, NameChange},
     next_segment::{NextSegment, Promoted},
@@ -17,15 +18,13 @@ use crate::{
     Config, Error, ErrorKind, Opened, Rotation,
     format::{LogId, MAX_ALIGN, Prefix, Start},
     io::{
-        Alignment, BlockFile, Directory, Driver, EventsLock, OpenRequest, OpenedFile,
-        check_file_limit, file_size_limit, open_file, random, reopen_file,
+        Alignment, BlockFile, Directory, Driver, EventsLock, KeepWhen, Kept, OpenRequest,
+        OpenedFile, check_file_limit, file_size_limit, open_file, reopen_file,
     },
     mem::AlignedBytes,
     sync::Arc,
     write::{
-        archive::{
-            ArchiveSettings, ArchivedSegment, LastName, Lineage, LogName, WholeDirectory, set_aside,
-        },
+        archive::{ArchiveSettings, ArchivedSegment, LastName, Lineage, WholeDirectory, set_aside},
         common::wall_clock,
     },
 };
@@ -37,6 +36,8 @@ pub(crate) struct LogFiles {
     session: u64,
     /// The greatest segment number found for the log; 0: not looked for yet.
     last_seen: u64,
+    /// The prepared file has a number that another writer may have given away since.
+    is_outdated: bool,
     home: Place,
     /// The place in the failover directory, once `home` has failed.
     away: Option<Place>,
@@ -45,15 +46,6 @@ pub(crate) struct LogFiles {
     linked: Option<OsString>,
     last_name: LastName,
     beginning: FirstBlocks,
-}
-
-/// The first blocks of a session in the file with which it begins.
-#[derive(Clone, Copy, Default)]
-pub(super) struct FirstBlocks {
-    /// The sequence of the first one.
-    pub(super) sequence: u64,
-    /// The alignment for which they were made; `None`: they will be made for the file's.
-    pub(super) align: Option<usize>,
 }
 
 /// The arguments, beside the config, for opening the log of an event.
@@ -76,19 +68,6 @@ enum Past {
     Possible,
     /// Segments are looked for when the log is opened.
     Looked,
-}
-
-/// The place and the numbers with which a session begins in a file.
-struct Beginning {
-    lineage: Lineage,
-    previous: u64,
-    first_sequence: u64,
-    offset: u64,
-    /// Identity and length of the existing file; `None`: the file is made.
-    expected: Option<((u64, u64), u64)>,
-    /// The permissions of a new file; `None`: those of the config.
-    mode: Option<u32>,
-    alignment: Alignment,
 }
 
 impl LogFiles {
@@ -133,6 +112,7 @@ impl LogFiles {
             driver,
             session,
             last_seen: 0,
+            is_outdated: false,
             home,
             is_away: away.is_some(),
             away,
@@ -153,11 +133,7 @@ impl LogFiles {
         session: u64,
     ) -> Result<(LogFiles, Segment, Opened), Error> {
         let EventOpening { directory, lock, full_name, has_past, whole } = opening;
-        let name = LogName::of(config.path())?;
-        let lock = lock.take_event(&directory, name.base(), config.path())?;
-        let archive = ArchiveSettings::new(config, directory.clone(), name.clone());
-        let archive = archive.named(full_name.as_bytes()).within(whole);
-        let home = Place { directory, name, archive: Arc::new(archive), lock };
+        let home = Place::of_event(directory, lock, config, full_name, whole)?;
         let past = if has_past { Past::Possible } else { Past::None };
         LogFiles::open_in(home, past, config, driver, session, FirstBlocks::default())
     }
@@ -393,6 +369,23 @@ impl LogFiles {
         Ok(segment)
     }
 
+    /// Takes over the result of a look after a lock. While the lock was lost, another writer may have given numbers
+    /// away.
+    fn take_over(&mut self, kept: Result<Kept, Error>) -> Result<(), Error> {
+        if !matches!(kept, Ok(Kept::Held)) {
+            (self.last_seen, self.is_outdated) = (0, true);
+        }
+        kept.map(drop)
+    }
+
+    /// Looks for the greatest number of the log, if it is not known.
+    fn look_for_numbers(&mut self, old: &Segment) {
+        if self.last_seen == 0 {
+            let last = self.last_segment(Some(old.lineage().log_id)).unwrap_or(old.lineage());
+            self.last_seen = last.segment;
+        }
+    }
+
     fn place_mut(&mut self) -> &mut Place {
         self.away.as_mut().filter(|_| self.is_away).unwrap_or(&mut self.home)
     }
@@ -405,12 +398,11 @@ impl LogFiles {
 
 impl NextSegment for LogFiles {
     fn prepare(&mut self, old: &Segment) -> Result<Segment, Error> {
-        if self.last_seen == 0 {
-            let last = self.last_segment(Some(old.lineage().log_id)).unwrap_or(old.lineage());
-            self.last_seen = last.segment;
-        }
-        let place = self.place_mut();
-        place.find_again()?;
+        let kept = self.place_mut().find_again();
+        self.take_over(kept)?;
+        self.look_for_numbers(old);
+        self.is_outdated = false;
+        let place = self.place();
         let hidden = prepared::free_name(&place.directory, &place.name)?;
         let beginning = Beginning::following(old, self.last_seen, 0, None);
         self.begin_new(self.place(), &hidden, beginning)
@@ -419,7 +411,7 @@ impl NextSegment for LogFiles {
     fn has_prepared(&self, next: &Segment) -> bool {
         let hidden = next.path().file_name().unwrap_or_default();
         let named = self.place().directory.identity_of(hidden);
-        named.is_ok_and(|named| named.is_some() && named == next.identity())
+        !self.is_outdated && named.is_ok_and(|named| named.is_some() && named == next.identity())
     }
 
     fn promote(
@@ -461,8 +453,10 @@ impl NextSegment for LogFiles {
             self.away = Some(Place::of(&path, &self.config, full_name)?);
         }
         if let Some(away) = &mut self.away {
-            away.find_again()?;
+            let kept = away.secure();
+            self.take_over(kept)?;
         }
+        self.look_for_numbers(old);
         let away = self.away.as_ref().unwrap_or(&self.home);
         let next = self.begin_after(away, old, first_sequence)?;
         self.is_away = true;
@@ -470,7 +464,9 @@ impl NextSegment for LogFiles {
     }
 
     fn home(&mut self, away: &Segment, first_sequence: u64) -> Result<Segment, Error> {
-        self.home.find_again()?;
+        let kept = self.home.secure();
+        self.take_over(kept)?;
+        self.look_for_numbers(away);
         let next = self.begin_after(&self.home, away, first_sequence)?;
         self.is_away = false;
         Ok(next)
@@ -484,8 +480,9 @@ impl NextSegment for LogFiles {
         }
     }
 
-    fn keep_lock(&mut self) -> Result<(), Error> {
-        self.place_mut().keep_lock()
+    fn keep_lock(&mut self, when: KeepWhen) -> Result<(), Error> {
+        let kept = self.place_mut().keep_lock(when);
+        self.take_over(kept)
     }
 
     fn reopen(&mut self, segment: &Segment) -> Result<Option<Box<dyn BlockFile>>, Error> {
@@ -515,42 +512,5 @@ impl NextSegment for LogFiles {
             _ if state.len < written => Standing::Truncated,
             _ => Standing::Here,
         }
-    }
-}
-
-impl Beginning {
-    /// Begins the segment after `old`, with a number greater than all seen ones.
-    fn following(
-        old: &Segment,
-        last_seen: u64,
-        first_sequence: u64,
-        expected: Option<((u64, u64), u64)>,
-    ) -> Beginning {
-        let Lineage { log_id, segment } = old.lineage();
-        Beginning {
-            lineage: Lineage { log_id, segment: segment.max(last_seen).saturating_add(1) },
-            previous: segment,
-            first_sequence,
-            offset: 0,
-            expected,
-            mode: old.mode(),
-            alignment: Alignment::Buffers(old.align()),
-        }
-    }
-
-    /// Begins a new segment after the last known one, or the first of a new log.
-    fn of_log(
-        last: Option<Lineage>,
-        expected: Option<((u64, u64), u64)>,
-    ) -> Result<Beginning, Error> {
-        let (lineage, previous) = match last {
-            Some(Lineage { log_id, segment }) => {
-                (Lineage { log_id, segment: segment.saturating_add(1) }, segment)
-            }
-            None => (Lineage { log_id: LogId(random()?), segment: 1 }, 0),
-        };
-        let alignment = Alignment::Device;
-        let (first_sequence, offset, mode) = (0, 0, None);
-        Ok(Beginning { lineage, previous, first_sequence, offset, expected, mode, alignment })
     }
 }

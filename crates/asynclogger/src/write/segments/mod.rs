@@ -2,6 +2,7 @@
 
 mod active;
 mod adopted;
+mod beginning;
 mod existing;
 mod files;
 #[cfg(all(test, not(loom)))]
@@ -19,7 +20,7 @@ mod segment;
 mod space;
 mod standing;
 
-pub(super) use self::adopted::Adopted;
+pub(super) use self::adopted::{Adopted, EventOf};
 #[cfg(test)]
 pub(super) use self::next_segment::Promoted;
 pub(super) use self::{

@@ -1,7 +1,11 @@
 //! The seam between a log and the files in which the log continues.
 
 use super::{segment::Segment, standing::Standing};
-use crate::{Error, io::BlockFile, write::archive::ArchivedSegment};
+use crate::{
+    Error,
+    io::{BlockFile, KeepWhen},
+    write::archive::ArchivedSegment,
+};
 
 /// The source of a log's next segment.
 pub(crate) trait NextSegment: Send {
@@ -48,7 +52,7 @@ pub(crate) trait NextSegment: Send {
     ///
     /// # Errors
     /// [`ErrorKind::InUse`] if another writer has the lock by now; the system's errors.
-    fn keep_lock(&mut self) -> Result<(), Error> {
+    fn keep_lock(&mut self, _when: KeepWhen) -> Result<(), Error> {
         // An implementation without a lock file has nothing to do.
         Ok(())
     }

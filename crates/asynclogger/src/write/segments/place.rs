@@ -9,9 +9,9 @@ use super::{
 use crate::{
     Config, Error,
     format::LogId,
-    io::{Directory, WriterLock},
+    io::{Directory, EventsLock, KeepWhen, Kept, WriterLock},
     sync::Arc,
-    write::archive::{ArchiveSettings, LogName},
+    write::archive::{ArchiveSettings, LogName, WholeDirectory},
 };
 
 /// The place where a log is written. No other logger writes the log there while this value lives.
@@ -48,6 +48,24 @@ impl Place {
         Ok(Place { directory, name, archive: Arc::new(archive), lock })
     }
 
+    /// Locks the place of an event's log, in a directory that is locked as a whole.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse), the system's errors.
+    pub(super) fn of_event(
+        directory: Arc<Directory>,
+        lock: &EventsLock,
+        config: &Config,
+        full_name: &str,
+        whole: Option<Arc<WholeDirectory>>,
+    ) -> Result<Place, Error> {
+        let name = LogName::of(config.path())?;
+        let lock = lock.take_event(&directory, name.base(), config.path())?;
+        let archive = ArchiveSettings::new(config, directory.clone(), name.clone());
+        let archive = archive.named(full_name.as_bytes()).within(whole);
+        Ok(Place { directory, name, archive: Arc::new(archive), lock })
+    }
+
     /// Inspects the file at the log's name.
     ///
     /// # Errors
@@ -72,19 +90,28 @@ impl Place {
     ///
     /// # Errors
     /// The system's errors.
-    pub(super) fn find_again(&mut self) -> Result<(), Error> {
-        if self.directory.find_again()? {
-            self.keep_lock()?;
+    pub(super) fn find_again(&mut self) -> Result<Kept, Error> {
+        match self.directory.find_again()? {
+            true => self.keep_lock(KeepWhen::Now),
+            false => Ok(Kept::Held),
         }
-        Ok(())
+    }
+
+    /// Makes sure that this log may change what stands at its name: the directory is there, and the lock is held.
+    ///
+    /// # Errors
+    /// The same as for [`keep_lock`](Place::keep_lock).
+    pub(super) fn secure(&mut self) -> Result<Kept, Error> {
+        self.directory.find_again()?;
+        self.keep_lock(KeepWhen::Now)
     }
 
     /// Makes and locks the lock file again if it was removed or replaced.
     ///
     /// # Errors
     /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another writer has the lock by now; the system's errors.
-    pub(super) fn keep_lock(&mut self) -> Result<(), Error> {
+    pub(super) fn keep_lock(&mut self, when: KeepWhen) -> Result<Kept, Error> {
         let path = self.directory.path().join(self.name.file());
-        self.lock.keep(&self.directory, &path)
+        self.lock.keep(&self.directory, &path, when)
     }
 }

@@ -80,7 +80,7 @@ impl Memory {
         align: usize,
     ) -> Option<Memory> {
         let bytes = Memory::bytes(count, capacity, align)?;
-        let region = (bytes <= memory.bytes()).then(|| Region::shared(memory.clone(), bytes))?;
+        let region = (bytes <= memory.bytes()).then(|| Region::shared(memory.clone(), 0, bytes))?;
         region
             .as_ptr()
             .addr()
@@ -88,11 +88,13 @@ impl Memory {
             .then(|| Memory::of(region, count, capacity, align))
     }
 
-    /// Divides a region, which has room for all.
+    /// Divides a region.
+    ///
+    /// Panics if the region is too short for all buffers.
     fn of(region: Region, count: usize, capacity: usize, align: usize) -> Memory {
         let (head_room, stride) = rooms(capacity, align);
-        // SAFETY: within the region, which begins at no null pointer and has `stride > head_room` bytes.
-        let first = unsafe { NonNull::new_unchecked(region.as_ptr().add(head_room)) };
+        let _end = region.at(count * stride);
+        let first = region.at(head_room);
         Memory {
             region,
             first,
@@ -134,8 +136,8 @@ impl Memory {
     pub(super) fn buffer(&self, number: u32) -> Buffer<'_> {
         let number = number as usize;
         assert!(number < self.count, "a buffer of this pool");
-        // SAFETY: this is one of the `count` buffers, so it is within the region, which lives as long as `self` is
-        // borrowed.
+        // SAFETY: this is one of the `count` buffers, each `stride` bytes from the one before, so it is within the
+        // region, which was mapped for `count * stride` bytes and lives as long as `self` is borrowed.
         unsafe {
             Buffer::new(
                 self.first.add(number * self.stride),

@@ -14,6 +14,8 @@ mod free_stack;
 mod grants;
 mod home;
 mod ingest;
+#[expect(unsafe_code, reason = "no other thread has the buffers of a dead process")]
+mod kept;
 #[expect(unsafe_code, reason = "buffers are places in one region")]
 mod memory;
 mod pool;

@@ -1,13 +1,9 @@
 //! The pool: all buffers of a log, their states, and which of them are free.
 
-use std::{
-    io,
-    os::unix::ffi::OsStringExt,
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
 
 use super::{
-    buffer::{Buffer, HEADER},
+    buffer::Buffer,
     free_stack::FreeStack,
     grants::Grants,
     memory::Memory,
@@ -15,12 +11,11 @@ use super::{
     word::{BufferState, MAX_BUFFERS},
 };
 use crate::{
-    Config, Error, ErrorKind, LogId,
-    format::{MapHead, record::Records},
+    Error, ErrorKind,
     sync::{Arc, AtomicU64, Ordering, fence},
     write::{
-        common::{fault, wall_clock},
-        crash::{CrashMap, Remains, boot_id},
+        common::fault,
+        crash::{CrashMap, LogAccount},
     },
 };
 
@@ -71,7 +66,7 @@ pub(crate) struct Pool {
     /// Bytes, header included, that stay resident of a free buffer.
     keep: usize,
     waiters: Waiters,
-    /// The account of a crash-safe logger, in which the owner of each buffer is noted.
+    /// The map in which the buffers lie, if they are to outlive the process: the owner of each is noted there.
     map: Option<Arc<CrashMap>>,
 }
 
@@ -99,101 +94,15 @@ impl Pool {
         Pool::of(count, capacity, align, Some(Elastic::beyond(limit)))
     }
 
-    /// The buffers of a logger, in a map if the logger is crash-safe.
-    ///
-    /// # Errors
-    /// Those of [`Pool::new`]; [`ErrorKind::CrashMap`].
-    pub(crate) fn of_logger(
-        config: &Config,
-        align: usize,
-        limit: usize,
-        log_id: LogId,
-        session: u64,
-    ) -> Result<Pool, Error> {
-        let (count, capacity) = (2 * config.num_shards, config.shard_capacity());
-        if let (Some(place), Some(bytes)) =
-            (&config.crash_safe, Pool::bytes(count, capacity, align))
-        {
-            let head = map_head(config, align, log_id, session);
-            if let Some(map) = CrashMap::create(place, &head, bytes)? {
-                return Pool::in_map(Arc::new(map), limit);
-            }
-        }
-        Pool::limited(count, capacity, align, limit)
-    }
-
-    /// The bytes of memory that [`limited`](Pool::limited) needs, for a map; `None` if such a pool is impossible.
-    pub(crate) fn bytes(count: usize, capacity: usize, align: usize) -> Option<usize> {
-        if count <= MAX_BUFFERS { Memory::bytes(count, capacity, align) } else { None }
-    }
-
-    /// The buffers of a new map, with a limit.
-    ///
-    /// # Errors
-    /// If the map has no room for them.
-    pub(in crate::write) fn in_map(map: Arc<CrashMap>, limit: usize) -> Result<Pool, Error> {
-        let head = map.head();
-        let (count, capacity) = (head.buffers as usize, head.capacity as usize);
-        let memory = Memory::shared(map.memory(), count, capacity, head.align as usize);
-        let memory = memory.ok_or_else(|| {
-            Error::new(ErrorKind::CrashMap, "the map has no room for the buffers")
-        })?;
-        Ok(Pool { map: Some(map), ..Pool::with(memory, Some(Elastic::beyond(limit))) })
-    }
-
-    /// The buffers of the map of a dead process, as its account says: those with records that are in no file are
-    /// sealed, the others are free. Returns also the generation at which each shard ends.
-    ///
-    /// # Errors
-    /// What contradicts the account.
-    pub(in crate::write) fn adopted(
-        map: &Arc<CrashMap>,
-        remains: &Remains,
-    ) -> Result<(Pool, Vec<u64>), String> {
-        let pool = Pool::in_map(map.clone(), usize::MAX).map_err(|error| error.to_string())?;
-        // No writer ever takes a buffer of this pool.
-        let pool = Pool { free: FreeStack::empty(pool.len() as u32), ..pool };
-        let mut ends: Vec<_> = remains.tracks.iter().map(|track| track.next_generation).collect();
-        let mut waiting = 0;
-        for (owned, is_placed) in remains.waiting() {
-            let (index, end) = match (owned.buffer, ends.get_mut(owned.shard as usize)) {
-                (buffer, Some(end)) if (buffer as usize) < pool.len() => (BufferIndex(buffer), end),
-                _ => return Err("a buffer belongs to no shard".into()),
-            };
-            pool.check_records(index)?;
-            pool.seal(index, owned.shard, owned.generation);
-            *end = (*end).max(owned.generation + 1);
-            waiting += u64::from(!is_placed);
-        }
-        // Each generation from the next one on has a buffer. So there are as many of them as generations.
-        let next = remains.tracks.iter().map(|track| track.next_generation);
-        let missing = ends.iter().zip(next).map(|(end, next)| end - next).sum::<u64>();
-        if missing != waiting {
-            return Err(format!("{waiting} buffers wait to be written, and {missing} should"));
-        }
-        Ok((pool, ends))
-    }
-
-    /// Checks that the records of a buffer end where its count of valid bytes says.
-    #[expect(unsafe_code, reason = "no other thread has the buffers of a dead process")]
-    fn check_records(&self, index: BufferIndex) -> Result<(), String> {
-        let valid = self.buffer(index).valid() as usize;
-        if valid > self.capacity() - HEADER {
-            return Err(format!("a buffer has {valid} valid bytes"));
-        }
-        // SAFETY: the range is within the buffer, and the process that wrote it is dead.
-        let bytes = unsafe { self.buffer(index).slice(0, HEADER + valid) };
-        let mut records = Records::new(bytes, HEADER);
-        while records.next().is_some() {}
-        if records.offset() != HEADER + valid {
-            return Err("the lengths of a buffer's records do not add up".into());
-        }
-        Ok(())
-    }
-
-    /// The map that the buffers lie in, if the logger is crash-safe.
+    /// The map that the buffers lie in, if they are to outlive the process.
     pub(in crate::write) fn map(&self) -> Option<&Arc<CrashMap>> {
         self.map.as_ref()
+    }
+
+    /// The account of the one log that these buffers are written to; a manager's shared buffers have none.
+    pub(in crate::write) fn account(&self) -> Option<LogAccount> {
+        let map = self.map.as_ref().filter(|map| map.head().logs == 0);
+        map.map(|map| LogAccount::of(map, 0))
     }
 
     /// [`Pool::limited`] with memory only for the content of the buffers.
@@ -227,6 +136,16 @@ impl Pool {
             Err(Error::new(ErrorKind::InvalidConfig, what))
         })?;
         Ok(Pool::with(memory, elastic))
+    }
+
+    /// The buffers of a map, with a limit. `are_free`: writers can take them.
+    pub(super) fn kept(memory: Memory, limit: usize, map: Arc<CrashMap>, are_free: bool) -> Pool {
+        let mut pool = Pool::with(memory, Some(Elastic::beyond(limit)));
+        pool.map = Some(map);
+        if !are_free {
+            pool.free = FreeStack::empty(pool.len() as u32);
+        }
+        pool
     }
 
     fn with(memory: Memory, elastic: Option<Elastic>) -> Pool {
@@ -430,29 +349,13 @@ impl Pool {
     }
 }
 
-/// The head of the map of a logger.
-fn map_head(config: &Config, align: usize, log_id: LogId, session: u64) -> MapHead {
-    let bytes = |path: &Path| {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        path.into_os_string().into_vec()
-    };
-    let name = config.path().file_name().unwrap_or_default();
-    let away = config.failover_dir.as_ref().map(|directory| bytes(&directory.join(name)));
-    let buffers = 2 * config.num_shards as u32;
-    MapHead {
-        log_id,
-        session,
-        boot: boot_id(),
-        pid: std::process::id(),
-        made: wall_clock(),
-        align: align as u32,
-        capacity: config.shard_capacity() as u32,
-        buffers,
-        shards: config.num_shards as u32,
-        // All parts can move to another file: then their entries are there twice for a moment.
-        slots: (4 * buffers + 256).next_power_of_two(),
-        path: bytes(config.path()),
-        away: away.unwrap_or_default(),
+impl Drop for Pool {
+    /// A map that was made for these buffers goes with them, unless it still holds records. The map of a dead process is
+    /// removed by its salvager alone.
+    fn drop(&mut self) {
+        if self.map.as_ref().is_some_and(|map| map.is_new()) {
+            self.give_up_map();
+        }
     }
 }
 
@@ -482,7 +385,7 @@ impl Taken<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::buffer::HEADER, *};
 
     #[test]
     fn the_block_of_a_full_buffer_fits() {

@@ -111,6 +111,15 @@ impl SealedBuffer {
         unsafe { self.buffer().slice(head_len, rest) }
     }
 
+    /// Notes, in memory that outlives the process, that the records before this offset are with their events. `serial`
+    /// counts all records that were sorted so far.
+    #[inline]
+    pub(in crate::write) fn note_sorted(&self, at: usize, serial: u32) {
+        if let Some(map) = self.pool.map() {
+            map.sorted(self.index.number(), at as u32, serial);
+        }
+    }
+
     /// Gives the buffer back to its pool, and wakes a waiting writer.
     pub(in crate::write) fn give_back(self) {
         // SAFETY: `take` made `self` the only owner of the buffer, and `self` ends here.

@@ -14,7 +14,7 @@ use crate::{
     Dropped, Error, ShardStats,
     mem::ForkCleared,
     sync::{Arc, AtomicBool, AtomicU64, Ordering, is_over, thread},
-    write::common::Reason,
+    write::{common::Reason, crash::LogAccount},
 };
 
 /// The shards of a log, and their pool.
@@ -27,6 +27,8 @@ pub(crate) struct Shards {
     shards: ForkCleared<Shard>,
     pool: Arc<Pool>,
     bell: Arc<Bell>,
+    /// The account of a crash-safe log. A manager's shared shards have none.
+    account: Option<LogAccount>,
     /// How often a writer needed a buffer and none was free.
     blocked_swaps: AtomicU64,
     /// Set when there are no callers any more.
@@ -49,6 +51,8 @@ pub(in crate::write) struct Held {
     pub(in crate::write) shard: usize,
     /// All buffers before this generation are sealed; the copy is of this generation.
     pub(in crate::write) generation: u64,
+    /// The number of the buffer that was copied.
+    buffer: Option<u32>,
     /// A copy of the records that the thread had published; `None` without such records, or without memory for them.
     pub(in crate::write) copy: Option<SealedBuffer>,
 }
@@ -57,6 +61,7 @@ impl Shards {
     pub(super) fn new(pool: Pool, bell: Arc<Bell>, count: usize) -> Result<Shards, Error> {
         Ok(Shards {
             shards: ForkCleared::new(count, |_| Shard::new())?,
+            account: pool.account(),
             pool: Arc::new(pool),
             bell,
             blocked_swaps: AtomicU64::new(0),
@@ -73,6 +78,7 @@ impl Shards {
         bell: Arc<Bell>,
         ends: &[u64],
         dropped: &[Dropped],
+        account: LogAccount,
     ) -> Result<Shards, Error> {
         let shard = |number: usize| {
             let dropped = dropped.get(number).copied().unwrap_or_default();
@@ -82,6 +88,7 @@ impl Shards {
             shards: ForkCleared::new(ends.len(), shard)?,
             pool: Arc::new(pool),
             bell,
+            account: Some(account),
             blocked_swaps: AtomicU64::new(0),
             is_left: AtomicBool::new(false),
         })
@@ -100,6 +107,11 @@ impl Shards {
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.shards.len()
+    }
+
+    /// The account of a crash-safe log.
+    pub(in crate::write) fn account(&self) -> Option<&LogAccount> {
+        self.account.as_ref()
     }
 
     pub(crate) fn bell(&self) -> &Arc<Bell> {
@@ -146,8 +158,8 @@ impl Shards {
     pub(super) fn count_drop(&self, number: usize, reason: Reason) {
         self.at(number).drops.0.count(reason);
         // In a forked child this counts nothing: the map is the parent's.
-        if let Some(map) = self.pool.map() {
-            map.count_drop(number, reason);
+        if let Some(account) = &self.account {
+            account.count_drop(number, reason);
         }
     }
 
@@ -256,24 +268,31 @@ impl Shards {
             let word = self.at(shard).word();
             let generation = word.generation();
             let Some(buffer) = word.buffer() else {
-                return Held { shard, generation, copy: None };
+                return Held { shard, generation, buffer: None, copy: None };
             };
             let number = shard as u32;
             let active = BufferState::Active { shard: number, generation };
             if self.pool.state(self.pool.index(buffer)) != active {
                 // The thread had sealed the buffer, and the word does not say so yet: the flusher finds the buffer.
-                return Held { shard, generation: generation + 1, copy: None };
+                return Held { shard, generation: generation + 1, buffer: None, copy: None };
             }
             // SAFETY: a caller borrows the `Ingest` for as long as it has a claim, and the `Ingest` is gone. So this
             // claim is of a thread that never returned from its call, and no thread seals the buffer any more.
             let copy = unsafe { SealedBuffer::copy_of(&self.pool, buffer, number, generation) };
-            Held { shard, generation, copy }
+            Held { shard, generation, buffer: Some(buffer), copy }
         });
         let held: Vec<_> = held.collect();
         if !held.is_empty() {
             std::mem::forget(self.clone());
         }
         held
+    }
+
+    /// Notes that the records of a copied buffer are with their events, in memory that outlives the process.
+    pub(in crate::write) fn forget_copied(&self, held: &Held) {
+        if let (Some(map), Some(buffer)) = (self.pool.map(), held.buffer) {
+            map.disown(buffer);
+        }
     }
 
     /// Claims a shard and never releases it, like a thread that is stopped inside its call.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use asynclogger::{
-    Logger, Opened,
+    Logger, LoggerManager, Opened,
     read::{LogDir, Loss},
 };
 
@@ -38,9 +38,15 @@ struct Sums {
 
 #[test]
 fn nothing_that_was_accepted_is_lost() {
-    if crate::support::child_role().is_some() {
-        return;
-    }
+    kill_some(false);
+}
+
+#[test]
+fn nothing_that_a_manager_accepted_is_lost() {
+    kill_some(true);
+}
+
+fn kill_some(managers: bool) {
     let number =
         |name, default| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
     let (kills, first) = (number("KILLS", 40), number("SEED", 1));
@@ -49,7 +55,7 @@ fn nothing_that_was_accepted_is_lost() {
         if sums.workers >= kills {
             break;
         }
-        run(seed, &mut sums);
+        run(seed, managers, &mut sums);
     }
     let Sums { workers, salvagers, salvaging, accepted, salvaged } = sums;
     println!(
@@ -89,16 +95,16 @@ fn kill(mut child: Child, what: &str) -> bool {
     status.signal().is_some()
 }
 
-fn run(seed: u64, sums: &mut Sums) {
+fn run(seed: u64, managers: bool, sums: &mut Sums) {
     let home = directory();
     fs::create_dir(home.path().join("logs")).expect("a directory");
-    let load = Load::of(seed);
+    let load = Load::of(seed, managers);
     let mut random = Random::new(seed ^ 0xDEAD);
     let counts = Counts::open(&home.path().join("counts"));
     let mut salvaged = 0;
     for life in 0..LIVES {
         let what = format!("seed {seed}, life {life}, {load:?}");
-        let worker = start(home.path(), seed, life * load.threads);
+        let worker = start(home.path(), seed, managers, life * load.threads);
         let most = random.pick(&[5_000, 5_000, 5_000, 200_000]);
         let goal = counts.sum() + random.below(most);
         let until = Instant::now() + Duration::from_millis(random.below(120) + 5);
@@ -113,7 +119,7 @@ fn run(seed: u64, sums: &mut Sums) {
         assert!(kill(worker, &what), "{what}: the worker has ended by itself");
         sums.workers += 1;
         for _ in 0..random.below(3) {
-            let mut salvager = start_salvager(home.path(), seed);
+            let mut salvager = start_salvager(home.path(), seed, managers);
             // Some are killed at any time, and most once they have begun.
             let pid = salvager.id();
             if random.below(4) > 0 {
@@ -130,14 +136,24 @@ fn run(seed: u64, sums: &mut Sums) {
             // One that was killed behind its last step has removed the map.
             sums.salvaging += u64::from(is_killed && has_begun && !maps(home.path()).is_empty());
         }
-        let logger =
-            Logger::new(load.config(home.path())).unwrap_or_else(|e| panic!("{what}: {e:#}"));
-        assert!(logger.salvage().left_alone.is_empty(), "{what}: {:?}", logger.salvage());
-        salvaged += logger.salvage().records();
-        if let Opened::Salvaged { records, .. } = logger.opened() {
-            assert_eq!(*records, logger.salvage().records(), "{what}");
-        }
-        logger.close().expect("closed");
+        let salvage = if managers {
+            let manager = LoggerManager::new(load.config(home.path()));
+            let manager = manager.unwrap_or_else(|error| panic!("{what}: {error:#}"));
+            let salvage = manager.salvage().clone();
+            manager.close().expect("closed");
+            salvage
+        } else {
+            let logger = Logger::new(load.config(home.path()));
+            let logger = logger.unwrap_or_else(|error| panic!("{what}: {error:#}"));
+            let salvage = logger.salvage().clone();
+            if let Opened::Salvaged { records, .. } = logger.opened() {
+                assert_eq!(*records, salvage.records(), "{what}");
+            }
+            logger.close().expect("closed");
+            salvage
+        };
+        assert!(salvage.left_alone.is_empty(), "{what}: {salvage:?}");
+        salvaged += salvage.records();
         assert_eq!(fs::read_dir(home.path().join("maps")).expect("maps").count(), 0, "{what}");
         check(&load, &counts, (life + 1) * load.threads, home.path(), &what);
     }
@@ -147,15 +163,36 @@ fn run(seed: u64, sums: &mut Sums) {
 
 /// Compares all records of the log with the counts of all threads.
 fn check(load: &Load, counts: &Counts, threads: usize, home: &Path, what: &str) {
-    let mut log = LogDir::open(log_path(home)).expect("the log");
     let mut found = vec![Vec::new(); threads];
-    while let Some(record) = log.next_record().expect("a record") {
-        let (thread, number) =
-            Numbered::parse(record.bytes()).unwrap_or_else(|| panic!("{what}: an altered record"));
-        found[thread as usize].push(number);
+    let mut read = |path: &Path, event: Option<usize>| {
+        let mut log = LogDir::open(path).expect("the log");
+        while let Some(record) = log.next_record().expect("a record") {
+            let (thread, number) = Numbered::parse(record.bytes())
+                .unwrap_or_else(|| panic!("{what}: an altered record"));
+            if let Some(event) = event {
+                assert_eq!(load.event(thread as usize, number), event, "{what}: another event's");
+            }
+            found[thread as usize].push(number);
+        }
+        let report = log.report();
+        assert_eq!(report.lost, Loss::exact(0), "{what}: {report:?}");
+    };
+    if load.events == 0 {
+        read(&log_path(home), None);
     }
-    let report = log.report();
-    assert_eq!(report.lost, Loss::exact(0), "{what}: {report:?}");
+    for event in 0..load.events {
+        let path = home.join("logs").join(format!("event_{event}.log"));
+        if path.exists() {
+            read(&path, Some(event));
+        }
+    }
+    if load.events > 0 && load.keeps_order() {
+        // Each event has its threads' records in their order; sorted, all of them are there.
+        for found in &mut found {
+            assert!(in_order_by_event(load, found), "{what}: out of order");
+            found.sort_unstable();
+        }
+    }
     for (thread, found) in found.into_iter().enumerate() {
         let accepted = counts.get(thread);
         let what = format!("{what}, thread {thread}: {accepted} accepted, {} found", found.len());
@@ -169,4 +206,11 @@ fn check(load: &Load, counts: &Counts, threads: usize, home: &Path, what: &str) 
         let expected = accepted..=accepted + 1;
         assert!(expected.contains(&(found.len() as u64)), "{what}: lost");
     }
+}
+
+/// Whether the numbers of a thread that go to one event stand in their order.
+fn in_order_by_event(load: &Load, found: &[u64]) -> bool {
+    // The thread's number only turns the events, so that of thread 0 will do.
+    let is_of = |number: &&u64, event: usize| load.event(0, **number) == event;
+    (0..load.events).all(|event| found.iter().filter(|number| is_of(number, event)).is_sorted())
 }

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use asynclogger::{Config, CrashSafe, Durability, Engine, Logger, Overflow, Rotation};
+use asynclogger::{
+    Config, CrashSafe, Durability, Engine, Logger, LoggerManager, Overflow, Rotation,
+};
 
 use super::counts::Counts;
 use crate::support::Numbered;
@@ -44,10 +46,12 @@ pub struct Load {
     pub rotates: bool,
     pub compresses: bool,
     pub flushes: bool,
+    /// The number of events of a manager; 0: a logger.
+    pub events: usize,
 }
 
 impl Load {
-    pub fn of(seed: u64) -> Load {
+    pub fn of(seed: u64, managers: bool) -> Load {
         let mut random = Random::new(seed);
         let durabilities = [Durability::Dsync, Durability::OnFlush, Durability::None];
         Load {
@@ -56,10 +60,11 @@ impl Load {
             buffer: random.pick(&[64 << 10, 64 << 10, 256 << 10]),
             durability: random.pick(&durabilities),
             engine: random.pick(&[Engine::Auto, Engine::Pwrite]),
-            longest: random.pick(&[40, 300, 3000, 30_000]),
+            longest: random.pick(&[40, 300, 3000, if managers { 3000 } else { 30_000 }]),
             rotates: random.below(2) == 0,
             compresses: cfg!(feature = "zstd") && random.below(3) == 0,
             flushes: random.below(2) == 0,
+            events: if managers { random.pick(&[1, 3, 20, 100]) } else { 0 },
         }
     }
 
@@ -68,15 +73,21 @@ impl Load {
         self.threads <= self.shards
     }
 
+    /// The event that a thread logs a record to.
+    pub fn event(&self, thread: usize, number: u64) -> usize {
+        (thread + number as usize / 3) % self.events
+    }
+
     pub fn config(&self, home: &Path) -> Config {
-        let mut config = Config::new(log_path(home))
+        let path = if self.events > 0 { home.join("logs/base.log") } else { log_path(home) };
+        let mut config = Config::new(path)
             .buffer_size(self.buffer * self.shards)
             .num_shards(self.shards)
             .durability(self.durability)
             .engine(self.engine)
             .flush_interval(Duration::from_millis(20))
             .overflow(Overflow::Block)
-            .crash_safe(CrashSafe::in_dir(home.join("maps")));
+            .crash_safe(CrashSafe::in_dir(home.join("maps")).events(128));
         if self.rotates {
             config = config.rotation(Rotation::new().max_size(512 << 10));
         }
@@ -92,13 +103,14 @@ pub fn log_path(home: &Path) -> PathBuf {
 }
 
 /// Starts a life of a worker, whose threads are numbered from `first` on.
-pub fn start(home: &Path, seed: u64, first: usize) -> Child {
-    child("crash_safe::worker::works_until_killed", &format!("{seed} {first} {}", home.display()))
+pub fn start(home: &Path, seed: u64, managers: bool, first: usize) -> Child {
+    let role = format!("{seed} {managers} {first} {}", home.display());
+    child("crash_safe::worker::works_until_killed", &role)
 }
 
 /// Starts a process that only opens the log, and so salvages what is left.
-pub fn start_salvager(home: &Path, seed: u64) -> Child {
-    child("crash_safe::worker::salvages", &format!("{seed} 0 {}", home.display()))
+pub fn start_salvager(home: &Path, seed: u64, managers: bool) -> Child {
+    child("crash_safe::worker::salvages", &format!("{seed} {managers} 0 {}", home.display()))
 }
 
 fn child(test: &str, role: &str) -> Child {
@@ -111,27 +123,42 @@ fn child(test: &str, role: &str) -> Child {
         .expect("a child")
 }
 
-/// Seed, first thread, home.
-fn role() -> Option<(u64, usize, PathBuf)> {
+/// Load, seed, first thread, home.
+fn role() -> Option<(Load, u64, usize, PathBuf)> {
     let role = crate::support::child_role()?;
-    let mut words = role.splitn(3, ' ');
+    let mut words = role.splitn(4, ' ');
     let mut word = || words.next().expect("a word");
-    let (seed, first) = (word().parse().expect("a seed"), word().parse().expect("a thread"));
-    Some((seed, first, word().into()))
+    let (seed, managers) = (word().parse().expect("a seed"), word() == "true");
+    let first = word().parse().expect("a thread");
+    Some((Load::of(seed, managers), seed, first, word().into()))
 }
 
 #[test]
 fn works_until_killed() {
-    let Some((seed, first, home)) = role() else {
+    let Some((load, seed, first, home)) = role() else {
         return;
     };
-    let load = Load::of(seed);
+    if load.events > 0 {
+        return manage_until_killed(load, seed, first, &home);
+    }
     let logger = Logger::new(load.config(&home)).expect("a logger");
     let counts = Counts::open(&home.join("counts"));
     std::thread::scope(|scope| {
         for thread in first..first + load.threads {
             let (logger, counts) = (logger.clone(), &counts);
-            scope.spawn(move || log_for_ever(&logger, counts, thread, load, seed));
+            scope.spawn(move || {
+                let mut log = |number: u64, bytes: &[u8]| {
+                    let logged = if number % 8 == 7 {
+                        logger.try_log_with(bytes.len() + 10, |room| {
+                            assert!(room.write(bytes));
+                        })
+                    } else {
+                        logger.try_log_bytes(bytes)
+                    };
+                    logged.expect("accepted");
+                };
+                log_for_ever(&mut log, counts, thread, load, seed);
+            });
         }
         if load.flushes {
             let logger = &logger;
@@ -145,21 +172,61 @@ fn works_until_killed() {
     });
 }
 
-fn log_for_ever(logger: &Logger, counts: &Counts, thread: usize, load: Load, seed: u64) {
+/// The name of an event.
+pub fn event_name(event: usize) -> String {
+    format!("event/{event}")
+}
+
+fn manage_until_killed(load: Load, seed: u64, first: usize, home: &Path) {
+    let manager = LoggerManager::new(load.config(home)).expect("a manager");
+    let counts = Counts::open(&home.join("counts"));
+    std::thread::scope(|scope| {
+        for thread in first..first + load.threads {
+            let (manager, counts) = (&manager, &counts);
+            scope.spawn(move || {
+                let events: Vec<_> = (0..load.events)
+                    .map(|event| manager.event(&event_name(event)).expect("an event"))
+                    .collect();
+                let mut log = |number: u64, bytes: &[u8]| {
+                    let event = &events[load.event(thread, number)];
+                    let logged = if number % 8 == 7 {
+                        event.try_log_with(bytes.len() + 10, |room| {
+                            assert!(room.write(bytes));
+                        })
+                    } else {
+                        event.try_log_bytes(bytes)
+                    };
+                    logged.expect("accepted");
+                };
+                log_for_ever(&mut log, counts, thread, load, seed);
+            });
+        }
+        if load.flushes {
+            let manager = &manager;
+            scope.spawn(move || {
+                loop {
+                    manager.flush().expect("flushed");
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
+        }
+    });
+}
+
+fn log_for_ever(
+    log: &mut dyn FnMut(u64, &[u8]),
+    counts: &Counts,
+    thread: usize,
+    load: Load,
+    seed: u64,
+) {
     let mut random = Random::new(seed ^ thread as u64);
     let mut record = Numbered::new();
     let longest = load.longest.max(Numbered::MIN_LEN as u64 + 1);
     for number in 0.. {
         let len = Numbered::MIN_LEN as u64 + random.below(longest - Numbered::MIN_LEN as u64);
         let bytes = record.make(thread as u32, number, len as usize);
-        let logged = if number % 8 == 7 {
-            logger.try_log_with(bytes.len() + 10, |room| {
-                assert!(room.write(bytes));
-            })
-        } else {
-            logger.try_log_bytes(bytes)
-        };
-        logged.expect("accepted");
+        log(number, bytes);
         counts.set(thread, number + 1);
         if random.below(200) == 0 {
             std::thread::yield_now();
@@ -169,8 +236,14 @@ fn log_for_ever(logger: &Logger, counts: &Counts, thread: usize, load: Load, see
 
 #[test]
 fn salvages() {
-    if let Some((seed, _, home)) = role() {
-        let logger = Logger::new(Load::of(seed).config(&home)).expect("a logger");
+    let Some((load, _, _, home)) = role() else {
+        return;
+    };
+    if load.events > 0 {
+        let manager = LoggerManager::new(load.config(&home)).expect("a manager");
+        manager.close().expect("closed");
+    } else {
+        let logger = Logger::new(load.config(&home)).expect("a logger");
         logger.close().expect("closed");
     }
 }

@@ -29,7 +29,7 @@ fn prepared(path: &Path, config: Config) -> (Told, PathBuf) {
 }
 
 /// All that is read of a log, by number.
-fn numbers(path: &Path) -> Vec<u64> {
+pub(super) fn numbers(path: &Path) -> Vec<u64> {
     let mut log = LogDir::open(path).expect("the log");
     let mut numbers = Vec::new();
     while let Some(record) = log.next_record().expect("a record") {
@@ -121,7 +121,7 @@ fn a_foreign_file_at_a_hidden_name_stays_as_it_is() {
     assert_eq!(numbers(&path), [0, 1, 2]);
 }
 
-fn identity(path: &Path) -> Option<(u64, u64)> {
+pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
@@ -341,7 +341,7 @@ fn a_manager_stays_in_a_directory_that_is_moved() {
     assert!(!old.join("new.log").exists());
 }
 
-const NOBODY: u32 = 65_534;
+pub(super) const NOBODY: u32 = 65_534;
 
 /// Runs the test again in a process that root's rights are taken from later; whether this is the parent.
 fn is_parent_of(test: &str) -> bool {
@@ -357,19 +357,19 @@ fn is_parent_of(test: &str) -> bool {
     true
 }
 
-fn become_nobody() {
+pub(super) fn become_nobody() {
     // SAFETY: numbers only.
     assert_eq!(unsafe { libc::setgid(NOBODY) }, 0);
     // SAFETY: numbers only.
     assert_eq!(unsafe { libc::setuid(NOBODY) }, 0);
 }
 
-fn set_mode(path: &Path, mode: u32) {
+pub(super) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
 }
 
 /// A directory that everybody reaches: those of tests are their owner's alone.
-fn reachable() -> tempfile::TempDir {
+pub(super) fn reachable() -> tempfile::TempDir {
     let directory = tempfile::tempdir_in("/tmp").expect("a directory");
     set_mode(directory.path(), 0o755);
     directory

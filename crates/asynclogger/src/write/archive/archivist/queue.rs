@@ -79,6 +79,12 @@ impl Queue {
         Queue { state: Mutex::default(), changed: Condvar::new() }
     }
 
+    /// Holds the lock, as the archivist's thread may hold it at a fork.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn hold(&self) -> impl Sized + '_ {
+        lock(&self.state)
+    }
+
     /// A number that distinguishes this queue from others while it lives.
     pub(super) fn address(&self) -> usize {
         std::ptr::from_ref(self) as usize

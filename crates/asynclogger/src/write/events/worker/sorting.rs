@@ -125,10 +125,11 @@ impl Sorting {
     /// a claim that is still held belongs to a call that something outside Rust's rules (a `longjmp`, a coroutine that
     /// is never resumed) left in the middle. Its published records are sorted from a copy.
     pub(super) fn sort_held(&mut self, sorter: &mut Sorter) {
-        for held in self.shards.copy_held() {
-            if let Some(buffer) = held.copy {
+        for mut held in self.shards.copy_held() {
+            if let Some(buffer) = held.copy.take() {
                 // Sorted once: no caller is left to wait for.
                 let _ = sorter.sort(&mut Unsorted { buffer, at: HEADER });
+                self.shards.forget_copied(&held);
             }
         }
     }

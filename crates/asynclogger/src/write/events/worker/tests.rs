@@ -26,7 +26,7 @@ impl Manager {
         let config = configure(Config::new(directory.path().join("base.log")));
         let setup = set_up(config.validate().expect("valid")).expect("a manager");
         let Setup { callers, shared, opener, shares, max_open, .. } = setup;
-        let memory = Memory::new(&shares).expect("memory");
+        let memory = Memory::new(&shares, None).expect("memory");
         let worker = Worker::new(shared.clone(), memory, max_open);
         Manager { callers, shared, opener, worker, stop: Stop::default(), _directory: directory }
     }
@@ -133,4 +133,57 @@ fn a_position_is_durable_once_a_flush_behind_it_has_succeeded() {
     let behind = log(&first, b"behind").expect("taken");
     assert!(!is_durable(&manager, &first_event, &behind));
     manager.close();
+}
+
+/// The flusher must not sleep through an end, spin while it only waits for an end, or leave before it.
+#[test]
+fn an_end_is_news_until_the_manager_is_closed() {
+    for ending in [Ending::Closing, Ending::Abandoned] {
+        let mut manager = Manager::new(|config| config.num_shards(1));
+        let (event, handle) = manager.event("event");
+        log(&handle, b"record").expect("there is room");
+        manager.flush();
+        manager.stop = Stop::asked();
+        manager.rounds();
+        let has_news = |manager: &Manager| manager.worker.has_news(&manager.stop);
+        assert!(!has_news(&manager), "{ending:?}: nothing has come");
+        manager.shared.shards.close(Instant::now());
+        manager.shared.gate.set_ending(ending);
+        assert!(has_news(&manager), "{ending:?}: the end has come");
+        // Every round that finds news is busy: a flusher that has news and nothing to do spins.
+        while manager.shared.gate.ending() != Ending::Closed {
+            let had_news = has_news(&manager);
+            let round = manager.round();
+            let is_closed = manager.shared.gate.ending() == Ending::Closed;
+            assert!(
+                is_closed || round != Round::Over,
+                "{ending:?}: the flusher leaves before the end"
+            );
+            assert!(!had_news || round == Round::Busy, "{ending:?}: the flusher spins");
+        }
+        assert_eq!(manager.worker.endings.is_abandoned(), ending == Ending::Abandoned);
+        assert!(!event.is_open() && manager.worker.sorter.is_empty());
+        assert!(has_news(&manager), "{ending:?}: the stop is asked");
+        assert_eq!(manager.round(), Round::Over, "{ending:?}");
+        manager.stop = Stop::default();
+        assert!(!has_news(&manager) && manager.round() == Round::Idle, "{ending:?}");
+    }
+}
+
+/// A record that waits for memory is given up after the last handle only.
+#[test]
+fn nothing_is_given_up_while_a_handle_is_left() {
+    let mut manager = Manager::new(|config| config.num_shards(1));
+    let gives_up = |manager: &Manager| {
+        let is_abandoned = manager.worker.endings.is_abandoned();
+        manager.worker.stuck.gives_up_at(is_abandoned).is_some()
+    };
+    manager.worker.stuck.waits(true);
+    assert!(!gives_up(&manager));
+    manager.shared.gate.set_ending(Ending::Abandoned);
+    let Worker { shared, sorting, sorter, endings, .. } = &mut manager.worker;
+    assert!(endings.advance(shared, sorting, sorter));
+    assert!(gives_up(&manager));
+    manager.worker.stuck.is_over();
+    assert!(!gives_up(&manager));
 }

@@ -3,8 +3,7 @@
 use crate::{
     Dropped,
     format::{BlockInfo, Totals},
-    sync::Arc,
-    write::crash::{Before, CrashMap, Track},
+    write::crash::{Before, LogAccount, Track},
 };
 
 /// The numbers in the blocks, notes and ends so far, and so the numbers for the next one: they continue without a gap,
@@ -17,20 +16,20 @@ pub(super) struct Account {
     /// Drops that a note or an end has reported.
     noted: Dropped,
     /// Where a crash-safe logger keeps the tracks, too.
-    map: Option<Arc<CrashMap>>,
+    kept: Option<LogAccount>,
     /// The number of records that were safe when their process died; `None`: this process took the records.
     safe_at_death: Option<u64>,
 }
 
 impl Account {
-    pub(super) fn new(shards: usize, map: Option<Arc<CrashMap>>) -> Account {
+    pub(super) fn new(shards: usize, kept: Option<LogAccount>) -> Account {
         Account {
             tracks: vec![Track::default(); shards],
             next_sequence: 0,
             records: 0,
             payload: 0,
             noted: Dropped::default(),
-            map,
+            kept,
             safe_at_death: None,
         }
     }
@@ -71,8 +70,8 @@ impl Account {
     pub(super) fn pass(&mut self, shard: u32, generation: u64) {
         let track = &mut self.tracks[shard as usize];
         track.next_generation = generation + 1;
-        if let Some(map) = &self.map {
-            map.track(shard, track);
+        if let Some(kept) = &self.kept {
+            kept.track(shard, track);
         }
     }
 
@@ -94,8 +93,8 @@ impl Account {
         track.next_generation = info.generation + 1;
         track.next_record += u64::from(info.records);
         track.declared = info.dropped;
-        if let Some(map) = &self.map {
-            map.track(info.shard, track);
+        if let Some(kept) = &self.kept {
+            kept.track(info.shard, track);
         }
         self.next_sequence += 1;
         self.records += u64::from(info.records);

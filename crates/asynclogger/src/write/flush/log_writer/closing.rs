@@ -81,7 +81,7 @@ impl Closing {
         }
         let mut copies: Vec<HeldCopy> = Vec::new();
         if let Intake::Shards(shards) = intake {
-            for Held { shard, generation, copy } in shards.copy_held() {
+            for Held { shard, generation, copy, .. } in shards.copy_held() {
                 self.held.push((shard, generation));
                 if let Some(copy) = copy {
                     copies.push((Arc::new(copy), shard as u32, generation));

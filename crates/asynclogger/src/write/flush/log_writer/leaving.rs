@@ -15,9 +15,8 @@ impl LogWriter {
     /// the block has to wait.
     pub(super) fn is_left_before(&mut self, valid: u32) -> bool {
         let now = Instant::now();
-        if self.active.is_look_due(now) {
-            self.look_at_file(now);
-        }
+        // Before every block, so that no record goes to a file that was deleted before the record was logged.
+        self.look_at_file(now);
         let align = self.active.segment().align();
         let mut info = BlockInfo::default();
         info.set_lengths(valid, align);
@@ -123,7 +122,7 @@ impl LogWriter {
             return false;
         }
         self.keep_lock();
-        let standing = self.active.look(self.outbox.written_end(), now);
+        let standing = self.active.look(self.outbox.written_end());
         if standing == Standing::Renamed && self.rotator.is_held(now) {
             // The move was reported before, and the file could not be left.
             return true;

@@ -292,6 +292,11 @@ impl Parts {
         has_room && self.journal.has_room()
     }
 
+    /// Whether parts fill the journal of a crash-safe log.
+    pub(super) fn lacks_slots(&self) -> bool {
+        !self.journal.has_room()
+    }
+
     /// The number of the first part that is due, if one more write can be in flight.
     pub(super) fn next_due(&self) -> Option<u64> {
         let at = self.queue.iter().position(|part| part.stage == Stage::Due)?;

@@ -171,6 +171,25 @@ fn a_part_that_is_not_ours_stays_and_hinders_nobody() {
     log.assert_holds(1..=3);
 }
 
+/// Somebody has renamed the only form of a segment: under the name of a part it is none.
+#[cfg(feature = "zstd")]
+#[test]
+fn the_only_form_of_a_segment_is_no_part_whatever_its_name() {
+    let log = Log::new(3);
+    let settings = log.settings(zstd);
+    log.sweep(&settings);
+    let compressed = |segment| with_suffix(&archived_name(segment), ".zst");
+    let renamed = log.path(".app_2024-01-01_00-00-09.log.zst.part");
+    fs::rename(log.path(compressed(1)), &renamed).expect("renamed");
+    let content = fs::read(&renamed).expect("it");
+    // This one is left of a compression, since the segment is there.
+    let left = log.path(".app_2024-01-01_00-00-02.log.zst.part");
+    fs::copy(log.path(compressed(2)), &left).expect("copied");
+    log.sweep(&settings);
+    assert!(fs::read(&renamed).expect("kept") == content);
+    assert!(!left.exists());
+}
+
 /// Something other than a file has the name of one segment's compressed form: the others are compressed.
 #[cfg(feature = "zstd")]
 #[test]

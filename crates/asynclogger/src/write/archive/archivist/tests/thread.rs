@@ -106,6 +106,25 @@ fn without_an_end_it_does_what_it_was_given_and_ends() {
     assert_eq!(log.told.archived().len(), 2);
 }
 
+/// The thread belongs to the parent. A child that drops the archivist neither ends the queue nor waits for its lock.
+#[test]
+fn a_forked_child_leaves_the_thread_alone() {
+    let archivist = Archivist::new();
+    let queue = archivist.queue.clone();
+    let mut inherited = Some((archivist, queue.hold()));
+    crate::mem::in_forked_child(|| {
+        let (archivist, held) = inherited.take().expect("inherited");
+        drop(archivist);
+        drop(held);
+        !queue.is_stopping()
+    });
+    drop(inherited.map(|(archivist, held)| {
+        drop(held);
+        archivist
+    }));
+    assert!(queue.is_stopping());
+}
+
 #[test]
 fn a_callback_that_does_not_return_is_not_waited_for() {
     let log = Log::new(1);

@@ -1,0 +1,317 @@
+//! The events of a dead manager: their records are gathered out of the map, and written by a remnant for each event.
+//!
+//! A record is in exactly one of two places: in the shared buffer to which its caller copied it, or in a piece of its
+//! event. The sorter moves it by two stores: first the block of the event counts the record, then the shared buffer
+//! passes over it. Both stores carry the number of the move, so a move that was half done is recognised.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::remnant::{Left, Remnant};
+use crate::{
+    Config, CrashSafe, Error, LeftAlone, Salvage,
+    format::{RECORD_HEADER, record::Records},
+    io::{Directory, EventsLock},
+    mem::Piece,
+    sync::{Arc, thread},
+    write::{
+        crash::{CrashMap, Identity, LogAccount, Opening, PieceOwner, Remains, path_in},
+        segments::EventOf,
+        swap::{HEADER, Pool},
+    },
+};
+
+/// The number of an event in front of each record of a shared buffer.
+const TAG: usize = 4;
+/// The longest block that is made of records of shared buffers.
+const LONGEST: usize = 4 << 20;
+/// The number of events that are written at a time: each waits for its own file.
+const AT_ONCE: usize = 8;
+
+/// Writes what dead managers have left for this directory, which is locked.
+///
+/// # Errors
+/// What was found cannot be written now; it stays where it is, and the call can be repeated.
+pub(in crate::write) fn salvage_events(
+    config: &Config,
+    place: &CrashSafe,
+    (directory, lock): (&Arc<Directory>, &EventsLock),
+) -> Result<Salvage, Error> {
+    let mut done = Salvage::default();
+    let path = std::path::absolute(directory.path());
+    let path = path.unwrap_or_else(|_| directory.path().to_owned());
+    for map_path in CrashMap::find(place) {
+        let mut leave = |reason: String| {
+            done.left_alone.push(LeftAlone { map: map_path.clone(), reason });
+        };
+        match CrashMap::peek(&map_path)? {
+            Some(Ok(head)) if head.logs > 0 && path_in(&head) == path => {}
+            Some(Err(reason)) => {
+                leave(reason);
+                continue;
+            }
+            _ => continue,
+        }
+        let map = match CrashMap::open(&map_path)? {
+            Opening::Opened(map) => Arc::new(*map),
+            Opening::Unusable(reason) => {
+                leave(reason);
+                continue;
+            }
+            Opening::InUse | Opening::Gone => continue,
+        };
+        let dead = match Dead::read(&map) {
+            Ok(dead) => dead,
+            Err(reason) => {
+                leave(reason);
+                continue;
+            }
+        };
+        let (sessions, problems) = dead.write(config, directory, lock)?;
+        done.sessions.extend(sessions);
+        match problems.first() {
+            Some(reason) => leave(reason.clone()),
+            // All events have ended, so the records of the shared buffers are in files, too.
+            None => map.remove()?,
+        }
+    }
+    Ok(done)
+}
+
+/// All that a dead manager has left.
+struct Dead {
+    map: Arc<CrashMap>,
+    events: Vec<DeadEvent>,
+}
+
+/// One event of a dead manager.
+struct DeadEvent {
+    place: u32,
+    identity: Identity,
+    remains: Remains,
+    /// Runs of whole records that may be in no file, by generation.
+    blocks: BTreeMap<u64, Vec<u8>>,
+    /// The generation of the first block that is made of records of shared buffers.
+    next: u64,
+}
+
+/// A block of an event, as its pieces say.
+#[derive(Default)]
+struct Block {
+    pieces: Vec<(u32, usize)>,
+    filled: u32,
+    serial: u32,
+}
+
+impl Dead {
+    /// Reads a map whose manager is dead.
+    ///
+    /// # Errors
+    /// What contradicts the account.
+    fn read(map: &Arc<CrashMap>) -> Result<Dead, String> {
+        let pieces = map.pieces();
+        let mut owned: BTreeMap<(u32, u64), Block> = BTreeMap::new();
+        for (number, _) in pieces.iter().enumerate() {
+            let Some(owner) = map.piece_owner(number as u32) else {
+                continue;
+            };
+            let PieceOwner { log, generation, order, filled, serial } = owner;
+            let block = owned.entry((log, generation)).or_default();
+            block.pieces.push((order, number));
+            if order == 0 {
+                (block.filled, block.serial) = (filled, serial);
+            }
+        }
+        let mut events = Vec::new();
+        let mut serials = BTreeMap::new();
+        for place in 0..map.head().logs {
+            if !map.is_entered(place as usize) {
+                continue;
+            }
+            let identity = map.identity(place as usize).ok_or("an event of it is damaged")?;
+            let account = LogAccount::of(map, place as usize);
+            if !account.has_file() {
+                continue;
+            }
+            let remains = Remains::read(&account)?;
+            let (mut blocks, mut next) = (BTreeMap::new(), map.sealed(place));
+            for ((_, generation), block) in owned.range((place, 0)..=(place, u64::MAX)) {
+                if block.filled == 0 {
+                    continue;
+                }
+                next = next.max(generation + 1);
+                serials.insert((identity.number, block.serial), ());
+                if remains.waits(0, *generation).is_some() {
+                    let bytes = block.records(&pieces, remains.whereabouts.align as usize)?;
+                    blocks.insert(*generation, bytes);
+                }
+            }
+            events.push(DeadEvent { place, identity, remains, blocks, next });
+        }
+        let mut dead = Dead { map: map.clone(), events };
+        dead.sort_the_rest(&serials)?;
+        Ok(dead)
+    }
+
+    /// Adds the records of the shared buffers to their events, those of a shard in their order.
+    fn sort_the_rest(&mut self, serials: &BTreeMap<(u32, u32), ()>) -> Result<(), String> {
+        let buffers = Pool::left_in(&self.map)?;
+        let mut more: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
+        for (buffer, bytes) in buffers {
+            let (at, serial) = self.map.sorted_to(buffer);
+            let mut at = (at as usize).max(HEADER);
+            let mut may_be_moved = serial > 0 || at > HEADER;
+            while at < bytes.len() {
+                let (number, record, next) =
+                    tagged(&bytes, at).ok_or("the records of a shared buffer do not add up")?;
+                // Only the first one can be counted by its event already.
+                let is_moved = std::mem::take(&mut may_be_moved)
+                    && serials.contains_key(&(number, serial.wrapping_add(1)));
+                if !is_moved {
+                    let bytes = more.entry(number).or_default();
+                    bytes.extend_from_slice(&(record.len() as u32).to_le_bytes());
+                    bytes.extend_from_slice(record);
+                }
+                at = next;
+            }
+        }
+        for event in &mut self.events {
+            if let Some(bytes) = more.remove(&event.identity.number) {
+                event.add(&bytes);
+            }
+        }
+        // What is left belongs to events that were closed when their records came: nobody accepted those.
+        Ok(())
+    }
+
+    /// Writes the events, some at a time. Returns their sessions, and what cannot be used.
+    fn write(
+        self,
+        config: &Config,
+        directory: &Arc<Directory>,
+        lock: &EventsLock,
+    ) -> Result<(Vec<crate::Salvaged>, Vec<String>), Error> {
+        let Dead { map, events } = self;
+        let (mut sessions, mut problems) = (Vec::new(), Vec::new());
+        let mut events = events.into_iter().peekable();
+        while events.peek().is_some() {
+            let group: Vec<_> = events.by_ref().take(AT_ONCE).collect();
+            let results = thread::scope(|scope| {
+                let begun = group.into_iter().map(|event| {
+                    let map = &map;
+                    scope.spawn(move || event.write(map, config, directory, lock))
+                });
+                let begun: Vec<_> = begun.collect();
+                begun.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
+            });
+            for result in results {
+                match result {
+                    Ok(Ok(Ok(session))) => sessions.push(session),
+                    Ok(Ok(Err(reason))) => problems.push(reason),
+                    Ok(Err(error)) => return Err(error),
+                    Err(_panic) => problems.push("the salvage of an event has panicked".into()),
+                }
+            }
+        }
+        Ok((sessions, problems))
+    }
+}
+
+impl Block {
+    /// The records of the block.
+    fn records(&self, pieces: &[Piece], align: usize) -> Result<Vec<u8>, String> {
+        let mut order = self.pieces.clone();
+        order.sort_unstable();
+        if order.iter().enumerate().any(|(at, (order, _))| at != *order as usize) {
+            return Err("a piece of a block is missing".into());
+        }
+        let (from, to) = (align + HEADER, align + self.filled as usize);
+        let mut bytes = Vec::with_capacity(self.filled as usize);
+        let mut start = 0;
+        for (_, number) in order {
+            let piece = &pieces[number];
+            let (first, last) = (from.max(start), to.min(start + piece.len()));
+            if first < last {
+                bytes.extend_from_slice(&piece[first - start..last - start]);
+            }
+            start += piece.len();
+        }
+        if bytes.len() + HEADER != self.filled as usize || !are_whole(&bytes) {
+            return Err("the records of a block do not add up".into());
+        }
+        Ok(bytes)
+    }
+}
+
+/// Whether bytes are a run of whole records.
+fn are_whole(bytes: &[u8]) -> bool {
+    let mut records = Records::new(bytes, 0);
+    while records.next().is_some() {}
+    records.offset() == bytes.len()
+}
+
+/// The event's number and the record at an offset of a shared buffer, and the offset behind.
+fn tagged(bytes: &[u8], at: usize) -> Option<(u32, &[u8], usize)> {
+    let (prefix, rest) = bytes.get(at..)?.split_at_checked(RECORD_HEADER)?;
+    let len = u32::from_le_bytes(prefix.try_into().ok()?) as usize;
+    let (tag, record) = rest.get(..len)?.split_at_checked(TAG)?;
+    Some((u32::from_le_bytes(tag.try_into().ok()?), record, at + RECORD_HEADER + len))
+}
+
+impl DeadEvent {
+    /// Adds records behind all others, in blocks of their own: the same blocks, however often that is repeated. Those
+    /// that an earlier salvager has written are left out.
+    fn add(&mut self, bytes: &[u8]) {
+        let (mut begin, mut records) = (0, Records::new(bytes, 0));
+        loop {
+            let before = records.offset();
+            let is_over = records.next().is_none();
+            if before > begin && (is_over || records.offset() - begin > LONGEST) {
+                if self.remains.waits(0, self.next).is_some() {
+                    self.blocks.insert(self.next, bytes[begin..before].to_vec());
+                }
+                self.next += 1;
+                begin = before;
+            }
+            if is_over {
+                return;
+            }
+        }
+    }
+
+    /// Writes the event's records, and ends its file. The inner error says why its account cannot be used.
+    fn write(
+        self,
+        map: &Arc<CrashMap>,
+        config: &Config,
+        directory: &Arc<Directory>,
+        lock: &EventsLock,
+    ) -> Result<Result<crate::Salvaged, String>, Error> {
+        let DeadEvent { place, identity, remains, blocks, .. } = self;
+        let next = remains.tracks.first().map_or(0, |track| track.next_generation);
+        let first = blocks.keys().next().copied().unwrap_or(next);
+        if blocks.keys().zip(first..).any(|(generation, expected)| *generation != expected) {
+            return Ok(Err(format!("a block of the event {:?} is missing", identity.name)));
+        }
+        let end = (first + blocks.len() as u64).max(next);
+        let blocks: Vec<_> = blocks.into_values().collect();
+        let pool = Pool::filled(&blocks, first, remains.whereabouts.align as usize)?;
+        let mut config = config.clone();
+        config.path = directory.path().join(format!("{}.log", identity.base));
+        let away = map.away_path().map(|away| away.join(format!("{}.log", identity.base)));
+        let event = EventOf { directory: directory.clone(), lock, name: &identity.name };
+        let left = Left {
+            account: LogAccount::of(map, place as usize),
+            remains,
+            log_id: identity.log_id,
+            session: identity.session,
+            pool,
+            ends: vec![end],
+            away: away.as_deref().map(Path::new),
+            event: Some(event),
+        };
+        match Remnant::of(left, config)? {
+            Ok(remnant) => remnant.write().map(Ok),
+            Err(reason) => Ok(Err(reason)),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Buffers in memory that outlives the process: those of a crash-safe logger or manager, and those of a dead one.
+
+use std::{os::unix::ffi::OsStringExt, path::Path};
+
+use super::{
+    buffer::HEADER,
+    memory::Memory,
+    pool::{BufferIndex, Pool},
+    word::MAX_BUFFERS,
+};
+use crate::{
+    Config, Error, ErrorKind, LogId,
+    format::{MapHead, record::Records},
+    sync::Arc,
+    write::{
+        common::wall_clock,
+        crash::{CrashMap, Remains, boot_id},
+    },
+};
+
+impl Pool {
+    /// The buffers of a logger, in a map if the logger is crash-safe.
+    ///
+    /// # Errors
+    /// Those of [`Pool::new`]; [`ErrorKind::CrashMap`].
+    pub(crate) fn of_logger(
+        config: &Config,
+        align: usize,
+        limit: usize,
+        log_id: LogId,
+        session: u64,
+    ) -> Result<Pool, Error> {
+        let (count, capacity) = (2 * config.num_shards, config.shard_capacity());
+        if let (Some(place), Some(bytes)) =
+            (&config.crash_safe, Pool::bytes(count, capacity, align))
+        {
+            let head = map_head(config, align, log_id, session);
+            if let Some(map) = CrashMap::create(place, &head, bytes)? {
+                return Pool::in_map(Arc::new(map), limit);
+            }
+        }
+        Pool::limited(count, capacity, align, limit)
+    }
+
+    /// The bytes of memory that [`limited`](Pool::limited) needs, for a map; `None` if such a pool is impossible.
+    pub(crate) fn bytes(count: usize, capacity: usize, align: usize) -> Option<usize> {
+        if count <= MAX_BUFFERS { Memory::bytes(count, capacity, align) } else { None }
+    }
+
+    /// The buffers of a new map, with a limit.
+    ///
+    /// # Errors
+    /// If the map has no room for them.
+    pub(in crate::write) fn in_map(map: Arc<CrashMap>, limit: usize) -> Result<Pool, Error> {
+        let memory = memory_in(&map).ok_or_else(|| {
+            Error::new(ErrorKind::CrashMap, "the map has no room for the buffers")
+        })?;
+        Ok(Pool::kept(memory, limit, map, true))
+    }
+
+    /// The buffers of the map of a dead process, as its account says: those with records that are in no file are
+    /// sealed, the others are free. Returns also the generation at which each shard ends.
+    ///
+    /// # Errors
+    /// What contradicts the account.
+    pub(in crate::write) fn adopted(
+        map: &Arc<CrashMap>,
+        remains: &Remains,
+    ) -> Result<(Pool, Vec<u64>), String> {
+        let memory = memory_in(map).ok_or("it has no room for its buffers")?;
+        // No writer ever takes a buffer of this pool.
+        let pool = Pool::kept(memory, usize::MAX, map.clone(), false);
+        let mut ends: Vec<_> = remains.tracks.iter().map(|track| track.next_generation).collect();
+        let mut waiting = 0;
+        for owned in map.owned()? {
+            let Some(is_placed) = remains.waits(owned.shard, owned.generation) else {
+                continue;
+            };
+            let (index, end) = match (owned.buffer, ends.get_mut(owned.shard as usize)) {
+                (buffer, Some(end)) if (buffer as usize) < pool.len() => (pool.index(buffer), end),
+                _ => return Err("a buffer belongs to no shard".into()),
+            };
+            pool.check_records(index)?;
+            pool.seal(index, owned.shard, owned.generation);
+            *end = (*end).max(owned.generation + 1);
+            waiting += u64::from(!is_placed);
+        }
+        // Each generation from the next one on has a buffer. So there are as many of them as generations.
+        let next = remains.tracks.iter().map(|track| track.next_generation);
+        let missing = ends.iter().zip(next).map(|(end, next)| end - next).sum::<u64>();
+        if missing != waiting {
+            return Err(format!("{waiting} buffers wait to be written, and {missing} should"));
+        }
+        Ok((pool, ends))
+    }
+
+    /// The shared buffers of a dead manager that are in use, those of a shard in their order: number, and header and
+    /// records.
+    ///
+    /// # Errors
+    /// What contradicts the account.
+    pub(in crate::write) fn left_in(map: &Arc<CrashMap>) -> Result<Vec<(u32, Vec<u8>)>, String> {
+        let memory = memory_in(map).ok_or("it has no room for its buffers")?;
+        let pool = Pool::kept(memory, usize::MAX, map.clone(), false);
+        let mut owned: Vec<_> = map.owned()?;
+        owned.sort_unstable_by_key(|owned| (owned.shard, owned.generation));
+        let bytes = |buffer: u32| {
+            if buffer as usize >= pool.len() {
+                return Err("there are more owners than buffers".to_owned());
+            }
+            let index = pool.index(buffer);
+            pool.check_records(index)?;
+            let valid = pool.buffer(index).valid() as usize;
+            // SAFETY: `check_records` has shown that the range is within the buffer, and its process is dead.
+            Ok((buffer, unsafe { pool.buffer(index).slice(0, HEADER + valid) }.to_vec()))
+        };
+        owned.into_iter().map(|owned| bytes(owned.buffer)).collect()
+    }
+
+    /// Checks that the records of a buffer end where its count of valid bytes says.
+    fn check_records(&self, index: BufferIndex) -> Result<(), String> {
+        let valid = self.buffer(index).valid() as usize;
+        if valid > self.capacity() - HEADER {
+            return Err(format!("a buffer has {valid} valid bytes"));
+        }
+        // SAFETY: the range is within the buffer, and the process that wrote it is dead.
+        let bytes = unsafe { self.buffer(index).slice(0, HEADER + valid) };
+        let mut records = Records::new(bytes, HEADER);
+        while records.next().is_some() {}
+        if records.offset() != HEADER + valid {
+            return Err("the lengths of a buffer's records do not add up".into());
+        }
+        Ok(())
+    }
+
+    /// Sealed buffers with these records, each of which is a run of complete records, for one shard from this
+    /// generation on.
+    ///
+    /// # Errors
+    /// If the system has no memory for them.
+    pub(in crate::write) fn filled(
+        records: &[Vec<u8>],
+        first: u64,
+        align: usize,
+    ) -> Result<Pool, Error> {
+        let longest = records.iter().map(Vec::len).max().unwrap_or(0);
+        let pool = Pool::new(records.len().max(1), HEADER + longest.max(1), align)?;
+        for (bytes, generation) in records.iter().zip(first..) {
+            let Some(taken) = pool.take(HEADER) else {
+                continue;
+            };
+            let index = taken.activate(0, generation);
+            pool.fill(index, bytes);
+            pool.seal(index, 0, generation);
+        }
+        Ok(pool)
+    }
+
+    fn fill(&self, index: BufferIndex, bytes: &[u8]) {
+        assert!(HEADER + bytes.len() <= self.capacity());
+        // SAFETY: the range is within the buffer, and the pool is not shared yet.
+        unsafe { self.buffer(index).slice_mut(HEADER, bytes.len()) }.copy_from_slice(bytes);
+        self.buffer(index).publish(bytes.len() as u32);
+    }
+}
+
+/// The memory of the buffers of a map; `None` if the map has no room for them.
+fn memory_in(map: &CrashMap) -> Option<Memory> {
+    let head = map.head();
+    let (count, capacity) = (head.buffers as usize, head.capacity as usize);
+    Memory::shared(map.memory(), count, capacity, head.align as usize)
+}
+
+/// The head of the map of a logger.
+fn map_head(config: &Config, align: usize, log_id: LogId, session: u64) -> MapHead {
+    let bytes = |path: &Path| {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        path.into_os_string().into_vec()
+    };
+    let name = config.path().file_name().unwrap_or_default();
+    let away = config.failover_dir.as_ref().map(|directory| bytes(&directory.join(name)));
+    let buffers = 2 * config.num_shards as u32;
+    MapHead {
+        log_id,
+        session,
+        boot: boot_id(),
+        pid: std::process::id(),
+        made: wall_clock(),
+        align: align as u32,
+        capacity: config.shard_capacity() as u32,
+        buffers,
+        shards: config.num_shards as u32,
+        // All parts can move to another file: then their entries are there twice for a moment.
+        slots: (4 * buffers + 256).next_power_of_two(),
+        path: bytes(config.path()),
+        away: away.unwrap_or_default(),
+        logs: 0,
+        pieces: 0,
+        piece: 0,
+    }
+}
