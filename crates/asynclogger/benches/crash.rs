@@ -4,6 +4,7 @@ use std::{
     hint::black_box,
     path::{Path, PathBuf},
     process::Command,
+    sync::Barrier,
     time::{Duration, Instant},
 };
 
@@ -131,12 +132,17 @@ fn salvage_config(path: &Path) -> Config {
 /// The process that dies with 128 MB in memory.
 fn die(path: &Path) {
     let logger = Logger::new(salvage_config(path)).expect("a logger");
+    // A thread that has ended gives its shard to the next one: so all of them are there together.
+    let together = Barrier::new(THREADS);
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                for _ in 0..LEFT {
+                logger.log_bytes(&[7; RECORD]);
+                together.wait();
+                for _ in 1..LEFT {
                     logger.log_bytes(&[7; RECORD]);
                 }
+                together.wait();
             });
         }
     });

@@ -43,7 +43,6 @@ fn totals(session_over: bool) -> Totals {
         segment_records: 2,
         first_time: prefix(0, 1).time,
         last_time: prefix(0, 1).time,
-        salvaged: 0,
         session_over,
         salvaged: 0,
     }

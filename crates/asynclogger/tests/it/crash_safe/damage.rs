@@ -57,8 +57,8 @@ impl Scene {
         fs::rename(log, self.home.log()).expect("renamed");
         let mut map = self.map_was.clone();
         let at = (WORDS + word * 8) as usize;
-        let was = u64::from_ne_bytes(map[at..at + 8].try_into().expect("a word"));
-        map[at..at + 8].copy_from_slice(&(was ^ flipped).to_ne_bytes());
+        let was = u64::from_le_bytes(map[at..at + 8].try_into().expect("a word"));
+        map[at..at + 8].copy_from_slice(&(was ^ flipped).to_le_bytes());
         for left in self.home.all_maps() {
             fs::remove_file(left).expect("removed");
         }
