@@ -2,7 +2,7 @@
 //! delete them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
     fs::{self, DirEntry, FileType},
     path::{Path, PathBuf},
@@ -116,7 +116,7 @@ fn read_names(dir: &Path) -> Result<Vec<Name>, Error> {
         let kind = entry.file_type().map_or(NameKind::Other, NameKind::of);
         let (name, inode) = (entry.file_name(), inode_of(&entry));
         let can_be_one = has_log_name(&name) || kind != NameKind::Other;
-        if can_be_one && !is_prepared_name(name.as_encoded_bytes()) {
+        if can_be_one {
             names.push(Name { name, inode, kind });
         }
     }
@@ -192,7 +192,20 @@ fn sort(seen: impl Iterator<Item = Seen>, named: Option<&OsStr>) -> Listing {
 
 /// Chooses one file for each number: the named one, otherwise the longest one, and a plain file before a
 /// compressed one.
-fn choose(mut candidates: Vec<Candidate>, named: Option<&OsStr>) -> Files {
+fn choose(candidates: Vec<Candidate>, named: Option<&OsStr>) -> Files {
+    let is_hidden = |candidate: &Candidate| {
+        let name = candidate.segment.path.file_name().unwrap_or_default();
+        is_prepared_name(name.as_encoded_bytes())
+    };
+    let (hidden, mut candidates): (Vec<_>, Vec<_>) = candidates.into_iter().partition(is_hidden);
+    let newest = candidates.iter().map(|candidate| candidate.segment.id).max();
+    let known: BTreeSet<_> = candidates.iter().map(|candidate| candidate.segment.id).collect();
+    // A file with a hidden name was prepared and not used, or is being compressed. But on a file system without links
+    // the last segment has only that name for a moment: then a newer one has the log's path.
+    candidates.extend(hidden.into_iter().filter(|candidate| {
+        let id = candidate.segment.id;
+        newest.is_some_and(|newest| id < newest) && !known.contains(&id)
+    }));
     candidates.sort_by_cached_key(|candidate| {
         let Candidate { segment, kind, .. } = candidate;
         let name = segment.path.file_name().unwrap_or_default();
