@@ -5,8 +5,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use asynclogger::{Config, DirectIo, Durability, Engine, Overflow};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use asynclogger::{Config, CrashSafe, DirectIo, Durability, Engine, Overflow};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PathBufValueParser, TypedValueParser},
+};
 
 use crate::{
     rotation_args::RotationArgs,
@@ -80,6 +83,8 @@ pub(crate) enum Command {
     /// Check every byte, and report exactly which parts are damaged or missing
     ///
     /// The files of a directory are checked log by log, by their names.
+    ///
+    /// A session without an end is told: its writer died, or still writes the log. Neither is damage.
     #[command(after_help = EXIT_CODES)]
     Verify(VerifyArgs),
     /// Summarize files, directories or logs
@@ -88,6 +93,16 @@ pub(crate) enum Command {
     /// with several logs gets only one line for each event; --event shows the files of one event.
     #[command(after_help = EXIT_CODES)]
     Stat(StatArgs),
+    /// Write the records that dead processes have left in memory (--crash-safe)
+    ///
+    /// A logger does the same for its own log when it is opened. So this is for logs that nobody opens again, and for
+    /// logs that were moved: PATH is a log, and the records go to it, wherever it is now; or PATH is a directory of
+    /// logs. Without PATH, each log is looked for at the path at which it was written.
+    ///
+    /// Prints a line for each session. Memory that cannot be used is left alone and reported, and the exit code is 1. The
+    /// memory of live processes is not touched, and named.
+    #[command(after_help = EXIT_CODES)]
+    Salvage(SalvageArgs),
     /// Measure calls and throughput here, then read every record back
     ///
     /// The latency covers the log call and two clock reads, but not the making of the record. The seconds include the
@@ -123,6 +138,24 @@ pub(crate) struct LoggerArgs {
     /// The longest time that a record stays in a buffer that does not fill
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     flush_interval: Duration,
+    /// Keep the buffers in memory that outlives this process (in /dev/shm), or in files in DIR
+    ///
+    /// If this process is killed, the next logger of the log, or `salvage`, writes what was logged and not yet written.
+    /// `write` logs a line as soon as it has read it to its end; it reads at most 256 KiB at a time, or a long line. The
+    /// lines of such a read that were not yet logged are lost.
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = SHARED_MEMORY, value_parser = place_parser())]
+    crash_safe: Option<CrashSafe>,
+}
+
+/// The directory of the file systems in memory. As a place for buffers, it means this user's directory there.
+const SHARED_MEMORY: &str = "/dev/shm";
+
+fn place_parser() -> impl TypedValueParser<Value = CrashSafe> {
+    PathBufValueParser::new().map(|directory| match directory.as_path() == SHARED_MEMORY {
+        true => CrashSafe::shared_memory(),
+        false => CrashSafe::in_dir(directory),
+    })
 }
 
 /// How long `close` tries: a program may have to continue without its log, a command has nothing else to do.
@@ -143,7 +176,11 @@ impl LoggerArgs {
 
     /// The settings for a log at `path`.
     pub(crate) fn config(&self, path: PathBuf, policy: Overflow) -> Config {
-        Config::new(path)
+        let mut config = Config::new(path);
+        if let Some(place) = &self.crash_safe {
+            config = config.crash_safe(place.clone());
+        }
+        config
             .overflow(policy)
             .durability(match self.durability {
                 DurabilityArg::Dsync => Durability::Dsync,
@@ -312,6 +349,19 @@ pub(crate) struct StatArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) input: InputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SalvageArgs {
+    /// Where the memory is: the DIR of --crash-safe
+    #[arg(long, value_name = "DIR", default_value = SHARED_MEMORY, value_parser = place_parser())]
+    pub(crate) crash_safe_dir: CrashSafe,
+    /// Write nothing; print what would be written
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Logs, or directories of logs
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
 }
 
 /// The length below which a bench record cannot say which one it is.

@@ -17,7 +17,9 @@ const AGAIN_AFTER: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 10;
 
 /// The library's settings and the options that set them. If two begin alike, the longer one comes first.
-const OPTIONS: [(&str, &str); 10] = [
+const OPTIONS: [(&str, &str); 12] = [
+    ("`Config::buffer_size`", "--buffer-size"),
+    ("`CrashSafe::in_dir`", "--crash-safe=DIR"),
     ("buffer_size / num_shards", "--buffer-size / --shards"),
     ("num_shards", "--shards"),
     ("Retention::keep", "--keep"),

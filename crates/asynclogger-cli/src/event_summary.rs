@@ -36,6 +36,7 @@ pub(crate) struct EventSummary {
     pub(crate) stored_bytes: u64,
     #[serde(serialize_with = "dropped_json")]
     pub(crate) dropped: Dropped,
+    pub(crate) salvaged: u64,
     pub(crate) lost: LossJson,
     pub(crate) damage: u64,
     #[serde(serialize_with = "time_json")]
@@ -104,6 +105,7 @@ impl EventSummary {
         self.file_bytes += other.file_bytes;
         self.stored_bytes += other.stored_bytes;
         add_dropped(&mut self.dropped, other.dropped);
+        self.salvaged += other.salvaged;
         self.lost.add(other.lost);
         self.damage += other.damage;
         self.whole &= other.whole;
@@ -124,6 +126,7 @@ impl EventSummary {
             file_bytes: log.file_bytes,
             stored_bytes: log.stored_bytes,
             dropped: log.dropped(),
+            salvaged: log.salvaged(),
             lost: log.lost.into(),
             damage: log.segments.iter().map(Report::damage_count).sum(),
             first_time,

@@ -19,6 +19,7 @@ pub(crate) struct LogSummary {
     pub(crate) payload_bytes: u64,
     file_bytes: u64,
     pub(crate) stored_bytes: u64,
+    pub(crate) salvaged: u64,
     #[serde(serialize_with = "time_json")]
     pub(crate) first_time: Option<SystemTime>,
     #[serde(serialize_with = "time_json")]
@@ -45,6 +46,7 @@ impl From<&LogReport> for LogSummary {
             payload_bytes: log.payload_bytes,
             file_bytes: log.file_bytes,
             stored_bytes: log.stored_bytes,
+            salvaged: log.salvaged(),
             first_time,
             last_time,
         }

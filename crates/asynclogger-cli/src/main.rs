@@ -32,7 +32,7 @@ use clap::Parser;
 
 use crate::{
     args::{Command, CommandLine},
-    commands::{bench, cat, stat, tail, verify, write},
+    commands::{bench, cat, salvage, stat, tail, verify, write},
     outcome::{Answer, Failure},
     output::say,
     signals::Early,
@@ -65,6 +65,7 @@ fn run(line: CommandLine, early: Early) -> Result<Answer, Failure> {
         Command::Tail(args) => tail::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Stat(args) => stat::run(args),
+        Command::Salvage(args) => salvage::run(args),
         Command::Bench(args) => bench::run(args),
     }
 }

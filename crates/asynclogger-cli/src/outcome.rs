@@ -52,6 +52,7 @@ impl From<Error> for Failure {
             ErrorKind::InvalidConfig | ErrorKind::MissingFeature => {
                 Failure::Usage(in_options(&format!("{error:#}")))
             }
+            ErrorKind::CrashMap => Failure::Io(in_options(&format!("{error:#}"))),
             _ => Failure::Io(format!("{error:#}")),
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use asynclogger::{
     Dropped, LogId,
-    read::{Damage, DamageKind, Format, LogReport, Report},
+    read::{Damage, DamageKind, Ending, Format, LogReport, Report, SessionReport, SessionState},
 };
 use serde::Serialize;
 
@@ -36,9 +36,70 @@ pub(crate) struct FileJson {
     file_bytes: u64,
     stored_bytes: u64,
     dropped: DroppedJson,
+    salvaged: u64,
+    /// The sessions without an end, here or in the next segment.
+    unended: Vec<UnendedJson>,
     lost: LossJson,
     damage: Vec<DamageJson>,
     damage_left_out: u64,
+}
+
+#[derive(Serialize)]
+struct UnendedJson {
+    session: String,
+    /// `live`, `died`, or `open`: nothing shows whether its writer lives.
+    state: String,
+}
+
+impl From<&SessionReport> for UnendedJson {
+    fn from(session: &SessionReport) -> UnendedJson {
+        UnendedJson { session: show_session(session), state: session.state.to_string() }
+    }
+}
+
+fn show_session(session: &SessionReport) -> String {
+    format!("{:016x}", session.session)
+}
+
+/// The sessions without an end that are worth a word. A session before another one in its file has no end only if that
+/// end is damaged, which is told as damage.
+fn unended(report: &Report) -> impl Iterator<Item = &SessionReport> {
+    let is_told = |session: &&SessionReport| match session.state {
+        SessionState::Live | SessionState::Died => true,
+        SessionState::Open => report.ending == Ending::Open,
+        _ => false,
+    };
+    let is_ours = matches!(report.format, Format::Native { .. });
+    report.sessions.iter().rev().take(usize::from(is_ours)).filter(is_told)
+}
+
+/// `session 00ab has no end: its writer died; records of the last interval may be missing`
+fn show_unended(session: &SessionReport) -> String {
+    let id = show_session(session);
+    match session.state {
+        SessionState::Live => format!("session {id} is being written"),
+        SessionState::Died => format!(
+            "session {id} has no end: its writer died; records of the last interval may be missing"
+        ),
+        _ => format!("session {id} has no end: it is being written, or its writer died"),
+    }
+}
+
+/// Reports on standard error the sessions that died.
+pub(crate) fn say_died(report: &Report) {
+    let path = report.path.display();
+    for session in unended(report).filter(|session| session.state == SessionState::Died) {
+        say(format_args!("{path}: {}", show_unended(session)));
+    }
+}
+
+/// What is known of a session without an end at the end of the file, for a table; empty if there is none.
+pub(crate) fn show_writer(report: &Report) -> &'static str {
+    match unended(report).map(|session| session.state).next() {
+        Some(SessionState::Live) => ", being written",
+        Some(SessionState::Died) => ", its writer died",
+        _ => "",
+    }
 }
 
 #[derive(Serialize)]
@@ -83,6 +144,8 @@ impl From<&Report> for FileJson {
             file_bytes: report.file_bytes,
             stored_bytes: report.stored_bytes,
             dropped: report.dropped().into(),
+            salvaged: report.salvaged(),
+            unended: unended(report).map(UnendedJson::from).collect(),
             lost: report.lost.into(),
             damage: report.damage.iter().map(DamageJson::from).collect(),
             damage_left_out: report.damage_left_out,
@@ -108,7 +171,14 @@ pub(crate) fn write_text(out: &mut impl Write, report: &Report) -> io::Result<()
         }
     )?;
     writeln!(out, "  dropped   {}", show_dropped(&report.dropped()))?;
+    if report.salvaged() > 0 {
+        let salvaged = show_number_of(report.salvaged(), "record");
+        writeln!(out, "  salvaged  {salvaged}, written after the death of their process")?;
+    }
     writeln!(out, "  ending    {}", report.ending)?;
+    for session in unended(report) {
+        writeln!(out, "  unended   {}", show_unended(session))?;
+    }
     for damage in &report.damage {
         let Damage { offset, len, kind, .. } = damage;
         match kind {
@@ -217,6 +287,9 @@ pub(crate) struct Totals {
     pub(crate) file_bytes: u64,
     pub(crate) stored_bytes: u64,
     pub(crate) dropped: Dropped,
+    pub(crate) salvaged: u64,
+    /// Sessions without an end whose writers died.
+    pub(crate) died: u64,
     pub(crate) lost: LossJson,
     /// Paths that could not be read or are not logs.
     pub(crate) unread: u64,
@@ -239,6 +312,8 @@ struct TotalsJson<'a> {
     file_bytes: u64,
     stored_bytes: u64,
     dropped: DroppedJson,
+    salvaged: u64,
+    died: u64,
     lost: LossJson,
     unread: u64,
     whole: bool,
@@ -250,13 +325,14 @@ impl Totals {
     /// Adds a file that was read by itself.
     pub(crate) fn add(&mut self, report: &Report) {
         self.files += 1;
-        self.add_damage(report);
+        self.add_findings(report);
         self.blocks += report.blocks;
         self.records += report.records;
         self.payload_bytes += report.payload_bytes;
         self.file_bytes += report.file_bytes;
         self.stored_bytes += report.stored_bytes;
         add_dropped(&mut self.dropped, report.dropped());
+        self.salvaged += report.salvaged();
         self.lost.add(report.lost.into());
     }
 
@@ -265,7 +341,7 @@ impl Totals {
     pub(crate) fn add_log(&mut self, log: &LogReport) {
         self.files += log.segments.len() as u64;
         for report in &log.segments {
-            self.add_damage(report);
+            self.add_findings(report);
         }
         self.missing_segments += count_missing(log);
         self.unread += log.unread.len() as u64;
@@ -277,12 +353,15 @@ impl Totals {
         self.file_bytes += log.file_bytes;
         self.stored_bytes += log.stored_bytes;
         add_dropped(&mut self.dropped, log.dropped());
+        self.salvaged += log.salvaged();
         self.lost.add(log.lost.into());
     }
 
-    fn add_damage(&mut self, report: &Report) {
+    fn add_findings(&mut self, report: &Report) {
         self.damaged_files += u64::from(!report.is_whole());
         self.damage += report.damage_count();
+        let died = unended(report).filter(|session| session.state == SessionState::Died);
+        self.died += died.count() as u64;
     }
 
     pub(crate) fn is_whole(&self) -> bool {
@@ -294,6 +373,15 @@ impl Totals {
 
     /// The verdict, in one line.
     pub(crate) fn verdict(&self) -> String {
+        let mut text = self.verdict_on_files();
+        if self.died > 0 {
+            let sessions = show_number_of(self.died, "session");
+            text += &format!("; {sessions} ended by the death of the writer");
+        }
+        text
+    }
+
+    fn verdict_on_files(&self) -> String {
         let records = show_number_of(self.records, "record");
         let files = show_number_of(self.files, "file");
         if self.is_whole() {
@@ -330,6 +418,8 @@ impl Totals {
             file_bytes: self.file_bytes,
             stored_bytes: self.stored_bytes,
             dropped: self.dropped.into(),
+            salvaged: self.salvaged,
+            died: self.died,
             lost: self.lost,
             unread: self.unread,
             whole: self.is_whole(),

@@ -45,6 +45,8 @@ pub mod fuzzing;
 #[cfg(target_os = "linux")]
 mod io;
 #[cfg(target_os = "linux")]
+mod locks;
+#[cfg(target_os = "linux")]
 mod logger;
 #[cfg(target_os = "linux")]
 mod manager;
@@ -53,6 +55,8 @@ mod manager;
 mod mem;
 mod probe;
 pub mod read;
+#[cfg(target_os = "linux")]
+mod salvage;
 mod stats;
 #[cfg(target_os = "linux")]
 mod sync;
@@ -68,7 +72,7 @@ pub use crate::{
     format::LogId,
     stats::{
         Dropped, EngineKind, ErrorCounts, FlushMetrics, Health, IoMode, LeftAlone, ManagerStats,
-        Opened, Position, Salvage, Salvaged, ShardStats, Stats,
+        MapInUse, Opened, Position, Salvage, Salvaged, ShardStats, Stats,
     },
 };
 #[cfg(target_os = "linux")]
@@ -76,6 +80,7 @@ pub use crate::{
 pub use crate::{
     logger::{Logger, RecordWriter},
     manager::{EventLogger, LoggerManager},
+    salvage::{Salvager, salvage},
 };
 
 /// The example in the README, compiled.

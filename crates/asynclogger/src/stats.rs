@@ -233,6 +233,8 @@ pub struct Salvage {
     pub sessions: Vec<Salvaged>,
     /// The files that could not be used. Nothing was changed in them.
     pub left_alone: Vec<LeftAlone>,
+    /// The files whose owner lives. They were not touched.
+    pub in_use: Vec<MapInUse>,
 }
 
 impl Salvage {
@@ -249,6 +251,11 @@ impl Salvage {
 pub struct Salvaged {
     /// The path of the log.
     pub log: PathBuf,
+    /// The file in which the memory of the process was; it is removed.
+    pub map: PathBuf,
+    /// The file in which the session continued: the log's, wherever it was found; or a new one, if the process's file
+    /// was gone.
+    pub file: PathBuf,
     /// Records that were written now. The process may have written some of them already, without knowing that
     /// they were safe: they are in their place once.
     pub records: u64,
@@ -256,6 +263,18 @@ pub struct Salvaged {
     pub bytes: u64,
     /// Records of the session that were safe before.
     pub safe: u64,
+}
+
+/// A file with the memory of a logger that lives, or that another process is salvaging.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MapInUse {
+    /// The path of the file.
+    pub map: PathBuf,
+    /// The path of the log.
+    pub log: PathBuf,
+    /// The process that made the file.
+    pub pid: u32,
 }
 
 /// A file of a dead process that could not be used.

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod cat;
+pub(crate) mod salvage;
 pub(crate) mod stat;
 pub(crate) mod tail;
 pub(crate) mod verify;

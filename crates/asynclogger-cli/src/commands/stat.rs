@@ -11,7 +11,7 @@ use crate::{
     log_summary::LogSummary,
     outcome::{Answer, Failure},
     output::{Output, say},
-    report::{FileJson, Totals, say_unread},
+    report::{FileJson, Totals, say_died, say_unread, show_writer},
     sources::{Problem, Source, for_each_source},
     units::{show_bytes, show_count, show_number_of, show_time},
 };
@@ -27,6 +27,7 @@ pub(crate) fn run(args: StatArgs) -> Result<Answer, Failure> {
             Source::File(path) => {
                 let report = verify(&path)?;
                 totals.add(&report);
+                say_died(&report);
                 if args.json {
                     write_json(&mut out, &report)?;
                 } else {
@@ -37,6 +38,7 @@ pub(crate) fn run(args: StatArgs) -> Result<Answer, Failure> {
                 let whole = log.verify()?;
                 totals.add_log(&whole);
                 answer = say_unread(&whole);
+                whole.segments.iter().for_each(say_died);
                 if args.json {
                     whole.segments.iter().try_for_each(|report| write_json(&mut out, report))?;
                 } else {
@@ -112,12 +114,13 @@ impl From<&Report> for StatJson {
     }
 }
 
-const HEADINGS: [&str; 11] = [
-    "FILE", "SEGMENT", "SESSIONS", "RECORDS", "PAYLOAD", "OVERHEAD", "STORED", "DROPPED", "FIRST",
-    "LAST", "ENDING",
+const HEADINGS: [&str; 12] = [
+    "FILE", "SEGMENT", "SESSIONS", "RECORDS", "PAYLOAD", "OVERHEAD", "STORED", "DROPPED",
+    "SALVAGED", "FIRST", "LAST", "ENDING",
 ];
 /// Which columns are aligned right: words are aligned left, numbers right.
-const RIGHT: [bool; 11] = [false, true, true, true, true, true, true, true, false, false, false];
+const RIGHT: [bool; 12] =
+    [false, true, true, true, true, true, true, true, true, false, false, false];
 
 const LOG_HEADINGS: [&str; 8] =
     ["LOG", "SEGMENTS", "MISSING", "RECORDS", "PAYLOAD", "STORED", "FIRST", "LAST"];
@@ -137,6 +140,7 @@ fn write_files(out: &mut impl Write, reports: &[Report]) -> io::Result<()> {
             show_bytes(sum(Report::overhead_bytes)),
             show_bytes(sum(|report| report.stored_bytes)),
             show_count(sum(|report| report.dropped().total())),
+            show_count(sum(Report::salvaged)),
             String::new(),
             String::new(),
             String::new(),
@@ -223,7 +227,7 @@ fn write_table<const N: usize>(
     Ok(())
 }
 
-fn row(report: &Report) -> [String; 11] {
+fn row(report: &Report) -> [String; 12] {
     let damaged = if report.is_whole() { "" } else { ", damaged" };
     [
         report.path.display().to_string(),
@@ -234,8 +238,9 @@ fn row(report: &Report) -> [String; 11] {
         show_bytes(report.overhead_bytes()),
         show_bytes(report.stored_bytes),
         show_count(report.dropped().total()),
+        show_count(report.salvaged()),
         report.first_time.map_or("-".into(), |time| show_time(time, 3)),
         report.last_time.map_or("-".into(), |time| show_time(time, 3)),
-        format!("{}{damaged}", report.ending),
+        format!("{}{}{damaged}", report.ending, show_writer(report)),
     ]
 }

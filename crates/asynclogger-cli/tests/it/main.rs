@@ -6,6 +6,8 @@ mod support;
 mod bench;
 /// What is printed of records.
 mod cat;
+/// What a killed `write` leaves, and what becomes of it.
+mod crash_safe;
 /// Damaged, cut and foreign files, given to every command that reads.
 mod damage;
 /// A log for each event, and how it is found again.

@@ -95,7 +95,7 @@ fn what_cannot_be_meant_is_a_usage_error() {
 #[test]
 fn options_of_features_to_come_are_not_accepted() {
     let place = Place::new();
-    let later = ["repair a --output b", "salvage a", "write --crash-safe a"];
+    let later = ["repair a --output b", "ship a --to b"];
     for args in later {
         place.run(args, "").ends_with(2);
     }

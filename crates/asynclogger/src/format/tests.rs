@@ -8,6 +8,7 @@ use super::{
 };
 
 const GOLDEN: &[u8] = include_bytes!("../../tests/golden/v1.log");
+const SALVAGED: &[u8] = include_bytes!("../../tests/golden/v1-salvaged.log");
 
 fn prefix(offset: u64, time: i64) -> Prefix {
     let log_id = LogId(std::array::from_fn(|i| 0x10 + i as u8));
@@ -88,11 +89,22 @@ fn the_golden_file_is_decoded() {
     assert_eq!(decode(&GOLDEN[0x4000..]), Ok((prefix(0x4000, 3), Metadata::End(totals(true)))));
 }
 
+/// Only the end differs.
+#[test]
+fn salvaged_records_are_counted_in_the_end() {
+    let end = Totals { salvaged: 2, ..totals(true) };
+    let mut file = GOLDEN.to_vec();
+    end.encode(Kind::End, &prefix(0x4000, 3), &mut file[0x4000..]);
+    assert!(file == SALVAGED, "the encoders and docs/format.md differ");
+    assert_eq!(decode(&SALVAGED[0x4000..]), Ok((prefix(0x4000, 3), Metadata::End(end))));
+}
+
 #[test]
 fn no_damaged_metadata_is_decoded() {
-    for at in [0, 0x1000, 0x2200, 0x3000, 0x4000] {
-        let (size, _) = peek(&GOLDEN[at..]).expect("metadata");
-        let mut block = GOLDEN[at..at + size].to_vec();
+    let parts = [0, 0x1000, 0x2200, 0x3000, 0x4000].map(|at| (GOLDEN, at));
+    for (file, at) in parts.into_iter().chain([(SALVAGED, 0x4000)]) {
+        let (size, _) = peek(&file[at..]).expect("metadata");
+        let mut block = file[at..at + size].to_vec();
         for bit in 0..size * 8 {
             block[bit / 8] ^= 1 << (bit % 8);
             assert!(decode(&block).is_err(), "bit {bit} of the block at {at:#x}");

@@ -72,6 +72,8 @@ pub(super) struct Segment {
     pub(super) align: usize,
     /// Drops that the ends, notes and blocks declare, session by session.
     pub(super) dropped: BTreeMap<u64, Dropped>,
+    /// The salvaged records that the last note or end of each session declares.
+    pub(super) salvaged: BTreeMap<u64, u64>,
     log_id: LogId,
     segment: u64,
     session: u64,
@@ -265,9 +267,10 @@ impl Segment {
         let prefix = self.prefix();
         let part = if kind == Kind::End { PartKind::End } else { PartKind::Note };
         let range = self.push(part, self.align);
-        let totals = Totals { session_over, ..self.totals };
+        let totals = Totals { session_over, salvaged: self.totals.records / 2, ..self.totals };
         totals.encode(kind, &prefix, &mut self.bytes[range]);
         self.dropped.insert(self.session, totals.dropped);
+        self.salvaged.insert(self.session, totals.salvaged);
     }
 
     fn block(&mut self, number: u32, lens: &[usize], drops: u64, fill: u8) {

@@ -170,6 +170,7 @@ impl<'a> Case<'a> {
         let declared = session.declared.expect("an end");
         assert_eq!(declared.segment_records, session.records + session.lost.at_least);
         assert_eq!(self.segment.dropped.get(&session.session), Some(&session.dropped));
+        assert_eq!(self.segment.salvaged.get(&session.session), Some(&session.salvaged));
     }
 
     /// Every changed byte lies in an entry, and every entry that is not empty has a changed byte.

@@ -10,7 +10,6 @@
 //! of them continues.
 
 use std::{
-    collections::BTreeSet,
     ffi::{OsStr, OsString},
     fs::File,
     io,
@@ -21,38 +20,20 @@ use std::{
 use rustix::{
     fs::{FlockOperation, Mode, OFlags, fcntl_lock, flock, fstat},
     io::Errno,
-    process::{Flock, FlockType, fcntl_getlk},
 };
 
 use super::Directory;
 use crate::{
     Error, ErrorKind,
-    mem::{OfProcess, PerProcess},
-    sync::{Arc, GlobalMutex, GlobalMutexGuard as MutexGuard, Mutex, PoisonError, lock},
+    locks::{EVENTS, Entry, is_held_elsewhere, lock_name, registry},
+    mem::OfProcess,
+    sync::{Arc, Mutex, lock},
 };
-
-/// The name of a manager's lock file. No log's lock file has this name: their names end in `.lock`.
-const EVENTS: &str = ".asynclogger-events";
 
 /// A lock file that was last touched longer ago than this is touched again.
 const TOUCHED_AFTER: Duration = Duration::from_secs(60);
 /// The least time between two checks of a manager's lock, for all events together.
 const KEPT_EVERY: Duration = Duration::from_millis(100);
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
-    directory: (u64, u64),
-    name: OsString,
-}
-
-/// The logs that this process writes. The registry is the only global state of the library; only opening and closing a
-/// log use the registry. A forked child begins with an empty registry: the child has none of its parent's locks, and
-/// may open a log that its parent has given up since the fork.
-static REGISTRY: PerProcess<GlobalMutex<BTreeSet<Entry>>> = PerProcess::new();
-
-fn registry() -> MutexGuard<'static, BTreeSet<Entry>> {
-    REGISTRY.get().lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 impl Entry {
     fn of(directory: &Directory, name: &OsStr) -> Result<Entry, Error> {
@@ -391,21 +372,13 @@ impl EventsLock {
     }
 }
 
-/// The name of a logger's lock file; the file stays when the logger is gone.
-pub(crate) fn lock_name(base: &OsStr) -> OsString {
-    let mut name = OsString::from(".");
-    name.push(base);
-    name.push(".lock");
-    name
-}
-
 /// Whether a logger, of this process or another, writes the log `base` now.
 ///
 /// # Errors
 /// The system's errors.
 pub(crate) fn is_written(directory: &Directory, base: &OsStr) -> Result<bool, Error> {
     let log = Entry::of(directory, base)?;
-    // The registry stays locked during the look, for the same reason as in `no_events_elsewhere`.
+    // The registry stays locked during the look: `locks` says why.
     let registry = registry();
     Ok(registry.contains(&log) || is_locked(directory, &lock_name(base)))
 }
@@ -414,8 +387,7 @@ pub(crate) fn is_written(directory: &Directory, base: &OsStr) -> Result<bool, Er
 /// [`ErrorKind::InUse`] if a manager of another process has the directory.
 fn no_events_elsewhere(directory: &Directory, path: &Path) -> Result<(), Error> {
     let manager = Entry::of(directory, OsStr::new(EVENTS))?;
-    // The registry stays locked during the look. Otherwise a manager of this process could lock the file while this
-    // function has it open, and closing the file would give up the manager's lock.
+    // The registry stays locked during the look: `locks` says why.
     let registry = registry();
     if !registry.contains(&manager) && is_locked(directory, OsStr::new(EVENTS)) {
         return Err(in_use("a manager of another process, which has this directory,", path));
@@ -451,11 +423,9 @@ fn is_locked(directory: &Directory, name: &OsStr) -> bool {
 fn look_at_lock(directory: &Directory, name: &OsStr) -> Result<Option<bool>, Error> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     match directory.open_at(Path::new(name), flags, Mode::empty()) {
-        Ok(file) => fcntl_getlk(&file, &Flock::from(FlockType::WriteLock))
-            .map(|holder| Some(holder.is_some()))
-            .map_err(|errno| {
-                Error::io("cannot look at the lock", errno).at_path(&directory.path().join(name))
-            }),
+        Ok(file) => is_held_elsewhere(&File::from(file)).map(Some).map_err(|error| {
+            Error::io("cannot look at the lock", error).at_path(&directory.path().join(name))
+        }),
         Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(error),
     }

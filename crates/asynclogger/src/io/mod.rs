@@ -52,7 +52,7 @@ pub(crate) use self::{
     directory::{Directory, Irregular},
     driver::Driver,
     limits::{check_file_limit, descriptor_limit, file_size_limit},
-    lock::{EventsLock, KeepWhen, Kept, WriterLock, is_written, lock_name},
+    lock::{EventsLock, KeepWhen, Kept, WriterLock, is_written},
     map_file::{Found, MapFile, private_directory},
     random::random,
     signals::with_signals_blocked,

@@ -45,11 +45,14 @@ pub(super) fn open(path: &Path) -> Result<Regular, Error> {
     }
 }
 
-/// Opens the file as it is now. The type is checked before, because opening a device can have effects and
+/// Opens the file as it is now, unless its name is that of a lock. The type is checked before, because opening a device can have effects and
 /// opening a FIFO waits for its writer. If another object takes the place of the file after the check, it is
 /// opened without waiting and then refused.
 pub(super) fn open_now(path: &Path) -> Result<Regular, Error> {
     let cannot_open = |error| Error::io("cannot open", error).at_path(path);
+    if path.file_name().is_some_and(|name| is_lock_name(name.as_encoded_bytes())) {
+        return Err(Error::new(ErrorKind::NotALog, "a lock, and not a log").at_path(path));
+    }
     if !fs::metadata(path).map_err(cannot_open)?.is_file() {
         return Err(not_a_file(path));
     }
@@ -81,6 +84,14 @@ pub(crate) fn is_gone(error: &Error) -> bool {
 /// it has the log's name.
 pub(crate) fn is_prepared_name(name: &[u8]) -> bool {
     name.starts_with(b".") && name.ends_with(b".next")
+}
+
+/// Whether this is the name of a file that a logger, or a manager, has locked for as long as it lives. Such a file is
+/// never opened for reading: if this process has the lock, closing the file would give up the lock. (Files beside logs,
+/// and the memory of [`Config::crash_safe`](crate::Config::crash_safe).)
+pub(crate) fn is_lock_name(name: &[u8]) -> bool {
+    let is_log_lock = name.starts_with(b".") && name.ends_with(b".lock");
+    is_log_lock || name == b".asynclogger-events" || name.ends_with(b".asynclogger-map")
 }
 
 /// Whether the log at `path` is being rotated: a rotation gives the active file an archived name, and gives

@@ -201,6 +201,7 @@ impl History {
             blocks: totals.next_sequence,
         });
         session.report.closed |= totals.session_over;
+        session.report.salvaged = session.report.salvaged.max(totals.salvaged);
         session.dropped = session.dropped.zip(totals.dropped, u64::max);
         if is_unclear {
             self.open_range(Range { session: Some(id), more: None, is_tail: false });

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::report::{Damage, DamageKind, Declared, Loss, Report, SessionReport};
+use super::report::{Damage, DamageKind, Declared, Loss, Report, SessionReport, SessionState};
 use crate::{
     Dropped,
     format::{BlockInfo, RECORD_HEADER, Totals},
@@ -248,7 +248,14 @@ impl Ledger {
     }
 
     /// Enters a note or an end. The declared totals settle every earlier hole of the session.
-    pub(super) fn totals(&mut self, report: &mut Report, session: u64, totals: &Totals, at: u64) {
+    pub(super) fn totals(
+        &mut self,
+        report: &mut Report,
+        session: u64,
+        totals: &Totals,
+        is_end: bool,
+        at: u64,
+    ) {
         let begins = totals.first_sequence == 0 && totals.records == totals.segment_records;
         let index = self.account(report, session, begins);
         self.arrive(report, index, totals.next_sequence, at);
@@ -261,6 +268,12 @@ impl Ledger {
                 blocks: totals.next_sequence,
             });
             session.closed |= totals.session_over;
+            session.state = match (session.closed, is_end) {
+                (true, _) => SessionState::Closed,
+                (false, true) => SessionState::Continued,
+                (false, false) => session.state,
+            };
+            session.salvaged = session.salvaged.max(totals.salvaged);
             session.dropped = session.dropped.zip(totals.dropped, u64::max);
         }
         self.publish(report);

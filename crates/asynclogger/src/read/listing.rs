@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Error, LogId,
-    probe::{Identity, Source, is_compressed_name, is_gone, is_prepared_name},
+    probe::{Identity, Source, is_compressed_name, is_gone, is_lock_name, is_prepared_name},
 };
 
 /// How often a directory is listed at most. A file that is renamed or compressed during a listing can be seen
@@ -116,7 +116,7 @@ fn read_names(dir: &Path) -> Result<Vec<Name>, Error> {
         let kind = entry.file_type().map_or(NameKind::Other, NameKind::of);
         let (name, inode) = (entry.file_name(), inode_of(&entry));
         let can_be_one = has_log_name(&name) || kind != NameKind::Other;
-        if can_be_one {
+        if can_be_one && !is_lock_name(name.as_encoded_bytes()) {
             names.push(Name { name, inode, kind });
         }
     }

@@ -1,11 +1,11 @@
 //! The report on a whole log.
 
-use std::ops::RangeInclusive;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use super::{
     history::History,
     ledger::sum_known,
-    report::{Loss, Report, SessionReport},
+    report::{Loss, Report, SessionReport, SessionState},
 };
 use crate::{Dropped, Error, LogId};
 
@@ -45,17 +45,20 @@ pub struct LogReport {
 impl LogReport {
     pub(super) fn new(
         log_id: Option<LogId>,
-        segments: Vec<Report>,
+        mut segments: Vec<Report>,
         missing: Vec<RangeInclusive<u64>>,
         unread: Vec<Error>,
         history: Option<History>,
     ) -> LogReport {
-        let sum = |of: fn(&Report) -> u64| segments.iter().map(of).fold(0, u64::saturating_add);
-        let file_bytes = sum(|report| report.file_bytes);
-        let stored_bytes = sum(|report| report.stored_bytes);
+        let sum = |segments: &[Report], of: fn(&Report) -> u64| {
+            segments.iter().map(of).fold(0, u64::saturating_add)
+        };
+        let file_bytes = sum(&segments, |report| report.file_bytes);
+        let stored_bytes = sum(&segments, |report| report.stored_bytes);
         let (sessions, lost, blocks, records, payload_bytes, skipped_records) = match history {
             Some(history) => {
-                let sessions = history.sessions();
+                let mut sessions = history.sessions();
+                set_states(&mut segments, &mut sessions);
                 let sum = |of: fn(&SessionReport) -> u64| {
                     sessions.iter().map(of).fold(0, u64::saturating_add)
                 };
@@ -68,12 +71,12 @@ impl LogReport {
             None => (
                 Vec::new(),
                 Loss {
-                    at_least: sum(|report| report.lost.at_least),
+                    at_least: sum(&segments, |report| report.lost.at_least),
                     at_most: sum_known(segments.iter().map(|report| report.lost.at_most)),
                 },
-                sum(|report| report.blocks),
-                sum(|report| report.records),
-                sum(|report| report.payload_bytes),
+                sum(&segments, |report| report.blocks),
+                sum(&segments, |report| report.records),
+                sum(&segments, |report| report.payload_bytes),
                 0,
             ),
         };
@@ -107,5 +110,39 @@ impl LogReport {
         self.sessions
             .iter()
             .fold(Dropped::default(), |sum, session| sum.zip(session.dropped, u64::saturating_add))
+    }
+
+    /// The sum of the salvaged records that the sessions declare.
+    #[must_use]
+    pub fn salvaged(&self) -> u64 {
+        self.sessions.iter().fold(0, |sum, session| sum.saturating_add(session.salvaged))
+    }
+}
+
+/// Sets the states of the sessions over all segments. A segment alone does not show that a session without an end in
+/// that segment continues in the next one, or that the next one begins with another session.
+fn set_states(segments: &mut [Report], sessions: &mut [SessionReport]) {
+    for at in 1..segments.len() {
+        let Some([this, next]) = segments.get_mut(at - 1..=at) else { continue };
+        let is_next = this.segment == next.previous_segment;
+        let has_no_end = this.is_complete && !this.has_damaged_end();
+        let begins = next.sessions.first().map(|first| first.session);
+        let Some(last) = this.sessions.last_mut().filter(|last| !last.state.has_end()) else {
+            continue;
+        };
+        if begins == Some(last.session) {
+            last.state = SessionState::Continued;
+        } else if is_next && has_no_end && begins.is_some() {
+            last.state = SessionState::Died;
+        }
+    }
+    let states = segments.iter().flat_map(|report| &report.sessions);
+    let states: BTreeMap<u64, SessionState> =
+        states.map(|session| (session.session, session.state)).collect();
+    for session in sessions {
+        session.state = match states.get(&session.session) {
+            _ if session.closed => SessionState::Closed,
+            found => found.copied().unwrap_or_default(),
+        };
     }
 }

@@ -46,6 +46,7 @@ mod segments;
 mod selection;
 mod suspects;
 mod verdict;
+mod writer;
 
 pub use self::{
     log_dir::LogDir,
@@ -53,7 +54,10 @@ pub use self::{
     options::ReadOptions,
     reader::{IntoRecords, Reader, verify},
     records::{Block, BlockRecords, OwnedRecord, Record},
-    report::{Damage, DamageKind, Declared, Ending, Format, Layout, Loss, Report, SessionReport},
+    report::{
+        Damage, DamageKind, Declared, Ending, Format, Layout, Loss, Report, SessionReport,
+        SessionState,
+    },
     scan::Scan,
     segments::Segment,
 };

@@ -127,7 +127,7 @@ impl Native {
             self.delivered = undo.delivered;
         }
         (self.state.report.file_bytes, self.state.report.stored_bytes) = (len, len);
-        self.state.report.ending = Ending::Open;
+        (self.state.report.ending, self.state.report.is_complete) = (Ending::Open, false);
     }
 
     /// Reads the next part. A block is loaded into `loaded`.
@@ -286,7 +286,7 @@ impl Native {
             }
             Body::Totals { totals, is_end } => {
                 self.state.at_end = is_end;
-                self.state.ledger.totals(report, session, &totals, offset);
+                self.state.ledger.totals(report, session, &totals, is_end, offset);
                 if let Some(history) = &mut self.state.history {
                     history.totals(session, &totals);
                 }

@@ -12,9 +12,10 @@ use super::{
     original::{self, Original},
     promise::Promise,
     records::{Block, OwnedRecord, Record},
-    report::{DamageKind, Format, Layout, Report},
+    report::{DamageKind, Format, Layout, Report, SessionState},
     resync::Search,
     selection::Selection,
+    writer,
 };
 #[cfg(feature = "zstd")]
 use crate::probe::Finding;
@@ -281,9 +282,28 @@ impl Reader {
                 Step::Other => {}
                 Step::End => {
                     self.at_end = true;
+                    self.look_for_writer();
                     return Ok(false);
                 }
             }
+        }
+    }
+
+    /// At the end of the file: finds out whether the last session is being written, if it has no end.
+    fn look_for_writer(&mut self) {
+        let Walk::Native(native) = &mut self.walk else { return };
+        let is_alone = native.state.history.is_none();
+        let report = &mut native.state.report;
+        report.is_complete = true;
+        let Some(last) = report.sessions.last().filter(|last| !last.state.has_end()) else {
+            return;
+        };
+        let state = match report.has_damaged_end() {
+            true => SessionState::Open,
+            false => writer::state_of(&self.source, report, last.session, is_alone),
+        };
+        if let Some(last) = report.sessions.last_mut() {
+            last.state = state;
         }
     }
 

@@ -223,6 +223,48 @@ pub struct Declared {
     pub blocks: u64,
 }
 
+/// Whether a session is over, as far as the files and the lock of the log show.
+///
+/// Neither a log that is being written nor a session that died is damage. The lock is looked at, on Linux, when the end
+/// of a file is reached; a manager has one lock for the logs of all its events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SessionState {
+    /// There is no end, or none was read yet, and nothing shows whether the session's writer lives: the lock of the log
+    /// is not beside the file, because the file was copied or moved while it was written, for example.
+    #[default]
+    Open,
+    /// There is no end, and a logger writes the log now.
+    Live,
+    /// There is no end, and no logger writes the log: the writer died. Records of its last interval may be missing. (A
+    /// logger that left this directory for its [failover directory](crate::Config::failover_dir), and was closed there,
+    /// looks the same; and so does a file whose end was cut off.)
+    Died,
+    /// The session continues in the next segment.
+    Continued,
+    /// An end declares that the session is over.
+    Closed,
+}
+
+impl SessionState {
+    /// Whether the session has an end, here or in a later segment.
+    pub(super) fn has_end(self) -> bool {
+        matches!(self, SessionState::Continued | SessionState::Closed)
+    }
+}
+
+impl fmt::Display for SessionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            SessionState::Open => "open",
+            SessionState::Live => "live",
+            SessionState::Died => "died",
+            SessionState::Continued => "continued",
+            SessionState::Closed => "closed",
+        })
+    }
+}
+
 /// The report on one session, that is, one run of one logger, as far as the session is in the part that was
 /// read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -246,8 +288,13 @@ pub struct SessionReport {
     pub declared: Option<Declared>,
     /// Records that the logger refused and never wrote, as far as the file declares them.
     pub dropped: Dropped,
+    /// Records that were written after the death of the session's process, out of the memory that the process left
+    /// ([`Config::crash_safe`](crate::Config::crash_safe)), as far as the file declares them.
+    pub salvaged: u64,
     /// Whether an end declares that the session is over.
     pub closed: bool,
+    /// The same, and what is known of a session without an end.
+    pub state: SessionState,
 }
 
 /// The result of reading one file.
@@ -298,6 +345,8 @@ pub struct Report {
     pub damage_left_out: u64,
     /// All lost records, each counted once.
     pub lost: Loss,
+    /// Whether the file was read to its end.
+    pub(super) is_complete: bool,
 }
 
 impl Report {
@@ -323,6 +372,7 @@ impl Report {
             damage: Vec::new(),
             damage_left_out: 0,
             lost: Loss::exact(0),
+            is_complete: false,
         }
     }
 
@@ -352,6 +402,18 @@ impl Report {
         self.sessions
             .iter()
             .fold(Dropped::default(), |sum, session| sum.zip(session.dropped, u64::saturating_add))
+    }
+
+    /// The sum of the salvaged records that the sessions declare.
+    #[must_use]
+    pub fn salvaged(&self) -> u64 {
+        self.sessions.iter().fold(0, |sum, session| sum.saturating_add(session.salvaged))
+    }
+
+    /// Whether the last part of the file is a start, note or end that is damaged.
+    pub(super) fn has_damaged_end(&self) -> bool {
+        let last = self.damage.last().filter(|_| self.ending == Ending::Torn);
+        self.damage_left_out > 0 || last.is_some_and(|last| last.kind == DamageKind::Metadata)
     }
 
     /// Adds an entry and returns its index; `None` if the report is full.

@@ -26,7 +26,7 @@ pub(crate) use self::{
         Archiving, Closer, Closing, Intake, LogWriter, Session, Teller, inside,
         start_flusher as start_logger_flusher,
     },
-    salvage::{salvage_all, salvage_log},
+    salvage::{Wanted, salvage, salvage_log},
     segments::{LogFiles, Zone, new_session},
     swap::{Bell, Ingest, IngestParts, Pool, Shards},
 };

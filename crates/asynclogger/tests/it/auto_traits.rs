@@ -7,14 +7,14 @@ use std::{
 };
 
 use asynclogger::{
-    Archived, Boundary, Compression, Config, DirectIo, Dropped, Durability, Engine, EngineKind,
-    Error, ErrorCounts, ErrorKind, EventLogger, FlushMetrics, Health, IoMode, LogError, LogId,
-    Logger, LoggerManager, ManagerStats, Opened, Overflow, Position, Retention, Rotation,
-    ShardStats, Stats, WhenFull,
+    Archived, Boundary, Compression, Config, CrashSafe, DirectIo, Dropped, Durability, Engine,
+    EngineKind, Error, ErrorCounts, ErrorKind, EventLogger, FlushMetrics, Health, IoMode,
+    LeftAlone, LogError, LogId, Logger, LoggerManager, ManagerStats, MapInUse, Opened, Overflow,
+    Position, Retention, Rotation, Salvage, Salvaged, Salvager, ShardStats, Stats, WhenFull,
     read::{
         Block, BlockRecords, Damage, DamageKind, Declared, Ending, Format, IntoRecords, Layout,
         LogDir, LogReport, Loss, OwnedRecord, ReadOptions, Reader, Record, Report, Segment,
-        SessionReport,
+        SessionReport, SessionState,
     },
 };
 
@@ -36,13 +36,14 @@ fn public_types_keep_their_auto_traits() {
     types! {
         clone: Logger, LoggerManager, EventLogger, Config, Rotation, Retention, Archived, Opened, Error;
         clone: Stats, ManagerStats, FlushMetrics, ShardStats;
+        clone: CrashSafe, Salvage, Salvaged, LeftAlone, MapInUse, Salvager;
         copy: Overflow, Durability, DirectIo, Engine, Boundary, Compression, WhenFull;
         copy: Dropped, ErrorCounts, EngineKind, IoMode, Health, Position, LogId, ErrorKind, LogError;
         error: Error, LogError;
         plain: Reader, LogDir, IntoRecords;
         clone: Report, LogReport, SessionReport, Segment, OwnedRecord, BlockRecords<'static>;
         copy: ReadOptions, Record<'static>, Block<'static>, Damage, DamageKind, Declared, Ending, Format;
-        copy: Layout, Loss;
+        copy: Layout, Loss, SessionState;
     }
 }
 

@@ -8,6 +8,7 @@ mod bad_input;
 mod config;
 mod crash_safe;
 mod durability;
+mod ended;
 mod environment;
 mod failing_disk;
 mod files;

@@ -15,7 +15,7 @@ use rustix::time::{ClockId, clock_gettime};
 use self::{calibration::Calibration, check::Check, load::Load, record::Record, report::Report};
 use crate::{
     args::{BenchArgs, policy_name},
-    commands::write::say_if_set_aside,
+    commands::write::say_how_opened,
     errors,
     outcome::{Answer, Failure},
     output::{Output, say},
@@ -41,7 +41,7 @@ pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
     }
     let length_before = file_length(&args.path);
     let logger = Logger::new(config.on_error(errors::reporter()))?;
-    say_if_set_aside(&logger);
+    say_how_opened(&logger);
     // Records of other sessions are not from this run.
     let files = Files::from_now_on(&args.path)?;
 
@@ -57,7 +57,8 @@ pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
 
     let stats = logger.stats();
     let check = Check::read_back(files.open()?, &record, &load)?;
-    let old_length = if *logger.opened() == Opened::Continued { length_before } else { 0 };
+    let is_continued = matches!(logger.opened(), Opened::Continued | Opened::Salvaged { .. });
+    let old_length = if is_continued { length_before } else { 0 };
     let report = Report {
         file: logger.path(),
         load: &load,

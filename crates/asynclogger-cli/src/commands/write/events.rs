@@ -11,7 +11,10 @@ use std::{
 use asynclogger::{Error, ErrorKind, EventLogger, LoggerManager, Opened, Overflow};
 use memchr::memchr;
 
-use super::{Patience, Service, done, how_written, no_signals, record_of, show_records, unstored};
+use super::{
+    Patience, Service, done, how_written, no_signals, record_of, say_salvaged, show_records,
+    unstored,
+};
 use crate::{
     args::WriteArgs,
     errors,
@@ -32,6 +35,7 @@ pub(super) fn run(args: &WriteArgs, directory: &Path, early: Early) -> Result<An
         args.logger.config(directory.join("events.log"), args.logger.policy_or(Overflow::Block));
     let config = args.service.apply(args.rotation.apply(config)).on_error(errors::reporter());
     let manager = patience.open(&signals, || LoggerManager::new(config.clone()))?;
+    say_salvaged(manager.salvage());
     let (ordered, blocked) = (manager.clone(), manager.clone());
     let file = move |order| {
         done(match order {

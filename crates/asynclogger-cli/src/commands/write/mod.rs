@@ -7,10 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynclogger::{Error, ErrorKind, Logger, Opened, Overflow, Stats};
+use asynclogger::{Error, ErrorKind, Logger, Opened, Overflow, Salvage, Stats};
 
 use crate::{
     args::WriteArgs,
+    commands::salvage::{say_left, show_salvaged},
     errors,
     input::Input,
     lines::Line,
@@ -42,7 +43,7 @@ fn write_log(args: &WriteArgs, path: PathBuf, early: Early) -> Result<Answer, Fa
     let config = args.logger.config(path, args.logger.policy_or(Overflow::Block));
     let config = args.service.apply(args.rotation.apply(config)).on_error(errors::reporter());
     let logger = patience.open(&signals, || Logger::new(config.clone()))?;
-    say_if_set_aside(&logger);
+    say_how_opened(&logger);
     let (ordered, blocked) = (logger.clone(), logger.clone());
     let file = move |order| {
         done(match order {
@@ -173,8 +174,21 @@ fn record_of(line: &[u8]) -> &[u8] {
     if line.is_empty() { b"\n" } else { line }
 }
 
-/// Reports a file that was set aside, so that its new name does not surprise anybody.
-pub(crate) fn say_if_set_aside(logger: &Logger) {
+/// Reports the records that dead processes had left.
+fn say_salvaged(salvage: &Salvage) {
+    for session in &salvage.sessions {
+        let (log, file) = (session.log.display(), session.file.display());
+        say(format_args!(
+            "{log}: {} of a process that died, written to {file} first",
+            show_salvaged(session)
+        ));
+    }
+    say_left(salvage);
+}
+
+/// Reports what a dead process had left, and a file that was set aside, so that its new name does not surprise anybody.
+pub(crate) fn say_how_opened(logger: &Logger) {
+    say_salvaged(logger.salvage());
     if let Opened::SetAside { to, reason, .. } = logger.opened() {
         let path = logger.path().display();
         say(format_args!("{path}: {reason}; the file was set aside as {}", to.display()));

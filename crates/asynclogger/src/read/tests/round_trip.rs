@@ -1,5 +1,5 @@
 use super::{
-    super::{DamageKind, Ending, Format, Layout, Loss, ReadOptions, Reader, verify},
+    super::{DamageKind, Ending, Format, Layout, Loss, ReadOptions, Reader, SessionState, verify},
     builder::*,
 };
 use crate::{
@@ -40,6 +40,13 @@ fn the_golden_file_is_read() -> Result<(), Error> {
     assert_eq!(declared.blocks, 41);
     assert_eq!(session.dropped, Dropped::from_array([9, 8, 7, 6, 5]));
     assert_eq!(report.dropped().total(), 35);
+    assert_eq!((session.salvaged, session.state), (0, SessionState::Closed));
+    // The same log with an end that says how many records were salvaged.
+    let salvaged = verify(GOLDEN.replace("v1.log", "v1-salvaged.log"))?;
+    assert_eq!((salvaged.salvaged(), salvaged.records), (2, 2));
+    let mut sessions = salvaged.sessions.clone();
+    sessions[0].salvaged = 0;
+    assert_eq!((sessions, salvaged.is_whole()), (report.sessions, true));
     Ok(())
 }
 

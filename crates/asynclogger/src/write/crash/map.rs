@@ -98,19 +98,25 @@ impl CrashMap {
         Ok(CrashMap { head, places, memory, file, is_new: true })
     }
 
-    /// The maps in the places of this setting.
-    pub(in crate::write) fn find(setting: &CrashSafe) -> Vec<PathBuf> {
-        let directories = setting.places().iter().filter_map(|place| directory_of(place).ok());
-        directories.flat_map(|directory: PathBuf| CrashMap::find_in(&directory)).collect()
+    /// The maps in the places of this setting, each with its directory's result.
+    pub(in crate::write) fn find(
+        setting: &CrashSafe,
+    ) -> impl Iterator<Item = Result<Vec<PathBuf>, Error>> {
+        let places = setting.places().iter();
+        places.map(|place| directory_of(place).and_then(|directory| CrashMap::find_in(&directory)))
     }
 
-    /// The maps in this directory.
-    pub(in crate::write) fn find_in(directory: &Path) -> Vec<PathBuf> {
-        if !directory.is_dir() {
-            return Vec::new();
+    /// The maps in this directory; a missing directory has none.
+    ///
+    /// # Errors
+    /// The system's errors.
+    fn find_in(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+        if matches!(directory.try_exists(), Ok(false)) {
+            return Ok(Vec::new());
         }
-        let names = Directory::open_or_create(directory).and_then(|found| MapFile::names(&found));
-        names.unwrap_or_default().into_iter().map(|name| directory.join(name)).collect()
+        let names =
+            Directory::open_or_create(directory).and_then(|found| MapFile::names(&found))?;
+        Ok(names.into_iter().map(|name| directory.join(name)).collect())
     }
 
     /// The head of the map at this path, without its lock; `None`: the file is gone, or this process has it. The inner

@@ -4,12 +4,15 @@
 //! event. The sorter moves it by two stores: first the block of the event counts the record, then the shared buffer
 //! passes over it. Both stores carry the number of the move, so a move that was half done is recognised.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use super::remnant::{Left, Remnant};
+use super::remnant::{Left, Remnant, preview};
 use crate::{
-    Config, CrashSafe, Error, LeftAlone, Salvage,
-    format::{RECORD_HEADER, record::Records},
+    Config, CrashSafe, Error, ErrorKind, LeftAlone, LogId, MapInUse, Salvage, Salvaged,
+    format::{MapHead, RECORD_HEADER, record::Records},
     io::{Directory, EventsLock},
     mem::Piece,
     sync::{Arc, thread},
@@ -39,42 +42,121 @@ pub(in crate::write) fn salvage_events(
     let mut done = Salvage::default();
     let path = std::path::absolute(directory.path());
     let path = path.unwrap_or_else(|_| directory.path().to_owned());
-    for map_path in CrashMap::find(place) {
-        let mut leave = |reason: String| {
-            done.left_alone.push(LeftAlone { map: map_path.clone(), reason });
-        };
-        match CrashMap::peek(&map_path)? {
-            Some(Ok(head)) if head.logs > 0 && path_in(&head) == path => {}
-            Some(Err(reason)) => {
-                leave(reason);
-                continue;
-            }
-            _ => continue,
-        }
-        let map = match CrashMap::open(&map_path)? {
-            Opening::Opened(map) => Arc::new(*map),
-            Opening::Unusable(reason) => {
-                leave(reason);
-                continue;
-            }
-            Opening::InUse | Opening::Gone => continue,
-        };
-        let dead = match Dead::read(&map) {
-            Ok(dead) => dead,
-            Err(reason) => {
-                leave(reason);
-                continue;
-            }
-        };
-        let (sessions, problems) = dead.write(config, directory, lock)?;
-        done.sessions.extend(sessions);
-        match problems.first() {
-            Some(reason) => leave(reason.clone()),
-            // All events have ended, so the records of the shared buffers are in files, too.
-            None => map.remove()?,
-        }
+    // A place that cannot be used is refused when the manager's own map is made there.
+    let maps: Vec<_> = CrashMap::find(place).filter_map(Result::ok).flatten().collect();
+    for map in maps {
+        let is_ours = |head: &MapHead| head.logs > 0 && path_in(head) == path;
+        let (Some(map), _) = open_if(&map, is_ours, &mut done)? else { continue };
+        write_all(&map, config, (directory, lock), &mut done)?;
     }
     Ok(done)
+}
+
+/// Writes what one map of a manager holds, to this directory; with `is_trial` only counts it.
+///
+/// # Errors
+/// The same as for [`salvage_events`].
+pub(super) fn salvage_manager(
+    map: &Path,
+    directory: &Path,
+    is_trial: bool,
+    done: &mut Salvage,
+) -> Result<(), Error> {
+    if is_trial {
+        let (Some(map), path) = open_if(map, |_| true, done)? else { return Ok(()) };
+        match Dead::read(&map) {
+            Ok(dead) => done.sessions.extend(dead.preview(&path, directory)),
+            Err(reason) => done.left_alone.push(LeftAlone { map: path, reason }),
+        }
+        return Ok(());
+    }
+    let directory = Arc::new(Directory::open_or_create(directory)?);
+    let lock = match EventsLock::take(&directory, directory.path()) {
+        // Perhaps the map's own manager; its map says which process that is.
+        Err(error) if error.kind() == ErrorKind::InUse => {
+            let before = done.in_use.len();
+            let _ = open_if(map, |_| true, done)?;
+            return if done.in_use.len() > before { Ok(()) } else { Err(error) };
+        }
+        lock => lock?,
+    };
+    if let (Some(map), _) = open_if(map, |_| true, done)? {
+        write_all(&map, &Config::default(), (&directory, &lock), done)?;
+    }
+    Ok(())
+}
+
+/// Whether a manager that is dead wrote one of these logs.
+///
+/// # Errors
+/// The system's errors.
+pub(super) fn has_log(map: &Path, log_ids: &[LogId]) -> Result<bool, Error> {
+    if log_ids.is_empty() {
+        return Ok(false);
+    }
+    let Opening::Opened(map) = CrashMap::open(map)? else { return Ok(false) };
+    let mut places = 0..map.head().logs as usize;
+    Ok(places.any(|place| {
+        let entered = map.is_entered(place).then(|| map.identity(place)).flatten();
+        entered.is_some_and(|event| log_ids.contains(&event.log_id))
+    }))
+}
+
+/// Opens a map whose manager is dead, if it is wanted, by its head. Returns the path, too.
+fn open_if(
+    path: &Path,
+    is_wanted: impl FnOnce(&MapHead) -> bool,
+    done: &mut Salvage,
+) -> Result<(Option<Arc<CrashMap>>, PathBuf), Error> {
+    let map_path = path.to_owned();
+    let unusable = |reason| LeftAlone { map: map_path.clone(), reason };
+    let found = match CrashMap::peek(path)? {
+        Some(Ok(head)) if is_wanted(&head) => match CrashMap::open(path)? {
+            Opening::Opened(map) => Some(Arc::new(*map)),
+            Opening::Unusable(reason) => {
+                done.left_alone.push(unusable(reason));
+                None
+            }
+            Opening::InUse => {
+                let (log, pid) = (path_in(&head), head.pid);
+                done.in_use.push(MapInUse { map: map_path.clone(), log, pid });
+                None
+            }
+            Opening::Gone => None,
+        },
+        Some(Err(reason)) => {
+            done.left_alone.push(unusable(reason));
+            None
+        }
+        _ => None,
+    };
+    Ok((found, map_path))
+}
+
+/// Writes all events of a map, and removes it.
+fn write_all(
+    map: &Arc<CrashMap>,
+    config: &Config,
+    (directory, lock): (&Arc<Directory>, &EventsLock),
+    done: &mut Salvage,
+) -> Result<(), Error> {
+    let path = map.path().unwrap_or_default();
+    let mut leave = |reason| done.left_alone.push(LeftAlone { map: path.clone(), reason });
+    let dead = match Dead::read(map) {
+        Ok(dead) => dead,
+        Err(reason) => {
+            leave(reason);
+            return Ok(());
+        }
+    };
+    let (sessions, problems) = dead.write(config, directory, lock)?;
+    match problems.first() {
+        Some(reason) => leave(reason.clone()),
+        // All events have ended, so the records of the shared buffers are in files, too.
+        None => map.remove()?,
+    }
+    done.sessions.extend(sessions);
+    Ok(())
 }
 
 /// All that a dead manager has left.
@@ -152,6 +234,19 @@ impl Dead {
         Ok(dead)
     }
 
+    /// What would be written, event by event.
+    fn preview(&self, map: &Path, directory: &Path) -> Vec<Salvaged> {
+        let preview_of = |event: &DeadEvent| {
+            let records = event.blocks.values().flat_map(|bytes| Records::new(bytes, 0));
+            let counts = records.fold((0, 0), |(records, bytes), (_, record)| {
+                (records + 1, bytes + record.len() as u64)
+            });
+            let log = directory.join(format!("{}.log", event.identity.base));
+            preview(map.to_owned(), log, &event.remains, counts)
+        };
+        self.events.iter().map(preview_of).collect()
+    }
+
     /// Adds the records of the shared buffers to their events, those of a shard in their order.
     fn sort_the_rest(&mut self, serials: &BTreeMap<(u32, u32), ()>) -> Result<(), String> {
         let buffers = Pool::left_in(&self.map)?;
@@ -189,7 +284,7 @@ impl Dead {
         config: &Config,
         directory: &Arc<Directory>,
         lock: &EventsLock,
-    ) -> Result<(Vec<crate::Salvaged>, Vec<String>), Error> {
+    ) -> Result<(Vec<Salvaged>, Vec<String>), Error> {
         let Dead { map, events } = self;
         let (mut sessions, mut problems) = (Vec::new(), Vec::new());
         let mut events = events.into_iter().peekable();
@@ -285,7 +380,7 @@ impl DeadEvent {
         config: &Config,
         directory: &Arc<Directory>,
         lock: &EventsLock,
-    ) -> Result<Result<crate::Salvaged, String>, Error> {
+    ) -> Result<Result<Salvaged, String>, Error> {
         let DeadEvent { place, identity, remains, blocks, .. } = self;
         let next = remains.tracks.first().map_or(0, |track| track.next_generation);
         let first = blocks.keys().next().copied().unwrap_or(next);
@@ -300,6 +395,7 @@ impl DeadEvent {
         let away = map.away_path().map(|away| away.join(format!("{}.log", identity.base)));
         let event = EventOf { directory: directory.clone(), lock, name: &identity.name };
         let left = Left {
+            map: map.path().unwrap_or_default(),
             account: LogAccount::of(map, place as usize),
             remains,
             log_id: identity.log_id,

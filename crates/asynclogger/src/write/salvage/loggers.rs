@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::remnant::{Left, Remnant};
+use super::remnant::{Left, Remnant, preview};
 use crate::{
-    Config, CrashSafe, Error, ErrorKind, LeftAlone, LogId, Salvage,
+    Config, CrashSafe, Error, ErrorKind, LeftAlone, LogId, MapInUse, Salvage,
     format::MapHead,
     io::Directory,
     probe::{Origin, Source},
@@ -22,19 +22,24 @@ use crate::{
 /// What was found cannot be written now; it stays where it is, and the call can be repeated.
 pub(crate) fn salvage_log(config: &Config, place: &CrashSafe) -> Result<Salvage, Error> {
     let mut done = Salvage::default();
-    let maps = CrashMap::find(place);
+    // A place that cannot be used is refused when the logger's own map is made there.
+    let maps: Vec<_> = CrashMap::find(place).filter_map(Result::ok).flatten().collect();
     if maps.is_empty() {
         return Ok(done);
     }
     let path = std::path::absolute(config.path()).unwrap_or_else(|_| config.path().to_owned());
     let log_id = log_id_of(config);
     for map in maps {
-        let is_here = |head: &MapHead| log_id.is_some_and(|id| id == head.log_id);
-        let is_ours = |head: &MapHead| path_in(head) == path || is_here(head);
-        let found = salvage_map(&map, |head| is_ours(head).then(|| config.clone()), &mut done)?;
+        let (mut is_here, in_use) = (false, done.in_use.len());
+        let config = |head: &MapHead| {
+            is_here = log_id.is_some_and(|id| id == head.log_id);
+            let is_ours = head.logs == 0 && (path_in(head) == path || is_here);
+            is_ours.then(|| config.clone())
+        };
+        salvage_map(&map, config, false, &mut done)?;
         // Its owner writes this log, or a salvager does. The lock of the log says the same, but somebody can have
         // removed the lock file, and a salvager takes it only after the map.
-        if found.is_some_and(|head| is_here(&head)) {
+        if is_here && done.in_use.len() > in_use {
             let what = "a live process has this file, with records of the log";
             return Err(Error::new(ErrorKind::InUse, what).at_path(&map));
         }
@@ -42,23 +47,10 @@ pub(crate) fn salvage_log(config: &Config, place: &CrashSafe) -> Result<Salvage,
     Ok(done)
 }
 
-/// Writes what dead processes have left for any log, each to the path at which it was written.
-///
-/// # Errors
-/// The same as for [`salvage_log`].
-pub(crate) fn salvage_all(place: &CrashSafe) -> Result<Salvage, Error> {
-    let mut done = Salvage::default();
-    for map in CrashMap::find(place) {
-        salvage_map(&map, |head| Some(Config::new(path_in(head))), &mut done)?;
-    }
-    Ok(done)
-}
-
 /// The id of the log that has this path now. An opening that failed can have set its active file aside.
 fn log_id_of(config: &Config) -> Option<LogId> {
     if config.path().is_file() {
-        let mut source = Source::open(config.path()).ok()?;
-        return Some(Origin::read(&mut source).ok()?.ok()?.prefix.log_id);
+        return log_id_at(config.path());
     }
     let parent = config.path().parent().unwrap_or(Path::new(""));
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
@@ -68,39 +60,52 @@ fn log_id_of(config: &Config) -> Option<LogId> {
     Some(last_segment(&directory, &name, full_name, None)?.log_id)
 }
 
-/// Writes what one map holds, if `config` wants the map, by its head. Returns the head if a live process has the map.
-fn salvage_map(
+/// The id of the log whose file is at this path.
+pub(super) fn log_id_at(path: &Path) -> Option<LogId> {
+    let mut source = path.is_file().then(|| Source::open(path).ok())??;
+    Some(Origin::read(&mut source).ok()?.ok()?.prefix.log_id)
+}
+
+/// Writes what one map holds, if `config` wants the map, by its head; with `is_trial` only counts it.
+///
+/// # Errors
+/// The same as for [`salvage_log`].
+pub(super) fn salvage_map(
     path: &Path,
     config: impl FnOnce(&MapHead) -> Option<Config>,
+    is_trial: bool,
     done: &mut Salvage,
-) -> Result<Option<MapHead>, Error> {
+) -> Result<(), Error> {
     let mut leave = |reason: String| {
         done.left_alone.push(LeftAlone { map: path.to_owned(), reason });
     };
     // Locked only if it is wanted: a look at the map of another log must not keep its owner's successor away.
-    let (head, config) = match CrashMap::peek(path)? {
-        None => return Ok(None),
+    let (config, pid) = match CrashMap::peek(path)? {
+        None => return Ok(()),
         Some(Err(reason)) => {
             leave(reason);
-            return Ok(None);
+            return Ok(());
         }
         Some(Ok(head)) => match config(&head) {
-            None => return Ok(None),
-            Some(config) => (head, config),
+            None => return Ok(()),
+            Some(config) => (config, head.pid),
         },
     };
     let map = match CrashMap::open(path)? {
         Opening::Opened(map) => Arc::new(*map),
         Opening::Unusable(reason) => {
             leave(reason);
-            return Ok(None);
+            return Ok(());
         }
-        Opening::InUse => return Ok(Some(head)),
-        Opening::Gone => return Ok(None),
+        Opening::InUse => {
+            let log = config.path().to_owned();
+            done.in_use.push(MapInUse { map: path.to_owned(), log, pid });
+            return Ok(());
+        }
+        Opening::Gone => return Ok(()),
     };
     if map.is_unused() {
-        map.remove()?;
-        return Ok(None);
+        return if is_trial { Ok(()) } else { map.remove() };
     }
     let account = LogAccount::of(&map, 0);
     let left = Remains::read(&account).and_then(|remains| {
@@ -111,15 +116,27 @@ fn salvage_map(
         Ok(left) => left,
         Err(reason) => {
             leave(reason);
-            return Ok(None);
+            return Ok(());
         }
     };
+    if is_trial {
+        match pool.sealed_records() {
+            Ok(counts) => {
+                let log = config.path().to_owned();
+                done.sessions.push(preview(path.to_owned(), log, &remains, counts));
+            }
+            Err(reason) => leave(reason),
+        }
+        return Ok(());
+    }
     let MapHead { log_id, session, .. } = *map.head();
     let away = map.away_path();
-    let left = Left { account, remains, log_id, session, pool, ends, away, event: None };
+    let map_path = path.to_owned();
+    let left =
+        Left { map: map_path, account, remains, log_id, session, pool, ends, away, event: None };
     match Remnant::of(left, config)? {
         Ok(remnant) => done.sessions.push(remnant.write()?),
         Err(reason) => leave(reason),
     }
-    Ok(None)
+    Ok(())
 }

@@ -13,6 +13,10 @@ mod events;
 mod killed_tests;
 mod loggers;
 mod remnant;
+mod wanted;
 
 pub(super) use self::events::salvage_events;
-pub(crate) use self::loggers::{salvage_all, salvage_log};
+pub(crate) use self::{
+    loggers::salvage_log,
+    wanted::{Wanted, salvage},
+};

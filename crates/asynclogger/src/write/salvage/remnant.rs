@@ -1,6 +1,9 @@
 //! The session of one dead process, from its map to its end.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{
     Compression, Config, Dropped, Error, LogId, Retention, Rotation, Salvaged, Stats,
@@ -23,6 +26,8 @@ use crate::{
 pub(super) struct Remnant {
     closer: Closer<Dead>,
     records_before: u64,
+    map: PathBuf,
+    file: PathBuf,
 }
 
 /// A dead session as the [`Closer`] sees it.
@@ -77,6 +82,8 @@ struct Standing {
 
 /// What is known of a session whose process is dead.
 pub(super) struct Left<'a> {
+    /// The path of the map.
+    pub(super) map: PathBuf,
     pub(super) account: LogAccount,
     pub(super) remains: Remains,
     pub(super) log_id: LogId,
@@ -96,7 +103,7 @@ impl Remnant {
     /// # Errors
     /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if another logger writes the log; the system's errors.
     pub(super) fn of(left: Left<'_>, mut config: Config) -> Result<Result<Remnant, String>, Error> {
-        let Left { account, remains, log_id, session, pool, ends, away, event } = left;
+        let Left { map, account, remains, log_id, session, pool, ends, away, event } = left;
         let align = remains.whereabouts.align;
         let standing = Standing::of(&remains, align);
         // The buffers are the dead session's; and its file is ended as it is, whatever is due by now.
@@ -127,6 +134,7 @@ impl Remnant {
         if segment.align() as u64 > align {
             return Ok(Err("the device asks for a greater alignment than the buffers have".into()));
         }
+        let file = segment.path().to_owned();
         let session = Session::new(session, Intake::Shards(shards.clone()), bell);
         let session = Arc::new(session);
         let zone = Zone::of(&config.rotation)?;
@@ -139,7 +147,7 @@ impl Remnant {
         let flusher = start_flusher(shards.clone(), writer, false)?;
         let dead = Dead { shards, session, config };
         let closer = Closer::new(dead, flusher, Arc::new(Archivist::new()), teller);
-        Ok(Ok(Remnant { closer, records_before: before.records }))
+        Ok(Ok(Remnant { closer, records_before: before.records, map, file }))
     }
 
     /// Writes everything, and ends the file. If that fails, the rest stays in the map.
@@ -147,17 +155,30 @@ impl Remnant {
     /// # Errors
     /// The device does not take the records now.
     pub(super) fn write(self) -> Result<Salvaged, Error> {
-        let Remnant { closer, records_before } = self;
+        let Remnant { closer, records_before, map, file } = self;
         closer.close()?;
         let of = closer.of();
         let stats = of.session.stats();
         Ok(Salvaged {
             log: of.config.path().to_owned(),
+            map,
+            file,
             records: stats.written,
             bytes: stats.payload_bytes,
             safe: records_before,
         })
     }
+}
+
+/// What would be written of a session.
+pub(super) fn preview(
+    map: PathBuf,
+    log: PathBuf,
+    remains: &Remains,
+    (records, bytes): (u64, u64),
+) -> Salvaged {
+    let safe = Standing::of(remains, remains.whereabouts.align).before.records;
+    Salvaged { file: log.clone(), log, map, records, bytes, safe }
 }
 
 impl Standing {

@@ -29,18 +29,6 @@ thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Calls `encode` with `len` bytes of this thread's own.
-fn with_scratch<T>(len: usize, encode: impl FnOnce(&mut [u8]) -> T) -> T {
-    // An encoder within an encoder finds nothing there, and neither does one in the destructor of a thread-local.
-    let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
-    if scratch.len() < len {
-        scratch.resize(len, 0);
-    }
-    let result = encode(&mut scratch[..len]);
-    let _ = SCRATCH.try_with(|place| place.set(scratch));
-    result
-}
-
 /// The parts of the callers' side of a log.
 pub(crate) struct IngestParts {
     pub(crate) pool: Pool,
@@ -63,6 +51,8 @@ pub(crate) struct Ingest {
     session: u64,
     overflow: Overflow,
     shares_barriers: bool,
+    /// Whether the buffers outlive the process.
+    is_kept: bool,
     slots: Arc<Slots>,
 }
 
@@ -73,6 +63,7 @@ impl Ingest {
         // Id 0 marks the empty places of the threads' caches.
         static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         Ok(Ingest {
+            is_kept: parts.pool.map().is_some(),
             id: NEXT_ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
             shards: Arc::new(Shards::new(parts.pool, parts.bell, parts.num_shards)?),
             max_record: parts.max_record,
@@ -128,33 +119,56 @@ impl Ingest {
         max: usize,
         encode: impl FnOnce(&mut RecordWriter<'_>),
     ) -> Result<Position, LogError> {
+        if self.is_kept {
+            return self.append_encoded(&front, max, encode);
+        }
         let mut wanted = 0;
         let is_callers = Local::with(Local::is_callers);
         let appended = self.append_some(N.saturating_add(max), |room| {
             let (place, rest) = room.split_at_mut(N);
             place.copy_from_slice(&front);
-            let encode = |room: &mut [u8]| {
-                let mut writer = RecordWriter::new(room);
-                Local::with(|local| local.encode(self.id, is_callers, || encode(&mut writer)));
-                writer.wanted()
-            };
-            wanted = match self.shards.pool().map() {
-                None => encode(rest),
-                // A forked child does not have this memory, and an encoder can fork: so it writes to the thread's own.
-                Some(_) => with_scratch(rest.len(), |scratch| {
-                    let wanted = encode(scratch);
-                    let written = wanted.min(scratch.len());
-                    if !self.shards.is_forked() {
-                        rest[..written].copy_from_slice(&scratch[..written]);
-                    }
-                    wanted
-                }),
-            };
+            let mut writer = RecordWriter::new(rest);
+            Local::with(|local| local.encode(self.id, is_callers, || encode(&mut writer)));
+            wanted = writer.wanted();
             // An encoder is the user's code, so it can fork. Then the child returns from it, too, with the claim.
             let is_over = wanted == 0 || wanted > max || self.shards.is_forked();
             if is_over { Filled::Nothing } else { Filled::Part(N + wanted) }
         })?;
         appended.ok_or_else(|| self.refuse_encoded(wanted, max))
+    }
+
+    /// Appends a record that `encode` first writes to memory of this thread. An encoder can fork, and the child does not
+    /// have the buffers of a log that is to outlive its process.
+    #[cold]
+    fn append_encoded(
+        &self,
+        front: &[u8],
+        max: usize,
+        encode: impl FnOnce(&mut RecordWriter<'_>),
+    ) -> Result<Position, LogError> {
+        if front.len() + max > self.max_record {
+            return Err(self.refuse_length(front.len() + max, self.max_record));
+        }
+        // An encoder within an encoder finds nothing there, and neither does one in the destructor of a thread-local.
+        let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
+        if scratch.len() < max {
+            scratch.resize(max, 0);
+        }
+        let is_callers = Local::with(Local::is_callers);
+        let mut writer = RecordWriter::new(&mut scratch[..max]);
+        Local::with(|local| local.encode(self.id, is_callers, || encode(&mut writer)));
+        let wanted = writer.wanted();
+        let appended = if wanted == 0 || wanted > max {
+            Err(self.refuse_length(wanted, max))
+        } else {
+            self.append(front.len() + wanted, |room| {
+                let (place, rest) = room.split_at_mut(front.len());
+                place.copy_from_slice(front);
+                rest.copy_from_slice(&scratch[..wanted]);
+            })
+        };
+        let _ = SCRATCH.try_with(|place| place.set(scratch));
+        appended
     }
 
     /// Refuses the record of an encoder that wrote nothing or too much, or that forked: then this is the child.

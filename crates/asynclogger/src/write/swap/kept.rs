@@ -6,7 +6,7 @@ use super::{
     buffer::HEADER,
     memory::Memory,
     pool::{BufferIndex, Pool},
-    word::MAX_BUFFERS,
+    word::{BufferState, MAX_BUFFERS},
 };
 use crate::{
     Config, Error, ErrorKind, LogId,
@@ -117,8 +117,23 @@ impl Pool {
         owned.into_iter().map(|owned| bytes(owned.buffer)).collect()
     }
 
-    /// Checks that the records of a buffer end where its count of valid bytes says.
-    fn check_records(&self, index: BufferIndex) -> Result<(), String> {
+    /// The number of records, and of their bytes, in the sealed buffers of a dead process.
+    ///
+    /// # Errors
+    /// What is damaged.
+    pub(in crate::write) fn sealed_records(&self) -> Result<(u64, u64), String> {
+        let buffers = (0..self.len() as u32).map(|number| self.index(number));
+        let is_sealed =
+            |index: &BufferIndex| matches!(self.state(*index), BufferState::Sealed { .. });
+        buffers.filter(is_sealed).try_fold((0, 0), |(records, bytes), index| {
+            let (more, payload) = self.check_records(index)?;
+            Ok((records + more, bytes + payload))
+        })
+    }
+
+    /// Checks that the records of a buffer end where its count of valid bytes says. Returns their number, and the number
+    /// of their bytes.
+    fn check_records(&self, index: BufferIndex) -> Result<(u64, u64), String> {
         let valid = self.buffer(index).valid() as usize;
         if valid > self.capacity() - HEADER {
             return Err(format!("a buffer has {valid} valid bytes"));
@@ -126,11 +141,14 @@ impl Pool {
         // SAFETY: the range is within the buffer, and the process that wrote it is dead.
         let bytes = unsafe { self.buffer(index).slice(0, HEADER + valid) };
         let mut records = Records::new(bytes, HEADER);
-        while records.next().is_some() {}
+        let (mut count, mut payload) = (0, 0);
+        for (_, record) in records.by_ref() {
+            (count, payload) = (count + 1, payload + record.len() as u64);
+        }
         if records.offset() != HEADER + valid {
             return Err("the lengths of a buffer's records do not add up".into());
         }
-        Ok(())
+        Ok((count, payload))
     }
 
     /// Sealed buffers with these records, each of which is a run of complete records, for one shard from this

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     Config, Error,
-    io::{Directory, lock_name},
+    io::Directory,
+    locks::lock_name,
     probe::{Origin, Packing},
     sync::{Arc, Mutex, Weak, lock},
     write::{
