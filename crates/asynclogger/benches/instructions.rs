@@ -1,10 +1,10 @@
-//! What `scripts/instructions` counts under callgrind: one `log_bytes` of 256 bytes, by a plain logger,
+//! What `scripts/instructions` counts under callgrind: one `log_bytes` of 256 bytes, by a plain logger, by a crash-safe one,
 //! through an event's handle and by an event's name, and the reading of one record. Instructions, not
 //! time: noise cannot hide a slower hot path.
 
 use std::{hint::black_box, path::Path};
 
-use asynclogger::{Config, EventLogger, Logger, LoggerManager, read::Reader};
+use asynclogger::{Config, CrashSafe, EventLogger, Logger, LoggerManager, read::Reader};
 
 /// In one buffer, so that no swap is among them.
 const RECORDS: u64 = 20_000;
@@ -15,6 +15,15 @@ const EVENTS: usize = 1_000;
 
 #[inline(never)]
 fn log_records(logger: &Logger, record: &[u8]) {
+    for _ in 0..RECORDS {
+        logger.log_bytes(black_box(record));
+    }
+}
+
+#[inline(never)]
+fn log_crash_safe(logger: &Logger, record: &[u8]) {
+    // Without a difference the compiler makes one function of this and `log_records`.
+    black_box("crash-safe");
     for _ in 0..RECORDS {
         logger.log_bytes(black_box(record));
     }
@@ -84,6 +93,18 @@ fn plain(directory: &Path) {
     assert!(reader.next_record().expect("read").is_none());
 }
 
+fn crash_safe(directory: &Path) {
+    let config = Config::new(directory.join("safe.log"));
+    let config = config.crash_safe(CrashSafe::in_dir(directory.join("maps")));
+    let logger = Logger::new(config).expect("a logger");
+    let record = [7; 256];
+    (0..RECORDS).for_each(|_| logger.log_bytes(&record));
+    logger.flush().expect("flush");
+    log_crash_safe(&logger, &record);
+    let stats = logger.close().expect("close");
+    assert_eq!((stats.accepted, stats.dropped_logs, stats.flushes), (2 * RECORDS, 0, 2));
+}
+
 fn encoded(directory: &Path) {
     let logger = Logger::new(Config::new(directory.join("encoded.log"))).expect("a logger");
     let record = [7; 256];
@@ -123,6 +144,7 @@ fn main() {
     let directory = Path::new("target/instructions");
     let _ = std::fs::remove_dir_all(directory);
     plain(directory);
+    crash_safe(directory);
     encoded(directory);
     of_events(directory);
     let _ = std::fs::remove_dir_all(directory);

@@ -10,8 +10,8 @@ use std::{
 use crate::{
     Config, Durability, Error, ErrorKind, FlushMetrics, Health, LogError, Opened, Position,
     Salvage, ShardStats, Stats,
-    io::{Driver, file_size_limit},
-    sync::Arc,
+    io::{AtExit, Driver, file_size_limit, register_at_exit},
+    sync::{Arc, Weak},
     write::{
         Archiving, Archivist, Bell, Closer, Closing, Gate, Ingest, IngestParts, Intake, LogFiles,
         LogWriter, Pool, Session, Shards, Teller, Zone, new_session, salvage_log,
@@ -42,7 +42,8 @@ pub use crate::write::RecordWriter;
 /// ```
 ///
 /// A process that ends without `close` or drop (`exit`, `abort`, a signal) loses the records in the buffers:
-/// at most those that were logged since the last flush. With [`Config::crash_safe`] it loses none.
+/// at most those that were logged since the last flush. [`close_at_exit`](Logger::close_at_exit) helps a logger in a
+/// static, which is never dropped. With [`Config::crash_safe`] the process loses none, whatever ends it.
 #[derive(Clone)]
 #[must_use]
 pub struct Logger {
@@ -57,6 +58,13 @@ struct Handle {
     closer: Closer<OneLog>,
     opened: Opened,
     salvage: Salvage,
+}
+
+impl AtExit for Handle {
+    fn at_exit(&self) {
+        // An error has been given to `on_error`; nobody else is left.
+        let _ = self.closer.close();
+    }
 }
 
 /// A logger as the [`Closer`] sees it.
@@ -264,6 +272,35 @@ impl Logger {
     pub fn close(&self) -> Result<Stats, Error> {
         self.handle.closer.close()?;
         Ok(self.stats())
+    }
+
+    /// Closes the logger when the process exits, if some handle is left then: at a return from `main` (also after a
+    /// panic there), at [`std::process::exit`], and at C's `exit`. Made for a logger in a static, which is never dropped.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("app.log");
+    /// use std::sync::OnceLock;
+    ///
+    /// use asynclogger::{Config, Logger};
+    ///
+    /// static LOGGER: OnceLock<Logger> = OnceLock::new();
+    ///
+    /// let logger = LOGGER.get_or_init(|| Logger::new(Config::new(path)).expect("a logger"));
+    /// logger.close_at_exit()?;
+    /// # Ok::<(), asynclogger::Error>(())
+    /// ```
+    ///
+    /// This is the one call that registers anything with the system (`atexit`). Records that other threads log after the
+    /// close are refused. `abort`, `_exit`, a panic that aborts, and a signal run no such work: against these helps
+    /// [`Config::crash_safe`] alone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forked`]; the system has no memory for it.
+    pub fn close_at_exit(&self) -> Result<(), Error> {
+        self.handle.closer.not_forked()?;
+        let handle: Weak<Handle> = Arc::downgrade(&self.handle);
+        register_at_exit(handle)
     }
 
     /// The current counters.

@@ -3,6 +3,8 @@
 //! All raw system calls on files are here. Nothing here knows the content of a block.
 
 mod alarm;
+#[expect(unsafe_code, reason = "a function of C")]
+mod at_exit;
 mod background;
 mod cause;
 mod closed_file;
@@ -40,6 +42,7 @@ pub(crate) use self::kill::kill_this_process;
 pub(crate) use self::seams::{Ability, world::World};
 pub(crate) use self::{
     alarm::Alarm,
+    at_exit::{AtExit, register as register_at_exit},
     background::{want_soon, yield_to_all_others},
     cause::Cause,
     closed_file::ClosedFile,

@@ -7,8 +7,8 @@ use std::{
 
 use crate::{
     Config, Error, ErrorKind, FlushMetrics, Health, ManagerStats, Position, Salvage, Stats,
-    io::file_size_limit,
-    sync::{Arc, Mutex, MutexGuard, Ordering, lock},
+    io::{AtExit, file_size_limit, register_at_exit},
+    sync::{Arc, Mutex, MutexGuard, Ordering, Weak, lock},
     write::{
         Callers, Closer, Closing, Ending, Event, EventHandle, Gate, Local, NotOpened, Opener,
         Setup, Shards, Shared, Sums, Teller, inside, set_up, start_flusher,
@@ -42,6 +42,20 @@ struct Opening {
     /// Holds the directory, and gives it up when dropped; `None` once the manager is closed.
     opener: Option<Opener>,
     is_over: bool,
+}
+
+impl AtExit for Inner {
+    fn at_exit(&self) {
+        // An error has been given to `on_error`; nobody else is left.
+        let _ = self.closer.close();
+    }
+}
+
+/// See [`LoggerManager::close_at_exit`](super::LoggerManager::close_at_exit).
+pub(super) fn close_at_exit(inner: &Arc<Inner>) -> Result<(), Error> {
+    inner.closer.not_forked()?;
+    let inner: Weak<Inner> = Arc::downgrade(inner);
+    register_at_exit(inner)
 }
 
 impl Inner {

@@ -186,6 +186,15 @@ impl LoggerManager {
         Ok(self.stats())
     }
 
+    /// Closes the manager when the process exits, if some handle is left then: for a manager in a static. See
+    /// [`Logger::close_at_exit`](crate::Logger::close_at_exit).
+    ///
+    /// # Errors
+    /// Those of [`Logger::close_at_exit`](crate::Logger::close_at_exit).
+    pub fn close_at_exit(&self) -> Result<(), Error> {
+        inner::close_at_exit(&self.inner)
+    }
+
     /// The current counters of all events together. Never waits for a device.
     #[doc(alias = "GetStatsSnapshot")]
     #[must_use]

@@ -3,7 +3,7 @@
 use super::{
     map::CrashMap,
     track::Track,
-    words::{self, LogPlaces},
+    words::{self, Damaged, LogPlaces},
 };
 use crate::{
     mem::SharedMemory,
@@ -37,7 +37,7 @@ impl LogAccount {
         let at = self.places.drops(shard).start + reason as usize;
         if let Some(word) = words::word(self.memory(), at) {
             // Relaxed: a count.
-            word.fetch_add(1, Ordering::Relaxed);
+            word.fetch_add(words::DROP, Ordering::Relaxed);
         }
     }
 
@@ -45,13 +45,8 @@ impl LogAccount {
     /// generation, so until it is stored the journal's entry counts.
     pub(in crate::write) fn track(&self, shard: u32, track: &Track) {
         let at = self.places.track(shard as usize);
-        words::store(self.memory(), at.start + 1..at.end, &track.numbers());
+        words::store(self.memory(), at.start + 1..at.end, &track.encode()[1..]);
         words::store_one(self.memory(), at.start, track.next_generation);
-    }
-
-    /// Notes that a buffer without records was passed over.
-    pub(in crate::write) fn pass(&self, shard: u32, next_generation: u64) {
-        words::store_one(self.memory(), self.places.track(shard as usize).start, next_generation);
     }
 
     /// The generation of a shard that has no place yet.
@@ -60,30 +55,31 @@ impl LogAccount {
     }
 
     /// The numbers of the journal's first entry, and of the next one.
-    pub(super) fn bounds(&self) -> (u32, u32) {
-        let bounds = words::load_one(self.memory(), self.places.bounds());
-        ((bounds >> 32) as u32, bounds as u32)
+    ///
+    /// # Errors
+    /// The word is damaged.
+    pub(super) fn bounds(&self) -> Result<(u32, u32), Damaged> {
+        words::bounds_of(words::load_one(self.memory(), self.places.bounds()))
     }
 
     /// Which record of whereabouts is the current one.
-    pub(super) fn current(&self) -> usize {
-        words::load_one(self.memory(), self.places.current()) as usize & 1
+    ///
+    /// # Errors
+    /// The word is damaged.
+    pub(super) fn current(&self) -> Result<usize, Damaged> {
+        words::current_of(words::load_one(self.memory(), self.places.current()))
     }
 
     /// Whether the log's file was noted: before that, no record of the log was accepted.
     pub(in crate::write) fn has_file(&self) -> bool {
-        let places = &self.places;
-        let words = places.whereabouts(0).start..places.whereabouts(1).end;
-        words::load(self.memory(), words).iter().any(|word| *word != 0)
+        let (memory, places) = (self.memory(), &self.places);
+        // The first file's whereabouts go to record 1: its writer can have died within their stores.
+        words::load_one(memory, places.current()) != 0
+            || words::load(memory, places.whereabouts(0)).iter().any(|word| *word != 0)
     }
 
     /// Forgets an earlier log: all words become zero.
     pub(super) fn clear(&self) {
         self.places.all().for_each(|at| words::store_one(self.memory(), at, 0));
-    }
-
-    /// Whether nothing was ever noted.
-    pub(super) fn is_unused(&self) -> bool {
-        words::load(self.memory(), self.places.all()).iter().all(|word| *word == 0)
     }
 }

@@ -2,9 +2,12 @@
 
 use super::{
     account::LogAccount,
-    words::{self, ENTRY, WHEREABOUTS},
+    words::{self, ENTRY, WHEREABOUTS, checked, wrapped},
 };
-use crate::format::{BlockInfo, DROP_REASONS, Dropped, Kind, Totals, checksum::crc32c};
+use crate::{
+    format::{BlockInfo, DROP_REASONS, Dropped, Kind, Totals},
+    write::common::fault,
+};
 
 /// A part with a place in a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,7 +77,8 @@ const NOTE: u64 = 2;
 const END: u64 = 3;
 
 impl Entry {
-    fn encode(&self) -> [u64; ENTRY] {
+    /// The words of the entry with this number.
+    fn encode(&self, number: u32) -> [u64; ENTRY] {
         let mut words = [0; ENTRY];
         (words[0], words[1]) = (self.segment, self.offset);
         let dropped = match &self.placed {
@@ -114,14 +118,14 @@ impl Entry {
             last_time.cast_unsigned(),
         ];
         words[14..19].copy_from_slice(&before);
-        words[ENTRY - 1] = checked(&words[..ENTRY - 1]);
+        words[ENTRY - 1] = seal(&words[..ENTRY - 1], number);
         words
     }
 
-    /// The entry of these words; `None` if the words are damaged.
-    pub(super) fn decode(words: &[u64]) -> Option<Entry> {
+    /// The entry with this number, of these words; `None` if the words are damaged, or are those of another entry.
+    pub(super) fn decode(words: &[u64], number: u32) -> Option<Entry> {
         let words: &[u64; ENTRY] = words.try_into().ok()?;
-        if words[ENTRY - 1] != checked(&words[..ENTRY - 1]) {
+        if words[ENTRY - 1] != seal(&words[..ENTRY - 1], number) {
             return None;
         }
         let dropped: [u64; DROP_REASONS] = words[9..9 + DROP_REASONS].try_into().ok()?;
@@ -184,10 +188,9 @@ impl Whereabouts {
     }
 }
 
-/// A checksum of words. That of zeroes is not 0, so words that were never stored do not pass.
-fn checked(words: &[u64]) -> u64 {
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    u64::from(crc32c(&bytes)) | 1 << 32
+/// The checksum of an entry, with its number: an older entry in the same slot does not pass.
+fn seal(words: &[u64], number: u32) -> u64 {
+    checked(words) | u64::from(wrapped(number)) << 32
 }
 
 /// The journal of one session, as its flusher writes it; without an account, nothing.
@@ -207,14 +210,35 @@ pub(in crate::write) struct Journal {
 impl Journal {
     /// Continues the journal of an account; a new account has an empty one.
     pub(in crate::write) fn new(account: Option<LogAccount>) -> Journal {
-        let (first, next) = account.as_ref().map_or((0, 0), LogAccount::bounds);
-        let spare = account.as_ref().map_or(0, |account| 1 - account.current());
+        let bounds = account.as_ref().and_then(|account| account.bounds().ok());
+        let (first, next) = bounds.unwrap_or_default();
+        let spare = account.as_ref().map_or(0, |account| Journal::spare(account, first, next));
         Journal { account, first, next, spare }
+    }
+
+    /// The record of whereabouts that no entry needs. The entries of a salvager that was killed before it had moved
+    /// them can be in the file of the record that is not the current one.
+    fn spare(account: &LogAccount, first: u32, next: u32) -> usize {
+        let (memory, places) = (account.memory(), account.places());
+        let current = account.current().unwrap_or(0);
+        let entry = Entry::decode(&words::load(memory, places.entry(first)), first);
+        let record = Whereabouts::decode(&words::load(memory, places.whereabouts(current)));
+        let names_other = entry.is_some_and(|entry| {
+            first != next && record.is_none_or(|record| record.segment != entry.segment)
+        });
+        if names_other { current } else { 1 - current }
+    }
+
+    /// A place between two steps, where a test can kill the process of a crash-safe logger.
+    pub(in crate::write) fn kill_point(&self, place: &'static str) {
+        if self.account.is_some() {
+            fault::kill_point(place);
+        }
     }
 
     /// Whether there is room for one more entry, and for all of them once more.
     pub(in crate::write) fn has_room(&self) -> bool {
-        let entries = self.next.wrapping_sub(self.first) as usize;
+        let entries = wrapped(self.next.wrapping_sub(self.first)) as usize;
         self.account.as_ref().is_none_or(|account| (entries + 2) * 2 < account.places().slots())
     }
 
@@ -225,7 +249,7 @@ impl Journal {
         };
         let (memory, places) = (account.memory(), account.places());
         words::store(memory, places.whereabouts(self.spare), &whereabouts.encode());
-        words::store_one(memory, places.current(), self.spare as u64);
+        words::store_one(memory, places.current(), words::current_word(self.spare));
         self.spare = 1 - self.spare;
     }
 
@@ -261,14 +285,15 @@ impl Journal {
 
     fn put(&mut self, entry: &Entry) {
         if let Some(account) = &self.account {
-            words::store(account.memory(), account.places().entry(self.next), &entry.encode());
+            let words = entry.encode(self.next);
+            words::store(account.memory(), account.places().entry(self.next), &words);
             self.next = self.next.wrapping_add(1);
         }
     }
 
     fn show_bounds(&self) {
         if let Some(account) = &self.account {
-            let bounds = u64::from(self.first) << 32 | u64::from(self.next);
+            let bounds = words::bounds_word(self.first, self.next);
             words::store_one(account.memory(), account.places().bounds(), bounds);
         }
     }
@@ -300,17 +325,18 @@ mod tests {
     #[test]
     fn entries_survive_their_words_and_every_changed_bit_is_found() {
         for entry in entries() {
-            let words = entry.encode();
-            assert_eq!(Entry::decode(&words), Some(entry));
+            let words = entry.encode(7);
+            assert_eq!(Entry::decode(&words, 7), Some(entry));
+            assert_eq!(Entry::decode(&words, 8), None, "it is another entry");
             for at in 0..ENTRY {
                 for bit in 0..64 {
                     let mut changed = words;
                     changed[at] ^= 1 << bit;
-                    assert_eq!(Entry::decode(&changed), None, "word {at}, bit {bit}");
+                    assert_eq!(Entry::decode(&changed, 7), None, "word {at}, bit {bit}");
                 }
             }
         }
-        assert_eq!(Entry::decode(&[0; ENTRY]), None);
+        assert_eq!(Entry::decode(&[0; ENTRY], 0), None);
         assert_eq!(Whereabouts::decode(&[0; WHEREABOUTS]), None);
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     io::{Directory, Found, MapFile, private_directory},
     mem::{Arena, Piece, SharedMemory},
     sync::Arc,
+    write::common::fault,
 };
 
 /// The directory that all users share, and the file systems in memory below it.
@@ -151,7 +152,10 @@ impl CrashMap {
             Ok(head) => head,
             Err(reason) => return Ok(Opening::Unusable(reason)),
         };
-        if !is_sane(&head) || file_len(&head, 0).is_none_or(|least| least > len) {
+        if !is_sane(&head)
+            || file_len(&head, 0).is_none_or(|least| least > len)
+            || !len.is_multiple_of(4096)
+        {
             return Ok(Opening::Unusable("its sizes contradict each other".into()));
         }
         let memory = map_memory(&head, &file, len).map_err(|error| error.at_path(path))?;
@@ -205,8 +209,10 @@ impl CrashMap {
     pub(in crate::write) fn own(&self, buffer: u32, shard: u32, generation: u64) {
         // First, since the old number belongs to the old records.
         words::store_one(&self.memory, self.places.sorted(buffer as usize), 0);
-        let word = words::owner_word(shard, generation);
-        words::store_one(&self.memory, self.places.owner(buffer as usize), word);
+        let (at, word) = (self.places.owner(buffer as usize), words::owner_word(shard, generation));
+        words::store_one(&self.memory, at + 1, words::checked(&[word]));
+        words::store_one(&self.memory, at, word);
+        fault::kill_point("a buffer has an owner");
     }
 
     /// Notes that a buffer's records are needed no more.
@@ -228,12 +234,19 @@ impl CrashMap {
     }
 
     /// The buffers that belong to a shard.
-    pub(in crate::write) fn owned(&self) -> impl Iterator<Item = Owned> + '_ {
-        (0..self.head.buffers).filter_map(|buffer| {
-            let word = words::load_one(&self.memory, self.places.owner(buffer as usize));
-            let (shard, generation) = words::owner_of(word)?;
-            Some(Owned { buffer, shard, generation })
-        })
+    ///
+    /// # Errors
+    /// The word of an owner is damaged.
+    pub(in crate::write) fn owned(&self) -> Result<Vec<Owned>, String> {
+        let owner = |buffer| {
+            let at = self.places.owner(buffer as usize);
+            let load = |at| words::load_one(&self.memory, at);
+            let owner = words::owner_of(load(at), load(at + 1));
+            owner.map(|owner| owner.map(|(shard, generation)| Owned { buffer, shard, generation }))
+        };
+        let owned = (0..self.head.buffers).filter_map(|buffer| owner(buffer).transpose());
+        let owned: Result<Vec<_>, _> = owned.collect();
+        owned.map_err(|_| "the owner of a buffer is damaged".to_owned())
     }
 
     /// Whether this process made the map.
@@ -246,7 +259,10 @@ impl CrashMap {
     /// # Errors
     /// The system's errors.
     pub(in crate::write) fn remove(&self) -> Result<(), Error> {
-        self.file.remove()
+        fault::kill_point("an empty map");
+        self.file.remove()?;
+        fault::kill_point("no map");
+        Ok(())
     }
 }
 

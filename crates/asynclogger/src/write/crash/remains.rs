@@ -4,7 +4,7 @@ use super::{
     account::LogAccount,
     journal::{Entry, Placed, Whereabouts},
     track::Track,
-    words,
+    words::{self, wrapped},
 };
 use crate::format::{DROP_REASONS, Dropped};
 
@@ -45,25 +45,32 @@ impl Remains {
     /// What is damaged.
     pub(in crate::write) fn read(account: &LogAccount) -> Result<Remains, String> {
         let (memory, places) = (account.memory(), account.places());
-        let (first, next) = account.bounds();
-        let count = next.wrapping_sub(first);
+        let (first, next) =
+            account.bounds().map_err(|_| "the bounds of its journal are damaged")?;
+        let count = wrapped(next.wrapping_sub(first));
         if count as usize >= places.slots() {
             return Err(format!("its journal has {count} entries in {} slots", places.slots()));
         }
-        let entry = |number: u32| Entry::decode(&words::load(memory, places.entry(number)));
+        let entry = |number: u32| Entry::decode(&words::load(memory, places.entry(number)), number);
         let parts = (0..count).map(|at| entry(first.wrapping_add(at)));
         let parts: Option<Vec<_>> = parts.collect();
         let parts = parts.ok_or("an entry of its journal is damaged")?;
         // Before the first part has left, the slot in front of the first entry was never stored.
-        let left = entry(first.wrapping_sub(1));
+        let before = first.wrapping_sub(1);
+        let left = entry(before);
+        let is_new = || words::load(memory, places.entry(before)).iter().all(|word| *word == 0);
+        if left.is_none() && !(first == 0 && is_new()) {
+            return Err("the entry of the part that has left last is damaged".into());
+        }
 
-        let current = account.current();
+        let current = account.current().map_err(|_| "the place of its whereabouts is damaged")?;
         let records = [current, 1 - current]
             .map(|which| Whereabouts::decode(&words::load(memory, places.whereabouts(which))));
         let segment = parts.first().map(|part| part.segment);
-        let is_wanted =
-            |record: &Whereabouts| segment.is_none_or(|wanted| record.segment == wanted);
-        let whereabouts = records.into_iter().flatten().find(is_wanted);
+        let whereabouts = match segment {
+            None => records[0],
+            Some(wanted) => records.into_iter().flatten().find(|record| record.segment == wanted),
+        };
         let whereabouts = whereabouts.ok_or("the whereabouts of its file are damaged")?;
         if parts.iter().any(|part| part.segment != whereabouts.segment) {
             return Err("the parts of its journal are in different files".into());
@@ -71,27 +78,31 @@ impl Remains {
 
         let shards = 0..places.shards();
         let drops = shards.clone().map(|shard| {
-            let words: Result<[u64; DROP_REASONS], _> =
-                words::load(memory, places.drops(shard)).try_into();
-            words.map(Dropped::from_array).unwrap_or_default()
+            let words = words::load(memory, places.drops(shard)).into_iter().map(words::drops_of);
+            let words: Vec<_> = words.collect::<Result<_, _>>().ok()?;
+            let words: [u64; DROP_REASONS] = words.try_into().ok()?;
+            Some(Dropped::from_array(words))
         });
-        let drops = drops.collect();
-        let tracks =
-            shards.filter_map(|shard| Track::decode(&words::load(memory, places.track(shard))));
-        let mut tracks: Vec<_> = tracks.collect();
-        if tracks.len() != places.shards() {
-            return Err("it has no tracks".into());
-        }
+        let drops: Option<Vec<_>> = drops.collect();
+        let drops = drops.ok_or("a count of refused records is damaged")?;
+        let tracks = shards.map(|shard| Track::decode(&words::load(memory, places.track(shard))));
+        let tracks: Option<Vec<_>> = tracks.collect();
+        let mut tracks = tracks.ok_or("it has no tracks")?;
         // The track of a shard is stored after the entry of its block: the entry counts, as long as there is one.
         for part in &parts {
             if let Placed::Block { info, .. } = &part.placed {
                 let track = tracks.get_mut(info.shard as usize);
                 let track = track.ok_or("a part of its journal is of no shard")?;
-                track.next_generation = track.next_generation.max(info.generation + 1);
-                track.next_record = info.first_record + u64::from(info.records);
-                track.declared = info.dropped;
+                let next_generation = track.map_or(0, |track| track.next_generation);
+                *track = Some(Track {
+                    next_generation: next_generation.max(info.generation + 1),
+                    next_record: info.first_record + u64::from(info.records),
+                    declared: info.dropped,
+                });
             }
         }
+        let tracks: Option<Vec<_>> = tracks.into_iter().collect();
+        let tracks = tracks.ok_or("the numbers of a shard are damaged")?;
         Ok(Remains { drops, tracks, parts, left, whereabouts })
     }
 }

@@ -288,10 +288,11 @@ impl Outbox {
         let Some(part) = self.parts.land(number, result.is_ok()) else {
             return;
         };
-        let offset = part.offset();
+        let (offset, submitted) = (part.offset(), part.submitted());
+        self.parts.kill_point("a write has landed");
         match result {
             Ok(()) => {
-                if let Some(submitted) = part.submitted() {
+                if let Some(submitted) = submitted {
                     round.progress.add_write(round.now.saturating_duration_since(submitted));
                 }
                 self.trouble.tried_well();
@@ -396,7 +397,9 @@ impl Outbox {
                 break;
             };
             self.gauge.begin_wait(now, round.progress);
+            self.parts.kill_point("before a write");
             round.active.segment_mut().file_mut().submit(number, operation);
+            self.parts.kill_point("a write in flight");
             busy = true;
         }
         if busy
@@ -418,6 +421,7 @@ impl Outbox {
         fault::step("barrier");
         let submitted = Instant::now();
         self.safety.begin_barrier(&self.parts, submitted);
+        self.parts.kill_point("before a barrier");
         self.gauge.begin_wait(submitted, round.progress);
         round.active.segment_mut().file_mut().submit(BARRIER, Operation::Barrier);
         true
@@ -464,6 +468,7 @@ impl Outbox {
         let Some(changed) = round.active.take_turn() else {
             return false;
         };
+        self.parts.kill_point("a file is over");
         self.parts.note_segment(round.active.segment());
         self.changed(changed, round);
         true
@@ -497,6 +502,7 @@ impl Outbox {
         }
         let first_sequence = self.parts.first_sequence();
         let changed = round.active.leave(first_sequence, elsewhere, round.now)?;
+        self.parts.kill_point("a file for all parts");
         self.parts.move_to(round.active.segment_mut(), &mut self.table);
         self.changed(changed, round);
         Ok(())

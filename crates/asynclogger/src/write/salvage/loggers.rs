@@ -4,11 +4,13 @@ use std::path::Path;
 
 use super::remnant::{Left, Remnant, preview};
 use crate::{
-    Config, CrashSafe, Error, LeftAlone, LogId, MapInUse, Salvage,
+    Config, CrashSafe, Error, ErrorKind, LeftAlone, LogId, MapInUse, Salvage,
     format::MapHead,
+    io::Directory,
     probe::{Origin, Source},
     sync::Arc,
     write::{
+        archive::{LogName, last_segment},
         crash::{CrashMap, LogAccount, Opening, Remains, path_in},
         swap::Pool,
     },
@@ -26,17 +28,39 @@ pub(crate) fn salvage_log(config: &Config, place: &CrashSafe) -> Result<Salvage,
         return Ok(done);
     }
     let path = std::path::absolute(config.path()).unwrap_or_else(|_| config.path().to_owned());
-    let log_id = log_id_at(&path);
+    let log_id = log_id_of(config);
     for map in maps {
-        let is_ours =
-            |head: &MapHead| path_in(head) == path || log_id.is_some_and(|id| id == head.log_id);
-        let config = |head: &MapHead| (head.logs == 0 && is_ours(head)).then(|| config.clone());
+        let (mut is_here, in_use) = (false, done.in_use.len());
+        let config = |head: &MapHead| {
+            is_here = log_id.is_some_and(|id| id == head.log_id);
+            let is_ours = head.logs == 0 && (path_in(head) == path || is_here);
+            is_ours.then(|| config.clone())
+        };
         salvage_map(&map, config, false, &mut done)?;
+        // Its owner writes this log, or a salvager does. The lock of the log says the same, but somebody can have
+        // removed the lock file, and a salvager takes it only after the map.
+        if is_here && done.in_use.len() > in_use {
+            let what = "a live process has this file, with records of the log";
+            return Err(Error::new(ErrorKind::InUse, what).at_path(&map));
+        }
     }
     Ok(done)
 }
 
-/// The id of the log that has this path now.
+/// The id of the log that has this path now. An opening that failed can have set its active file aside.
+fn log_id_of(config: &Config) -> Option<LogId> {
+    if config.path().is_file() {
+        return log_id_at(config.path());
+    }
+    let parent = config.path().parent().unwrap_or(Path::new(""));
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let directory = parent.is_dir().then(|| Directory::open_or_create(parent).ok())??;
+    let name = LogName::of(config.path()).ok()?;
+    let full_name = name.base().as_encoded_bytes();
+    Some(last_segment(&directory, &name, full_name, None)?.log_id)
+}
+
+/// The id of the log whose file is at this path.
 pub(super) fn log_id_at(path: &Path) -> Option<LogId> {
     let mut source = path.is_file().then(|| Source::open(path).ok())??;
     Some(Origin::read(&mut source).ok()?.ok()?.prefix.log_id)

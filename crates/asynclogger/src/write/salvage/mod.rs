@@ -9,6 +9,8 @@
 //! written for the first time.
 
 mod events;
+#[cfg(all(test, not(loom)))]
+mod killed_tests;
 mod loggers;
 mod remnant;
 mod wanted;

@@ -14,7 +14,7 @@ use crate::{
     io::{Directory, Driver, EventsLock, ReopenForm, reopen_file},
     probe::{Body, Packing, Place as Found, look},
     sync::Arc,
-    write::{archive::open_segment, crash::Whereabouts},
+    write::{archive::open_segment, common::fault, crash::Whereabouts},
 };
 
 /// The directory of a manager, and an event of its.
@@ -69,7 +69,9 @@ impl Adopted<'_> {
         }
         let align = usize::try_from(self.whereabouts.align).ok();
         let blocks = FirstBlocks { sequence: self.first_sequence, align };
+        fault::kill_point("before a file for a dead session");
         let (files, segment, _) = LogFiles::open_for(home, config, driver, self.session, blocks)?;
+        fault::kill_point("a file for a dead session");
         Ok((files, segment))
     }
 

@@ -72,7 +72,7 @@ impl Pool {
         let pool = Pool::kept(memory, usize::MAX, map.clone(), false);
         let mut ends: Vec<_> = remains.tracks.iter().map(|track| track.next_generation).collect();
         let mut waiting = 0;
-        for owned in map.owned() {
+        for owned in map.owned()? {
             let Some(is_placed) = remains.waits(owned.shard, owned.generation) else {
                 continue;
             };
@@ -102,7 +102,7 @@ impl Pool {
     pub(in crate::write) fn left_in(map: &Arc<CrashMap>) -> Result<Vec<(u32, Vec<u8>)>, String> {
         let memory = memory_in(map).ok_or("it has no room for its buffers")?;
         let pool = Pool::kept(memory, usize::MAX, map.clone(), false);
-        let mut owned: Vec<_> = map.owned().collect();
+        let mut owned: Vec<_> = map.owned()?;
         owned.sort_unstable_by_key(|owned| (owned.shard, owned.generation));
         let bytes = |buffer: u32| {
             if buffer as usize >= pool.len() {

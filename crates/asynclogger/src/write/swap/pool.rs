@@ -13,7 +13,10 @@ use super::{
 use crate::{
     Error, ErrorKind,
     sync::{Arc, AtomicU64, Ordering, fence},
-    write::crash::{CrashMap, LogAccount},
+    write::{
+        common::fault,
+        crash::{CrashMap, LogAccount},
+    },
 };
 
 /// A buffer of this pool. Only the pool makes an index, from a number that the pool has checked.
@@ -326,6 +329,7 @@ impl Pool {
         // Before the buffer is free: its next owner is noted after that.
         if let Some(map) = &self.map {
             map.disown(index.0);
+            fault::kill_point("a buffer has no owner");
         }
         let granted = self.grants.withdraw(index.0 as usize);
         self.set_state(index, BufferState::Free);
@@ -366,6 +370,9 @@ impl Taken<'_> {
     /// Makes the buffer the active one of a shard: first empties it, and then marks it ACTIVE.
     pub(super) fn activate(self, shard: u32, generation: u64) -> BufferIndex {
         let Taken { pool, index } = self;
+        if pool.map.is_some() {
+            fault::kill_point("a buffer was taken");
+        }
         pool.buffer(index).publish(0);
         // After the count of its bytes: else a process killed in between would leave the old records to the new owner.
         if let Some(map) = &pool.map {

@@ -4,10 +4,10 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fs::{self, File},
     io::Read,
-    os::unix::process::ExitStatusExt,
-    path::Path,
+    os::{fd::AsRawFd, unix::process::ExitStatusExt},
+    path::{Path, PathBuf},
     process::Child,
     time::{Duration, Instant},
 };
@@ -21,7 +21,7 @@ use super::{
     counts::Counts,
     worker::{Load, Random, log_path, start, start_salvager},
 };
-use crate::support::{Numbered, directory};
+use crate::support::{Numbered, directory, wait_until};
 
 /// Kills of one worker, one after the other, on one log.
 const LIVES: usize = 4;
@@ -30,6 +30,8 @@ const LIVES: usize = 4;
 struct Sums {
     workers: u64,
     salvagers: u64,
+    /// Of these, the ones that had the map when they were killed, and left it.
+    salvaging: u64,
     accepted: u64,
     salvaged: u64,
 }
@@ -55,11 +57,32 @@ fn kill_some(managers: bool) {
         }
         run(seed, managers, &mut sums);
     }
-    let Sums { workers, salvagers, accepted, salvaged } = sums;
+    let Sums { workers, salvagers, salvaging, accepted, salvaged } = sums;
     println!(
-        "{workers} workers and {salvagers} salvagers killed; {accepted} records accepted, {salvaged} of them \
+        "{workers} workers and {salvagers} salvagers killed, {salvaging} of these during a salvage; {accepted} records accepted, {salvaged} of them \
          salvaged; 0 lost, 0 doubled, 0 altered, 0 out of order"
     );
+}
+
+fn maps(home: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(home.join("maps")).into_iter().flatten();
+    entries.map(|entry| entry.expect("an entry").path()).collect()
+}
+
+/// Whether this process has locked a map: it salvages.
+fn has_map(home: &Path, process: u32) -> bool {
+    maps(home).iter().any(|map| {
+        // This process has no lock on the file, so it loses none by closing it.
+        let Ok(file) = File::open(map) else {
+            return false;
+        };
+        let (kind, whence) = (libc::F_WRLCK as i16, libc::SEEK_SET as i16);
+        let mut lock =
+            libc::flock { l_type: kind, l_whence: whence, l_start: 0, l_len: 0, l_pid: 0 };
+        // SAFETY: asks for the holder of a lock, into a structure that is complete.
+        let asked = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &raw mut lock) };
+        asked == 0 && lock.l_type != libc::F_UNLCK as i16 && lock.l_pid == process as i32
+    })
 }
 
 /// Kills a process and waits for its end; fails if it ended by itself.
@@ -96,9 +119,22 @@ fn run(seed: u64, managers: bool, sums: &mut Sums) {
         assert!(kill(worker, &what), "{what}: the worker has ended by itself");
         sums.workers += 1;
         for _ in 0..random.below(3) {
-            let salvager = start_salvager(home.path(), seed, managers);
-            std::thread::sleep(Duration::from_micros(random.below(16_000)));
-            sums.salvagers += u64::from(kill(salvager, &what));
+            let mut salvager = start_salvager(home.path(), seed, managers);
+            // Some are killed at any time, and most once they have begun.
+            let pid = salvager.id();
+            if random.below(4) > 0 {
+                wait_until("the salvager has begun", || {
+                    has_map(home.path(), pid) || salvager.try_wait().expect("a status").is_some()
+                });
+                std::thread::sleep(Duration::from_micros(random.below(8_000)));
+            } else {
+                std::thread::sleep(Duration::from_micros(random.below(30_000)));
+            }
+            let has_begun = has_map(home.path(), pid);
+            let is_killed = kill(salvager, &what);
+            sums.salvagers += u64::from(is_killed);
+            // One that was killed behind its last step has removed the map.
+            sums.salvaging += u64::from(is_killed && has_begun && !maps(home.path()).is_empty());
         }
         let salvage = if managers {
             let manager = LoggerManager::new(load.config(home.path()));

@@ -1,7 +1,13 @@
 //! Loggers whose memory outlives the process: what was accepted is in the log after the next opening.
 
+mod at_exit;
+mod cgroup;
 mod counts;
+mod damage;
+mod dying;
 mod endings;
+mod forks;
 mod killing;
 mod maps;
+mod rooms;
 mod worker;

@@ -45,6 +45,11 @@ impl Account {
         safe: u64,
     ) {
         self.tracks.copy_from_slice(tracks);
+        // While the entries are in: the dead process can have died within a store, and then an entry alone has the
+        // numbers. Once it has left, they must be here.
+        if let Some(kept) = &self.kept {
+            tracks.iter().zip(0..).for_each(|(track, shard)| kept.track(shard, track));
+        }
         (self.next_sequence, self.noted) = (next_sequence, noted);
         (self.records, self.payload) = (behind.records, behind.payload);
         self.safe_at_death = Some(safe);
@@ -68,9 +73,10 @@ impl Account {
 
     /// Passes over a buffer without records.
     pub(super) fn pass(&mut self, shard: u32, generation: u64) {
-        self.tracks[shard as usize].next_generation = generation + 1;
+        let track = &mut self.tracks[shard as usize];
+        track.next_generation = generation + 1;
         if let Some(kept) = &self.kept {
-            kept.pass(shard, generation + 1);
+            kept.track(shard, track);
         }
     }
 

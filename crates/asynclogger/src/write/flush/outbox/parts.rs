@@ -228,6 +228,11 @@ impl Parts {
         self.journal.renew(self.queue.iter().map(OnItsWay::entry));
     }
 
+    /// A place between two steps, where a test can kill the process of a crash-safe logger.
+    pub(super) fn kill_point(&self, place: &'static str) {
+        self.journal.kill_point(place);
+    }
+
     /// Notes the file of the next parts.
     pub(super) fn note_segment(&mut self, segment: &Segment) {
         self.journal.begin_segment(&segment.whereabouts());
