@@ -16,10 +16,10 @@ use loom::{
 /// loom's `unpark` also ends a wait for a mutex, and loom's mutex forgets an earlier unpark.
 pub(crate) mod thread {
     // Outside the models only: a salvager opens files.
-    pub(crate) use std::thread::scope;
     use loom::sync::Notify;
     pub(crate) use loom::thread::{Builder, JoinHandle, yield_now};
     use std::sync::Arc;
+    pub(crate) use std::thread::scope;
 
     #[derive(Clone, Debug, Default)]
     pub(crate) struct Thread(Arc<Notify>);
