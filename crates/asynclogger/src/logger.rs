@@ -219,6 +219,9 @@ impl Logger {
     /// dropped and counted ([`Overflow::Block`](crate::Overflow::Block) says why). A call that waits for the flusher,
     /// such as `flush`, returns an error at once. If `encode` panics, nothing is logged.
     ///
+    /// With [`Config::crash_safe`] `encode` holds no shard: it writes to memory of the thread, which the first such call
+    /// allocates, and the record is copied. Then `encode` is called also for a record that finds no room.
+    ///
     /// ```
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let logger = asynclogger::Logger::new(asynclogger::Config::new(directory.path().join("app.log"))).unwrap();

@@ -2,7 +2,7 @@
 
 use std::io::IoSlice;
 
-use asynclogger::{Config, LogError, Overflow};
+use asynclogger::{Config, CrashSafe, LogError, Logger, Overflow};
 
 use crate::{
     seed_readers::{self, Step},
@@ -178,7 +178,11 @@ fn logger_log_bytes_zero_allocation() {
     let directory = directory();
     let path = log_path(&directory);
     let config = Config::new(&path).buffer_size(256 << 10).num_shards(1);
-    let logger = open(config);
+    log_without_allocation(open(config.clone()));
+    log_without_allocation(open(config.crash_safe(CrashSafe::in_dir(directory.path()))));
+}
+
+fn log_without_allocation(logger: Logger) {
     let mut buffer = [0; 256];
     // The first call finds the thread's home, for which it allocates once.
     logger.log_bytes(&buffer);

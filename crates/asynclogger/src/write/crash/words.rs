@@ -3,7 +3,10 @@
 use std::ops::Range;
 
 use crate::{
-    format::{DROP_REASONS, MapHead, checksum::crc32c},
+    format::{
+        DROP_REASONS, MapHead,
+        checksum::{crc32c, crc32c_append},
+    },
     mem::SharedMemory,
     sync::{GlobalAtomicU64, Ordering},
     write::common::fault,
@@ -177,8 +180,9 @@ pub(super) struct Damaged;
 
 /// A checksum of words. That of zeroes is not 0, so words that were never stored do not pass.
 pub(super) fn checked(words: &[u64]) -> u64 {
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    u64::from(crc32c(&bytes)) | 1 << 63
+    // Without an allocation: a signal handler that interrupted one can log, and then change the owner of a buffer.
+    let sum = words.iter().fold(0, |sum, word| crc32c_append(sum, &word.to_le_bytes()));
+    u64::from(sum) | 1 << 63
 }
 
 /// The bits of an entry's number. Numbers wrap, and are more than there are slots.
