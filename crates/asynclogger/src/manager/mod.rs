@@ -243,8 +243,8 @@ impl LoggerManager {
     }
 
     /// The longest record that is accepted, in bytes. The limit is the same at all times and for every event. With
-    /// [`Config::crash_safe`] it is about a sixteenth of [`Config::buffer_size`] per shard, since the callers' buffers
-    /// are allocated for good.
+    /// [`Config::crash_safe`] it is an eighth of `buffer_size / num_shards` (1 MiB by default), and at least 16 KiB, less a
+    /// few bytes: the callers' buffers are allocated for good, so they have no room that is rarely needed.
     #[must_use]
     pub fn max_record(&self) -> usize {
         self.inner.max_record()
