@@ -122,7 +122,7 @@ impl WriterLock {
         log: &OsStr,
         path: &Path,
     ) -> Result<WriterLock, Error> {
-        let lock = |directory: &Directory| LockFile::take_or_log(directory, base, log, path);
+        let lock = |directory: &Directory| LockFile::take_or_log(directory, base, log, path, None);
         let taken = WriterLock::enter(directory, base, path, lock)?;
         // A lock on the log itself, where no lock file can be made, is this lock's own.
         let has_file = taken.0.get().and_then(|held| held.file.as_ref());
@@ -142,7 +142,7 @@ impl WriterLock {
         directory: &Directory,
         base: &OsStr,
         path: &Path,
-        lock: impl FnOnce(&Directory) -> Result<LockFile, Error>,
+        lock: impl FnOnce(&Directory) -> Result<Option<LockFile>, Error>,
     ) -> Result<WriterLock, Error> {
         let entry = Entry::of(directory, base)?;
         if !entry.enter() {
@@ -150,7 +150,7 @@ impl WriterLock {
         }
         // From here on, dropping `held` removes the entry.
         let mut held = Held { entry, file: None, manager: None };
-        held.file = Some(lock(directory)?);
+        held.file = lock(directory)?;
         Ok(WriterLock(OfProcess::new(held)))
     }
 
@@ -191,14 +191,16 @@ impl WriterLock {
             return Ok(kept);
         }
         // The old file stays locked until the new one is locked.
-        let name = file.name.clone();
+        let (name, own) = (file.name.clone(), file.identity(directory)?);
         let again = if held.entry.name == EVENTS {
-            LockFile::take(directory, &name, path)
+            LockFile::take(directory, &name, path, Some(own))
         } else {
             let log = path.file_name().unwrap_or_default();
-            LockFile::take_or_log(directory, &held.entry.name, log, path)
+            LockFile::take_or_log(directory, &held.entry.name, log, path, Some(own))
         };
-        held.file = Some(again?);
+        if let Some(again) = again? {
+            held.file = Some(again);
+        }
         Ok(Kept::TakenAgain)
     }
 
@@ -224,21 +226,32 @@ impl LockFile {
         base: &OsStr,
         log: &OsStr,
         path: &Path,
-    ) -> Result<LockFile, Error> {
+        own: Option<(u64, u64)>,
+    ) -> Result<Option<LockFile>, Error> {
         let name = lock_name(base);
-        match LockFile::take(directory, &name, path) {
+        match LockFile::take(directory, &name, path, own) {
             // No file can be made in this directory, or the lock file is another user's; but the log itself can
             // perhaps be written.
+            Err(_) if own.is_some() && own == directory.identity_of(&name)? => Ok(None),
             Err(error) if is_refusal(&error) => match look_at_lock(directory, &name) {
                 Ok(Some(true)) => Err(in_use("another process", path)),
-                Ok(Some(false) | None) => LockFile::take_log(directory, log, path)?.ok_or(error),
+                Ok(Some(false) | None) => {
+                    LockFile::take_log(directory, log, path)?.map(Some).ok_or(error)
+                }
                 Err(unknown) => Err(unknown),
             },
             taken => taken,
         }
     }
 
-    fn take(directory: &Directory, name: &OsStr, path: &Path) -> Result<LockFile, Error> {
+    /// Locks the file of this name, which is made if it is missing. `own`: the file that this process has locked
+    /// already; `None` if that file has the name (again).
+    fn take(
+        directory: &Directory,
+        name: &OsStr,
+        path: &Path,
+        own: Option<(u64, u64)>,
+    ) -> Result<Option<LockFile>, Error> {
         loop {
             let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
             let mode = Mode::from_raw_mode(0o644);
@@ -260,8 +273,14 @@ impl LockFile {
                     Err(error) => return Err(error),
                 },
             };
-            let file = File::from(opened);
-            match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            let taken = LockFile { file: File::from(opened), name: name.to_owned(), is_new };
+            if own.is_some() && own == taken.identity(directory).ok() {
+                // Somebody has renamed the file away and back. To close any descriptor of the file would give up the
+                // lock, so this one stays open for ever.
+                std::mem::forget(taken);
+                return Ok(None);
+            }
+            match fcntl_lock(&taken.file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(Errno::AGAIN | Errno::ACCESS) => return Err(in_use("another process", path)),
                 Err(errno) => {
@@ -269,10 +288,9 @@ impl LockFile {
                     return Err(Error::io("cannot lock", errno).at_path(&path));
                 }
             }
-            let taken = LockFile { file, name: name.to_owned(), is_new };
             // The file may have been removed before it was locked, and the next writer may have made another one.
             if taken.has_its_name(directory)? {
-                return Ok(taken);
+                return Ok(Some(taken));
             }
         }
     }
@@ -295,10 +313,15 @@ impl LockFile {
     }
 
     fn has_its_name(&self, directory: &Directory) -> Result<bool, Error> {
+        Ok(directory.identity_of(&self.name)? == Some(self.identity(directory)?))
+    }
+
+    /// Device and inode.
+    fn identity(&self, directory: &Directory) -> Result<(u64, u64), Error> {
         let ours = fstat(&self.file).map_err(|errno| {
             Error::io("cannot stat", errno).at_path(&directory.path().join(&self.name))
         })?;
-        Ok(directory.identity_of(&self.name)? == Some((ours.st_dev, ours.st_ino)))
+        Ok((ours.st_dev, ours.st_ino))
     }
 
     /// Sets the file's time to now if that time is more than a minute ago.
@@ -341,7 +364,7 @@ impl EventsLock {
     /// [`ErrorKind::InUse`] if another manager has the directory, in this process or another; the system's errors.
     pub(crate) fn take(directory: &Directory, path: &Path) -> Result<EventsLock, Error> {
         let name = OsStr::new(EVENTS);
-        let lock = |directory: &Directory| LockFile::take(directory, name, path);
+        let lock = |directory: &Directory| LockFile::take(directory, name, path, None);
         let taken = WriterLock::enter(directory, name, path, lock)?;
         let shared = Shared { lock: taken, kept_at: Instant::now(), taken_again: 0 };
         Ok(EventsLock(SharedLock(Arc::new(Mutex::new(shared)))))
@@ -436,5 +459,31 @@ impl Drop for Held {
         // The file is closed first: once the entry is gone, another logger may open the file at once.
         self.file = None;
         registry().remove(&self.entry);
+    }
+}
+
+#[cfg(all(test, not(any(loom, miri))))]
+mod tests {
+    use super::*;
+    use crate::mem::in_forked_child;
+
+    /// Between the look at the name and the next opening somebody can put the same file back.
+    #[test]
+    fn a_lock_file_that_is_put_back_stays_locked() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let directory = Directory::open_or_create(temp.path()).expect("opened");
+        let path = temp.path().join("app.log");
+        let (base, log) = (OsStr::new("app"), OsStr::new("app.log"));
+        let held = LockFile::take(&directory, &lock_name(base), &path, None);
+        let held = held.expect("locked").expect("a new one");
+        let own = held.identity(&directory).ok();
+        let again = LockFile::take_or_log(&directory, base, log, &path, own);
+        assert!(again.expect("it is held").is_none());
+        let is_held = || {
+            let other = Directory::open_or_create(temp.path()).expect("opened");
+            let taken = LockFile::take(&other, &lock_name(base), &path, None);
+            taken.is_err_and(|error| error.kind() == ErrorKind::InUse)
+        };
+        in_forked_child(is_held);
     }
 }
