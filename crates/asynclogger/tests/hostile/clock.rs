@@ -14,7 +14,7 @@ pub fn set_ahead(seconds: i64) {
 }
 
 /// # Safety
-/// As of the C function: `time` is null or points to a `timespec`.
+/// The C function asks for the same: `time` is null or points to a `timespec`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(
     clock: libc::clockid_t,

@@ -30,7 +30,7 @@ const LIVES: usize = 4;
 struct Sums {
     workers: u64,
     salvagers: u64,
-    /// Of these, the ones that had the map when they were killed, and left it.
+    /// The killed salvagers that had the map at their death, and left it.
     salvaging: u64,
     accepted: u64,
     salvaged: u64,

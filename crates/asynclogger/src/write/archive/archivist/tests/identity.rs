@@ -149,7 +149,7 @@ fn a_part_that_is_not_ours_stays_and_hinders_nobody() {
     let ours = fs::read(Log::new(1).path(archived_name(1))).expect("another log's");
     fs::write(log.path(foreign[0]), b"precious").expect("written");
     fs::write(log.path(foreign[1]), &ours).expect("written");
-    // Of a process that was killed at once, or of somebody else: nobody knows.
+    // A process that was killed at once can have left the file, or somebody else: nobody knows.
     let empty = ".app_2024-01-01_00-00-02.log.zst.part";
     fs::write(log.path(empty), b"").expect("written");
     // Without this, parts have no names.
