@@ -13,8 +13,8 @@ use crate::{
     io::{AtExit, Driver, file_size_limit, register_at_exit},
     sync::{Arc, Weak},
     write::{
-        Archiving, Archivist, Bell, Closer, Closing, Gate, Ingest, IngestParts, Intake, LogFiles,
-        LogWriter, Pool, Session, Shards, Teller, Zone, new_session, salvage_log,
+        Archiving, Archivist, Bell, Closer, Gate, Ingest, IngestParts, Intake, LogFiles, LogWriter,
+        OneLog, Pool, Session, Teller, Zone, new_session, salvage_log,
         start_logger_flusher as start_flusher,
     },
 };
@@ -64,45 +64,6 @@ impl AtExit for Handle {
     fn at_exit(&self) {
         // An error has been given to `on_error`; nobody else is left.
         let _ = self.closer.close();
-    }
-}
-
-/// A logger as the [`Closer`] sees it.
-struct OneLog {
-    shards: Arc<Shards>,
-    session: Arc<Session>,
-    config: Config,
-}
-
-impl Closing for OneLog {
-    const NAME: &'static str = "logger";
-
-    fn path(&self) -> &Path {
-        self.config.path()
-    }
-
-    fn flush_timeout(&self) -> Duration {
-        self.config.flush_timeout
-    }
-
-    fn shards(&self) -> &Shards {
-        &self.shards
-    }
-
-    fn gate(&self) -> &Gate {
-        self.session.gate()
-    }
-
-    fn stats(&self) -> Stats {
-        self.session.stats()
-    }
-
-    fn failure(&self) -> Option<Error> {
-        self.session.last_error()
-    }
-
-    fn closed(&self) {
-        self.shards.pool().give_up_map();
     }
 }
 

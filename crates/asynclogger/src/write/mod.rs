@@ -23,7 +23,7 @@ pub(crate) use self::{
         set_up, start_flusher,
     },
     flush::{
-        Archiving, Closer, Closing, Intake, LogWriter, Session, Teller, inside,
+        Archiving, Closer, Closing, Intake, LogWriter, OneLog, Session, Teller, inside,
         start_flusher as start_logger_flusher,
     },
     salvage::{Wanted, salvage, salvage_log},

@@ -5,6 +5,7 @@ mod flusher;
 mod intake;
 mod interval;
 mod log_writer;
+mod one_log;
 mod outbox;
 mod pass;
 mod sealing;
@@ -22,6 +23,7 @@ pub(crate) use self::{
     flusher::start_flusher,
     intake::Intake,
     log_writer::{Archiving, LogWriter},
+    one_log::OneLog,
     session::Session,
     teller::Teller,
 };

@@ -1,22 +1,16 @@
 //! The session of one dead process, from its map to its end.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 use crate::{
-    Compression, Config, Dropped, Error, LogId, Retention, Rotation, Salvaged, Stats,
+    Compression, Config, Dropped, Error, LogId, Retention, Rotation, Salvaged,
     format::Kind,
     io::Driver,
     sync::Arc,
     write::{
         archive::Archivist,
-        common::Gate,
         crash::{Before, Entry, LogAccount, Placed, Remains},
-        flush::{
-            Closer, Closing, Intake, LogWriter, Rest, Resumed, Session, Teller, start_flusher,
-        },
+        flush::{Closer, Intake, LogWriter, OneLog, Rest, Resumed, Session, Teller, start_flusher},
         segments::{Adopted, EventOf, Spot, Zone},
         swap::{Bell, Pool, Shards},
     },
@@ -24,49 +18,10 @@ use crate::{
 
 /// A session whose process is dead, with a flusher of its own. It takes no records.
 pub(super) struct Remnant {
-    closer: Closer<Dead>,
+    closer: Closer<OneLog>,
     records_before: u64,
     map: PathBuf,
     file: PathBuf,
-}
-
-/// A dead session as the [`Closer`] sees it.
-struct Dead {
-    shards: Arc<Shards>,
-    session: Arc<Session>,
-    config: Config,
-}
-
-impl Closing for Dead {
-    const NAME: &'static str = "salvager";
-
-    fn path(&self) -> &Path {
-        self.config.path()
-    }
-
-    fn flush_timeout(&self) -> Duration {
-        self.config.flush_timeout
-    }
-
-    fn shards(&self) -> &Shards {
-        &self.shards
-    }
-
-    fn gate(&self) -> &Gate {
-        self.session.gate()
-    }
-
-    fn stats(&self) -> Stats {
-        self.session.stats()
-    }
-
-    fn failure(&self) -> Option<Error> {
-        self.session.last_error()
-    }
-
-    fn closed(&self) {
-        self.shards.pool().give_up_map();
-    }
 }
 
 /// Where a dead session stands.
@@ -145,7 +100,7 @@ impl Remnant {
         let noted = Dropped::default();
         writer.adopt(Rest { tracks, before, behind, next_sequence, noted, parts })?;
         let flusher = start_flusher(shards.clone(), writer, false)?;
-        let dead = Dead { shards, session, config };
+        let dead = OneLog { shards, session, config };
         let closer = Closer::new(dead, flusher, Arc::new(Archivist::new()), teller);
         Ok(Ok(Remnant { closer, records_before: before.records, map, file }))
     }
