@@ -382,7 +382,7 @@ impl Closing for AllEvents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{read::LogDir, write::Sleep};
+    use crate::{CrashSafe, read::LogDir, write::Sleep};
 
     fn log(handle: &EventHandle, record: &[u8]) {
         handle.append(record.len(), |room| room.copy_from_slice(record)).expect("accepted");
@@ -390,8 +390,15 @@ mod tests {
 
     /// A manager with one shard, and an event of it that has five records.
     fn with_five_records(directory: &Path) -> Inner {
+        with_five_records_and(directory, |config| config)
+    }
+
+    fn with_five_records_and(
+        directory: &Path,
+        configure: impl FnOnce(Config) -> Config,
+    ) -> Inner {
         let config = Config::new(directory.join("base.log")).num_shards(1);
-        let inner = Inner::new(config).expect("a manager");
+        let inner = Inner::new(configure(config)).expect("a manager");
         let handle = inner.event("payment").expect("an event");
         for number in 0..5 {
             log(&handle, format!("record {number}").as_bytes());
@@ -413,7 +420,8 @@ mod tests {
 
     const FIVE: [&str; 5] = ["record 0", "record 1", "record 2", "record 3", "record 4"];
 
-    /// A call never returns because something outside Rust's rules ended its thread.
+    /// A call never returns because something outside Rust's rules ended its thread. A crash-safe manager leaves no map
+    /// then: a salvager would write the records a second time.
     #[test]
     fn what_was_published_before_a_call_that_never_returns_is_written_at_the_last_drop() {
         let directory = tempfile::tempdir().expect("a directory");
@@ -421,6 +429,17 @@ mod tests {
         inner.shared().shards.claim_for_ever(0);
         drop(inner);
         assert_eq!(records(directory.path()), FIVE);
+
+        let (directory, maps) = (tempfile::tempdir(), tempfile::tempdir());
+        let (directory, maps) = (directory.expect("a directory"), maps.expect("a directory"));
+        let place = CrashSafe::in_dir(maps.path());
+        let inner = with_five_records_and(directory.path(), |config| config.crash_safe(place));
+        let map = inner.crash_map().expect("a map");
+        assert!(map.exists());
+        inner.shared().shards.claim_for_ever(0);
+        drop(inner);
+        assert_eq!(records(directory.path()), FIVE);
+        assert!(!map.exists());
     }
 
     /// The thread ends between the seal of its buffer and the end of its claim: the shard still names the buffer.

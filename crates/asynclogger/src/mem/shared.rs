@@ -165,6 +165,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_dropped_mapping_is_gone() {
+        use std::os::unix::fs::MetadataExt;
+        let file = file(1 << 20);
+        let inode = format!(" {} ", file.metadata().expect("metadata").ino());
+        let mappings = || {
+            let maps = std::fs::read_to_string("/proc/self/maps").expect("the mappings");
+            maps.lines().filter(|line| line.contains(&inode)).count()
+        };
+        let memory = SharedMemory::map(&file, 0, 4096, 1 << 20, 4096).expect("mapped");
+        assert_eq!(mappings(), 1);
+        drop(memory);
+        assert_eq!(mappings(), 0);
+    }
+
     /// A child has no part of the mapping, and drops nothing of its own.
     #[test]
     fn a_child_finds_no_words_and_unmaps_nothing() {
