@@ -393,10 +393,7 @@ mod tests {
         with_five_records_and(directory, |config| config)
     }
 
-    fn with_five_records_and(
-        directory: &Path,
-        configure: impl FnOnce(Config) -> Config,
-    ) -> Inner {
+    fn with_five_records_and(directory: &Path, configure: impl FnOnce(Config) -> Config) -> Inner {
         let config = Config::new(directory.join("base.log")).num_shards(1);
         let inner = Inner::new(configure(config)).expect("a manager");
         let handle = inner.event("payment").expect("an event");
