@@ -72,8 +72,7 @@ impl Inner {
     }
 
     pub(super) fn max_record(&self) -> usize {
-        let of_buffers = self.callers.max_record();
-        self.config().max_record().min(of_buffers)
+        self.callers.max_record()
     }
 
     pub(super) fn salvage(&self) -> &Salvage {
@@ -190,7 +189,7 @@ impl Inner {
             return Ok(event);
         }
         self.closer.may_wait()?;
-        let deadline = Instant::now().checked_add(self.config().flush_timeout.max(STALL));
+        let deadline = Instant::now().checked_add(self.closer.of().flush_timeout().max(STALL));
         loop {
             if !inside(|| self.shared().wait_closed(name, deadline)) {
                 let what =
@@ -437,6 +436,23 @@ mod tests {
         drop(inner);
         assert_eq!(records(directory.path()), FIVE);
         assert!(!map.exists());
+    }
+
+    #[test]
+    fn a_close_waits_for_a_call_as_long_as_the_config_says() {
+        const TIMEOUT: Duration = Duration::from_millis(300);
+        let directory = tempfile::tempdir().expect("a directory");
+        let inner = with_five_records_and(directory.path(), |config| config.flush_timeout(TIMEOUT));
+        inner.flush(None).expect("flushed");
+        let shards = inner.shared().shards.clone();
+        shards.claim_for_ever(0);
+        let begun = Instant::now();
+        let error = inner.close().expect_err("a call holds its claim");
+        assert!(begun.elapsed() >= TIMEOUT);
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert!(error.to_string().contains("0 of 5 accepted records pending"), "{error}");
+        shards.release_forgotten(0);
+        inner.close().expect("closed");
     }
 
     /// The thread ends between the seal of its buffer and the end of its claim: the shard still names the buffer.
