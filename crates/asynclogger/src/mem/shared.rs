@@ -180,6 +180,26 @@ mod tests {
         assert_eq!(mappings(), 0);
     }
 
+    #[test]
+    fn what_is_populated_is_resident() {
+        let file = file(1 << 20);
+        let memory = SharedMemory::map(&file, 0, 4096, 1 << 20, 4096).expect("mapped");
+        let resident = || {
+            let (start, len) = (memory.bytes_start().as_ptr(), memory.bytes());
+            let mut pages = vec![0_u8; len / PAGE];
+            // SAFETY: a byte for each page of a range that is mapped.
+            let asked = unsafe { libc::mincore(start.cast(), len, pages.as_mut_ptr()) };
+            assert_eq!(asked, 0);
+            pages.iter().filter(|page| **page & 1 == 1).count()
+        };
+        assert_eq!(resident(), 0);
+        match memory.populate(0..8 * PAGE) {
+            Ok(()) => assert!(resident() >= 8, "the system reads ahead"),
+            Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EINVAL), "before Linux 5.14"),
+        }
+        in_forked_child(|| memory.populate(0..PAGE).is_err());
+    }
+
     /// A child has no part of the mapping, and drops nothing of its own.
     #[test]
     fn a_child_finds_no_words_and_unmaps_nothing() {
