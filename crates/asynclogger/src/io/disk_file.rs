@@ -230,4 +230,19 @@ mod tests {
             assert_eq!(judged(&[error; 4], &Operation::Barrier), (RING, vec![false; 4]), "{error}");
         }
     }
+
+    #[test]
+    fn a_file_is_asked_itself() {
+        let alarm = Alarm::new().expect("an alarm");
+        let driver = Driver::new(Engine::Pwrite, &alarm).expect("an engine");
+        let form = Form { align: 4096, synced: false };
+        let disk_file = |file| DiskFile::new(file, form, IoMode::Buffered, &driver);
+        let mut regular = disk_file(tempfile::tempfile().expect("a file"));
+        assert!(regular.sync_now().is_ok() && regular.room().is_some_and(|bytes| bytes > 0));
+        // Nothing can make a pipe durable.
+        let (_reader, writer) = io::pipe().expect("a pipe");
+        let mut pipe = disk_file(File::from(std::os::fd::OwnedFd::from(writer)));
+        let errno = pipe.sync_now().map_err(|error| Errno::from_io_error(&error));
+        assert_eq!(errno, Err(Some(Errno::INVAL)));
+    }
 }
