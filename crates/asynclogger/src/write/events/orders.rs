@@ -2,6 +2,7 @@
 
 use super::event::Event;
 use crate::{
+    io::Directory,
     sync::{Arc, AtomicBool, Mutex, Ordering, lock},
     write::flush::LogWriter,
 };
@@ -16,14 +17,25 @@ pub(super) struct Orders {
 #[derive(Default)]
 struct Waiting {
     new: Vec<(Arc<Event>, LogWriter)>,
+    /// The directory in which files of new events got their names, if the names are not durable.
+    unsynced: Option<Arc<Directory>>,
     close: Vec<u32>,
     flush: Vec<Arc<Event>>,
 }
 
 impl Orders {
-    /// Hands over an event that was opened. Ring the bell after this call, and after the two below.
-    pub(super) fn open(&self, event: &Arc<Event>, writer: LogWriter) {
-        self.add(|waiting| waiting.new.push((event.clone(), writer)));
+    /// Hands over an event that was opened. `unsynced`: the directory of its file, if the file's name is not durable.
+    /// Ring the bell after this call, and after the two below.
+    pub(super) fn open(
+        &self,
+        event: &Arc<Event>,
+        writer: LogWriter,
+        unsynced: Option<Arc<Directory>>,
+    ) {
+        self.add(|waiting| {
+            waiting.new.push((event.clone(), writer));
+            waiting.unsynced = unsynced.or(waiting.unsynced.take());
+        });
     }
 
     /// Orders that the event with this number is closed.
@@ -47,9 +59,11 @@ impl Orders {
         self.is_any.load(Ordering::Acquire)
     }
 
-    /// Takes the events that were opened, with the writers of their logs.
-    pub(super) fn take_new(&self) -> Vec<(Arc<Event>, LogWriter)> {
-        std::mem::take(&mut lock(&self.waiting).new)
+    /// Takes the events that were opened, with the writers of their logs, and the directory to sync before any of them
+    /// writes a block.
+    pub(super) fn take_new(&self) -> (Vec<(Arc<Event>, LogWriter)>, Option<Arc<Directory>>) {
+        let mut waiting = lock(&self.waiting);
+        (std::mem::take(&mut waiting.new), waiting.unsynced.take())
     }
 
     /// Takes the numbers of the events to close. New events were taken before, or are taken next.
