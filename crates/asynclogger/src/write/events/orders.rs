@@ -14,11 +14,18 @@ pub(super) struct Orders {
     is_any: AtomicBool,
 }
 
+/// Events that were opened, and the writers of their logs.
+#[derive(Default)]
+pub(super) struct NewEvents {
+    pub(super) all: Vec<(Arc<Event>, LogWriter)>,
+    /// The directory in which files of theirs got their names, if the names are not durable. The directory is synced
+    /// before any of them writes a block.
+    pub(super) unsynced: Option<Arc<Directory>>,
+}
+
 #[derive(Default)]
 struct Waiting {
-    new: Vec<(Arc<Event>, LogWriter)>,
-    /// The directory in which files of new events got their names, if the names are not durable.
-    unsynced: Option<Arc<Directory>>,
+    new: NewEvents,
     close: Vec<u32>,
     flush: Vec<Arc<Event>>,
 }
@@ -33,8 +40,8 @@ impl Orders {
         unsynced: Option<Arc<Directory>>,
     ) {
         self.add(|waiting| {
-            waiting.new.push((event.clone(), writer));
-            waiting.unsynced = unsynced.or(waiting.unsynced.take());
+            waiting.new.all.push((event.clone(), writer));
+            waiting.new.unsynced = unsynced.or(waiting.new.unsynced.take());
         });
     }
 
@@ -59,17 +66,15 @@ impl Orders {
         self.is_any.load(Ordering::Acquire)
     }
 
-    /// Takes the events that were opened, with the writers of their logs, and the directory to sync before any of them
-    /// writes a block.
-    pub(super) fn take_new(&self) -> (Vec<(Arc<Event>, LogWriter)>, Option<Arc<Directory>>) {
-        let mut waiting = lock(&self.waiting);
-        (std::mem::take(&mut waiting.new), waiting.unsynced.take())
+    /// Takes the events that were opened.
+    pub(super) fn take_new(&self) -> NewEvents {
+        std::mem::take(&mut lock(&self.waiting).new)
     }
 
     /// Takes the numbers of the events to close. New events were taken before, or are taken next.
     pub(super) fn take_closes(&self) -> Vec<u32> {
         let mut waiting = lock(&self.waiting);
-        if waiting.new.is_empty() && waiting.flush.is_empty() {
+        if waiting.new.all.is_empty() && waiting.flush.is_empty() {
             self.is_any.store(false, Ordering::Release);
         }
         std::mem::take(&mut waiting.close)
