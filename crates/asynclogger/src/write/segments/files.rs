@@ -84,7 +84,7 @@ impl LogFiles {
         session: u64,
     ) -> Result<(LogFiles, Segment, Opened), Error> {
         let home = Place::of(config.path(), config, None)?;
-        LogFiles::open_in(home, Past::Looked, config, driver, session, FirstBlocks::default())
+        LogFiles::resumed(config, driver, session, home, None).open_with(Past::Looked)
     }
 
     /// Opens the log for the rest of a session whose file is not there: like a new session, but with these blocks.
@@ -98,7 +98,8 @@ impl LogFiles {
         session: u64,
         blocks: FirstBlocks,
     ) -> Result<(LogFiles, Segment, Opened), Error> {
-        LogFiles::open_in(home, Past::Looked, config, driver, session, blocks)
+        let files = LogFiles::resumed(config, driver, session, home, None);
+        LogFiles { beginning: blocks, ..files }.open_with(Past::Looked)
     }
 
     /// The files of a session that continues in an existing segment, here or in the other directory.
@@ -141,18 +142,6 @@ impl LogFiles {
         let past = if has_past { Past::Possible } else { Past::None };
         let files = LogFiles::resumed(config, driver, session, home, None);
         LogFiles { is_synced_later: true, ..files }.open_with(past)
-    }
-
-    fn open_in(
-        home: Place,
-        past: Past,
-        config: &Config,
-        driver: Driver,
-        session: u64,
-        beginning: FirstBlocks,
-    ) -> Result<(LogFiles, Segment, Opened), Error> {
-        let files = LogFiles::resumed(config, driver, session, home, None);
-        LogFiles { beginning, ..files }.open_with(past)
     }
 
     fn open_with(mut self, past: Past) -> Result<(LogFiles, Segment, Opened), Error> {
