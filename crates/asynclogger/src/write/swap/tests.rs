@@ -53,8 +53,9 @@ fn buffer_write_reserves_the_header() {
     assert_eq!(append(&log, b"hello"), Ok(0));
     assert_eq!(append(&log, b"x"), Ok(1));
     let pool = log.shards().pool();
-    assert!(!pool.has_sealed(|_, _| true));
+    assert!(pool.has_active() && !pool.has_sealed(|_, _| true));
     assert_eq!(log.shards().seal_idle(0), SealAttempt::Sealed);
+    assert!(!pool.has_active());
     assert!(pool.has_sealed(|shard, generation| (shard, generation) == (0, 0)));
     assert!(!pool.has_sealed(|shard, generation| (shard, generation) != (0, 0)));
     let sealed = sealed(&log).pop().expect("sealed");
