@@ -11,3 +11,6 @@ mod killing;
 mod maps;
 mod rooms;
 mod worker;
+
+pub use counts::Counts;
+pub use worker::Random;
