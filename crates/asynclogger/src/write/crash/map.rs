@@ -208,7 +208,7 @@ impl CrashMap {
     /// Notes that a buffer belongs to a shard from now on. The buffer must be empty.
     pub(in crate::write) fn own(&self, buffer: u32, shard: u32, generation: u64) {
         // First, since the old number belongs to the old records.
-        words::store_one(&self.memory, self.places.sorted(buffer as usize), 0);
+        self.sorted(buffer, 0, 0);
         let (at, word) = (self.places.owner(buffer as usize), words::owner_word(shard, generation));
         words::store_one(&self.memory, at + 1, words::checked(&[word]));
         words::store_one(&self.memory, at, word);
@@ -223,14 +223,17 @@ impl CrashMap {
     /// Notes how far a shared buffer is sorted: its records before this offset are with their events. `serial` counts
     /// the records that were sorted so far.
     pub(in crate::write) fn sorted(&self, buffer: u32, at: u32, serial: u32) {
-        let word = u64::from(at) << 32 | u64::from(serial);
+        let word = words::move_word(at, serial);
         words::store_one(&self.memory, self.places.sorted(buffer as usize), word);
     }
 
-    /// How far a shared buffer is sorted.
-    pub(in crate::write) fn sorted_to(&self, buffer: u32) -> (u32, u32) {
+    /// How far a shared buffer with an owner is sorted.
+    ///
+    /// # Errors
+    /// The word is damaged.
+    pub(in crate::write) fn sorted_to(&self, buffer: u32) -> Result<(u32, u32), String> {
         let word = words::load_one(&self.memory, self.places.sorted(buffer as usize));
-        ((word >> 32) as u32, word as u32)
+        words::move_of(word).map_err(|_| "how far a shared buffer is sorted is damaged".to_owned())
     }
 
     /// The buffers that belong to a shard.

@@ -226,6 +226,77 @@ pub(super) fn current_of(word: u64) -> Result<usize, Damaged> {
     }
 }
 
+/// A word of a count that stands alone: no changed bit makes a multiple of this prime number, and behind each multiple
+/// comes 1, so that a word which was never stored is none.
+const COUNT: u64 = 65_521;
+
+/// The word of a count of less than 2^48.
+pub(super) fn count_word(count: u64) -> u64 {
+    count.wrapping_mul(COUNT).wrapping_add(1)
+}
+
+/// The count of such a word.
+///
+/// # Errors
+/// The word is damaged.
+pub(super) fn count_of(word: u64) -> Result<u64, Damaged> {
+    let product = word.wrapping_sub(1);
+    if word != 0 && product.is_multiple_of(COUNT) { Ok(product / COUNT) } else { Err(Damaged) }
+}
+
+/// The least number of which no power of two is a multiple: there is no room for a greater one.
+const MOVE: u64 = 3;
+
+/// The word of a move of records: up to which byte, and the number of the move. As for [`count_word`], neither a changed
+/// bit nor 0 makes another such word.
+#[inline]
+pub(super) fn move_word(to: u32, serial: u32) -> u64 {
+    // The longest buffer or block has 2^30 bytes.
+    (u64::from(to) << 32 | u64::from(serial)).wrapping_mul(MOVE).wrapping_add(1)
+}
+
+/// Both numbers of such a word.
+///
+/// # Errors
+/// The word is damaged.
+pub(super) fn move_of(word: u64) -> Result<(u32, u32), Damaged> {
+    let product = word.wrapping_sub(1);
+    let (to, serial) = ((product / MOVE >> 32) as u32, (product / MOVE) as u32);
+    if word != 0 && product.is_multiple_of(MOVE) { Ok((to, serial)) } else { Err(Damaged) }
+}
+
+/// Bits 0 and 1 of the word of a piece's owner, or of an event's number, say that there is one: as in [`owner_word`].
+const ENTERED: u64 = 3;
+
+/// The word of a piece that belongs to a log, and has this place in it.
+pub(super) fn piece_word(log: u32, place: u64) -> u64 {
+    let sum = crc32c_append(crc32c(&log.to_le_bytes()), &place.to_le_bytes());
+    u64::from(sum) << 32 | u64::from(log) << 2 | ENTERED
+}
+
+/// The log of such a word; `None`: the piece is free.
+///
+/// # Errors
+/// The word, or that of the place, is damaged.
+pub(super) fn piece_of(word: u64, place: u64) -> Result<Option<u32>, Damaged> {
+    let log = (word as u32) >> 2;
+    match word {
+        0 => Ok(None),
+        _ if word == piece_word(log, place) => Ok(Some(log)),
+        _ => Err(Damaged),
+    }
+}
+
+/// The word of an event's number.
+pub(super) fn number_word(number: u32) -> u64 {
+    u64::from(number) << 2 | ENTERED
+}
+
+/// The number of such a word, which a checksum covers.
+pub(super) fn number_of(word: u64) -> Option<u32> {
+    (word & ENTERED == ENTERED).then(|| u32::try_from(word >> 2).ok())?
+}
+
 /// The step in which drops are counted: a changed bit makes no multiple of this prime number.
 pub(super) const DROP: u64 = 65_521;
 
@@ -329,6 +400,25 @@ mod tests {
             let word = current_word(which);
             assert_eq!(current_of(word), Ok(which));
             assert!((0..64).all(|bit| current_of(word ^ 1 << bit) == Err(Damaged)));
+        }
+        for count in [0, 1, 7_777, (1 << 44) - 1] {
+            let word = count_word(count);
+            assert_eq!(count_of(word), Ok(count));
+            assert!((0..64).all(|bit| count_of(word ^ 1 << bit) == Err(Damaged)));
+        }
+        for (to, serial) in [(0, 0), (8, 1), (1 << 30, u32::MAX), (65_000, 0)] {
+            let word = move_word(to, serial);
+            assert_eq!(move_of(word), Ok((to, serial)));
+            assert!((0..64).all(|bit| move_of(word ^ 1 << bit) == Err(Damaged)));
+        }
+        assert_eq!((count_of(0), move_of(0)), (Err(Damaged), Err(Damaged)));
+        for (log, place) in [(0, 0), ((1 << 20) - 1, u64::MAX), (5, 77 << 20)] {
+            let word = piece_word(log, place);
+            assert_eq!(piece_of(word, place), Ok(Some(log)));
+            for bit in 0..64 {
+                assert_eq!(piece_of(word ^ 1 << bit, place), Err(Damaged));
+                assert_eq!(piece_of(word, place ^ 1 << bit), Err(Damaged));
+            }
         }
         for count in [0, 1, 1_000_000, 1 << 47] {
             assert_eq!(drops_of(count * DROP), Ok(count));

@@ -20,7 +20,7 @@ use crate::{
     sync::{Arc, Ordering},
     write::{
         archive::{Archivist, WholeDirectory},
-        crash::Identity,
+        crash::{Identity, NUMBER_STEP},
         flush::{Archiving, Counts, Intake, LogWriter, Session},
         segments::{EventOpening, LogFiles, Zone, new_session},
     },
@@ -61,10 +61,11 @@ impl Numbers {
     fn take(&mut self) -> Result<u32, Error> {
         let number = self.next;
         let none = || {
-            let what = format!("a manager opens events {number} times at most, all together");
+            let times = number / NUMBER_STEP;
+            let what = format!("a manager opens events {times} times at most, all together");
             Error::new(ErrorKind::InvalidConfig, what)
         };
-        self.next = number.checked_add(1).ok_or_else(none)?;
+        self.next = number.checked_add(NUMBER_STEP).ok_or_else(none)?;
         Ok(number)
     }
 }

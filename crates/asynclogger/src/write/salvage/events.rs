@@ -17,7 +17,7 @@ use crate::{
     mem::Piece,
     sync::{Arc, thread},
     write::{
-        crash::{CrashMap, Identity, LogAccount, Opening, PieceOwner, Remains, path_in},
+        crash::{CrashMap, Identity, LogAccount, Opening, PieceOwner, Remains, is_number, path_in},
         segments::EventOf,
         swap::{HEADER, Pool},
     },
@@ -193,7 +193,7 @@ impl Dead {
         let pieces = map.pieces();
         let mut owned: BTreeMap<(u32, u64), Block> = BTreeMap::new();
         for (number, _) in pieces.iter().enumerate() {
-            let Some(owner) = map.piece_owner(number as u32) else {
+            let Some(owner) = map.piece_owner(number as u32)? else {
                 continue;
             };
             let PieceOwner { log, generation, order, filled, serial } = owner;
@@ -215,7 +215,7 @@ impl Dead {
                 continue;
             }
             let remains = Remains::read(&account)?;
-            let (mut blocks, mut next) = (BTreeMap::new(), map.sealed(place));
+            let (mut blocks, mut next) = (BTreeMap::new(), map.sealed(place)?);
             for ((_, generation), block) in owned.range((place, 0)..=(place, u64::MAX)) {
                 if block.filled == 0 {
                     continue;
@@ -252,12 +252,18 @@ impl Dead {
         let buffers = Pool::left_in(&self.map)?;
         let mut more: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
         for (buffer, bytes) in buffers {
-            let (at, serial) = self.map.sorted_to(buffer);
+            let (at, serial) = self.map.sorted_to(buffer)?;
             let mut at = (at as usize).max(HEADER);
+            if at > bytes.len() {
+                return Err("more of a shared buffer is sorted than it has".into());
+            }
             let mut may_be_moved = serial > 0 || at > HEADER;
             while at < bytes.len() {
                 let (number, record, next) =
                     tagged(&bytes, at).ok_or("the records of a shared buffer do not add up")?;
+                if !is_number(number) {
+                    return Err("a record of a shared buffer is of no event".into());
+                }
                 // Only the first one can be counted by its event already.
                 let is_moved = std::mem::take(&mut may_be_moved)
                     && serials.contains_key(&(number, serial.wrapping_add(1)));

@@ -4,6 +4,7 @@ mod at_exit;
 mod cgroup;
 mod counts;
 mod damage;
+mod damage_to_events;
 mod dying;
 mod endings;
 mod forks;

@@ -7,7 +7,7 @@
 use std::{
     ffi::OsStr,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -41,6 +41,13 @@ struct Shared {
     counts: Counts,
 }
 
+impl Shared {
+    fn recording(&self) -> MutexGuard<'_, Recording> {
+        // A check that failed while it looked at the recording has changed nothing.
+        self.recording.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Disk {
     /// Mounts a disk of zeros.
     ///
@@ -61,7 +68,7 @@ impl Disk {
     }
 
     pub fn recording(&self) -> MutexGuard<'_, Recording> {
-        self.shared.recording.lock().expect("no panic")
+        self.shared.recording()
     }
 }
 
@@ -69,10 +76,8 @@ struct OneFile(Arc<Shared>);
 
 impl OneFile {
     fn record(&self, what: What) {
-        let Shared { recording, counts, .. } = &*self.0;
-        let mut recording = recording.lock().expect("no panic");
         // What is known now was said before this entry, and all that it rests on is in the entries before.
-        recording.add(what, counts);
+        self.0.recording().add(what, &self.0.counts);
     }
 
     fn attr(&self, ino: INodeNo) -> Option<FileAttr> {
@@ -140,7 +145,7 @@ impl Filesystem for OneFile {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let recording = self.0.recording.lock().expect("no panic");
+        let recording = self.0.recording();
         reply.data(recording.now(offset as usize, size as usize));
     }
 
