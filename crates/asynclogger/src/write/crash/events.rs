@@ -73,7 +73,7 @@ impl CrashMap {
             (id >> 64) as u64,
             name.len() as u64,
             base.len() as u64,
-            words::count_word(0),
+            words::count_word(0, at.start + SEALED),
             0,
         ];
         words.extend(words::pack(name, NAME));
@@ -88,7 +88,7 @@ impl CrashMap {
     /// never changes the number, so it divides the records in the same way however often it is killed.
     pub(in crate::write) fn note_sealed(&self, log: u32, generation: u64) {
         let at = self.places().identity(log as usize).start + SEALED;
-        words::store_one(self.memory(), at, words::count_word(generation));
+        words::store_one(self.memory(), at, words::count_word(generation, at));
     }
 
     /// How many blocks of an event were sealed.
@@ -97,7 +97,7 @@ impl CrashMap {
     /// The word is damaged.
     pub(in crate::write) fn sealed(&self, log: u32) -> Result<u64, String> {
         let at = self.places().identity(log as usize).start + SEALED;
-        let sealed = words::count_of(words::load_one(self.memory(), at));
+        let sealed = words::count_of(words::load_one(self.memory(), at), at);
         sealed.map_err(|_| "the number of an event's blocks is damaged".to_owned())
     }
 
@@ -138,7 +138,7 @@ impl CrashMap {
         let at = self.places().piece(piece as usize);
         let place = generation << ORDER_BITS | u64::from(order);
         words::store_one(self.memory(), at.start, 0);
-        words::store_one(self.memory(), at.start + 2, words::move_word(0, 0));
+        words::store_one(self.memory(), at.start + 2, words::move_word(0, 0, at.start + 2));
         words::store_one(self.memory(), at.start + 1, place);
         words::store_one(self.memory(), at.start, words::piece_word(log, place));
     }
@@ -148,7 +148,7 @@ impl CrashMap {
     #[inline]
     pub(in crate::write) fn fill(&self, piece: u32, filled: u32, serial: u32) {
         let at = self.places().piece(piece as usize).start + 2;
-        words::store_one(self.memory(), at, words::move_word(filled, serial));
+        words::store_one(self.memory(), at, words::move_word(filled, serial, at));
     }
 
     /// The owner of a piece; `None`: it is free.
@@ -156,7 +156,8 @@ impl CrashMap {
     /// # Errors
     /// A word of it is damaged.
     pub(in crate::write) fn piece_owner(&self, piece: u32) -> Result<Option<PieceOwner>, String> {
-        let words = words::load(self.memory(), self.places().piece(piece as usize));
+        let at = self.places().piece(piece as usize);
+        let words = words::load(self.memory(), at.clone());
         let [owner, place, filled] = words[..] else {
             return Ok(None);
         };
@@ -164,7 +165,7 @@ impl CrashMap {
         let Some(log) = words::piece_of(owner, place).map_err(damaged)? else {
             return Ok(None);
         };
-        let (filled, serial) = words::move_of(filled).map_err(damaged)?;
+        let (filled, serial) = words::move_of(filled, at.start + 2).map_err(damaged)?;
         let order = place as u32 & ((1 << ORDER_BITS) - 1);
         Ok(Some(PieceOwner { log, generation: place >> ORDER_BITS, order, filled, serial }))
     }

@@ -223,8 +223,8 @@ impl CrashMap {
     /// Notes how far a shared buffer is sorted: its records before this offset are with their events. `serial` counts
     /// the records that were sorted so far.
     pub(in crate::write) fn sorted(&self, buffer: u32, at: u32, serial: u32) {
-        let word = words::move_word(at, serial);
-        words::store_one(&self.memory, self.places.sorted(buffer as usize), word);
+        let place = self.places.sorted(buffer as usize);
+        words::store_one(&self.memory, place, words::move_word(at, serial, place));
     }
 
     /// How far a shared buffer with an owner is sorted.
@@ -232,8 +232,10 @@ impl CrashMap {
     /// # Errors
     /// The word is damaged.
     pub(in crate::write) fn sorted_to(&self, buffer: u32) -> Result<(u32, u32), String> {
-        let word = words::load_one(&self.memory, self.places.sorted(buffer as usize));
-        words::move_of(word).map_err(|_| "how far a shared buffer is sorted is damaged".to_owned())
+        let place = self.places.sorted(buffer as usize);
+        let word = words::load_one(&self.memory, place);
+        let damaged = |_| "how far a shared buffer is sorted is damaged".to_owned();
+        words::move_of(word, place).map_err(damaged)
     }
 
     /// The buffers that belong to a shard.

@@ -19,4 +19,5 @@ pub(in crate::write) use self::{
     map::{CrashMap, Opening, boot_id, path_in},
     remains::Remains,
     track::Track,
+    words::wrapped_serial,
 };

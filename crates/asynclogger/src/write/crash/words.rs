@@ -226,43 +226,62 @@ pub(super) fn current_of(word: u64) -> Result<usize, Damaged> {
     }
 }
 
-/// A word of a count that stands alone: no changed bit makes a multiple of this prime number, and behind each multiple
-/// comes 1, so that a word which was never stored is none.
-const COUNT: u64 = 65_521;
+/// A word that stands alone, as a multiple of a prime number and a remainder that its place gives: no one or two changed
+/// bits make another such word, nor does a word from elsewhere, or 0.
+#[inline]
+fn multiple_word(value: u64, prime: u64, at: usize) -> u64 {
+    value.wrapping_mul(prime).wrapping_add(remainder(prime, at))
+}
 
-/// The word of a count of less than 2^48.
-pub(super) fn count_word(count: u64) -> u64 {
-    count.wrapping_mul(COUNT).wrapping_add(1)
+fn multiple_of(word: u64, prime: u64, at: usize) -> Result<u64, Damaged> {
+    let is_one = word % prime == remainder(prime, at);
+    if is_one { Ok(word / prime) } else { Err(Damaged) }
+}
+
+#[inline]
+fn remainder(prime: u64, at: usize) -> u64 {
+    1 + at as u64 % (prime - 1)
+}
+
+/// The word, at this place, of a count of less than 2^48.
+pub(super) fn count_word(count: u64, at: usize) -> u64 {
+    multiple_word(count, DROP, at)
 }
 
 /// The count of such a word.
 ///
 /// # Errors
 /// The word is damaged.
-pub(super) fn count_of(word: u64) -> Result<u64, Damaged> {
-    let product = word.wrapping_sub(1);
-    if word != 0 && product.is_multiple_of(COUNT) { Ok(product / COUNT) } else { Err(Damaged) }
+pub(super) fn count_of(word: u64, at: usize) -> Result<u64, Damaged> {
+    multiple_of(word, DROP, at)
 }
 
-/// The least number of which no power of two is a multiple: there is no room for a greater one.
-const MOVE: u64 = 3;
+/// The greatest prime number for which a move has room.
+const MOVE: u64 = 509;
+/// The bits of the number of a move. Numbers wrap: a block does not wait for so many moves of other events' records and
+/// then for the very next one.
+const SERIAL_BITS: u32 = 24;
 
-/// The word of a move of records: up to which byte, and the number of the move. As for [`count_word`], neither a changed
-/// bit nor 0 makes another such word.
+/// The number of a move without the bits that a word has no room for.
+pub(in crate::write) fn wrapped_serial(serial: u32) -> u32 {
+    serial & ((1 << SERIAL_BITS) - 1)
+}
+
+/// The word, at this place, of a move of records: up to which byte, at most 2^30, and the number of the move.
 #[inline]
-pub(super) fn move_word(to: u32, serial: u32) -> u64 {
-    // The longest buffer or block has 2^30 bytes.
-    (u64::from(to) << 32 | u64::from(serial)).wrapping_mul(MOVE).wrapping_add(1)
+pub(super) fn move_word(to: u32, serial: u32, at: usize) -> u64 {
+    let both = u64::from(to) << SERIAL_BITS | u64::from(wrapped_serial(serial));
+    multiple_word(both, MOVE, at)
 }
 
 /// Both numbers of such a word.
 ///
 /// # Errors
 /// The word is damaged.
-pub(super) fn move_of(word: u64) -> Result<(u32, u32), Damaged> {
-    let product = word.wrapping_sub(1);
-    let (to, serial) = ((product / MOVE >> 32) as u32, (product / MOVE) as u32);
-    if word != 0 && product.is_multiple_of(MOVE) { Ok((to, serial)) } else { Err(Damaged) }
+pub(super) fn move_of(word: u64, at: usize) -> Result<(u32, u32), Damaged> {
+    let both = multiple_of(word, MOVE, at)?;
+    let to = u32::try_from(both >> SERIAL_BITS).map_err(|_| Damaged)?;
+    Ok((to, wrapped_serial(both as u32)))
 }
 
 /// Bits 0 and 1 of the word of a piece's owner, or of an event's number, say that there is one: as in [`owner_word`].
@@ -401,17 +420,22 @@ mod tests {
             assert_eq!(current_of(word), Ok(which));
             assert!((0..64).all(|bit| current_of(word ^ 1 << bit) == Err(Damaged)));
         }
-        for count in [0, 1, 7_777, (1 << 44) - 1] {
-            let word = count_word(count);
-            assert_eq!(count_of(word), Ok(count));
-            assert!((0..64).all(|bit| count_of(word ^ 1 << bit) == Err(Damaged)));
+        let flips = || (0..64).flat_map(|a| (0..64).map(move |b| 1_u64 << a | 1 << b));
+        for at in [0, 7, 65_521, 1 << 24] {
+            for count in [0, 1, 7_777, (1 << 44) - 1] {
+                let word = count_word(count, at);
+                assert_eq!(count_of(word, at), Ok(count));
+                assert!(flips().all(|flip| count_of(word ^ flip, at) == Err(Damaged)));
+                assert_eq!(count_of(word, at + 1), Err(Damaged));
+            }
+            for (to, serial) in [(0, 0), (8, 1), (1 << 30, (1 << 24) - 1), (65_000, 0)] {
+                let word = move_word(to, serial, at);
+                assert_eq!(move_of(word, at), Ok((to, serial)));
+                assert!(flips().all(|flip| move_of(word ^ flip, at) == Err(Damaged)));
+                assert_eq!(move_of(word, at + 3), Err(Damaged));
+            }
+            assert_eq!((count_of(0, at), move_of(0, at)), (Err(Damaged), Err(Damaged)));
         }
-        for (to, serial) in [(0, 0), (8, 1), (1 << 30, u32::MAX), (65_000, 0)] {
-            let word = move_word(to, serial);
-            assert_eq!(move_of(word), Ok((to, serial)));
-            assert!((0..64).all(|bit| move_of(word ^ 1 << bit) == Err(Damaged)));
-        }
-        assert_eq!((count_of(0), move_of(0)), (Err(Damaged), Err(Damaged)));
         for (log, place) in [(0, 0), ((1 << 20) - 1, u64::MAX), (5, 77 << 20)] {
             let word = piece_word(log, place);
             assert_eq!(piece_of(word, place), Ok(Some(log)));

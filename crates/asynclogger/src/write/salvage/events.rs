@@ -17,7 +17,10 @@ use crate::{
     mem::Piece,
     sync::{Arc, thread},
     write::{
-        crash::{CrashMap, Identity, LogAccount, Opening, PieceOwner, Remains, is_number, path_in},
+        crash::{
+            CrashMap, Entry, Identity, LogAccount, Opening, PieceOwner, Placed, Remains, is_number,
+            path_in, wrapped_serial,
+        },
         segments::EventOf,
         swap::{HEADER, Pool},
     },
@@ -231,6 +234,8 @@ impl Dead {
         }
         let mut dead = Dead { map: map.clone(), events };
         dead.sort_the_rest(&serials)?;
+        // Before the first of them is written: then all of the map is left alone.
+        dead.events.iter().try_for_each(DeadEvent::check)?;
         Ok(dead)
     }
 
@@ -266,7 +271,7 @@ impl Dead {
                 }
                 // Only the first one can be counted by its event already.
                 let is_moved = std::mem::take(&mut may_be_moved)
-                    && serials.contains_key(&(number, serial.wrapping_add(1)));
+                    && serials.contains_key(&(number, wrapped_serial(serial + 1)));
                 if !is_moved {
                     let bytes = more.entry(number).or_default();
                     bytes.extend_from_slice(&(record.len() as u32).to_le_bytes());
@@ -379,6 +384,30 @@ impl DeadEvent {
         }
     }
 
+    /// Checks that no block is missing, and that those with a place in the file are as the journal says.
+    ///
+    /// # Errors
+    /// What contradicts the account.
+    fn check(&self) -> Result<(), String> {
+        let DeadEvent { identity, remains, blocks, .. } = self;
+        let first = blocks.keys().next().copied().unwrap_or(0);
+        if blocks.keys().zip(first..).any(|(generation, expected)| *generation != expected) {
+            return Err(format!("a block of the event {:?} is missing", identity.name));
+        }
+        let is_right = |part: &Entry| match &part.placed {
+            Placed::Block { info, .. } => blocks.get(&info.generation).is_some_and(|bytes| {
+                let records = Records::new(bytes, 0).count();
+                (bytes.len(), records) == (info.valid as usize, info.records as usize)
+            }),
+            Placed::Totals { .. } => true,
+        };
+        if remains.parts.iter().all(is_right) {
+            Ok(())
+        } else {
+            Err(format!("a block of the event {:?} is not as its journal says", identity.name))
+        }
+    }
+
     /// Writes the event's records, and ends its file. The inner error says why its account cannot be used.
     fn write(
         self,
@@ -390,9 +419,6 @@ impl DeadEvent {
         let DeadEvent { place, identity, remains, blocks, .. } = self;
         let next = remains.tracks.first().map_or(0, |track| track.next_generation);
         let first = blocks.keys().next().copied().unwrap_or(next);
-        if blocks.keys().zip(first..).any(|(generation, expected)| *generation != expected) {
-            return Ok(Err(format!("a block of the event {:?} is missing", identity.name)));
-        }
         let end = (first + blocks.len() as u64).max(next);
         let blocks: Vec<_> = blocks.into_values().collect();
         let pool = Pool::filled(&blocks, first, remains.whereabouts.align as usize)?;
