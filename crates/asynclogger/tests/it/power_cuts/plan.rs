@@ -14,6 +14,9 @@ use crate::{crash_safe::Random, mounts::FileSystem};
 /// Archived segments that retention keeps.
 pub const KEPT: usize = 3;
 
+/// The seeds from here on are for a file system without a journal.
+pub const WITHOUT_JOURNAL: u64 = 1 << 32;
+
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     pub on: FileSystem,
@@ -44,8 +47,8 @@ impl Plan {
         let levels = [Durability::Dsync, Durability::OnFlush, Durability::None];
         let is_manager = seed % 5 > 2;
         let rotates = random.below(4) > 0;
-        Plan {
-            on: kinds[seed as usize % 4],
+        let plan = Plan {
+            on: kinds[seed as usize % kinds.len()],
             threads: random.pick(&[1, 2, 4]),
             buffer: random.pick(&[64 << 10, 64 << 10, 256 << 10]),
             longest: random.pick(&[40, 300, 3000, if is_manager { 3000 } else { 20_000 }]),
@@ -59,7 +62,16 @@ impl Plan {
             lives: random.pick(&[1, 2, 3]),
             closes: random.below(4) == 0,
             events: if is_manager { random.pick(&[1, 3, 20]) } else { 0 },
-        }
+        };
+        // One write at a time: else the sync of one makes a half-made state of the others durable.
+        let (on, engine) = (FileSystem::Ext4WithoutJournal, Engine::Pwrite);
+        if seed < WITHOUT_JOURNAL { plan } else { Plan { on, engine, ..plan } }
+    }
+
+    /// Whether names come and go in their order. Else a cut can bring a name back that was removed, and its file, which
+    /// is then an older copy of a segment.
+    pub fn has_journal(&self) -> bool {
+        self.on != FileSystem::Ext4WithoutJournal
     }
 
     /// The event that a thread logs a record to.

@@ -61,6 +61,9 @@ pub struct Fate {
 }
 
 impl Fate {
+    /// None of them are on the medium.
+    pub const GONE: Fate = Fate { of_eight: 0, torn_of_eight: 0, part: 512 };
+
     pub fn of(random: &mut Random, sector: u32) -> Fate {
         Fate {
             of_eight: random.pick(&[0, 0, 1, 4, 7, 8]),
