@@ -127,6 +127,35 @@ fn words(scene: &Scene) -> Vec<usize> {
     (2..len).filter(|word| (word - 2..=*word).any(|word| scene.is_used(word))).collect()
 }
 
+/// The places, in the map, of the numbers of events in front of records of shared buffers.
+fn tags(scene: &Scene) -> Vec<usize> {
+    const TAGGED: usize = LEN + 4;
+    let map = &scene.map_was;
+    let is_one = |at: &usize| {
+        let bytes = &map[*at - 4..*at + TAGGED];
+        let is_of_thread = bytes[8..12] == [0; 4] && bytes[16..20] == [0; 4];
+        bytes[..4] == (TAGGED as u32).to_le_bytes()
+            && is_of_thread
+            && Numbered::parse(&bytes[8..]).is_some()
+    };
+    (WORDS..map.len() - TAGGED).step_by(4).filter(is_one).collect()
+}
+
+#[test]
+fn no_damaged_number_of_an_event_gives_its_record_to_another() {
+    let scene = dead();
+    let mut outcomes = Outcomes::default();
+    let tags = tags(&scene);
+    assert!(tags.len() > 100, "{} records in shared buffers", tags.len());
+    for (number, at) in tags.iter().enumerate().step_by(tags.len() / 100) {
+        let mut map = scene.map_was.clone();
+        map[at + number % 4] ^= 1 << (number / 4 % 8);
+        scene.put_back(&map);
+        outcomes.add(number, outcome(&scene));
+    }
+    outcomes.assert_none_wrong("a manager, numbers of events");
+}
+
 #[test]
 fn no_damaged_word_of_a_manager_makes_a_wrong_record() {
     let scene = dead();
