@@ -20,6 +20,8 @@ mod kill;
 mod limits;
 mod lock;
 mod map_file;
+#[expect(unsafe_code, reason = "a question that rustix does not have")]
+mod own_lock;
 mod pwrite;
 mod random;
 mod seams;
