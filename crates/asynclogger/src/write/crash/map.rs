@@ -133,7 +133,19 @@ impl CrashMap {
     /// # Errors
     /// The system's errors.
     pub(in crate::write) fn open(path: &Path) -> Result<Opening, Error> {
-        let file = match MapFile::open(path)? {
+        CrashMap::read(path, MapFile::open(path)?)
+    }
+
+    /// As [`open`](CrashMap::open), for a look: a copy, whose changes are nobody's, and without the lock.
+    ///
+    /// # Errors
+    /// The system's errors; [`ErrorKind::CrashMap`] if there is no memory for the copy.
+    pub(in crate::write) fn copy(path: &Path) -> Result<Opening, Error> {
+        CrashMap::read(path, MapFile::copy(path)?)
+    }
+
+    fn read(path: &Path, found: Found) -> Result<Opening, Error> {
+        let file = match found {
             Found::Abandoned(file) => file,
             Found::InUse => return Ok(Opening::InUse),
             Found::NotOurs => return Ok(Opening::Gone),

@@ -49,7 +49,7 @@ pub(in crate::write) fn salvage_events(
     let maps: Vec<_> = CrashMap::find(place).filter_map(Result::ok).flatten().collect();
     for map in maps {
         let is_ours = |head: &MapHead| head.logs > 0 && path_in(head) == path;
-        let (Some(map), _) = open_if(&map, is_ours, &mut done)? else { continue };
+        let (Some(map), _) = open_if(&map, CrashMap::open, is_ours, &mut done)? else { continue };
         write_all(&map, config, (directory, lock), &mut done)?;
     }
     Ok(done)
@@ -66,7 +66,9 @@ pub(super) fn salvage_manager(
     done: &mut Salvage,
 ) -> Result<(), Error> {
     if is_trial {
-        let (Some(map), path) = open_if(map, |_| true, done)? else { return Ok(()) };
+        let (Some(map), path) = open_if(map, CrashMap::copy, |_| true, done)? else {
+            return Ok(());
+        };
         match Dead::read(&map) {
             Ok(dead) => done.sessions.extend(dead.preview(&path, directory)),
             Err(reason) => done.left_alone.push(LeftAlone { map: path, reason }),
@@ -78,12 +80,12 @@ pub(super) fn salvage_manager(
         // Perhaps the map's own manager; its map says which process that is.
         Err(error) if error.kind() == ErrorKind::InUse => {
             let before = done.in_use.len();
-            let _ = open_if(map, |_| true, done)?;
+            let _ = open_if(map, CrashMap::copy, |_| true, done)?;
             return if done.in_use.len() > before { Ok(()) } else { Err(error) };
         }
         lock => lock?,
     };
-    if let (Some(map), _) = open_if(map, |_| true, done)? {
+    if let (Some(map), _) = open_if(map, CrashMap::open, |_| true, done)? {
         write_all(&map, &Config::default(), (&directory, &lock), done)?;
     }
     Ok(())
@@ -97,7 +99,7 @@ pub(super) fn has_log(map: &Path, log_ids: &[LogId]) -> Result<bool, Error> {
     if log_ids.is_empty() {
         return Ok(false);
     }
-    let Opening::Opened(map) = CrashMap::open(map)? else { return Ok(false) };
+    let Opening::Opened(map) = CrashMap::copy(map)? else { return Ok(false) };
     let mut places = 0..map.head().logs as usize;
     Ok(places.any(|place| {
         let entered = map.is_entered(place).then(|| map.identity(place)).flatten();
@@ -108,13 +110,14 @@ pub(super) fn has_log(map: &Path, log_ids: &[LogId]) -> Result<bool, Error> {
 /// Opens a map whose manager is dead, if it is wanted, by its head. Returns the path, too.
 fn open_if(
     path: &Path,
+    open: fn(&Path) -> Result<Opening, Error>,
     is_wanted: impl FnOnce(&MapHead) -> bool,
     done: &mut Salvage,
 ) -> Result<(Option<Arc<CrashMap>>, PathBuf), Error> {
     let map_path = path.to_owned();
     let unusable = |reason| LeftAlone { map: map_path.clone(), reason };
     let found = match CrashMap::peek(path)? {
-        Some(Ok(head)) if is_wanted(&head) => match CrashMap::open(path)? {
+        Some(Ok(head)) if is_wanted(&head) => match open(path)? {
             Opening::Opened(map) => Some(Arc::new(*map)),
             Opening::Unusable(reason) => {
                 done.left_alone.push(unusable(reason));
