@@ -175,8 +175,8 @@ mod tests {
         }
         assert_eq!(MapHead::decode(&bytes[..100]), Err(NotAMap::Damaged));
         let mut newer = bytes;
-        newer[8] = 2;
-        assert_eq!(MapHead::decode(&newer), Err(NotAMap::Version(2)));
+        newer[8] = 3;
+        assert_eq!(MapHead::decode(&newer), Err(NotAMap::Version(3)));
     }
 
     #[test]

@@ -48,8 +48,15 @@ impl OnDevice {
 
 impl Drop for OnDevice {
     fn drop(&mut self) {
-        if run(Command::new("umount").arg(&self.point)).is_err() {
-            let _ = run(Command::new("umount").arg("-l").arg(&self.point));
+        // A child of another test that has not yet executed its program has this process's descriptors for a moment. A
+        // file system that stays mounted keeps its device, and xfs is not mounted a second time.
+        let until = Instant::now() + Duration::from_secs(20);
+        while run(Command::new("umount").arg(&self.point)).is_err() {
+            if Instant::now() > until {
+                let _ = run(Command::new("umount").arg("-l").arg(&self.point));
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
