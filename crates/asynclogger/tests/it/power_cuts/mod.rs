@@ -10,7 +10,7 @@ mod worker;
 use std::{
     fs,
     ops::Range,
-    os::unix::process::ExitStatusExt,
+    os::{fd::AsRawFd, unix::process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command},
     time::{Duration, Instant},
@@ -36,13 +36,14 @@ const BYTES: u64 = 8 << 20;
 /// A file system on a device, at a mount point; unmounted on drop.
 struct OnDevice {
     point: PathBuf,
-    _device: LoopDevice,
 }
 
 impl OnDevice {
     fn mount(device: LoopDevice, point: &Path) -> Result<OnDevice, String> {
         run(Command::new("mount").arg(device.path()).arg(point))?;
-        Ok(OnDevice { point: point.to_owned(), _device: device })
+        // Given up now, so that the kernel frees it when it is unmounted, also if this process is killed.
+        drop(device);
+        Ok(OnDevice { point: point.to_owned() })
     }
 }
 
@@ -109,8 +110,6 @@ impl Scene {
         let recording = self.disk.recording();
         let mut random = Random::new(seed ^ 0xC07);
         let mut disks = Disks::new(&recording);
-        // In memory: a state lives for some milliseconds.
-        let image = tempfile::NamedTempFile::new_in("/dev/shm").expect("an image");
         let point = self.home.path().join("mounted");
         for at in recording::cuts(&recording, self.range.clone(), states, &mut random) {
             // Without a journal nothing is promised for a state that was half written.
@@ -120,9 +119,13 @@ impl Scene {
             };
             let entry = recording.entries.get(at);
             let known = entry.map_or_else(|| std::array::from_fn(|n| counts.get(n)), |e| e.known);
-            disks.write(at, fate, &mut random, image.path());
+            // In memory, since a state lives for some milliseconds; and without a name, so that a kill leaves nothing.
+            let image = tempfile::tempfile_in("/dev/shm").expect("an image");
+            disks.write(at, fate, &mut random, &image);
+            let path =
+                PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), image.as_raw_fd()));
             let what = || format!("seed {seed}, cut in front of {at}, {fate:?}, {plan:?}");
-            let checked = self.check_one(image.path(), &point, &known);
+            let checked = self.check_one(&path, &point, &known);
             let checked = checked.unwrap_or_else(|error| panic!("{}: {error}", what()));
             sums.states += 1;
             sums.durable += checked.durable;

@@ -4,7 +4,7 @@
 //! sector that was written several times has one of its versions, so the order in which a disk writes them makes no
 //! other state than those that are made here.
 
-use std::{collections::BTreeSet, fs::File, os::unix::fs::FileExt, path::Path};
+use std::{collections::BTreeSet, fs::File, os::unix::fs::FileExt};
 
 use crate::crash_safe::{Counts, Random};
 
@@ -89,8 +89,8 @@ impl<'a> Disks<'a> {
         Disks { entries: &recording.entries, durable, touched: BTreeSet::new(), applied: 0 }
     }
 
-    /// Writes the disk that a cut in front of the entry `at` leaves. Cuts come in order.
-    pub fn write(&mut self, at: usize, fate: Fate, random: &mut Random, to: &Path) {
+    /// Writes the disk that a cut in front of the entry `at` leaves to an empty file. Cuts come in order.
+    pub fn write(&mut self, at: usize, fate: Fate, random: &mut Random, file: &File) {
         let is_flush = |entry: &Entry| matches!(entry.what, What::Flush);
         let flushed = self.entries[..at].iter().rposition(is_flush).unwrap_or(0);
         for entry in &self.entries[self.applied..flushed.max(self.applied)] {
@@ -100,7 +100,6 @@ impl<'a> Disks<'a> {
             self.touched.extend(offset / CHUNK..=(end - 1) / CHUNK);
         }
         self.applied = flushed.max(self.applied);
-        let file = File::create(to).expect("the image");
         file.set_len(self.durable.len() as u64).expect("a length");
         let put = |offset: usize, bytes: &[u8]| {
             file.write_all_at(bytes, offset as u64).expect("room for the image");
