@@ -63,6 +63,8 @@ impl Plan {
             closes: random.below(4) == 0,
             events: if is_manager { random.pick(&[1, 3, 20]) } else { 0 },
         };
+        // Retention does not know moved files: it deletes newer ones, and leaves older ones.
+        let plan = Plan { is_moved: plan.is_moved && !plan.deletes, ..plan };
         // One write at a time: else the sync of one makes a half-made state of the others durable.
         let (on, engine) = (FileSystem::Ext4WithoutJournal, Engine::Pwrite);
         if seed < WITHOUT_JOURNAL { plan } else { Plan { on, engine, ..plan } }
