@@ -20,6 +20,7 @@ mod kill;
 mod limits;
 mod lock;
 mod map_file;
+mod map_room;
 mod pwrite;
 mod random;
 mod seams;

@@ -1,7 +1,8 @@
 //! The map: a file in memory with a head, the words of the account, and the buffers.
 
 use std::{
-    fmt,
+    fmt, io,
+    ops::Range,
     os::unix::{ffi::OsStrExt, fs::FileExt},
     path::{Path, PathBuf},
 };
@@ -56,7 +57,7 @@ pub(in crate::write) enum Opening {
 
 impl CrashMap {
     /// Makes the map that a head describes, with room for `bytes` of buffers, in the first place that has room;
-    /// `None` if none has and the setting allows that.
+    /// `None` if none has and the setting allows that. Of the bytes only `parts` are allocated.
     ///
     /// # Errors
     /// Those of the last place that was tried.
@@ -64,10 +65,11 @@ impl CrashMap {
         setting: &CrashSafe,
         head: &MapHead,
         bytes: usize,
+        parts: &[Range<usize>],
     ) -> Result<Option<CrashMap>, Error> {
         let mut refused = None;
         for place in setting.places() {
-            match CrashMap::create_in(place, head, bytes) {
+            match CrashMap::create_in(place, head, bytes, parts) {
                 Ok(map) => return Ok(Some(map)),
                 Err(error) => refused = Some(error),
             }
@@ -78,14 +80,21 @@ impl CrashMap {
         }
     }
 
-    fn create_in(place: &CrashPlace, head: &MapHead, bytes: usize) -> Result<CrashMap, Error> {
+    fn create_in(
+        place: &CrashPlace,
+        head: &MapHead,
+        bytes: usize,
+        parts: &[Range<usize>],
+    ) -> Result<CrashMap, Error> {
         let absurd = |what: &str| Error::new(ErrorKind::CrashMap, what.to_owned());
         let encoded =
             head.encode().ok_or_else(|| absurd("the log's path is too long for a map"))?;
         let len = file_len(head, bytes).ok_or_else(|| absurd("a map cannot be this long"))?;
         let directory = Directory::open_or_create(&directory_of(place)?)?;
         let stem = format!("{}-{:016x}", head.log_id, head.session);
-        let file = MapFile::create(directory, &stem, &encoded, len)?;
+        let parts = parts.iter().map(|part| in_file(head, part));
+        let parts = std::iter::once(0..in_file(head, &(0..0)).end).chain(parts);
+        let file = MapFile::create(directory, &stem, &encoded, len, parts)?;
         let memory = match map_memory(head, &file, len) {
             Ok(memory) => memory,
             Err(error) => {
@@ -158,6 +167,9 @@ impl CrashMap {
         {
             return Ok(Opening::Unusable("its sizes contradict each other".into()));
         }
+        // Its writer had all that its account speaks of. For what is damaged there must be memory, too: a page that the
+        // file system cannot give would be the end of this process.
+        file.allocate(0..in_file(&head, &(0..0)).end, 0).map_err(failed)?;
         let memory = map_memory(&head, &file, len).map_err(|error| error.at_path(path))?;
         let places = Places::of(&head);
         Ok(Opening::Opened(Box::new(CrashMap { head, places, memory, file, is_new: false })))
@@ -176,6 +188,21 @@ impl CrashMap {
         &self.memory
     }
 
+    /// Allocates a range of the bytes, in whole pages, of which `new` bytes were not allocated before. Nobody touches a
+    /// byte before that.
+    ///
+    /// # Errors
+    /// The system's errors.
+    pub(in crate::write) fn allocate(&self, range: &Range<usize>, new: usize) -> io::Result<()> {
+        fault::kill_point("memory is allocated");
+        self.file.allocate(in_file(&self.head, range), new as u64)
+    }
+
+    /// What it means that memory could not be allocated.
+    pub(in crate::write) fn lacks_room(&self, error: &io::Error) -> Error {
+        self.file.lacks_room(error)
+    }
+
     /// The bytes of the shared buffers of a manager: its pieces follow.
     fn buffer_bytes(&self) -> usize {
         let pieces = self.head.pieces as usize * self.head.piece as usize;
@@ -183,16 +210,28 @@ impl CrashMap {
     }
 
     /// The memory for the events of a manager.
-    pub(in crate::write) fn arena(&self) -> Arc<Arena> {
+    pub(in crate::write) fn arena(self: &Arc<CrashMap>) -> Arc<Arena> {
         let pieces = (self.head.pieces, self.head.piece as usize);
         let marks = (self.places.piece(0).start, words::PIECE);
-        Arena::shared(&self.memory, self.buffer_bytes(), pieces, marks)
+        let (map, first) = (self.clone(), self.buffer_bytes());
+        let allocate = move |part: Range<usize>| {
+            map.allocate(&(first + part.start..first + part.end), part.len())
+        };
+        Arena::shared(&self.memory, first, pieces, marks, Box::new(allocate))
     }
 
-    /// The pieces of the events of a dead manager.
-    pub(in crate::write) fn pieces(&self) -> Vec<Piece> {
-        let pieces = (self.head.pieces, self.head.piece as usize);
-        Arena::left_in(&self.memory, self.buffer_bytes(), pieces)
+    /// The pieces of the events of a dead manager. Those that belong to an event are allocated, whatever damage says.
+    ///
+    /// # Errors
+    /// There is no memory for a piece that should have some.
+    pub(in crate::write) fn pieces(&self) -> Result<Vec<Piece>, String> {
+        let (count, piece) = (self.head.pieces, self.head.piece as usize);
+        let first = self.buffer_bytes();
+        for number in (0..count).filter(|number| self.piece_owner(*number).is_some()) {
+            let start = first + number as usize * piece;
+            self.allocate(&(start..start + piece), 0).map_err(|error| error.to_string())?;
+        }
+        Ok(Arena::left_in(&self.memory, first, (count, piece)))
     }
 
     pub(in crate::write) fn path(&self) -> Option<PathBuf> {
@@ -290,6 +329,12 @@ fn directory_of(place: &CrashPlace) -> Result<PathBuf, Error> {
         CrashPlace::SharedMemory => private_directory(Path::new(SHARED_MEMORY)),
         CrashPlace::Directory(path) => Ok(path.clone()),
     }
+}
+
+/// Where a range of the bytes is in the file.
+fn in_file(head: &MapHead, range: &Range<usize>) -> Range<u64> {
+    let first = (MAP_HEAD_LEN as u64).saturating_add(words_len(head).unwrap_or(u64::MAX));
+    first.saturating_add(range.start as u64)..first.saturating_add(range.end as u64)
 }
 
 /// Bytes of the words, in whole units of the alignment: the buffers follow.

@@ -106,7 +106,6 @@ impl Shares {
 /// The memory for events, in pieces.
 pub(super) struct Memory {
     arena: Arc<Arena>,
-    total: usize,
     /// Pieces with records that are not sealed.
     gathered: usize,
     quota: usize,
@@ -123,15 +122,14 @@ impl Memory {
     ///
     /// # Errors
     /// If the address space or the memory limit does not allow it.
-    pub(super) fn new(shares: &Shares, map: Option<&CrashMap>) -> Result<Memory, Error> {
+    pub(super) fn new(shares: &Shares, map: Option<&Arc<CrashMap>>) -> Result<Memory, Error> {
         let arena = match map {
             Some(map) => map.arena(),
             None => Arena::new(shares.events, shares.piece)?,
         };
-        let total = arena.left();
         let Shares { quota, piece, most, longest, .. } = *shares;
         let quota = quota / piece;
-        Ok(Memory { arena, total, gathered: 0, quota, longest, most, sorted: 0, wanted: false })
+        Ok(Memory { arena, gathered: 0, quota, longest, most, sorted: 0, wanted: false })
     }
 
     pub(super) fn arena(&self) -> &Arc<Arena> {
@@ -175,19 +173,19 @@ impl Memory {
     /// Whether a record of `len` bytes will have room once all sealed blocks are written.
     pub(super) fn will_have_room(&self, len: usize, align: usize) -> bool {
         let (heads, bodies) = pieces_of(RECORD_HEADER + len, align, self.arena.piece_len());
-        self.gathered + heads + bodies <= self.total
+        self.gathered + heads + bodies <= self.arena.count()
     }
 
     /// Whether so many records are gathered that some of them have to be written: the rest of the memory is for blocks
     /// in
     /// flight.
     pub(super) fn is_full(&self) -> bool {
-        self.gathered > self.total * 7 / 8
+        self.gathered > self.arena.count() * 7 / 8
     }
 
     /// Whether enough gathered records were sealed.
     pub(super) fn is_eased(&self) -> bool {
-        self.gathered <= self.total * 27 / 32
+        self.gathered <= self.arena.count() * 27 / 32
     }
 
     /// Whether an event with this number of pieces has used up its quota.

@@ -121,5 +121,6 @@ fn map_of(
         piece: piece as u32,
     };
     let buffers = Pool::bytes(shares.buffers, shares.capacity, align);
-    CrashMap::create(place, &head, buffers.unwrap_or(usize::MAX))
+    let parts = Pool::first_parts(shares.buffers, shares.capacity, align);
+    CrashMap::create(place, &head, buffers.unwrap_or(usize::MAX), &parts)
 }

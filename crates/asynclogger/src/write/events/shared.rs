@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Config, EngineKind, Error, IoMode, Position,
     config::tell,
-    sync::{Arc, AtomicUsize, Condvar, Mutex, is_over, lock, wait_until},
+    sync::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, is_over, lock, wait_until},
     write::{
         common::Gate,
         flush::{LogWriter, inside},
@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(super) orders: Orders,
     /// The number of events' files that are open now.
     pub(crate) open_files: AtomicUsize,
+    /// Whether the system has less memory for a crash-safe manager than its config asks for.
+    pub(crate) lacks_memory: AtomicBool,
     /// The places for events in the map of a crash-safe manager.
     pub(super) places: Option<Places>,
     state: Mutex<State>,
@@ -84,6 +86,7 @@ impl Shared {
             sorted_out: SortedOut::new(count),
             orders: Orders::default(),
             open_files: AtomicUsize::new(0),
+            lacks_memory: AtomicBool::new(false),
             places: shards.pool().map().map(Places::new),
             shards,
             state: Mutex::default(),

@@ -62,7 +62,7 @@ impl<'a> Claim<'a> {
     where
         F: FnOnce(&mut [u8]) -> Filled,
     {
-        let limit = self.pool.limit();
+        let limit = self.shard.limit_as_claimant();
         self.append_up_to(limit, room, fill)
     }
 
@@ -71,8 +71,28 @@ impl<'a> Claim<'a> {
     where
         F: FnOnce(&mut [u8]) -> Filled,
     {
-        let capacity = self.pool.capacity();
+        let capacity = self.capacity();
         self.append_up_to(capacity, room, fill)
+    }
+
+    /// Bytes of header and records for which the active buffer has memory.
+    fn capacity(&self) -> usize {
+        self.word.buffer().map_or(0, |number| self.pool.upto(self.pool.index(number)))
+    }
+
+    /// Gives the active buffer memory for a record of at most `room` bytes, if the buffer is to have room for it at all.
+    /// Returns whether the record has room now.
+    pub(super) fn grow(&self, room: usize) -> bool {
+        let (Some((_, tail)), Some(number)) = (self.active, self.word.buffer()) else {
+            return false;
+        };
+        let needed = tail + RECORD_HEADER + room;
+        if needed > self.pool.limit() {
+            return false;
+        }
+        let has_room = self.pool.extend(self.pool.index(number), needed).is_ok();
+        self.shard.set_limit_as_claimant(self.capacity().min(self.pool.limit()));
+        has_room
     }
 
     #[inline(always)]
@@ -92,7 +112,8 @@ impl<'a> Claim<'a> {
         if tail + RECORD_HEADER + room > limit {
             return Err((self, fill));
         }
-        // SAFETY: the range is above the published tail and within the limit, which is within the capacity. We hold
+        // SAFETY: the range is above the published tail and within the limit, which is within the capacity, since the
+        // limit of the shard was set with its active buffer. We hold
         // the claim of the shard whose active buffer this is, so no other thread uses these bytes.
         let bytes = unsafe { buffer.slice_mut(tail + RECORD_HEADER, room) };
         let len = match fill(bytes) {
@@ -135,6 +156,7 @@ impl<'a> Claim<'a> {
         let index = taken.activate(self.number as u32, self.word.generation());
         self.word = self.word.with_buffer(index.number());
         self.active = Some((self.pool.buffer(index), HEADER));
+        self.shard.set_limit_as_claimant(self.capacity().min(self.pool.limit()));
         true
     }
 }

@@ -12,6 +12,7 @@ mod buffer;
 mod claim;
 mod free_stack;
 mod grants;
+mod growth;
 mod home;
 mod ingest;
 #[expect(unsafe_code, reason = "no other thread has the buffers of a dead process")]

@@ -4,7 +4,7 @@ use super::word::ShardWord;
 use crate::{
     Dropped,
     mem::ZeroValid,
-    sync::{AtomicU64, Ordering},
+    sync::{AtomicU64, AtomicUsize, Ordering},
     write::common::Drops,
 };
 
@@ -16,7 +16,7 @@ use crate::{
 /// writers, and the memory of a process is a valid log at every moment that the process can be killed. The price is
 /// that a second writer finds the shard busy: so a log has several shards, and each thread has a home.
 ///
-/// Word and count share a line that only writers of this shard touch. The drops have a line of their own, because any
+/// Word, count and limit share a line that only writers of this shard touch. The drops have a line of their own, because any
 /// thread can count them. The alignment is 128 bytes because lines are fetched in pairs.
 #[repr(C, align(128))]
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(super) struct Shard {
     word: AtomicU64,
     /// Records accepted. Only the holder of the claim writes the count, so it needs no read-modify-write.
     accepted: AtomicU64,
+    /// Bytes of header and records for which the active buffer has room. Only the holder of the claim uses the limit.
+    limit: AtomicUsize,
     pub(super) drops: Apart,
 }
 
@@ -58,6 +60,7 @@ impl Shard {
         Shard {
             word: AtomicU64::new(ShardWord::NEW.bits()),
             accepted: AtomicU64::new(0),
+            limit: AtomicUsize::new(0),
             drops: Apart(Drops::new()),
         }
     }
@@ -67,6 +70,7 @@ impl Shard {
         Shard {
             word: AtomicU64::new(ShardWord::ended(generation).bits()),
             accepted: AtomicU64::new(0),
+            limit: AtomicUsize::new(0),
             drops: Apart(Drops::of(dropped)),
         }
     }
@@ -88,6 +92,18 @@ impl Shard {
         let number = self.accepted.load(Ordering::Relaxed);
         self.accepted.store(number + 1, Ordering::Relaxed);
         number
+    }
+
+    /// Bytes of header and records for which the active buffer has room. Only for the holder of the claim.
+    #[inline]
+    pub(super) fn limit_as_claimant(&self) -> usize {
+        // Relaxed, here and below: made visible by the release of the claim.
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Sets the limit of the active buffer. Only for the holder of the claim.
+    pub(super) fn set_limit_as_claimant(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Claims the shard, by the one read-modify-write of a log call. Returns the claimed word.
