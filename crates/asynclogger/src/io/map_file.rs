@@ -24,6 +24,7 @@ use rustix::{
 use super::{
     Directory,
     map_room::{Promise, no_room},
+    seams::{self, Ability},
     signals::without_limit_signal,
 };
 use crate::{
@@ -218,9 +219,12 @@ impl MapFile {
     /// # Errors
     /// The system's errors; `EBADF` in a forked child.
     pub(crate) fn allocate(&self, range: Range<u64>, new: u64) -> io::Result<()> {
-        let Some(Held { file, promise, .. }) = self.0.get() else {
+        let Some(Held { file, directory, promise, .. }) = self.0.get() else {
             return Err(Errno::BADF.into());
         };
+        if !seams::has(directory.path(), Ability::Room) {
+            return Err(Errno::NOSPC.into());
+        }
         allocate(file, range)?;
         if let Some(promise) = promise {
             promise.keep(new);

@@ -102,8 +102,8 @@ impl Arena {
     }
 
     /// `count` pieces of `piece` bytes in a shared memory, from byte `skip` behind its words on. Whoever takes a piece
-    /// marks it in the word at `first + number * stride`; the word is 0 again when the piece is given back. No piece has
-    /// memory before `allocate` gives it some.
+    /// marks it in the word at `first + number * stride`; the word is 0 again when the piece is given back. The
+    /// first `allocated` pieces have memory, and `allocate` gives it to the others.
     ///
     /// Panics if the memory has less.
     pub(crate) fn shared(
@@ -111,10 +111,11 @@ impl Arena {
         skip: usize,
         (count, piece): (u32, usize),
         (first, stride): (usize, usize),
-        allocate: Allocate,
+        (allocated, allocate): (u32, Allocate),
     ) -> Arc<Arena> {
         let region = Region::shared(memory.clone(), skip, count as usize * piece);
-        let free = Mutex::new(Free { pieces: Vec::new(), allocated: 0 });
+        let allocated = allocated.min(count);
+        let free = Mutex::new(Free { pieces: (0..allocated).rev().collect(), allocated });
         let mut arena = Arena::of(region, (count, piece), free);
         arena.marks = Some(Marks { memory: memory.clone(), first, stride });
         arena.allocate = Some(allocate);
@@ -300,7 +301,7 @@ mod tests {
             taken.map(|_| ()).map_err(|_| io::Error::from(io::ErrorKind::StorageFull))
         };
         let sizes = (count as u32, piece as usize);
-        let arena = Arena::shared(&Arc::new(memory), 0, sizes, (0, 1), Box::new(allocate));
+        let arena = Arena::shared(&Arc::new(memory), 0, sizes, (0, 1), (0, Box::new(allocate)));
         assert_eq!((arena.left(), arena.count()), (20, 20));
         let first = arena.take().expect("a step of four");
         assert_eq!((first.number(), arena.left(), room.load(Ordering::Relaxed)), (0, 19, 2 << 16));

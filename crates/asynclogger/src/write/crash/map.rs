@@ -14,12 +14,15 @@ use crate::{
     format::{MAP_HEAD_LEN, MAX_ALIGN, MAX_CAPACITY, MapHead, map_head::NotAMap},
     io::{Directory, Found, MapFile, private_directory},
     mem::{Arena, Piece, SharedMemory},
-    sync::Arc,
+    sync::{Arc, AtomicUsize, Ordering},
     write::common::fault,
 };
 
 /// The directory that all users share, and the file systems in memory below it.
 const SHARED_MEMORY: &str = "/dev/shm";
+
+/// The places for events that get memory at a time.
+const FIRST_EVENTS: usize = 64;
 
 /// The buffers of a logger and the account of them, in memory that outlives the process.
 ///
@@ -31,6 +34,8 @@ pub(in crate::write) struct CrashMap {
     places: Places,
     memory: Arc<SharedMemory>,
     file: MapFile,
+    /// The number of places for events that have memory.
+    ready: AtomicUsize,
     /// Whether this process made the map.
     is_new: bool,
 }
@@ -92,8 +97,9 @@ impl CrashMap {
         let len = file_len(head, bytes).ok_or_else(|| absurd("a map cannot be this long"))?;
         let directory = Directory::open_or_create(&directory_of(place)?)?;
         let stem = format!("{}-{:016x}", head.log_id, head.session);
+        let (places, ready) = (Places::of(head), FIRST_EVENTS.min(head.logs as usize));
         let parts = parts.iter().map(|part| in_file(head, part));
-        let parts = std::iter::once(0..in_file(head, &(0..0)).end).chain(parts);
+        let parts = std::iter::once(0..words_end(head, &places, ready)).chain(parts);
         let file = MapFile::create(directory, &stem, &encoded, len, parts)?;
         let memory = match map_memory(head, &file, len) {
             Ok(memory) => memory,
@@ -103,8 +109,8 @@ impl CrashMap {
                 return Err(error);
             }
         };
-        let (head, places) = (head.clone(), Places::of(head));
-        Ok(CrashMap { head, places, memory, file, is_new: true })
+        let (head, ready) = (head.clone(), AtomicUsize::new(ready));
+        Ok(CrashMap { head, places, memory, file, ready, is_new: true })
     }
 
     /// The maps in the places of this setting, each with its directory's result.
@@ -171,8 +177,9 @@ impl CrashMap {
         // file system cannot give would be the end of this process.
         file.allocate(0..in_file(&head, &(0..0)).end, 0).map_err(failed)?;
         let memory = map_memory(&head, &file, len).map_err(|error| error.at_path(path))?;
-        let places = Places::of(&head);
-        Ok(Opening::Opened(Box::new(CrashMap { head, places, memory, file, is_new: false })))
+        let (places, ready) = (Places::of(&head), AtomicUsize::new(head.logs as usize));
+        let map = CrashMap { head, places, memory, file, ready, is_new: false };
+        Ok(Opening::Opened(Box::new(map)))
     }
 
     pub(in crate::write) fn head(&self) -> &MapHead {
@@ -198,6 +205,39 @@ impl CrashMap {
         self.file.allocate(in_file(&self.head, range), new as u64)
     }
 
+    /// Whether a place for an event has memory. Without memory nothing was ever stored there.
+    pub(super) fn is_ready(&self, log: usize) -> bool {
+        // Acquire pairs with the Release in `make_ready`.
+        log < self.ready.load(Ordering::Acquire)
+    }
+
+    /// Gives the places for events before `upto` memory, and some more. Returns whether there were any without it.
+    ///
+    /// # Errors
+    /// The system's errors.
+    pub(in crate::write) fn make_ready(&self, upto: usize) -> io::Result<bool> {
+        let logs = self.head.logs as usize;
+        let (had, upto) = (self.ready.load(Ordering::Acquire), upto.min(logs));
+        if had >= upto {
+            return Ok(false);
+        }
+        let upto = upto.max(had + FIRST_EVENTS).min(logs);
+        let end = |logs| words_end(&self.head, &self.places, logs);
+        fault::kill_point("words are allocated");
+        self.file.allocate(end(had)..end(upto), end(upto) - end(had))?;
+        // Release pairs with the Acquire in `is_ready`.
+        self.ready.fetch_max(upto, Ordering::Release);
+        Ok(true)
+    }
+
+    /// Gives more places for events memory. Returns whether there were any without it.
+    ///
+    /// # Errors
+    /// The system's errors.
+    pub(in crate::write) fn grow(&self) -> io::Result<bool> {
+        self.make_ready((self.ready.load(Ordering::Acquire) + 1).min(self.head.logs as usize))
+    }
+
     /// What it means that memory could not be allocated.
     pub(in crate::write) fn lacks_room(&self, error: &io::Error) -> Error {
         self.file.lacks_room(error)
@@ -209,15 +249,15 @@ impl CrashMap {
         self.memory.bytes().saturating_sub(pieces)
     }
 
-    /// The memory for the events of a manager.
-    pub(in crate::write) fn arena(self: &Arc<CrashMap>) -> Arc<Arena> {
+    /// The memory for the events of a manager, of which the first pieces are allocated.
+    pub(in crate::write) fn arena(self: &Arc<CrashMap>, allocated: u32) -> Arc<Arena> {
         let pieces = (self.head.pieces, self.head.piece as usize);
         let marks = (self.places.piece(0).start, words::PIECE);
         let (map, first) = (self.clone(), self.buffer_bytes());
         let allocate = move |part: Range<usize>| {
             map.allocate(&(first + part.start..first + part.end), part.len())
         };
-        Arena::shared(&self.memory, first, pieces, marks, Box::new(allocate))
+        Arena::shared(&self.memory, first, pieces, marks, (allocated, Box::new(allocate)))
     }
 
     /// The pieces of the events of a dead manager. Those that belong to an event are allocated, whatever damage says.
@@ -335,6 +375,17 @@ fn directory_of(place: &CrashPlace) -> Result<PathBuf, Error> {
 fn in_file(head: &MapHead, range: &Range<usize>) -> Range<u64> {
     let first = (MAP_HEAD_LEN as u64).saturating_add(words_len(head).unwrap_or(u64::MAX));
     first.saturating_add(range.start as u64)..first.saturating_add(range.end as u64)
+}
+
+/// Where the words of the first `logs` events end in the file, in whole pages.
+fn words_end(head: &MapHead, places: &Places, logs: usize) -> u64 {
+    let all = in_file(head, &(0..0)).end;
+    if logs < head.logs as usize {
+        let words = (places.upto(logs) as u64 * 8).next_multiple_of(4096);
+        (MAP_HEAD_LEN as u64 + words).min(all)
+    } else {
+        all
+    }
 }
 
 /// Bytes of the words, in whole units of the alignment: the buffers follow.

@@ -38,6 +38,7 @@ pub(crate) struct Shares {
     events: usize,
     /// The bytes of each piece of that memory.
     piece: usize,
+    align: usize,
     /// The most of that memory that one event can have.
     quota: usize,
     /// The length from which on a block is written.
@@ -86,6 +87,7 @@ impl Shares {
             elastic: Elastic { limit, beyond, keep: limit },
             events,
             piece,
+            align,
             quota,
             most,
             longest,
@@ -95,6 +97,12 @@ impl Shares {
     /// The number and the length of the pieces of memory for events.
     pub(super) fn pieces(&self) -> (usize, usize) {
         (self.events / self.piece, self.piece)
+    }
+
+    /// The number of pieces that the opening of a crash-safe manager allocates: the longest record finds room in them.
+    pub(super) fn first_pieces(&self) -> usize {
+        let (heads, bodies) = pieces_of(SHARD_HEADER + self.capacity, self.align, self.piece);
+        (heads + bodies).min(self.events / self.piece)
     }
 
     /// The longest record in the shared buffers, its tag included.
@@ -124,7 +132,7 @@ impl Memory {
     /// If the address space or the memory limit does not allow it.
     pub(super) fn new(shares: &Shares, map: Option<&Arc<CrashMap>>) -> Result<Memory, Error> {
         let arena = match map {
-            Some(map) => map.arena(),
+            Some(map) => map.arena(shares.first_pieces() as u32),
             None => Arena::new(shares.events, shares.piece)?,
         };
         let Shares { quota, piece, most, longest, .. } = *shares;

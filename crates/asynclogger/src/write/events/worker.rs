@@ -154,8 +154,9 @@ impl Worker {
             return false;
         }
         let (pool, arena) = (self.shared.shards.pool(), self.sorter.memory.arena());
+        let grow_map = || pool.map().map_or(Ok(false), |map| map.grow());
         // First the buffers, since callers can wait for them.
-        let grown = self.growing.advance(now, || Ok(pool.grow()? || arena.grow()?));
+        let grown = self.growing.advance(now, || Ok(pool.grow()? || arena.grow()? || grow_map()?));
         let lacks_memory = match grown {
             Grown::Nothing => return false,
             Grown::Some => return true,

@@ -62,7 +62,8 @@ impl<'a> Claim<'a> {
     where
         F: FnOnce(&mut [u8]) -> Filled,
     {
-        let limit = self.shard.limit_as_claimant();
+        // SAFETY: this is the claim.
+        let limit = unsafe { self.shard.limit() };
         self.append_up_to(limit, room, fill)
     }
 
@@ -91,8 +92,14 @@ impl<'a> Claim<'a> {
             return false;
         }
         let has_room = self.pool.extend(self.pool.index(number), needed).is_ok();
-        self.shard.set_limit_as_claimant(self.capacity().min(self.pool.limit()));
+        self.set_limit();
         has_room
+    }
+
+    /// Takes over how much memory the active buffer has.
+    fn set_limit(&self) {
+        // SAFETY: this is the claim.
+        unsafe { self.shard.set_limit(self.capacity().min(self.pool.limit())) };
     }
 
     #[inline(always)]
@@ -156,7 +163,7 @@ impl<'a> Claim<'a> {
         let index = taken.activate(self.number as u32, self.word.generation());
         self.word = self.word.with_buffer(index.number());
         self.active = Some((self.pool.buffer(index), HEADER));
-        self.shard.set_limit_as_claimant(self.capacity().min(self.pool.limit()));
+        self.set_limit();
         true
     }
 }

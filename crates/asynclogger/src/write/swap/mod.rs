@@ -31,6 +31,8 @@ mod shards;
 mod wait;
 mod word;
 
+#[cfg(all(test, not(any(loom, miri))))]
+mod growth_tests;
 #[cfg(all(test, loom))]
 pub(super) mod loom_tests;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::word::ShardWord;
 use crate::{
     Dropped,
     mem::ZeroValid,
-    sync::{AtomicU64, AtomicUsize, Ordering},
+    sync::{AtomicU64, Ordering, UnsafeCell},
     write::common::Drops,
 };
 
@@ -25,8 +25,7 @@ pub(super) struct Shard {
     word: AtomicU64,
     /// Records accepted. Only the holder of the claim writes the count, so it needs no read-modify-write.
     accepted: AtomicU64,
-    /// Bytes of header and records for which the active buffer has room. Only the holder of the claim uses the limit.
-    limit: AtomicUsize,
+    limit: Limit,
     pub(super) drops: Apart,
 }
 
@@ -35,7 +34,17 @@ pub(super) struct Shard {
 #[derive(Debug)]
 pub(super) struct Apart(pub(super) Drops);
 
-// SAFETY: all fields are atomics; zero is a closed word, and counts of nothing.
+/// Bytes of header and records for which the active buffer has room. Only the holder of the claim uses the limit.
+///
+/// Not an atomic: the load of an atomic is an instruction of its own, and this load is an operand of a comparison.
+#[derive(Debug)]
+struct Limit(UnsafeCell<usize>);
+
+// SAFETY: one thread at a time uses the cell, and the claim orders these uses: its beginning acquires what the end of the
+// claim before has released.
+unsafe impl Sync for Limit {}
+
+// SAFETY: the other fields are atomics; zero is a closed word, counts of nothing, and no room.
 unsafe impl ZeroValid for Shard {}
 
 /// Why a shard cannot be claimed.
@@ -60,7 +69,7 @@ impl Shard {
         Shard {
             word: AtomicU64::new(ShardWord::NEW.bits()),
             accepted: AtomicU64::new(0),
-            limit: AtomicUsize::new(0),
+            limit: Limit(UnsafeCell::new(0)),
             drops: Apart(Drops::new()),
         }
     }
@@ -70,7 +79,7 @@ impl Shard {
         Shard {
             word: AtomicU64::new(ShardWord::ended(generation).bits()),
             accepted: AtomicU64::new(0),
-            limit: AtomicUsize::new(0),
+            limit: Limit(UnsafeCell::new(0)),
             drops: Apart(Drops::of(dropped)),
         }
     }
@@ -94,16 +103,23 @@ impl Shard {
         number
     }
 
-    /// Bytes of header and records for which the active buffer has room. Only for the holder of the claim.
+    /// Bytes of header and records for which the active buffer has room.
+    ///
+    /// # Safety
+    /// Only for the holder of the claim.
     #[inline]
-    pub(super) fn limit_as_claimant(&self) -> usize {
-        // Relaxed, here and below: made visible by the release of the claim.
-        self.limit.load(Ordering::Relaxed)
+    pub(super) unsafe fn limit(&self) -> usize {
+        // SAFETY: no other thread uses the cell during the claim.
+        self.limit.0.with(|limit| unsafe { *limit })
     }
 
-    /// Sets the limit of the active buffer. Only for the holder of the claim.
-    pub(super) fn set_limit_as_claimant(&self, limit: usize) {
-        self.limit.store(limit, Ordering::Relaxed);
+    /// Sets the limit of the active buffer.
+    ///
+    /// # Safety
+    /// Only for the holder of the claim.
+    pub(super) unsafe fn set_limit(&self, limit: usize) {
+        // SAFETY: no other thread uses the cell during the claim.
+        self.limit.0.with_mut(|place| unsafe { *place = limit });
     }
 
     /// Claims the shard, by the one read-modify-write of a log call. Returns the claimed word.
