@@ -26,6 +26,7 @@ mod matrix;
 mod ml_serving;
 mod mounts;
 mod reentrancy;
+mod resident;
 mod resources;
 mod rotation;
 mod seed_readers;
