@@ -228,12 +228,8 @@ fn main() {
         die(&directory);
     }
     std::fs::create_dir_all(&directory).expect("a directory");
-    let results = [
-        calls(&directory),
-        openings(&directory),
-        bursts(&directory),
-        salvages(&directory),
-    ];
+    let results =
+        [calls(&directory), openings(&directory), bursts(&directory), salvages(&directory)];
     let _ = std::fs::remove_dir_all(&directory);
     if results.contains(&false) {
         std::process::exit(1);

@@ -149,8 +149,11 @@ impl Arena {
 
     /// The number of pieces, free or not. Pieces that the system has no memory for are left out, as long as that is so.
     pub(crate) fn count(&self) -> usize {
-        let count =
-            if self.is_short.load(Ordering::Relaxed) { lock(&self.free).allocated } else { self.count };
+        let count = if self.is_short.load(Ordering::Relaxed) {
+            lock(&self.free).allocated
+        } else {
+            self.count
+        };
         count as usize
     }
 

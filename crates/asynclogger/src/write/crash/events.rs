@@ -109,8 +109,7 @@ impl CrashMap {
 
     /// Whether anything stands at a place.
     pub(in crate::write) fn is_entered(&self, log: usize) -> bool {
-        self.is_ready(log)
-            && words::load_one(self.memory(), self.places().identity(log).start) != 0
+        self.is_ready(log) && words::load_one(self.memory(), self.places().identity(log).start) != 0
     }
 
     /// Notes that a piece belongs to a block of an event. No record in it counts before the block says so.

@@ -92,6 +92,7 @@ impl Worker {
     /// Whether there is work. The flusher asks this between the announcement of a sleep and the sleep.
     fn has_news(&self, stop: &Stop) -> bool {
         let pool = self.shards.pool();
+        let is_armed = self.writer.as_ref().is_some_and(LogWriter::is_armed);
         let of_writer = match &self.writer {
             None => stop.is_asked(),
             Some(writer) => {
@@ -100,7 +101,7 @@ impl Worker {
                     || writer.has_news()
             }
         };
-        of_writer || pool.waiters().has_deferred()
+        of_writer || pool.waiters().has_deferred() || self.resident.is_due(is_armed)
     }
 }
 

@@ -81,8 +81,8 @@ impl<'a> Claim<'a> {
         self.word.buffer().map_or(0, |number| self.pool.upto(self.pool.index(number)))
     }
 
-    /// Gives the active buffer memory for a record of at most `room` bytes, if the buffer is to have room for it at all.
-    /// Returns whether the record has room now.
+    /// Goes on in the active buffer, if the buffer is to have room for a record of at most `room` bytes at all: with more
+    /// memory, or in its next stage. Returns whether the record has room now. Ring the bell afterwards.
     pub(super) fn grow(&self, room: usize) -> bool {
         let (Some((_, tail)), Some(number)) = (self.active, self.word.buffer()) else {
             return false;
@@ -91,15 +91,18 @@ impl<'a> Claim<'a> {
         if needed > self.pool.limit() {
             return false;
         }
-        let has_room = self.pool.extend(self.pool.index(number), needed).is_ok();
+        let index = self.pool.index(number);
+        self.pool.stages().ask(index, needed);
+        let has_room = self.pool.extend(index, needed).is_ok();
         self.set_limit();
         has_room
     }
 
     /// Takes over how much memory the active buffer has.
     fn set_limit(&self) {
+        let limit = self.word.buffer().map(|number| self.pool.limit_of(self.pool.index(number)));
         // SAFETY: this is the claim.
-        unsafe { self.shard.set_limit(self.capacity().min(self.pool.limit())) };
+        unsafe { self.shard.set_limit(limit.unwrap_or(0)) };
     }
 
     #[inline(always)]

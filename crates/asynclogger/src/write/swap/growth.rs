@@ -154,7 +154,9 @@ impl Pool {
         };
         let whole = growth.whole.load(Ordering::Relaxed);
         let next = self.indices().skip(whole).find(|index| self.upto(*index) < self.capacity());
-        growth.whole.store(next.map_or(self.len(), |index| index.number() as usize), Ordering::Relaxed);
+        growth
+            .whole
+            .store(next.map_or(self.len(), |index| index.number() as usize), Ordering::Relaxed);
         let Some(index) = next else {
             return Ok(false);
         };

@@ -171,9 +171,10 @@ fn a_manager_without_memory_goes_on_with_what_it_has() {
     let stats = manager.close().expect("closed");
     assert_eq!((stats.total.accepted, stats.total.dropped_logs), (9_001, 0));
     assert_eq!(told.try_iter().count(), 0, "one report");
-    assert_eq!(["a", "b", "c"].map(|event| count(&logs.join(event).with_extension("log"))), [
-        3_001, 3_000, 3_000
-    ]);
+    assert_eq!(
+        ["a", "b", "c"].map(|event| count(&logs.join(event).with_extension("log"))),
+        [3_001, 3_000, 3_000]
+    );
 }
 
 /// An event beyond those that have a place with memory cannot be opened, and the error says why.

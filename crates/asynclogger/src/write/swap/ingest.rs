@@ -305,6 +305,8 @@ impl Ingest {
         let mut deadline = None;
         loop {
             if claim.grow(room) {
+                // The flusher makes more of the buffer resident.
+                self.shards.bell().ring(Sleep::Timed);
                 match claim.append(room, fill) {
                     Ok(number) => {
                         self.pass_room_on(inside, shard);

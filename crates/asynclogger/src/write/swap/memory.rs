@@ -185,6 +185,11 @@ impl Memory {
         }
     }
 
+    /// Lets memory that becomes resident from now on have huge pages.
+    pub(super) fn use_huge_pages(&self) {
+        self.region.use_huge_pages();
+    }
+
     /// Makes a buffer's memory resident, without changing it: what a block of at most `upto` bytes of header and records
     /// needs, except what a block of `from` bytes needs.
     pub(super) fn populate(&self, number: u32, from: usize, upto: usize) -> io::Result<()> {

@@ -28,6 +28,7 @@ mod sealed;
 mod shard;
 #[expect(unsafe_code, reason = "when there are no callers, no running call holds a claim")]
 mod shards;
+mod stages;
 mod wait;
 mod word;
 

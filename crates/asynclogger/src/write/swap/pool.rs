@@ -8,6 +8,7 @@ use super::{
     grants::Grants,
     growth::Growth,
     memory::Memory,
+    stages::Stages,
     wait::Waiters,
     word::{BufferState, MAX_BUFFERS},
 };
@@ -71,6 +72,7 @@ pub(crate) struct Pool {
     map: Option<Arc<CrashMap>>,
     /// How much of a new map is allocated; `None`: all of the memory that is used.
     growth: Option<Growth>,
+    stages: Stages,
 }
 
 impl Pool {
@@ -169,6 +171,7 @@ impl Pool {
             waiters: Waiters::new(),
             map: None,
             growth: None,
+            stages: Stages::new(count),
         }
     }
 
@@ -203,6 +206,15 @@ impl Pool {
     #[inline]
     pub(super) fn limit(&self) -> usize {
         self.grants.limit()
+    }
+
+    pub(super) fn stages(&self) -> &Stages {
+        &self.stages
+    }
+
+    /// Bytes of header and records that a buffer takes now: beyond them a writer asks for more.
+    pub(super) fn limit_of(&self, index: BufferIndex) -> usize {
+        self.limit().min(self.upto(index)).min(self.stages.end(index))
     }
 
     pub(super) fn growth(&self) -> Option<&Growth> {
