@@ -325,7 +325,8 @@ impl Config {
     }
 
     /// A function to be called for each archived segment, once its file has its final name and is compressed
-    /// (if [`compression`](Config::compression) is on). The thread that writes does not call the function, so
+    /// (if [`compression`](Config::compression) is on). A segment that cannot be compressed, for example
+    /// because the disk is full, is reported as it is, and once more if a later attempt succeeds. The thread that writes does not call the function, so
     /// the callback can take its time, for example to upload the file. The callback can log, and its log
     /// calls never wait. Default: none.
     pub fn on_archived(mut self, callback: impl Fn(&Archived) + Send + Sync + 'static) -> Config {

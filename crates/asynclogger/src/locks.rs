@@ -3,18 +3,25 @@
 //! The locks are POSIX (`fcntl`). *Any* close of a file gives up the process's POSIX locks on that file, so whoever looks
 //! at a lock asks the registry first, and keeps the registry locked during the look. Otherwise a logger of this process
 //! could lock the file while it is open for the look, and closing the file would give up the logger's lock.
+//!
+//! A locked file can have other names: somebody gives it the name of a log, or of an archived segment, by a hard link. So
+//! the library opens no file by name without a look at [`Locked`]: neither to read nor to write.
 
 use std::{
     collections::BTreeSet,
     ffi::{OsStr, OsString},
     fs::File,
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::{
+        fd::AsFd,
+        unix::fs::{MetadataExt, OpenOptionsExt},
+    },
     path::Path,
 };
 
 use rustix::{
-    fs::OFlags,
+    fs::{OFlags, fstat},
+    io::Errno,
     process::{Flock, FlockType, fcntl_getlk},
 };
 
@@ -40,6 +47,55 @@ static REGISTRY: PerProcess<GlobalMutex<BTreeSet<Entry>>> = PerProcess::new();
 
 pub(crate) fn registry() -> GlobalMutexGuard<'static, BTreeSet<Entry>> {
     REGISTRY.get().lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A file on which this process has a POSIX lock, or is about to take one, by device and inode.
+#[derive(Debug)]
+pub(crate) struct Locked((u64, u64));
+
+static LOCKED: PerProcess<GlobalMutex<BTreeSet<(u64, u64)>>> = PerProcess::new();
+
+fn locked() -> GlobalMutexGuard<'static, BTreeSet<(u64, u64)>> {
+    LOCKED.get().lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Locked {
+    /// Enters an open file, before its lock is taken; `None`: this process has locked the file already, and the caller
+    /// must not close its own descriptor. The value is dropped after the file is closed.
+    pub(crate) fn enter(identity: (u64, u64)) -> Option<Locked> {
+        locked().insert(identity).then_some(Locked(identity))
+    }
+
+    /// Whether this process has locked the file with this device and inode. Such a file must not be opened.
+    pub(crate) fn has(identity: (u64, u64)) -> bool {
+        locked().contains(&identity)
+    }
+
+    /// Whether this process has locked any file.
+    pub(crate) fn has_any() -> bool {
+        !locked().is_empty()
+    }
+
+    /// Gives back the file, which was just opened by a name, or `None` if this process has locked the file: somebody
+    /// gave the file that name since the look at the name. The descriptor stays open for ever then.
+    ///
+    /// # Errors
+    /// The system's errors.
+    pub(crate) fn unless_locked<F: AsFd>(file: F) -> Result<Option<F>, Errno> {
+        let stat = fstat(&file)?;
+        let is_locked = Locked::has((stat.st_dev, stat.st_ino));
+        if is_locked {
+            std::mem::forget(file);
+            return Ok(None);
+        }
+        Ok(Some(file))
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        locked().remove(&self.0);
+    }
 }
 
 /// The name of a logger's lock file; the file stays when the logger is gone.
@@ -92,12 +148,19 @@ pub(crate) fn look_at_manager(directory: &Path, identity: (u64, u64)) -> Lock {
 
 /// Looks at a lock that this process does not hold. The registry must be locked.
 fn look_at(path: &Path) -> Lock {
+    let identity = path.symlink_metadata().map(|found| (found.dev(), found.ino()));
+    if !identity.is_ok_and(|identity| !Locked::has(identity)) {
+        return Lock::Unknown;
+    }
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let opened = File::options().read(true).custom_flags(flags.bits() as i32).open(path);
-    match opened.and_then(|file| is_held_elsewhere(&file)) {
-        Ok(true) => Lock::Held,
-        Ok(false) => Lock::Free,
-        Err(_) => Lock::Unknown,
+    match opened.and_then(|file| Ok(Locked::unless_locked(file)?)) {
+        Ok(Some(file)) => match is_held_elsewhere(&file) {
+            Ok(true) => Lock::Held,
+            Ok(false) => Lock::Free,
+            Err(_) => Lock::Unknown,
+        },
+        Ok(None) | Err(_) => Lock::Unknown,
     }
 }
 

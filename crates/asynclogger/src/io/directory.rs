@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     Error,
+    locks::Locked,
     sync::{Arc, Mutex, lock},
 };
 
@@ -97,10 +98,26 @@ impl Directory {
         Ok((stat.st_dev, stat.st_ino))
     }
 
+    /// # Errors
+    /// The system's errors, with the path; a file that this process has locked is refused with `EBUSY`: a close of the
+    /// file would give up the lock.
     pub(super) fn open_at(&self, name: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, Error> {
-        openat(&*self.handle(), name, flags, mode)
-            .and_then(above_standard)
+        self.open_unlocked(name, flags, mode)
             .map_err(|errno| Error::io("cannot open", errno).at_path(&self.path.join(name)))
+    }
+
+    fn open_unlocked(&self, name: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+        let handle = self.handle();
+        // A new file is nobody's yet.
+        let is_new = flags.intersects(OFlags::EXCL | OFlags::TMPFILE);
+        if !is_new && Locked::has_any() {
+            let stat = statat(&*handle, name, NO_LINKS)?;
+            if Locked::has((stat.st_dev, stat.st_ino)) {
+                return Err(Errno::BUSY);
+            }
+        }
+        let opened = openat(&*handle, name, flags, mode).and_then(above_standard)?;
+        if is_new { Ok(opened) } else { Locked::unless_locked(opened)?.ok_or(Errno::BUSY) }
     }
 
     /// The names that are `wanted`, without those that are certainly no regular files.
@@ -163,20 +180,21 @@ impl Directory {
         }
     }
 
-    /// Opens the regular file of this name for reading; `None` means the same as for [`look_at`](Directory::look_at).
+    /// Opens the regular file of this name for reading; `None` means the same as for [`look_at`](Directory::look_at), or
+    /// this process has locked the file.
     ///
     /// # Errors
     /// The system's errors, with the path.
     pub(crate) fn open_regular(&self, name: &OsStr) -> Result<Option<(File, FileState)>, Error> {
-        if self.look_at(name)?.is_none() {
+        if self.look_at(name)?.is_none_or(|state| Locked::has(state.identity)) {
             return Ok(None);
         }
         // If the name belongs to a pipe by now, the call must not wait for the pipe's other end.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let opened = openat(&*self.handle(), name, flags, Mode::empty()).and_then(above_standard);
-        let file = match opened {
-            Ok(file) => File::from(file),
-            Err(Errno::NOENT | Errno::LOOP) => return Ok(None),
+        let file = match opened.and_then(Locked::unless_locked) {
+            Ok(Some(file)) => File::from(file),
+            Ok(None) | Err(Errno::NOENT | Errno::LOOP) => return Ok(None),
             Err(errno) => {
                 return Err(Error::io("cannot open", errno).at_path(&self.path.join(name)));
             }

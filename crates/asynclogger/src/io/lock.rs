@@ -2,7 +2,8 @@
 //!
 //! The lock is POSIX (`fcntl`): a forked child does not inherit it. The lock has a file of its own that nothing else
 //! opens, since *any* close of a file gives up the process's POSIX locks on that file. The registry is asked first, and
-//! prevents the library from opening the lock file twice.
+//! prevents the library from opening the lock file twice, and [`Locked`] under another name. Against the program around
+//! the library, which may open whatever it wants, each look asks the system whether the lock is still held.
 //!
 //! A manager of events has one lock for its directory. A lock for each event would cost a descriptor for each. Within
 //! the process the registry distinguishes the events, and another process finds the whole directory in use. Logger and
@@ -22,10 +23,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::Directory;
+use super::{Directory, own_lock::is_locked_by_this_process};
 use crate::{
     Error, ErrorKind,
-    locks::{EVENTS, Entry, is_held_elsewhere, lock_name, registry},
+    locks::{EVENTS, Entry, Locked, is_held_elsewhere, lock_name, registry},
     mem::OfProcess,
     sync::{Arc, Mutex, lock},
 };
@@ -93,6 +94,8 @@ struct LockFile {
     name: OsString,
     /// Whether this lock made the file.
     is_new: bool,
+    /// `None`: the file is the log itself, and the lock is no POSIX lock. After `file`: the file is closed first.
+    locked: Option<Locked>,
 }
 
 /// The lock of a manager, which all its events check.
@@ -188,7 +191,7 @@ impl WriterLock {
         };
         if file.has_its_name(directory)? {
             file.touch();
-            return Ok(kept);
+            return if file.keeps_lock(directory, path)? { Ok(kept) } else { Ok(Kept::TakenAgain) };
         }
         // The old file stays locked until the new one is locked.
         let (name, own) = (file.name.clone(), file.identity(directory)?);
@@ -206,7 +209,7 @@ impl WriterLock {
 
     /// Removes the lock file if this lock made the file: the log was refused, and the refusal leaves no file.
     pub(crate) fn withdraw(mut self, directory: &Directory) {
-        if let Some(LockFile { file, name, is_new: true }) =
+        if let Some(LockFile { file, name, is_new: true, .. }) =
             self.0.get_mut().and_then(|held| held.file.as_ref())
         {
             directory.remove(name, file);
@@ -270,23 +273,28 @@ impl LockFile {
                     }
                     // The file was removed between the two calls.
                     Err(missing) if is_missing(&missing) && is_taken(&refused) => continue,
+                    // Somebody has renamed this lock's own file away and back, or has given the name to the lock file
+                    // of another log.
+                    Err(busy) if is_busy(&busy) => {
+                        return if own.is_some() && own == directory.identity_of(name)? {
+                            Ok(None)
+                        } else {
+                            Err(in_use("another logger of this process, by a link,", path))
+                        };
+                    }
                     Err(error) => return Err(error),
                 },
             };
-            let taken = LockFile { file: File::from(opened), name: name.to_owned(), is_new };
-            if own.is_some() && own == taken.identity(directory).ok() {
-                // Somebody has renamed the file away and back. To close any descriptor of the file would give up the
-                // lock, so this one stays open for ever.
-                std::mem::forget(taken);
-                return Ok(None);
-            }
-            match fcntl_lock(&taken.file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {}
-                Err(Errno::AGAIN | Errno::ACCESS) => return Err(in_use("another process", path)),
-                Err(errno) => {
-                    let path = directory.path().join(name);
-                    return Err(Error::io("cannot lock", errno).at_path(&path));
-                }
+            let file = File::from(opened);
+            let identity = identity_of(&file, &directory.path().join(name))?;
+            let Some(locked) = Locked::enter(identity) else {
+                // Another thread was first. To close any descriptor of the file would give up its lock.
+                std::mem::forget(file);
+                return Err(in_use("another logger of this process, by a link,", path));
+            };
+            let taken = LockFile { file, name: name.to_owned(), is_new, locked: Some(locked) };
+            if !taken.lock(directory)? {
+                return Err(in_use("another process", path));
             }
             // The file may have been removed before it was locked, and the next writer may have made another one.
             if taken.has_its_name(directory)? {
@@ -306,7 +314,9 @@ impl LockFile {
             return Ok(None);
         };
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(LockFile { file, name: log.to_owned(), is_new: false })),
+            Ok(()) => {
+                Ok(Some(LockFile { file, name: log.to_owned(), is_new: false, locked: None }))
+            }
             Err(Errno::AGAIN) => Err(in_use("another process", path)),
             Err(errno) => Err(Error::io("cannot lock", errno).at_path(path)),
         }
@@ -318,10 +328,30 @@ impl LockFile {
 
     /// Device and inode.
     fn identity(&self, directory: &Directory) -> Result<(u64, u64), Error> {
-        let ours = fstat(&self.file).map_err(|errno| {
-            Error::io("cannot stat", errno).at_path(&directory.path().join(&self.name))
-        })?;
-        Ok((ours.st_dev, ours.st_ino))
+        identity_of(&self.file, &directory.path().join(&self.name))
+    }
+
+    /// Takes the lock; `false`: another process has the lock.
+    fn lock(&self, directory: &Directory) -> Result<bool, Error> {
+        match fcntl_lock(&self.file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(Errno::AGAIN | Errno::ACCESS) => Ok(false),
+            Err(errno) => {
+                Err(Error::io("cannot lock", errno).at_path(&directory.path().join(&self.name)))
+            }
+        }
+    }
+
+    /// Takes the lock again if something in this process has opened and closed the file, which gives up the lock.
+    /// Returns whether the lock was held all the time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`] if another process has the lock by now; the system's errors.
+    fn keeps_lock(&self, directory: &Directory, path: &Path) -> Result<bool, Error> {
+        if self.locked.is_none() || is_locked_by_this_process(&self.file) {
+            return Ok(true);
+        }
+        if self.lock(directory)? { Ok(false) } else { Err(in_use("another process", path)) }
     }
 
     /// Sets the file's time to now if that time is more than a minute ago.
@@ -332,6 +362,16 @@ impl LockFile {
             let _ = self.file.set_modified(SystemTime::now());
         }
     }
+}
+
+/// Device and inode of an open file. `path` is for messages.
+fn identity_of(file: &File, path: &Path) -> Result<(u64, u64), Error> {
+    let stat = fstat(file).map_err(|errno| Error::io("cannot stat", errno).at_path(path))?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
+fn is_busy(error: &Error) -> bool {
+    error.io_error().and_then(Errno::from_io_error) == Some(Errno::BUSY)
 }
 
 fn is_missing(error: &Error) -> bool {
@@ -467,6 +507,12 @@ mod tests {
     use super::*;
     use crate::mem::in_forked_child;
 
+    fn is_refused(temp: &Path, base: &OsStr) -> bool {
+        let other = Directory::open_or_create(temp).expect("opened");
+        let taken = LockFile::take(&other, &lock_name(base), &temp.join("app.log"), None);
+        taken.is_err_and(|error| error.kind() == ErrorKind::InUse)
+    }
+
     /// Between the look at the name and the next opening somebody can put the same file back.
     #[test]
     fn a_lock_file_that_is_put_back_stays_locked() {
@@ -479,11 +525,69 @@ mod tests {
         let own = held.identity(&directory).ok();
         let again = LockFile::take_or_log(&directory, base, log, &path, own);
         assert!(again.expect("it is held").is_none());
-        let is_held = || {
-            let other = Directory::open_or_create(temp.path()).expect("opened");
-            let taken = LockFile::take(&other, &lock_name(base), &path, None);
-            taken.is_err_and(|error| error.kind() == ErrorKind::InUse)
-        };
-        in_forked_child(is_held);
+        in_forked_child(|| is_refused(temp.path(), base));
+    }
+
+    /// A lock file can get other names, also those of another log's lock, of a segment, of a log.
+    #[test]
+    fn a_lock_file_is_opened_under_no_other_name() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let directory = Directory::open_or_create(temp.path()).expect("opened");
+        let path = temp.path().join("app.log");
+        let base = OsStr::new("app");
+        let held = LockFile::take(&directory, &lock_name(base), &path, None).expect("locked");
+        let locks = temp.path().join(lock_name(base));
+        for name in [".bee.lock", "app_2026-11-25_09-00-00.log", "bee.log"] {
+            std::fs::hard_link(&locks, temp.path().join(name)).expect("a link");
+        }
+        assert!(is_refused(temp.path(), OsStr::new("bee")));
+        let archived = OsStr::new("app_2026-11-25_09-00-00.log");
+        assert!(directory.open_regular(archived).expect("looked at").is_none());
+        directory.trim_if(archived, (0, 0)).expect_err("not opened");
+        crate::probe::Source::open(&temp.path().join("bee.log")).expect_err("not opened");
+        let identity = directory.identity().expect("a directory");
+        let look = crate::locks::look_at_log(temp.path(), identity, OsStr::new("bee"));
+        assert_eq!(look, crate::locks::Lock::Unknown);
+        in_forked_child(|| is_refused(temp.path(), base));
+        drop(held);
+        in_forked_child(|| !is_refused(temp.path(), base));
+    }
+
+    /// The program around the library can open and close any file.
+    #[test]
+    fn a_lock_that_the_program_gives_up_is_taken_again_or_reported() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let directory = Directory::open_or_create(temp.path()).expect("opened");
+        let path = temp.path().join("app.log");
+        let (base, log) = (OsStr::new("app"), OsStr::new("app.log"));
+        let mut held = WriterLock::take(&directory, base, log, &path).expect("locked");
+        let mut keep = || held.keep(&directory, &path, KeepWhen::Now);
+        let give_up = || drop(File::open(temp.path().join(lock_name(base))).expect("a lock"));
+        assert_eq!(keep().expect("kept"), Kept::Held);
+        give_up();
+        in_forked_child(|| !is_refused(temp.path(), base));
+        assert_eq!(keep().expect("kept"), Kept::TakenAgain);
+        assert_eq!(keep().expect("kept"), Kept::Held);
+        in_forked_child(|| is_refused(temp.path(), base));
+        give_up();
+        let (mut told, tell) = std::io::pipe().expect("a pipe");
+        let (wait, go_on) = std::io::pipe().expect("a pipe");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                in_forked_child(|| {
+                    use std::io::{Read, Write};
+                    let other = Directory::open_or_create(temp.path()).expect("opened");
+                    let _held =
+                        LockFile::take(&other, &lock_name(base), &path, None).expect("free");
+                    (&tell).write_all(b"!").expect("told");
+                    (&wait).read_exact(&mut [0]).is_ok()
+                });
+            });
+            use std::io::{Read, Write};
+            told.read_exact(&mut [0]).expect("told");
+            assert_eq!(keep().expect_err("another has it").kind(), ErrorKind::InUse);
+            (&go_on).write_all(b"!").expect("told");
+        });
+        assert_eq!(keep().expect("free again"), Kept::TakenAgain);
     }
 }

@@ -2,11 +2,10 @@
 //! locked by their owner.
 //!
 //! The lock is POSIX, as that of a log (`lock`): a forked child does not inherit it, and it ends with the process. Any
-//! close of a file gives up the process's locks on that file, so a file that this process holds is never opened again:
-//! a registry has their identities.
+//! close of a file gives up the process's locks on that file, so a file that this process has locked is never opened
+//! again ([`Locked`]).
 
 use std::{
-    collections::BTreeSet,
     ffi::OsString,
     fs::File,
     io,
@@ -29,8 +28,9 @@ use super::{
 };
 use crate::{
     Error, ErrorKind,
-    mem::{OfProcess, PerProcess, SharedMemory},
-    sync::{Arc, GlobalMutex, PoisonError},
+    locks::Locked,
+    mem::{OfProcess, SharedMemory},
+    sync::Arc,
 };
 
 /// The most bytes that one call allocates. A signal interrupts the call, and the kernel then takes back all that the call
@@ -40,9 +40,6 @@ const PAGE: u64 = 4096;
 
 /// The end of the names of these files.
 const SUFFIX: &str = ".asynclogger-map";
-
-/// The files that this process holds, by device and inode.
-static HELD: PerProcess<GlobalMutex<BTreeSet<(u64, u64)>>> = PerProcess::new();
 
 /// A file that is locked by this process. A forked child leaves the file alone.
 #[derive(Debug)]
@@ -54,6 +51,8 @@ struct Held {
     directory: Directory,
     name: OsString,
     identity: (u64, u64),
+    /// After `file`: the file is closed first.
+    _locked: Locked,
     /// What this process has still to allocate; `None` for the file of a dead process.
     promise: Option<Arc<Promise>>,
 }
@@ -122,10 +121,13 @@ impl MapFile {
         file.write_all_at(head, 0).map_err(|error| failed("cannot write", error))?;
         let state = file.metadata().map_err(|error| failed("cannot stat", error))?;
         let identity = (state.dev(), state.ino());
-        // First in the registry, then locked, then named: nobody can open the file before.
+        let Some(locked) = Locked::enter(identity) else {
+            return Err(failed("cannot lock", Errno::AGAIN.into()));
+        };
+        // First entered, then locked, then named: nobody can open the file before.
         let promise = Some(promise);
-        let held = MapFile(OfProcess::new(Held { file, directory, name, identity, promise }));
-        held.enter();
+        let held = Held { file, directory, name, identity, _locked: locked, promise };
+        let held = MapFile(OfProcess::new(held));
         let Some(Held { file, directory, name, .. }) = held.0.get() else {
             return Err(Error::new(ErrorKind::Forked, "this is another process").at_path(&path));
         };
@@ -156,14 +158,8 @@ impl MapFile {
     pub(crate) fn peek(path: &Path, len: usize) -> Result<Option<Vec<u8>>, Error> {
         let directory = Directory::open_or_create(path.parent().unwrap_or(Path::new("")))?;
         let name = path.file_name().unwrap_or_default();
-        let found = directory.look_at(name)?.filter(|state| !held().contains(&state.identity));
-        let Some((file, state)) =
-            found.and_then(|_| directory.open_regular(name).transpose()).transpose()?
-        else {
-            return Ok(None);
-        };
-        let is_ours = file.metadata().is_ok_and(|found| found.uid() == geteuid().as_raw());
-        if held().contains(&state.identity) || !is_ours {
+        let Some((file, state)) = directory.open_regular(name)? else { return Ok(None) };
+        if file.metadata().map_or(true, |found| found.uid() != geteuid().as_raw()) {
             return Ok(None);
         }
         let mut bytes = vec![0; usize::try_from(state.len).unwrap_or(len).min(len)];
@@ -182,7 +178,7 @@ impl MapFile {
         let Some(state) = directory.look_at(&name)? else {
             return Ok(Found::NotOurs);
         };
-        if held().contains(&state.identity) {
+        if Locked::has(state.identity) {
             return Ok(Found::InUse);
         }
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -193,6 +189,11 @@ impl MapFile {
         if identity != state.identity || found.uid() != geteuid().as_raw() {
             return Ok(Found::NotOurs);
         }
+        let Some(locked) = Locked::enter(identity) else {
+            // Another thread was first. To close the file would give up its lock.
+            std::mem::forget(file);
+            return Ok(Found::InUse);
+        };
         match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::AGAIN | Errno::ACCESS) => return Ok(Found::InUse),
@@ -202,10 +203,8 @@ impl MapFile {
         if directory.identity_of(&name)? != Some(identity) {
             return Ok(Found::NotOurs);
         }
-        let promise = None;
-        let held = MapFile(OfProcess::new(Held { file, directory, name, identity, promise }));
-        held.enter();
-        Ok(Found::Abandoned(held))
+        let held = Held { file, directory, name, identity, _locked: locked, promise: None };
+        Ok(Found::Abandoned(MapFile(OfProcess::new(held))))
     }
 
     /// The open file; `None` in a forked child.
@@ -276,24 +275,6 @@ impl MapFile {
         };
         directory.remove_if(name, *identity).map(|_| ())
     }
-
-    fn enter(&self) {
-        if let Some(Held { identity, .. }) = self.0.get() {
-            held().insert(*identity);
-        }
-    }
-}
-
-impl Drop for MapFile {
-    fn drop(&mut self) {
-        if let Some(Held { identity, .. }) = self.0.get() {
-            held().remove(identity);
-        }
-    }
-}
-
-fn held() -> crate::sync::GlobalMutexGuard<'static, BTreeSet<(u64, u64)>> {
-    HELD.get().lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A new file without a name, for the user of this process alone.

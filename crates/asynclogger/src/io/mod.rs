@@ -21,6 +21,8 @@ mod limits;
 mod lock;
 mod map_file;
 mod map_room;
+#[expect(unsafe_code, reason = "a question that rustix does not have")]
+mod own_lock;
 mod pwrite;
 mod random;
 mod seams;

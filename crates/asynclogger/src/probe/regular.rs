@@ -45,18 +45,24 @@ pub(super) fn open(path: &Path) -> Result<Regular, Error> {
     }
 }
 
-/// Opens the file as it is now, unless its name is that of a lock. The type is checked before, because opening a device can have effects and
-/// opening a FIFO waits for its writer. If another object takes the place of the file after the check, it is
+/// Opens the file as it is now, unless the file is a lock. The type is checked before, because opening a device can have
+/// effects and opening a FIFO waits for its writer. If another object takes the place of the file after the check, it is
 /// opened without waiting and then refused.
 pub(super) fn open_now(path: &Path) -> Result<Regular, Error> {
     let cannot_open = |error| Error::io("cannot open", error).at_path(path);
     if path.file_name().is_some_and(|name| is_lock_name(name.as_encoded_bytes())) {
         return Err(Error::new(ErrorKind::NotALog, "a lock, and not a log").at_path(path));
     }
-    if !fs::metadata(path).map_err(cannot_open)?.is_file() {
+    let metadata = fs::metadata(path).map_err(cannot_open)?;
+    if !metadata.is_file() {
         return Err(not_a_file(path));
     }
-    Regular::of(open_without_waiting(path).map_err(cannot_open)?, path)
+    let locked = || Error::new(ErrorKind::NotALog, "a lock of this process, and not a log");
+    if is_locked_here(&metadata) {
+        return Err(locked().at_path(path));
+    }
+    let file = open_without_waiting(path).and_then(unless_locked_here).map_err(cannot_open)?;
+    Regular::of(file.ok_or_else(|| locked().at_path(path))?, path)
 }
 
 impl Regular {
@@ -118,6 +124,27 @@ fn open_without_waiting(path: &Path) -> io::Result<File> {
 #[cfg(not(target_os = "linux"))]
 fn open_without_waiting(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).open(path)
+}
+
+/// Whether a close of the file would give up a lock of this process.
+#[cfg(target_os = "linux")]
+fn is_locked_here(metadata: &Metadata) -> bool {
+    identity_of(metadata).is_some_and(crate::locks::Locked::has)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_locked_here(_metadata: &Metadata) -> bool {
+    false
+}
+
+#[cfg(target_os = "linux")]
+fn unless_locked_here(file: File) -> io::Result<Option<File>> {
+    Ok(crate::locks::Locked::unless_locked(file)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unless_locked_here(file: File) -> io::Result<Option<File>> {
+    Ok(Some(file))
 }
 
 #[cfg(unix)]

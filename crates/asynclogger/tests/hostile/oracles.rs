@@ -90,7 +90,11 @@ fn durable_records_are_there(world: &mut World, model: &Model, found: &HashSet<K
             );
             continue;
         }
-        assert!(is_expired(world, key), "oracle 1: {key:?} is durable and in no file: {known:?}");
+        assert!(
+            is_expired(world, key),
+            "oracle 1: {key:?} is durable and in no file: {known:?}; {}",
+            whereabouts(world, key)
+        );
     }
     // What is settled need not keep its room on the disk.
     if world.graves.len() > 8 {
@@ -99,6 +103,23 @@ fn durable_records_are_there(world: &mut World, model: &Model, found: &HashSet<K
             world.destroyed.extend(keys.filter(|key| !found.contains(key)));
         }
     }
+}
+
+/// What is known of the segments with records near this one, for a failure's message.
+fn whereabouts(world: &World, key: Key) -> String {
+    let is_near = |other: &Key| other.lane == key.lane && other.number.abs_diff(key.number) <= 8;
+    let near = world.archived.iter().filter(|(_, keys)| keys.iter().any(is_near));
+    let told: Vec<String> = near
+        .map(|((log, segment), keys)| {
+            let near: Vec<u32> =
+                keys.iter().filter(|key| is_near(key)).map(|key| key.number).collect();
+            let last = world.segments.iter().filter(|(other, _)| other == log).next_back();
+            format!("archived: segment {segment} of {log} with {near:?}; the last one is {last:?}")
+        })
+        .collect();
+    let gone: Vec<u32> =
+        world.destroyed.iter().filter(|key| is_near(key)).map(|key| key.number).collect();
+    format!("{told:?}, destroyed {gone:?}")
 }
 
 /// Whether retention may have deleted the segment of a record.

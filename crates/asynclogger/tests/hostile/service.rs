@@ -169,17 +169,23 @@ fn work(target: &Target, lane: u32, jobs: &Receiver<Burst>, done: &Sender<()>) {
 fn note_archived(places: &Places, archived: &Archived) {
     static NOTES: AtomicU64 = AtomicU64::new(0);
     let name = archived.path.file_name().expect("a name");
-    // The directory may have been renamed.
-    let dirs = std::fs::read_dir(&places.top).into_iter().flatten();
-    for dir in dirs.filter_map(|entry| Some(entry.ok()?.path())) {
-        // Without a file there is nothing that retention could delete.
-        let Some(content) = read(&dir.join(name)) else { continue };
-        let number = NOTES.fetch_add(1, Ordering::Relaxed);
-        let note = places.vault.join(format!("{}-{number}", std::process::id()));
-        let part = note.with_extension("part");
-        std::fs::write(&part, content.to_text()).expect("a note");
-        std::fs::rename(&part, &note).expect("a note");
+    // The directory may have been renamed, and can be renamed during the look.
+    for _ in 0..3 {
+        let dirs = std::fs::read_dir(&places.top).into_iter().flatten();
+        let dirs = dirs.filter_map(|entry| Some(entry.ok()?.path()));
+        let contents: Vec<_> = dirs.filter_map(|dir| read(&dir.join(name))).collect();
+        for content in &contents {
+            let number = NOTES.fetch_add(1, Ordering::Relaxed);
+            let note = places.vault.join(format!("{}-{number}", std::process::id()));
+            let part = note.with_extension("part");
+            std::fs::write(&part, content.to_text()).expect("a note");
+            std::fs::rename(&part, &note).expect("a note");
+        }
+        if !contents.is_empty() {
+            return;
+        }
     }
+    // Without a file there is nothing that retention could delete.
 }
 
 fn answer(result: Result<(), Error>) {

@@ -355,6 +355,9 @@ impl World {
                 continue;
             }
             let text = fs::read_to_string(&path).expect("a note");
+            if std::env::var_os("HOSTILE_TRACE").is_some() {
+                eprintln!("    archived: {text}");
+            }
             self.know(Content::of_text(&text).expect("a whole note"));
             fs::remove_file(&path).expect("removed");
         }

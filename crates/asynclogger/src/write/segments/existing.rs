@@ -8,6 +8,7 @@ use crate::{
     Error, ErrorKind,
     format::Lineage,
     io::{Directory, Irregular},
+    locks::Locked,
     probe::{Origin, Packing, Source},
     write::archive::open_segment,
 };
@@ -55,7 +56,16 @@ pub(super) fn inspect(
 ) -> Result<Existing, Error> {
     let Some((mut source, state)) = open_segment(directory, name, Packing::Plain)? else {
         refuse_irregular(directory, name)?;
-        return Ok(Existing::Nothing);
+        // Somebody gave this name to a lock file, too.
+        let locked = directory.look_at(name)?.filter(|state| Locked::has(state.identity));
+        return Ok(match locked.map(|state| state.identity) {
+            Some(identity) => Existing::Other {
+                identity,
+                lineage: None,
+                reason: "this process has locked it".into(),
+            },
+            None => Existing::Nothing,
+        });
     };
     let identity = state.identity;
     if state.len == 0 {

@@ -208,6 +208,10 @@ impl<'a> Archiver<'a> {
             Ok(Final::Left) => Ok(()),
             Err(error) => {
                 settings.tell(&error);
+                // Retention may delete the segment before a later attempt succeeds.
+                if lock(&settings.shelf.catalog).told_plain.insert(open.name.clone()) {
+                    tell_archived(settings, open, (&open.name, open.state.len, false));
+                }
                 Err(error.io_error().map_or(Cause::Other, Cause::of))
             }
         }

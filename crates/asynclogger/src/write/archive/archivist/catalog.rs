@@ -1,6 +1,9 @@
 //! The archived files of a log: found by their names, known by their starts.
 
-use std::{collections::HashMap, ffi::OsString};
+use std::{
+    collections::{HashMap, HashSet},
+    ffi::OsString,
+};
 
 use crate::{
     Error, ErrorKind,
@@ -79,6 +82,8 @@ pub(super) struct Catalog {
     known: HashMap<OsString, Known>,
     /// Whether a segment was not compressed because of an error.
     pub(super) is_behind: bool,
+    /// The files that could not be compressed, and were reported to the user as they are.
+    pub(super) told_plain: HashSet<OsString>,
 }
 
 impl Catalog {
@@ -127,9 +132,10 @@ impl Catalog {
 
     /// Forgets files that do not exist any more.
     pub(super) fn forget_all_but(&mut self, files: &[Candidate]) {
-        if self.known.len() > files.len() {
-            let names: std::collections::HashSet<_> = files.iter().map(|file| &file.name).collect();
+        if self.known.len() > files.len() || !self.told_plain.is_empty() {
+            let names: HashSet<_> = files.iter().map(|file| &file.name).collect();
             self.known.retain(|name, _| names.contains(name));
+            self.told_plain.retain(|name| names.contains(name));
         }
     }
 

@@ -359,15 +359,37 @@ mod compressed {
         let settings = log.settings(zstd);
         let obstacle = log.path("app_2024-01-01_00-00-02.log.zst");
         fs::create_dir(&obstacle).expect("made");
-        perform(Work::Archived(log.archived(&settings, 2)));
-        assert_eq!((log.told.errors().len(), log.told.archived().len()), (1, 0));
+        let told = || -> Vec<(u64, bool)> {
+            log.told.archived().iter().map(|told| (told.segment, told.compressed)).collect()
+        };
+        for failures in 1..=2 {
+            perform(Work::Archived(log.archived(&settings, 2)));
+            assert_eq!(log.told.errors().len(), failures);
+            assert_eq!(told(), [(2, false)], "told once");
+        }
+        assert_eq!(log.told.archived()[0].path, log.path(archived_name(2)));
         assert!(log.path(archived_name(2)).exists());
         fs::remove_dir(&obstacle).expect("removed");
         perform(Work::Archived(log.archived(&settings, 3)));
-        assert_eq!(log.told.errors().len(), 1);
-        let told: Vec<u64> = log.told.archived().iter().map(|told| told.segment).collect();
-        assert_eq!(told, [3, 1, 2]);
+        assert_eq!(log.told.errors().len(), 2);
+        assert_eq!(told(), [(2, false), (3, true), (1, true), (2, true)]);
         log.assert_holds(1..=4);
+    }
+
+    /// Whoever ships segments has seen each one before a limit deletes it.
+    #[test]
+    fn what_cannot_be_compressed_is_told_before_it_is_deleted() {
+        let log = Log::new(3);
+        let settings = log.settings(|config| zstd(config).retention(Retention::new().keep(1)));
+        fs::create_dir(log.path("app_2024-01-01_00-00-01.log.zst")).expect("made");
+        for segment in 1..=3 {
+            let mut archived = log.archived(&settings, segment);
+            archived.active.segment = segment + 1;
+            perform(Work::Archived(archived));
+        }
+        let told: Vec<u64> = log.told.archived().iter().map(|told| told.segment).collect();
+        assert_eq!(told, [1, 2, 3]);
+        log.assert_holds(3..=4);
     }
 
     #[test]
