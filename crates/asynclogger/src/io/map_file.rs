@@ -212,23 +212,25 @@ impl MapFile {
         self.0.get().map(|held| &held.file)
     }
 
-    /// Allocates a range of whole pages, of which `new` bytes were not allocated before. Pages that the file has stay as
-    /// they are. The call takes no lock of this process and no memory, so a signal handler can make it.
+    /// Allocates a range of whole pages. Pages that the file has stay as they are. The call takes no lock of this process and no memory, so a signal handler can make it.
     ///
     /// # Errors
     /// The system's errors; `EBADF` in a forked child.
-    pub(crate) fn allocate(&self, range: Range<u64>, new: u64) -> io::Result<()> {
-        let Some(Held { file, directory, promise, .. }) = self.0.get() else {
+    pub(crate) fn allocate(&self, range: Range<u64>) -> io::Result<()> {
+        let Some(Held { file, directory, .. }) = self.0.get() else {
             return Err(Errno::BADF.into());
         };
         if !seams::has(directory.path(), Ability::Room) {
             return Err(Errno::NOSPC.into());
         }
-        allocate(file, range)?;
-        if let Some(promise) = promise {
-            promise.keep(new);
+        allocate(file, range)
+    }
+
+    /// Notes that so many bytes more are allocated.
+    pub(crate) fn note_allocated(&self, bytes: u64) {
+        if let Some(promise) = self.0.get().and_then(|held| held.promise.as_ref()) {
+            promise.keep(bytes);
         }
-        Ok(())
     }
 
     /// What it means that a part of the file could not be allocated, with the remedy.
@@ -322,7 +324,7 @@ mod tests {
         in_forked_child(|| {
             let directory = Directory::open_or_create(temp.path()).expect("opened");
             let made = MapFile::create(directory, "one", b"head", 8192, [0..4096]).expect("made");
-            made.allocate(4096..8192, 4096).expect("allocated");
+            made.allocate(4096..8192).expect("allocated");
             assert!(matches!(MapFile::open(&path), Ok(Found::InUse)));
             std::mem::forget(made);
             true

@@ -175,7 +175,7 @@ impl CrashMap {
         }
         // Its writer had all that its account speaks of. For what is damaged there must be memory, too: a page that the
         // file system cannot give would be the end of this process.
-        file.allocate(0..in_file(&head, &(0..0)).end, 0).map_err(failed)?;
+        file.allocate(0..in_file(&head, &(0..0)).end).map_err(failed)?;
         let memory = map_memory(&head, &file, len).map_err(|error| error.at_path(path))?;
         let (places, ready) = (Places::of(&head), AtomicUsize::new(head.logs as usize));
         let map = CrashMap { head, places, memory, file, ready, is_new: false };
@@ -195,14 +195,18 @@ impl CrashMap {
         &self.memory
     }
 
-    /// Allocates a range of the bytes, in whole pages, of which `new` bytes were not allocated before. Nobody touches a
-    /// byte before that.
+    /// Allocates a range of the bytes, in whole pages. Nobody touches a byte before that.
     ///
     /// # Errors
     /// The system's errors.
-    pub(in crate::write) fn allocate(&self, range: &Range<usize>, new: usize) -> io::Result<()> {
+    pub(in crate::write) fn allocate(&self, range: &Range<usize>) -> io::Result<()> {
         fault::kill_point("memory is allocated");
-        self.file.allocate(in_file(&self.head, range), new as u64)
+        self.file.allocate(in_file(&self.head, range))
+    }
+
+    /// Notes that so many of the bytes were allocated for the first time: they are not promised any more.
+    pub(in crate::write) fn note_allocated(&self, bytes: usize) {
+        self.file.note_allocated(bytes as u64);
     }
 
     /// Whether a place for an event has memory. Without memory nothing was ever stored there.
@@ -224,9 +228,10 @@ impl CrashMap {
         let upto = upto.max(had + FIRST_EVENTS).min(logs);
         let end = |logs| words_end(&self.head, &self.places, logs);
         fault::kill_point("words are allocated");
-        self.file.allocate(end(had)..end(upto), end(upto) - end(had))?;
+        self.file.allocate(end(had)..end(upto))?;
         // Release pairs with the Acquire in `is_ready`.
-        self.ready.fetch_max(upto, Ordering::Release);
+        let before = self.ready.fetch_max(upto, Ordering::Release);
+        self.file.note_allocated(end(upto.max(before)) - end(before));
         Ok(true)
     }
 
@@ -255,7 +260,9 @@ impl CrashMap {
         let marks = (self.places.piece(0).start, words::PIECE);
         let (map, first) = (self.clone(), self.buffer_bytes());
         let allocate = move |part: Range<usize>| {
-            map.allocate(&(first + part.start..first + part.end), part.len())
+            map.allocate(&(first + part.start..first + part.end))?;
+            map.note_allocated(part.len());
+            Ok(())
         };
         Arena::shared(&self.memory, first, pieces, marks, (allocated, Box::new(allocate)))
     }
@@ -269,7 +276,7 @@ impl CrashMap {
         let first = self.buffer_bytes();
         for number in (0..count).filter(|number| self.piece_owner(*number).is_some()) {
             let start = first + number as usize * piece;
-            self.allocate(&(start..start + piece), 0).map_err(|error| error.to_string())?;
+            self.allocate(&(start..start + piece)).map_err(|error| error.to_string())?;
         }
         Ok(Arena::left_in(&self.memory, first, (count, piece)))
     }

@@ -92,7 +92,7 @@ impl<'a> Claim<'a> {
             return false;
         }
         let index = self.pool.index(number);
-        self.pool.stages().ask(index, needed);
+        self.pool.stages().ask(number, needed);
         let has_room = self.pool.extend(index, needed).is_ok();
         self.set_limit();
         has_room

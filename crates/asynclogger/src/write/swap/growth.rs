@@ -8,18 +8,14 @@
 
 use std::{io, ops::Range};
 
-use super::{
-    free_stack::FreeStack,
-    memory::Memory,
-    pool::{BufferIndex, Pool},
-};
+use super::{free_stack::FreeStack, memory::Memory};
 use crate::{
-    Error,
     sync::{AtomicBool, AtomicUsize, Ordering, fence},
+    write::crash::CrashMap,
 };
 
 /// Bytes of header and records for which a buffer has memory when it is taken.
-const FIRST: usize = 32 << 10;
+pub(super) const FIRST: usize = 32 << 10;
 /// Bytes by which a buffer grows.
 const STEP: usize = 256 << 10;
 /// Bytes of buffers that the opening allocates.
@@ -68,14 +64,17 @@ impl Growth {
     pub(super) fn aside(&self) -> usize {
         self.aside_count.load(Ordering::Relaxed)
     }
-}
 
-impl Pool {
     /// Bytes of header and records for which a buffer has memory.
-    pub(super) fn upto(&self, index: BufferIndex) -> usize {
+    pub(super) fn upto(&self, number: u32) -> usize {
         // Acquire pairs with the Release in `extend`: the memory is allocated.
-        let of_map = |upto: &[AtomicUsize]| upto[index.number() as usize].load(Ordering::Acquire);
-        self.growth().map_or(self.capacity(), |growth| of_map(&growth.upto))
+        self.upto[number as usize].load(Ordering::Acquire)
+    }
+
+    /// Whether the system had no memory at the last attempt.
+    pub(super) fn is_short(&self) -> bool {
+        // Acquire pairs with the Release in `extend`.
+        self.is_short.load(Ordering::Acquire)
     }
 
     /// Gives a buffer memory for `wanted` bytes of header and records, and for what is around them in its block. A buffer
@@ -83,106 +82,61 @@ impl Pool {
     ///
     /// # Errors
     /// The system has no memory. Then the buffer keeps what it has.
-    pub(super) fn extend(&self, index: BufferIndex, wanted: usize) -> io::Result<()> {
-        let (Some(growth), Some(map)) = (self.growth(), self.map()) else {
-            return Ok(());
-        };
-        let had = self.upto(index);
+    pub(super) fn extend(
+        &self,
+        map: &CrashMap,
+        memory: &Memory,
+        number: u32,
+        wanted: usize,
+    ) -> io::Result<()> {
+        let had = self.upto(number);
         if had >= wanted {
             return Ok(());
         }
         let ahead = if had == 0 { FIRST } else { had + STEP };
-        let upto = wanted.max(ahead).min(self.capacity());
-        let number = index.number();
+        let upto = wanted.max(ahead).min(memory.capacity());
         let end = |upto: usize| match upto {
-            0 => self.memory().block(number, self.capacity()).start,
-            upto => self.memory().block(number, upto).end,
+            0 => memory.block(number, memory.capacity()).start,
+            upto => memory.block(number, upto).end,
         };
         // Two threads can do the same: pages that are allocated stay as they are.
-        let new = end(upto) - end(had);
-        let allocated = map.allocate(&(end(had)..end(upto)), new);
-        // Release pairs with the Acquire in `has_room_for`.
-        growth.is_short.store(allocated.is_err(), Ordering::Release);
+        let allocated = map.allocate(&(end(had)..end(upto)));
+        // Release pairs with the Acquire in `is_short`.
+        self.is_short.store(allocated.is_err(), Ordering::Release);
         allocated?;
         // Release pairs with the Acquire in `upto`.
-        growth.upto[number as usize].fetch_max(upto, Ordering::Release);
+        let before = self.upto[number as usize].fetch_max(upto, Ordering::Release);
+        if before < upto {
+            map.note_allocated(end(upto) - end(before));
+        }
         Ok(())
     }
 
-    /// Takes a free buffer that has memory for `needed` bytes, header included.
-    pub(super) fn take_free(&self, needed: usize) -> Option<u32> {
-        loop {
-            let number = self.free_stack().take()?;
-            let index = self.index(number);
-            let (Some(growth), Err(_)) =
-                (self.growth(), self.extend(index, needed.max(FIRST).min(self.capacity())))
-            else {
-                return Some(number);
-            };
-            if self.upto(index) > 0 {
-                // Of use for shorter records.
-                self.free_stack().push(number);
-                // Somebody who has found no buffer meanwhile may sleep, and this thread may hold the lock of the sleepers.
-                self.waiters().defer();
-                return None;
-            }
-            growth.aside_count.fetch_add(1, Ordering::Relaxed);
-            growth.aside.push(number);
-            // Pairs with the fence in `grow`: either this thread sees the memory that the flusher has found since, or
-            // the flusher sees the buffer.
-            fence(Ordering::SeqCst);
-            if self.upto(index) > 0 {
-                self.take_back(growth);
-            }
-        }
+    /// The first buffer without all of its memory, of `count` buffers of `capacity` bytes. For the flusher alone.
+    pub(super) fn next(&self, count: usize, capacity: usize) -> Option<u32> {
+        let whole = self.whole.load(Ordering::Relaxed);
+        let next = (whole..count).find(|number| self.upto(*number as u32) < capacity);
+        self.whole.store(next.unwrap_or(count), Ordering::Relaxed);
+        next.map(|number| number as u32)
     }
 
-    /// Whether a record that needs `needed` bytes would find them in this free buffer, as far as is known.
-    pub(super) fn may_have(&self, number: u32, needed: usize) -> bool {
-        // Acquire pairs with the Release in `extend` and `grow`.
-        let is_short = self.growth().is_some_and(|growth| growth.is_short.load(Ordering::Acquire));
-        !is_short || self.upto(self.index(number)) >= needed
-    }
-
-    /// Allocates the next part of some buffer, on the flusher's thread. Returns whether there was one to allocate.
-    ///
-    /// # Errors
-    /// The system has no memory; the call can be repeated.
-    pub(in crate::write) fn grow(&self) -> io::Result<bool> {
-        let Some(growth) = self.growth() else {
-            return Ok(false);
-        };
-        let whole = growth.whole.load(Ordering::Relaxed);
-        let next = self.indices().skip(whole).find(|index| self.upto(*index) < self.capacity());
-        growth
-            .whole
-            .store(next.map_or(self.len(), |index| index.number() as usize), Ordering::Relaxed);
-        let Some(index) = next else {
-            return Ok(false);
-        };
-        let was_short = growth.is_short.load(Ordering::Relaxed);
-        self.extend(index, self.upto(index) + 1)?;
-        // Pairs with the fence in `take_free`.
+    /// Sets a buffer aside that has no memory. Returns whether it has some by now, and may be the last one aside: then the
+    /// caller takes all of them back.
+    pub(super) fn set_aside(&self, number: u32) -> bool {
+        self.aside_count.fetch_add(1, Ordering::Relaxed);
+        self.aside.push(number);
+        // Pairs with the fence in `take_back`: either this thread sees the memory that the flusher has found since, or
+        // the flusher sees the buffer.
         fence(Ordering::SeqCst);
-        if self.take_back(growth) || was_short {
-            self.waiters().look_again();
-        }
-        Ok(true)
+        self.upto(number) > 0
     }
 
-    /// Makes the buffers free again that were set aside. Returns whether there were any.
-    fn take_back(&self, growth: &Growth) -> bool {
-        let aside = std::iter::from_fn(|| growth.aside.take());
-        let count = aside.map(|number| self.free_stack().push(number)).count();
-        growth.aside_count.fetch_sub(count, Ordering::Relaxed);
-        count > 0
-    }
-
-    /// What it means that memory could not be allocated, with the remedy.
-    pub(in crate::write) fn lacks_room(&self, error: io::Error) -> Error {
-        match self.map() {
-            Some(map) => map.lacks_room(&error),
-            None => Error::io("cannot allocate", error),
-        }
+    /// Takes a buffer back that was set aside.
+    pub(super) fn take_back(&self) -> Option<u32> {
+        // Pairs with the fence in `set_aside`.
+        fence(Ordering::SeqCst);
+        let number = self.aside.take()?;
+        self.aside_count.fetch_sub(1, Ordering::Relaxed);
+        Some(number)
     }
 }

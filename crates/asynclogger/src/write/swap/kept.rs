@@ -153,7 +153,7 @@ impl Pool {
         // system cannot give would be the end of this process.
         if let Some(map) = self.map() {
             let block = self.memory().block(index.number(), HEADER + valid);
-            let allocated = map.allocate(&block, 0);
+            let allocated = map.allocate(&block);
             allocated.map_err(|error| format!("a buffer has no memory: {error}"))?;
         }
         // SAFETY: the range is within the buffer, and the process that wrote it is dead.

@@ -10,6 +10,7 @@
 mod buffer;
 #[expect(unsafe_code, reason = "the holder of a claim is alone above the tail")]
 mod claim;
+mod extending;
 mod free_stack;
 mod grants;
 mod growth;

@@ -212,11 +212,6 @@ impl Pool {
         &self.stages
     }
 
-    /// Bytes of header and records that a buffer takes now: beyond them a writer asks for more.
-    pub(super) fn limit_of(&self, index: BufferIndex) -> usize {
-        self.limit().min(self.upto(index)).min(self.stages.end(index))
-    }
-
     pub(super) fn growth(&self) -> Option<&Growth> {
         self.growth.as_ref()
     }

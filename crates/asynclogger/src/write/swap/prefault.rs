@@ -60,7 +60,7 @@ impl Prefault {
         let pool = &self.pool;
         let is_active =
             |index: &BufferIndex| matches!(pool.state(*index), BufferState::Active { .. });
-        let goal = |index| pool.stages().end(index).saturating_mul(2);
+        let goal = |index: BufferIndex| pool.stages().end(index.number()).saturating_mul(2);
         // The states last: with many buffers this is asked often.
         let mut active = pool.indices().filter(|index| self.lacks(*index, goal(*index)));
         if let Some(index) = active.find(is_active) {
@@ -68,7 +68,9 @@ impl Prefault {
         }
         let next = pool.next_free().filter(|index| take && self.lacks(*index, usize::MAX))?;
         let is_filling = |index: &BufferIndex| {
-            is_active(index) && pool.stages().is_busy(*index) && goal(*index) >= pool.limit()
+            is_active(index)
+                && pool.stages().is_busy(index.number())
+                && goal(*index) >= pool.limit()
         };
         pool.indices().any(|index| is_filling(&index)).then_some((next, usize::MAX))
     }
@@ -91,7 +93,7 @@ impl Prefault {
         }
         *resident = upto;
         if upto >= self.pool.limit() {
-            self.pool.stages().end_all(index);
+            self.pool.stages().end_all(index.number());
         }
     }
 }

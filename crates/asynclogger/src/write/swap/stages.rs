@@ -1,6 +1,5 @@
 //! How far writers have come in buffers that are not resident yet.
 
-use super::pool::BufferIndex;
 use crate::sync::{AtomicUsize, Ordering};
 
 /// The end of the first stage, in bytes of header and records.
@@ -25,26 +24,26 @@ impl Stages {
     }
 
     /// The end of a buffer's stage.
-    pub(super) fn end(&self, index: BufferIndex) -> usize {
-        self.0[index.number() as usize].load(Ordering::Relaxed)
+    pub(super) fn end(&self, number: u32) -> usize {
+        self.0[number as usize].load(Ordering::Relaxed)
     }
 
     /// Puts a buffer into the stage in which it takes `needed` bytes.
-    pub(super) fn ask(&self, index: BufferIndex, needed: usize) {
-        let end = self.end(index);
+    pub(super) fn ask(&self, number: u32, needed: usize) {
+        let end = self.end(number);
         if needed > end {
             let next = needed.max(end.saturating_mul(2));
-            self.0[index.number() as usize].fetch_max(next, Ordering::Relaxed);
+            self.0[number as usize].fetch_max(next, Ordering::Relaxed);
         }
     }
 
     /// Ends the stages of a buffer.
-    pub(super) fn end_all(&self, index: BufferIndex) {
-        self.0[index.number() as usize].store(usize::MAX, Ordering::Relaxed);
+    pub(super) fn end_all(&self, number: u32) {
+        self.0[number as usize].store(usize::MAX, Ordering::Relaxed);
     }
 
     /// Whether a buffer has left its first stage.
-    pub(super) fn is_busy(&self, index: BufferIndex) -> bool {
-        self.end(index) > FIRST
+    pub(super) fn is_busy(&self, number: u32) -> bool {
+        self.end(number) > FIRST
     }
 }
