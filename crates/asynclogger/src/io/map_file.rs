@@ -323,7 +323,8 @@ mod tests {
         let state = |path: &Path| path.metadata().expect("a file");
         in_forked_child(|| {
             let directory = Directory::open_or_create(temp.path()).expect("opened");
-            let made = MapFile::create(directory, "one", b"head", 8192, [0..4096]).expect("made");
+            let made = MapFile::create(directory, "one", b"head", 8192, std::iter::once(0..4096));
+            let made = made.expect("made");
             made.allocate(4096..8192).expect("allocated");
             assert!(matches!(MapFile::open(&path), Ok(Found::InUse)));
             std::mem::forget(made);

@@ -33,6 +33,10 @@ impl Promise {
     /// the system but the end of the process, so the limits of the control groups are compared here, too.
     pub(super) fn make(file: &File, len: u64) -> Result<Arc<Promise>, Error> {
         let device = file.metadata().map_or(0, |state| state.dev());
+        // Asked without the lock: a file system can take its time.
+        let free = fstatvfs(file).ok();
+        let free = free.map(|system| system.f_bavail.saturating_mul(system.f_frsize));
+        let left_in_groups = memory_left();
         // Locked until the promise is listed, so that two openings at the same time see each other.
         let mut promises = PROMISES.get().lock().unwrap_or_else(PoisonError::into_inner);
         promises.retain(|promise| promise.strong_count() > 0);
@@ -45,13 +49,11 @@ impl Promise {
         if let Some(limit) = file_size_limit().filter(|limit| *limit < len) {
             return Err(no_room(len, &format!("RLIMIT_FSIZE allows {limit}")));
         }
-        if let Ok(system) = fstatvfs(file) {
-            let free = system.f_bavail.saturating_mul(system.f_frsize).saturating_sub(here);
-            if free < len {
-                return Err(no_room(len, &format!("the file system has {free} free")));
-            }
+        let free = free.map(|free| free.saturating_sub(here));
+        if let Some(free) = free.filter(|free| *free < len) {
+            return Err(no_room(len, &format!("the file system has {free} free")));
         }
-        let left = memory_left().map(|left| left.saturating_sub(everywhere));
+        let left = left_in_groups.map(|left| left.saturating_sub(everywhere));
         if let Some(left) = left.filter(|left| *left < len) {
             let why = format!("the memory limit of the control group leaves {left}");
             return Err(no_room(len, &why));

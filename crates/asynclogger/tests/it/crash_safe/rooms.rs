@@ -268,7 +268,8 @@ fn a_file_system_that_fills_up_behind_the_opening_ends_nobody() {
     assert_eq!(status.signal(), Some(libc::SIGABRT), "{status:?}");
     let map = home.map().metadata().expect("the map");
     println!("{} of {} bytes of the map are allocated", map.blocks() * 512, map.len());
-    assert_eq!(mounted.free(), 0);
+    // What an attempt in vain gives back again can be free.
+    assert!(mounted.free() < 1 << 20, "{} bytes are free", mounted.free());
 
     let elsewhere = CrashSafe::in_dir(home.maps()).or_in_dir(home.path().join("other"));
     let logger = Logger::new(home.config().crash_safe(elsewhere)).expect("a logger");
