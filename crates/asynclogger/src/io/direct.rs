@@ -53,6 +53,9 @@ pub(crate) struct OpenRequest<'a> {
     pub(crate) alignment: Alignment,
     /// The offset of the probe write.
     pub(crate) offset: u64,
+    /// Whether the probe write, and what it needs in the file system, may become durable with the next write. A write
+    /// through the page cache is synced all the same: the next write syncs its own bytes alone.
+    pub(crate) is_synced_later: bool,
     /// Identity (device and inode) and length of an existing file, as seen when the caller decided to write to the
     /// file. A file that was replaced or has grown since then is not written to.
     pub(crate) expected: Option<((u64, u64), u64)>,
@@ -189,7 +192,9 @@ fn prepare(
     }
     let bytes = probe(align)?;
     let form = Form { align, synced: request.durability == Durability::Dsync };
-    let mut result = pwrite::write_all(file, form, &bytes, offset);
+    let first = Form { synced: form.synced && !request.is_synced_later, ..form };
+    let first = if mode == IoMode::Direct { first } else { form };
+    let mut result = pwrite::write_all(file, first, &bytes, offset);
     let is_invalid = |error: &std::io::Error| Errno::from_io_error(error) == Some(Errno::INVAL);
     if mode == IoMode::Direct && result.as_ref().is_err_and(is_invalid) {
         if direct == DirectIo::Required {

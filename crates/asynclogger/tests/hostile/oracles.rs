@@ -113,7 +113,7 @@ fn whereabouts(world: &World, key: Key) -> String {
         .map(|((log, segment), keys)| {
             let near: Vec<u32> =
                 keys.iter().filter(|key| is_near(key)).map(|key| key.number).collect();
-            let last = world.segments.iter().filter(|(other, _)| other == log).next_back();
+            let last = world.segments.iter().rfind(|(other, _)| other == log);
             format!("archived: segment {segment} of {log} with {near:?}; the last one is {last:?}")
         })
         .collect();

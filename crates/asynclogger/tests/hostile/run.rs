@@ -233,6 +233,7 @@ impl Run {
             Service::start(plan, places, &mut self.model, LANES[0], self.world.clock);
         self.seen.lives += 1;
         self.world.is_shared = self.second.is_some();
+        self.world.is_open = Default::default();
         self.note(format!("{step}: open: {answer}"));
         if service.is_open {
             self.moved_at_start = self.world.moved.len();
@@ -252,6 +253,7 @@ impl Run {
         let is_second = self.second.is_some() && self.chance.one_in(3);
         let service = if is_second { &mut self.second } else { &mut self.service };
         let Some(service) = service else { return };
+        let first = self.model.next(LANES[0]);
         service.burst(&mut self.model, count, every, rotates, waits);
         let who = if is_second { "second" } else { "first" };
         self.note(format!("{step}: burst of the {who}: {count} {every} {rotates} {waits}"));
@@ -263,6 +265,11 @@ impl Run {
         let service = if is_second { &mut self.second } else { &mut self.service };
         if let Some(service) = service {
             service.finish(&mut self.model);
+        }
+        let keys = (first..self.model.next(LANES[0])).map(|number| Key { lane: LANES[0], number });
+        for key in keys {
+            let is_taken = self.model.get(key).is_some_and(|known| known.fate != Fate::Refused);
+            self.world.is_open[key.event()] |= is_taken;
         }
     }
 

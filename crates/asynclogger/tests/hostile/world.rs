@@ -15,7 +15,7 @@ use std::{
 use crate::{
     files::{Content, Log, below, identity, identity_of, names, read, read_open},
     plan::{Places, Plan},
-    record::Key,
+    record::{EVENTS, Key},
     service::NOBODY,
 };
 
@@ -49,6 +49,8 @@ pub struct World {
     pub excused: HashMap<Log, u64>,
     /// The services that live have not all seen each other's numbers.
     pub is_shared: bool,
+    /// The logs that the first service has surely opened: a manager opens an event with its first record.
+    pub is_open: [bool; EVENTS.len()],
     /// The records of each segment that was over.
     pub archived: BTreeMap<(Log, u64), BTreeSet<Key>>,
     /// Files that got an archived name, or can get one, without a word of a service, held open: retention may delete
@@ -83,6 +85,7 @@ impl World {
             unseen: HashMap::new(),
             excused: HashMap::new(),
             is_shared: false,
+            is_open: Default::default(),
             archived: BTreeMap::new(),
             set_aside: Vec::new(),
             segments: BTreeSet::new(),
@@ -137,8 +140,10 @@ impl World {
         if let Some(content) = content {
             let most = self.unseen.entry(content.log_id.clone()).or_default();
             *most = (*most).max(content.segment);
-            if self.is_shared {
-                // A writer knows its own numbers; those of the other one are hidden from it now.
+            let is_all_open = !self.plan.manager || self.is_open.iter().all(|is_open| *is_open);
+            if self.is_shared || !is_all_open {
+                // A writer knows its own numbers; those of the other one, or of an event that is still to be opened,
+                // are hidden from it now.
                 self.opening();
             }
         }

@@ -161,7 +161,8 @@ impl Opener {
         });
         match opened {
             Ok(NewEvent { event, writer }) => {
-                shared.publish(&event, writer);
+                let is_made = *event.opened() != Opened::Continued;
+                shared.publish(&event, writer, is_made.then(|| self.directory.clone()));
                 Ok(event)
             }
             Err(error) => {

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     Config, EngineKind, Error, IoMode, Position,
     config::tell,
+    io::Directory,
     sync::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, is_over, lock, wait_until},
     write::{
         common::Gate,
@@ -109,9 +110,14 @@ impl Shared {
     }
 
     /// Hands an event over to the flusher, and makes it known.
-    pub(super) fn publish(&self, event: &Arc<Event>, writer: LogWriter) {
+    pub(super) fn publish(
+        &self,
+        event: &Arc<Event>,
+        writer: LogWriter,
+        unsynced: Option<Arc<Directory>>,
+    ) {
         // First, so that the flusher finds the event when it finds a record of the event.
-        self.orders.open(event, writer);
+        self.orders.open(event, writer, unsynced);
         self.bell.ring(Sleep::Timed);
         let mut state = lock(&self.state);
         state.io = event.session().io();

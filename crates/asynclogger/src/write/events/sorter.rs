@@ -8,6 +8,7 @@ use super::{
     event::{Hold, Unplaced},
     gathered::{Gathered, NoMemory},
     memory::{Memory, TAG},
+    orders::NewEvents,
     shared::Shared,
     staged::Staged,
 };
@@ -118,9 +119,14 @@ impl Sorter {
 
     /// Takes over new events. Returns whether any event was new.
     pub(super) fn adopt(&mut self) -> bool {
-        let new = self.shared.orders.take_new();
-        let any = !new.is_empty();
-        for (event, writer) in new {
+        let NewEvents { all, unsynced } = self.shared.orders.take_new();
+        let any = !all.is_empty();
+        // One sync for all events that were opened since the last round, and none in the callers that opened them. No
+        // block of theirs is written before, so what is durable has a name that is.
+        if let Some(error) = unsynced.and_then(|directory| directory.sync().err()) {
+            self.shared.tell(&error);
+        }
+        for (event, writer) in all {
             let number = event.number();
             let gathered = Gathered::new(writer.align(), event.place().cloned());
             let staged = Box::new(Staged::new(event, writer));

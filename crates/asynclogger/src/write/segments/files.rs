@@ -46,6 +46,8 @@ pub(crate) struct LogFiles {
     linked: Option<OsString>,
     last_name: LastName,
     beginning: FirstBlocks,
+    /// The first file is begun, and its name and start are not durable when its opening returns.
+    is_synced_later: bool,
 }
 
 /// The arguments, beside the config, for opening the log of an event.
@@ -82,7 +84,7 @@ impl LogFiles {
         session: u64,
     ) -> Result<(LogFiles, Segment, Opened), Error> {
         let home = Place::of(config.path(), config, None)?;
-        LogFiles::open_in(home, Past::Looked, config, driver, session, FirstBlocks::default())
+        LogFiles::resumed(config, driver, session, home, None).open_with(Past::Looked)
     }
 
     /// Opens the log for the rest of a session whose file is not there: like a new session, but with these blocks.
@@ -96,7 +98,8 @@ impl LogFiles {
         session: u64,
         blocks: FirstBlocks,
     ) -> Result<(LogFiles, Segment, Opened), Error> {
-        LogFiles::open_in(home, Past::Looked, config, driver, session, blocks)
+        let files = LogFiles::resumed(config, driver, session, home, None);
+        LogFiles { beginning: blocks, ..files }.open_with(Past::Looked)
     }
 
     /// The files of a session that continues in an existing segment, here or in the other directory.
@@ -119,10 +122,12 @@ impl LogFiles {
             linked: None,
             last_name: LastName::default(),
             beginning: FirstBlocks::default(),
+            is_synced_later: false,
         }
     }
 
-    /// Opens the log of an event, in a directory that is locked as a whole.
+    /// Opens the log of an event, in a directory that is locked as a whole. Neither the file's name nor the start is
+    /// durable yet: the caller syncs the directory before the first block is written.
     ///
     /// # Errors
     /// The same as for [`open`](LogFiles::open).
@@ -135,31 +140,24 @@ impl LogFiles {
         let EventOpening { directory, lock, full_name, has_past, whole } = opening;
         let home = Place::of_event(directory, lock, config, full_name, whole)?;
         let past = if has_past { Past::Possible } else { Past::None };
-        LogFiles::open_in(home, past, config, driver, session, FirstBlocks::default())
+        let files = LogFiles::resumed(config, driver, session, home, None);
+        LogFiles { is_synced_later: true, ..files }.open_with(past)
     }
 
-    fn open_in(
-        home: Place,
-        past: Past,
-        config: &Config,
-        driver: Driver,
-        session: u64,
-        beginning: FirstBlocks,
-    ) -> Result<(LogFiles, Segment, Opened), Error> {
-        let files = LogFiles::resumed(config, driver, session, home, None);
-        let mut files = LogFiles { beginning, ..files };
-        let (segment, opened) = match files.open_first(past) {
+    fn open_with(mut self, past: Past) -> Result<(LogFiles, Segment, Opened), Error> {
+        let (segment, opened) = match self.open_first(past) {
             Ok(opened) => opened,
             Err(error) => {
-                files.home.withdraw();
+                self.home.withdraw();
                 return Err(error);
             }
         };
-        files.home.remove_unused(segment.lineage().log_id);
+        self.is_synced_later = false;
+        self.home.remove_unused(segment.lineage().log_id);
         if past == Past::Looked || opened != Opened::Continued {
-            files.last_seen = segment.lineage().segment;
+            self.last_seen = segment.lineage().segment;
         }
-        Ok((files, segment, opened))
+        Ok((self, segment, opened))
     }
 
     /// Opens the file at the log's path, or makes one.
@@ -322,6 +320,7 @@ impl LogFiles {
             driver: &self.driver,
             alignment,
             offset,
+            is_synced_later: self.is_synced_later,
             expected,
         };
         let opened = open_file(request, |align| {
@@ -336,7 +335,7 @@ impl LogFiles {
             Err(asked) => return Ok(Err(asked)),
         };
         debug_assert!(align <= MAX_ALIGN);
-        if create {
+        if create && !self.is_synced_later {
             directory.sync()?;
         }
         let path = directory.path().join(file_name);

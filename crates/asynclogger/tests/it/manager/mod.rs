@@ -5,6 +5,7 @@ mod failing;
 mod files;
 mod handles;
 mod killed;
+mod opening;
 mod owners;
 mod races;
 mod resources;
