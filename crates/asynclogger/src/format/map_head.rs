@@ -14,7 +14,7 @@ pub(crate) const MAP_HEAD_LEN: usize = 16 * 1024;
 
 const MAGIC: [u8; 8] = *b"ALOGMAP\n";
 /// The version of the map. Only a map of the same version is salvaged.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The words of a map are written in the byte order of the machine: this word shows which.
 const BYTE_ORDER: u32 = if cfg!(target_endian = "little") { 1 } else { 2 };
 /// Magic, version, byte order, checksum.
@@ -175,8 +175,8 @@ mod tests {
         }
         assert_eq!(MapHead::decode(&bytes[..100]), Err(NotAMap::Damaged));
         let mut newer = bytes;
-        newer[8] = 2;
-        assert_eq!(MapHead::decode(&newer), Err(NotAMap::Version(2)));
+        newer[8] = 3;
+        assert_eq!(MapHead::decode(&newer), Err(NotAMap::Version(3)));
     }
 
     #[test]

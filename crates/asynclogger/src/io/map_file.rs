@@ -15,20 +15,25 @@ use std::{
 };
 
 use rustix::{
-    fs::{FallocateFlags, FlockOperation, Mode, OFlags, fallocate, fcntl_lock},
+    fs::{
+        FallocateFlags, FlockOperation, MemfdFlags, Mode, OFlags, fallocate, fcntl_lock,
+        memfd_create,
+    },
     io::Errno,
     process::geteuid,
 };
 
 use super::{
     Directory,
+    descriptor::above_standard,
+    limits::memory_left,
     map_room::{Promise, no_room},
     seams::{self, Ability},
     signals::without_limit_signal,
 };
 use crate::{
     Error, ErrorKind,
-    locks::Locked,
+    locks::{Locked, is_held_elsewhere},
     mem::{OfProcess, SharedMemory},
     sync::Arc,
 };
@@ -173,6 +178,40 @@ impl MapFile {
     /// # Errors
     /// The system's errors.
     pub(crate) fn open(path: &Path) -> Result<Found, Error> {
+        MapFile::find(path, |file| {
+            match fcntl_lock(file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => Ok(Some(None)),
+                Err(Errno::AGAIN | Errno::ACCESS) => Ok(None),
+                Err(errno) => Err(Error::io("cannot lock", errno)),
+            }
+        })
+    }
+
+    /// A copy of the file of this name in memory, if its owner is dead. Takes no lock: whoever opens the log meanwhile is
+    /// not refused.
+    ///
+    /// # Errors
+    /// [`ErrorKind::CrashMap`] if there is no memory for the copy; the system's errors.
+    pub(crate) fn copy(path: &Path) -> Result<Found, Error> {
+        MapFile::find(path, |file| {
+            let is_held = || {
+                let failed = |error| Error::io("cannot look at the lock", error);
+                is_held_elsewhere(file).map_err(failed)
+            };
+            if is_held()? {
+                return Ok(None);
+            }
+            let copy = copy_of(file)?;
+            // Else it may be half of one state and half of another.
+            Ok((!is_held()?).then_some(Some(copy)))
+        })
+    }
+
+    /// Opens the file of this name. `get` locks the file, or copies it; `None`: a process uses the file.
+    fn find(
+        path: &Path,
+        get: impl FnOnce(&File) -> Result<Option<Option<File>>, Error>,
+    ) -> Result<Found, Error> {
         let directory = Directory::open_or_create(path.parent().unwrap_or(Path::new("")))?;
         let name = path.file_name().unwrap_or_default().to_owned();
         let Some(state) = directory.look_at(&name)? else {
@@ -194,14 +233,25 @@ impl MapFile {
             std::mem::forget(file);
             return Ok(Found::InUse);
         };
-        match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::AGAIN | Errno::ACCESS) => return Ok(Found::InUse),
-            Err(errno) => return Err(Error::io("cannot lock", errno).at_path(path)),
-        }
+        // Dropped in the other order: the file is closed first.
+        let (mut locked, mut file) = (locked, file);
+        let Some(copy) = get(&file).map_err(|error| error.at_path(path))? else {
+            return Ok(Found::InUse);
+        };
         // Another process may have salvaged and removed the file since the look.
         if directory.identity_of(&name)? != Some(identity) {
             return Ok(Found::NotOurs);
+        }
+        let mut identity = identity;
+        if let Some(copy) = copy {
+            let found = copy.metadata();
+            let found = found.map_err(|error| Error::io("cannot stat", error).at_path(path))?;
+            identity = (found.dev(), found.ino());
+            let Some(entered) = Locked::enter(identity) else {
+                return Ok(Found::InUse);
+            };
+            drop(std::mem::replace(&mut file, copy));
+            locked = entered;
         }
         let held = Held { file, directory, name, identity, _locked: locked, promise: None };
         Ok(Found::Abandoned(MapFile(OfProcess::new(held))))
@@ -305,6 +355,20 @@ fn allocate(file: &File, range: Range<u64>) -> io::Result<()> {
     Ok(())
 }
 
+/// A copy of a file, in memory.
+fn copy_of(file: &File) -> Result<File, Error> {
+    let failed = |error| Error::io("cannot copy", error);
+    let len = file.metadata().map_err(failed)?.len();
+    if memory_left().is_some_and(|left| left < len) {
+        let what = format!("there is no memory for a copy of its {len} bytes");
+        return Err(Error::new(ErrorKind::CrashMap, what));
+    }
+    let copy = memfd_create("asynclogger-map", MemfdFlags::CLOEXEC);
+    let copy = File::from(copy.and_then(above_standard).map_err(|errno| failed(errno.into()))?);
+    io::copy(&mut &*file, &mut &copy).map_err(failed)?;
+    Ok(copy)
+}
+
 #[cfg(all(test, not(any(loom, miri))))]
 mod tests {
     use super::*;
@@ -342,6 +406,36 @@ mod tests {
         });
         ours.remove().expect("removed");
         assert!(matches!(MapFile::open(&path), Ok(Found::NotOurs)));
+    }
+
+    #[test]
+    fn a_copy_is_taken_without_the_lock_and_is_nobodys() {
+        let (temp, _directory) = directory();
+        let path = temp.path().join(format!("one{SUFFIX}"));
+        in_forked_child(|| {
+            let directory = Directory::open_or_create(temp.path()).expect("opened");
+            let made = MapFile::create(directory, "one", b"head", 8192, std::iter::once(0..8192));
+            let made = made.expect("made");
+            std::mem::forget(made);
+            true
+        });
+        let Ok(Found::Abandoned(copy)) = MapFile::copy(&path) else {
+            panic!("its owner is dead");
+        };
+        let mut bytes = vec![0; 8192];
+        copy.file().expect("ours").read_exact_at(&mut bytes, 0).expect("read");
+        assert_eq!(bytes, std::fs::read(&path).expect("the file"));
+        // A successor is not refused meanwhile, in this process or another.
+        in_forked_child(|| matches!(MapFile::open(&path), Ok(Found::Abandoned(_))));
+        let Ok(Found::Abandoned(ours)) = MapFile::open(&path) else {
+            panic!("nobody has the lock");
+        };
+        assert!(matches!(MapFile::copy(&path), Ok(Found::InUse)));
+        in_forked_child(|| matches!(MapFile::copy(&path), Ok(Found::InUse)));
+        copy.remove().expect("nothing to remove");
+        assert!(path.exists());
+        ours.remove().expect("removed");
+        assert!(matches!(MapFile::copy(&path), Ok(Found::NotOurs)));
     }
 
     #[test]

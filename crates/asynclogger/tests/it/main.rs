@@ -25,6 +25,7 @@ mod manager;
 mod matrix;
 mod ml_serving;
 mod mounts;
+mod power_cuts;
 mod reentrancy;
 mod resident;
 mod resources;

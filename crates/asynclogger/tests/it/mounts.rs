@@ -26,6 +26,9 @@ pub enum FileSystem {
     Ext4,
     /// On one with sectors of 4096.
     Ext4On4k,
+    /// Without a journal: a name is durable when its directory was synced, and not before. After a power cut it has to
+    /// be repaired.
+    Ext4WithoutJournal,
     Xfs,
     /// With sectors and blocks of 16 KiB: direct I/O asks for more than the format's least alignment.
     XfsOn16k,
@@ -40,35 +43,65 @@ pub enum FileSystem {
 impl FileSystem {
     /// Makes and mounts one; or says why that cannot be done here.
     pub fn mount(self) -> Result<Mounted, String> {
-        // Sparse, and about the least that each of them takes.
-        let mib = match self {
+        self.mount_of_size(self.least_mib())
+    }
+
+    /// About the least that each of them takes. The images are sparse.
+    pub fn least_mib(self) -> u64 {
+        match self {
             FileSystem::Xfs | FileSystem::XfsOn16k => 400,
             FileSystem::Btrfs => 256,
             _ => 128,
-        };
-        self.mount_of_size(mib)
+        }
     }
 
     /// As [`mount`](FileSystem::mount), of about so many MiB.
     pub fn mount_of_size(self, mib: u64) -> Result<Mounted, String> {
-        // SAFETY: asks for a number.
-        if unsafe { libc::geteuid() } != 0 {
-            return Err("mounting needs root".into());
-        }
         enter_a_mount_namespace()?;
-        let on = |mkfs: &[&str], sector| on_a_loop(mkfs, sector, mib);
         match self {
-            FileSystem::Ext4 => on(&["mkfs.ext4", "-q", "-m", "0"], 512),
-            FileSystem::Ext4On4k => on(&["mkfs.ext4", "-q", "-m", "0"], 4096),
-            FileSystem::Xfs => on(&["mkfs.xfs", "-q", "-f"], 512),
-            FileSystem::XfsOn16k => {
-                on(&["mkfs.xfs", "-q", "-f", "-s", "size=16384", "-b", "size=16384"], 16384)
-            }
-            FileSystem::Btrfs => on(&["mkfs.btrfs", "-q", "-f"], 512),
             FileSystem::Tmpfs => in_memory("tmpfs", &format!("size={mib}m")),
             FileSystem::Ramfs => in_memory("ramfs", "mode=755"),
             FileSystem::Overlay => overlay(FileSystem::Ext4.mount_of_size(mib)?),
+            on_a_device => on_a_loop(on_a_device, mib),
         }
+    }
+
+    /// The bytes of a sector of its device.
+    pub fn sector(self) -> u32 {
+        match self {
+            FileSystem::Ext4On4k => 4096,
+            FileSystem::XfsOn16k => 16384,
+            _ => 512,
+        }
+    }
+
+    /// Makes one on this device.
+    pub fn make_on(self, device: &LoopDevice) -> Result<(), String> {
+        let mkfs: &[&str] = match self {
+            FileSystem::Xfs => &["mkfs.xfs", "-q", "-f"],
+            FileSystem::XfsOn16k => {
+                &["mkfs.xfs", "-q", "-f", "-s", "size=16384", "-b", "size=16384"]
+            }
+            FileSystem::Btrfs => &["mkfs.btrfs", "-q", "-f"],
+            FileSystem::Ext4WithoutJournal => {
+                // A block for each inode: the sync of a file writes no other file's half-made state.
+                &["mkfs.ext4", "-q", "-m", "0", "-b", "1024", "-I", "1024", "-O", "^has_journal"]
+            }
+            _ => &["mkfs.ext4", "-q", "-m", "0"],
+        };
+        run(Command::new(mkfs[0]).args(&mkfs[1..]).arg(&device.0)).map(drop)
+    }
+
+    /// Does what a machine does between a power cut and the mount; returns what it printed.
+    pub fn repair(self, device: &LoopDevice) -> Result<String, String> {
+        if self != FileSystem::Ext4WithoutJournal {
+            return Ok(String::new());
+        }
+        let output = Command::new("e2fsck").args(["-f", "-y"]).arg(&device.0).output();
+        let output = output.map_err(|error| format!("e2fsck: {error}"))?;
+        let said = format!("e2fsck: {}", String::from_utf8_lossy(&output.stdout));
+        // 1: something was repaired.
+        if output.status.code().is_some_and(|code| code < 4) { Ok(said) } else { Err(said) }
     }
 }
 
@@ -182,7 +215,8 @@ pub fn skipped(reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason}");
 }
 
-fn run(command: &mut Command) -> Result<String, String> {
+/// Runs a command to its end; returns what it printed.
+pub fn run(command: &mut Command) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| format!("{name}: {error}"))?;
     if !output.status.success() {
@@ -192,7 +226,11 @@ fn run(command: &mut Command) -> Result<String, String> {
 }
 
 /// Gives this thread mounts of its own, which it does not share with the rest of the system.
-fn enter_a_mount_namespace() -> Result<(), String> {
+pub fn enter_a_mount_namespace() -> Result<(), String> {
+    // SAFETY: asks for a number.
+    if unsafe { libc::geteuid() } != 0 {
+        return Err("mounting needs root".into());
+    }
     let refused = |what| format!("{what}: {}", std::io::Error::last_os_error());
     // SAFETY: concerns the mounts, root and working directory of this thread only.
     if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
@@ -219,15 +257,13 @@ fn in_memory(kind: &str, options: &str) -> Result<Mounted, String> {
     Ok(Mounted { point, _below: None, _directory: directory })
 }
 
-fn on_a_loop(mkfs: &[&str], sector: u32, mib: u64) -> Result<Mounted, String> {
+fn on_a_loop(kind: FileSystem, mib: u64) -> Result<Mounted, String> {
     let directory = directory();
     let image = directory.path().join("image");
     let file = File::create(&image).expect("the image");
     file.set_len(mib * MIB).expect("a sparse image");
-    let sector = sector.to_string();
-    let attach = ["--find", "--show", "--sector-size", &sector];
-    let device = LoopDevice(run(Command::new("losetup").args(attach).arg(&image))?);
-    run(Command::new(mkfs[0]).args(&mkfs[1..]).arg(&device.0))?;
+    let device = LoopDevice::attach(&image, kind.sector(), false)?;
+    kind.make_on(&device)?;
     let point = mount_point(&directory);
     run(Command::new("mount").arg(&device.0).arg(&point))?;
     Ok(Mounted { point, _below: None, _directory: directory })
@@ -253,7 +289,25 @@ fn overlay(below: Mounted) -> Result<Mounted, String> {
 }
 
 /// Given up on drop; while something is mounted from it, the kernel does so at the end of that.
-struct LoopDevice(String);
+#[derive(Debug)]
+pub struct LoopDevice(String);
+
+impl LoopDevice {
+    /// A device with the bytes of this file; `is_direct`: nothing is kept in the page cache of the file.
+    pub fn attach(file: &Path, sector: u32, is_direct: bool) -> Result<LoopDevice, String> {
+        let sector = sector.to_string();
+        let mut losetup = Command::new("losetup");
+        losetup.args(["--find", "--show", "--sector-size", &sector]);
+        if is_direct {
+            losetup.arg("--direct-io=on");
+        }
+        run(losetup.arg(file)).map(LoopDevice)
+    }
+
+    pub fn path(&self) -> &Path {
+        Path::new(&self.0)
+    }
+}
 
 impl Drop for LoopDevice {
     fn drop(&mut self) {

@@ -7,7 +7,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use crate::{Error, ErrorKind, probe::Packing};
+use crate::{
+    Error, ErrorKind,
+    probe::{Packing, is_lock_name},
+};
 
 const SUFFIX: &str = ".log";
 /// The suffix of a compressed segment, behind `.log`.
@@ -107,6 +110,17 @@ impl LogName {
         let rest = name.strip_prefix(base)?.strip_prefix(b"_")?;
         let (rest, packing) = split_packing(rest);
         is_time_and_number(rest.strip_suffix(SUFFIX.as_bytes())?).then_some(packing)
+    }
+
+    /// The form of the file, if the name is one that somebody may have given to a segment of this log: it begins like
+    /// the log's names, and is none of them.
+    pub(super) fn packing_of_moved(&self, name: &OsStr) -> Option<Packing> {
+        let bytes = name.as_encoded_bytes();
+        let may_be = bytes.starts_with(self.base.as_encoded_bytes())
+            && name != self.file
+            && self.packing_of(name).is_none()
+            && !is_lock_name(bytes);
+        may_be.then(|| split_packing(bytes).1)
     }
 }
 

@@ -48,10 +48,13 @@ fn archived(directory: &Directory, name: &LogName) -> Vec<OsString> {
     directory.names(|file| name.packing_of(file).is_some()).unwrap_or_default()
 }
 
-/// The starts of all files with archived names of a log. Every file is read, since only its start says which number it
-/// has; but many are requested at a time.
-fn origins(directory: &Directory, name: &LogName) -> Vec<Origin> {
-    let files = archived(directory, name);
+/// The starts of files. Every file is read, since only its start says which number it has; but many are requested at a
+/// time.
+fn origins(
+    directory: &Directory,
+    files: &[OsString],
+    packing_of: impl Fn(&OsStr) -> Option<Packing>,
+) -> Vec<Origin> {
     let mut origins = Vec::with_capacity(files.len());
     for files in files.chunks(AHEAD) {
         let opened: Vec<_> = files
@@ -63,7 +66,7 @@ fn origins(directory: &Directory, name: &LogName) -> Vec<Origin> {
             })
             .collect();
         origins.extend(opened.into_iter().zip(files).filter_map(|(opened, file)| {
-            let packing = name.packing_of(file)?;
+            let packing = packing_of(file)?;
             let Some(opened) = opened else {
                 // Perhaps this process has no descriptor left for so many files at a time.
                 return origin(directory, file, packing);
@@ -77,17 +80,30 @@ fn origins(directory: &Directory, name: &LogName) -> Vec<Origin> {
 
 /// The segment of this log with the greatest number, archived or not, whatever clocks and names say; the next segment
 /// gets a greater number. Without a log id, the greatest number among all logs that had this full name.
+///
+/// Files that somebody has moved count, too, if their names still begin like the log's (`app.log.1`): readers take them
+/// for segments, and would leave out one of two with the same number. But they alone make no log: with nothing else at
+/// its names, a log begins anew.
 pub(in crate::write) fn last_segment(
     directory: &Directory,
     name: &LogName,
     full_name: &[u8],
     log_id: Option<LogId>,
 ) -> Option<Lineage> {
+    let greatest = |origins: &mut dyn Iterator<Item = Origin>, log_id: Option<LogId>| {
+        let ours = origins.filter(|origin| {
+            origin.name == full_name && log_id.is_none_or(|log_id| log_id == origin.prefix.log_id)
+        });
+        ours.map(|origin| origin.lineage()).max_by_key(|lineage| lineage.segment)
+    };
     let active = origin(directory, name.file(), Packing::Plain);
-    let ours = active.into_iter().chain(origins(directory, name)).filter(|origin| {
-        origin.name == full_name && log_id.is_none_or(|log_id| log_id == origin.prefix.log_id)
-    });
-    ours.map(|origin| origin.lineage()).max_by_key(|lineage| lineage.segment)
+    let past = origins(directory, &archived(directory, name), |file| name.packing_of(file));
+    let last = greatest(&mut active.into_iter().chain(past), log_id);
+    let log_id = log_id.or(last.map(|last| last.log_id))?;
+    let moved = directory.names(|file| name.packing_of_moved(file).is_some()).unwrap_or_default();
+    let moved = origins(directory, &moved, |file| name.packing_of_moved(file));
+    let moved = greatest(&mut moved.into_iter(), Some(log_id));
+    last.into_iter().chain(moved).max_by_key(|last| last.segment)
 }
 
 /// # Errors

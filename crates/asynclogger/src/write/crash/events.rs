@@ -35,8 +35,23 @@ pub(in crate::write) struct PieceOwner {
 }
 
 const ORDER_BITS: u32 = 20;
-/// The word of an identity that has the number of sealed blocks.
+/// The numbers of events are the multiples of this: then no changed bit of the number in front of a record makes it the
+/// number of another event.
+pub(in crate::write) const NUMBER_STEP: u32 = 3;
+
+/// Whether an event can have this number.
+pub(in crate::write) fn is_number(number: u32) -> bool {
+    number.is_multiple_of(NUMBER_STEP)
+}
+/// The words of an identity that have the number of sealed blocks, and the checksum of all others.
 const SEALED: usize = 6;
+const SUM: usize = 7;
+
+/// The checksum of the words of an identity, without that of the sealed blocks, which changes, and its own.
+fn sum_of(words: &[u64]) -> u64 {
+    let [front, behind] = [&words[..SEALED], &words[SUM + 1..]];
+    words::checked(&[front, behind].concat())
+}
 
 impl CrashMap {
     /// Notes an event at a place that is free and has memory. The place is the event's from the last store on.
@@ -51,19 +66,20 @@ impl CrashMap {
         let id = u128::from_le_bytes(*identity.log_id.as_bytes());
         let (name, base) = (identity.name.as_bytes(), identity.base.as_bytes());
         let mut words = vec![
-            0,
+            words::number_word(identity.number),
             identity.session,
             id as u64,
             (id >> 64) as u64,
             name.len() as u64,
             base.len() as u64,
-            0,
+            words::count_word(0, at.start + SEALED),
             0,
         ];
         words.extend(words::pack(name, NAME));
         words.extend(words::pack(base, BASE));
+        words[SUM] = sum_of(&words);
         words::store(self.memory(), at.start + 1..at.end, &words[1..]);
-        words::store_one(self.memory(), at.start, u64::from(identity.number) << 1 | 1);
+        words::store_one(self.memory(), at.start, words[0]);
         account
     }
 
@@ -71,12 +87,17 @@ impl CrashMap {
     /// never changes the number, so it divides the records in the same way however often it is killed.
     pub(in crate::write) fn note_sealed(&self, log: u32, generation: u64) {
         let at = self.places().identity(log as usize).start + SEALED;
-        words::store_one(self.memory(), at, generation);
+        words::store_one(self.memory(), at, words::count_word(generation, at));
     }
 
     /// How many blocks of an event were sealed.
-    pub(in crate::write) fn sealed(&self, log: u32) -> u64 {
-        words::load_one(self.memory(), self.places().identity(log as usize).start + SEALED)
+    ///
+    /// # Errors
+    /// The word is damaged.
+    pub(in crate::write) fn sealed(&self, log: u32) -> Result<u64, String> {
+        let at = self.places().identity(log as usize).start + SEALED;
+        let sealed = words::count_of(words::load_one(self.memory(), at), at);
+        sealed.map_err(|_| "the number of an event's blocks is damaged".to_owned())
     }
 
     /// Gives the place of an event back: all its records are in files.
@@ -97,9 +118,9 @@ impl CrashMap {
             let len = usize::try_from(len).ok().filter(|len| *len <= words.len() * 8)?;
             String::from_utf8(words::unpack(words, len)).ok()
         };
-        (number & 1 == 1).then_some(())?;
+        (words[SUM] == sum_of(&words)).then_some(())?;
         Some(Identity {
-            number: u32::try_from(number >> 1).ok()?,
+            number: words::number_of(number)?,
             session,
             log_id: LogId(id.to_le_bytes()),
             name: text(&words[8..8 + NAME], name_len)?,
@@ -115,10 +136,11 @@ impl CrashMap {
     /// Notes that a piece belongs to a block of an event. No record in it counts before the block says so.
     pub(in crate::write) fn own_piece(&self, piece: u32, log: u32, generation: u64, order: u32) {
         let at = self.places().piece(piece as usize);
+        let place = generation << ORDER_BITS | u64::from(order);
         words::store_one(self.memory(), at.start, 0);
-        words::store_one(self.memory(), at.start + 2, 0);
-        words::store_one(self.memory(), at.start + 1, generation << ORDER_BITS | u64::from(order));
-        words::store_one(self.memory(), at.start, u64::from(log) << 1 | 1);
+        words::store_one(self.memory(), at.start + 2, words::move_word(0, 0, at.start + 2));
+        words::store_one(self.memory(), at.start + 1, place);
+        words::store_one(self.memory(), at.start, words::piece_word(log, place));
     }
 
     /// Notes that the records of a block are complete up to here, by its first piece: this makes the last record one of
@@ -126,21 +148,25 @@ impl CrashMap {
     #[inline]
     pub(in crate::write) fn fill(&self, piece: u32, filled: u32, serial: u32) {
         let at = self.places().piece(piece as usize).start + 2;
-        words::store_one(self.memory(), at, u64::from(filled) << 32 | u64::from(serial));
+        words::store_one(self.memory(), at, words::move_word(filled, serial, at));
     }
 
     /// The owner of a piece; `None`: it is free.
-    pub(in crate::write) fn piece_owner(&self, piece: u32) -> Option<PieceOwner> {
-        let words = words::load(self.memory(), self.places().piece(piece as usize));
+    ///
+    /// # Errors
+    /// A word of it is damaged.
+    pub(in crate::write) fn piece_owner(&self, piece: u32) -> Result<Option<PieceOwner>, String> {
+        let at = self.places().piece(piece as usize);
+        let words = words::load(self.memory(), at.clone());
         let [owner, place, filled] = words[..] else {
-            return None;
+            return Ok(None);
         };
-        (owner & 1 == 1).then_some(PieceOwner {
-            log: (owner >> 1) as u32,
-            generation: place >> ORDER_BITS,
-            order: place as u32 & ((1 << ORDER_BITS) - 1),
-            filled: (filled >> 32) as u32,
-            serial: filled as u32,
-        })
+        let damaged = |_| "the owner of a piece is damaged".to_owned();
+        let Some(log) = words::piece_of(owner, place).map_err(damaged)? else {
+            return Ok(None);
+        };
+        let (filled, serial) = words::move_of(filled, at.start + 2).map_err(damaged)?;
+        let order = place as u32 & ((1 << ORDER_BITS) - 1);
+        Ok(Some(PieceOwner { log, generation: place >> ORDER_BITS, order, filled, serial }))
     }
 }

@@ -148,7 +148,19 @@ impl CrashMap {
     /// # Errors
     /// The system's errors.
     pub(in crate::write) fn open(path: &Path) -> Result<Opening, Error> {
-        let file = match MapFile::open(path)? {
+        CrashMap::read(path, MapFile::open(path)?)
+    }
+
+    /// As [`open`](CrashMap::open), for a look: a copy, whose changes are nobody's, and without the lock.
+    ///
+    /// # Errors
+    /// The system's errors; [`ErrorKind::CrashMap`] if there is no memory for the copy.
+    pub(in crate::write) fn copy(path: &Path) -> Result<Opening, Error> {
+        CrashMap::read(path, MapFile::copy(path)?)
+    }
+
+    fn read(path: &Path, found: Found) -> Result<Opening, Error> {
+        let file = match found {
             Found::Abandoned(file) => file,
             Found::InUse => return Ok(Opening::InUse),
             Found::NotOurs => return Ok(Opening::Gone),
@@ -274,7 +286,9 @@ impl CrashMap {
     pub(in crate::write) fn pieces(&self) -> Result<Vec<Piece>, String> {
         let (count, piece) = (self.head.pieces, self.head.piece as usize);
         let first = self.buffer_bytes();
-        for number in (0..count).filter(|number| self.piece_owner(*number).is_some()) {
+        for number in
+            (0..count).filter(|number| self.piece_owner(*number).is_ok_and(|owner| owner.is_some()))
+        {
             let start = first + number as usize * piece;
             self.allocate(&(start..start + piece)).map_err(|error| error.to_string())?;
         }
@@ -294,7 +308,7 @@ impl CrashMap {
     /// Notes that a buffer belongs to a shard from now on. The buffer must be empty.
     pub(in crate::write) fn own(&self, buffer: u32, shard: u32, generation: u64) {
         // First, since the old number belongs to the old records.
-        words::store_one(&self.memory, self.places.sorted(buffer as usize), 0);
+        self.sorted(buffer, 0, 0);
         let (at, word) = (self.places.owner(buffer as usize), words::owner_word(shard, generation));
         words::store_one(&self.memory, at + 1, words::checked(&[word]));
         words::store_one(&self.memory, at, word);
@@ -309,14 +323,19 @@ impl CrashMap {
     /// Notes how far a shared buffer is sorted: its records before this offset are with their events. `serial` counts
     /// the records that were sorted so far.
     pub(in crate::write) fn sorted(&self, buffer: u32, at: u32, serial: u32) {
-        let word = u64::from(at) << 32 | u64::from(serial);
-        words::store_one(&self.memory, self.places.sorted(buffer as usize), word);
+        let place = self.places.sorted(buffer as usize);
+        words::store_one(&self.memory, place, words::move_word(at, serial, place));
     }
 
-    /// How far a shared buffer is sorted.
-    pub(in crate::write) fn sorted_to(&self, buffer: u32) -> (u32, u32) {
-        let word = words::load_one(&self.memory, self.places.sorted(buffer as usize));
-        ((word >> 32) as u32, word as u32)
+    /// How far a shared buffer with an owner is sorted.
+    ///
+    /// # Errors
+    /// The word is damaged.
+    pub(in crate::write) fn sorted_to(&self, buffer: u32) -> Result<(u32, u32), String> {
+        let place = self.places.sorted(buffer as usize);
+        let word = words::load_one(&self.memory, place);
+        let damaged = |_| "how far a shared buffer is sorted is damaged".to_owned();
+        words::move_of(word, place).map_err(damaged)
     }
 
     /// The buffers that belong to a shard.

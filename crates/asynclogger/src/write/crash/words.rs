@@ -231,6 +231,96 @@ pub(super) fn current_of(word: u64) -> Result<usize, Damaged> {
     }
 }
 
+/// A word that stands alone, as a multiple of a prime number and a remainder that its place gives: no one or two changed
+/// bits make another such word, nor does a word from elsewhere, or 0.
+#[inline]
+fn multiple_word(value: u64, prime: u64, at: usize) -> u64 {
+    value.wrapping_mul(prime).wrapping_add(remainder(prime, at))
+}
+
+fn multiple_of(word: u64, prime: u64, at: usize) -> Result<u64, Damaged> {
+    let is_one = word % prime == remainder(prime, at);
+    if is_one { Ok(word / prime) } else { Err(Damaged) }
+}
+
+#[inline]
+fn remainder(prime: u64, at: usize) -> u64 {
+    1 + at as u64 % (prime - 1)
+}
+
+/// The word, at this place, of a count of less than 2^48.
+pub(super) fn count_word(count: u64, at: usize) -> u64 {
+    multiple_word(count, DROP, at)
+}
+
+/// The count of such a word.
+///
+/// # Errors
+/// The word is damaged.
+pub(super) fn count_of(word: u64, at: usize) -> Result<u64, Damaged> {
+    multiple_of(word, DROP, at)
+}
+
+/// The greatest prime number for which a move has room.
+const MOVE: u64 = 509;
+/// The bits of the number of a move. Numbers wrap: a block does not wait for so many moves of other events' records and
+/// then for the very next one.
+const SERIAL_BITS: u32 = 24;
+
+/// The number of a move without the bits that a word has no room for.
+pub(in crate::write) fn wrapped_serial(serial: u32) -> u32 {
+    serial & ((1 << SERIAL_BITS) - 1)
+}
+
+/// The word, at this place, of a move of records: up to which byte, at most 2^30, and the number of the move.
+#[inline]
+pub(super) fn move_word(to: u32, serial: u32, at: usize) -> u64 {
+    let both = u64::from(to) << SERIAL_BITS | u64::from(wrapped_serial(serial));
+    multiple_word(both, MOVE, at)
+}
+
+/// Both numbers of such a word.
+///
+/// # Errors
+/// The word is damaged.
+pub(super) fn move_of(word: u64, at: usize) -> Result<(u32, u32), Damaged> {
+    let both = multiple_of(word, MOVE, at)?;
+    let to = u32::try_from(both >> SERIAL_BITS).map_err(|_| Damaged)?;
+    Ok((to, wrapped_serial(both as u32)))
+}
+
+/// Bits 0 and 1 of the word of a piece's owner, or of an event's number, say that there is one: as in [`owner_word`].
+const ENTERED: u64 = 3;
+
+/// The word of a piece that belongs to a log, and has this place in it.
+pub(super) fn piece_word(log: u32, place: u64) -> u64 {
+    let sum = crc32c_append(crc32c(&log.to_le_bytes()), &place.to_le_bytes());
+    u64::from(sum) << 32 | u64::from(log) << 2 | ENTERED
+}
+
+/// The log of such a word; `None`: the piece is free.
+///
+/// # Errors
+/// The word, or that of the place, is damaged.
+pub(super) fn piece_of(word: u64, place: u64) -> Result<Option<u32>, Damaged> {
+    let log = (word as u32) >> 2;
+    match word {
+        0 => Ok(None),
+        _ if word == piece_word(log, place) => Ok(Some(log)),
+        _ => Err(Damaged),
+    }
+}
+
+/// The word of an event's number.
+pub(super) fn number_word(number: u32) -> u64 {
+    u64::from(number) << 2 | ENTERED
+}
+
+/// The number of such a word, which a checksum covers.
+pub(super) fn number_of(word: u64) -> Option<u32> {
+    (word & ENTERED == ENTERED).then(|| u32::try_from(word >> 2).ok())?
+}
+
 /// The step in which drops are counted: a changed bit makes no multiple of this prime number.
 pub(super) const DROP: u64 = 65_521;
 
@@ -334,6 +424,30 @@ mod tests {
             let word = current_word(which);
             assert_eq!(current_of(word), Ok(which));
             assert!((0..64).all(|bit| current_of(word ^ 1 << bit) == Err(Damaged)));
+        }
+        let flips = || (0..64).flat_map(|a| (0..64).map(move |b| 1_u64 << a | 1 << b));
+        for at in [0, 7, 65_521, 1 << 24] {
+            for count in [0, 1, 7_777, (1 << 44) - 1] {
+                let word = count_word(count, at);
+                assert_eq!(count_of(word, at), Ok(count));
+                assert!(flips().all(|flip| count_of(word ^ flip, at) == Err(Damaged)));
+                assert_eq!(count_of(word, at + 1), Err(Damaged));
+            }
+            for (to, serial) in [(0, 0), (8, 1), (1 << 30, (1 << 24) - 1), (65_000, 0)] {
+                let word = move_word(to, serial, at);
+                assert_eq!(move_of(word, at), Ok((to, serial)));
+                assert!(flips().all(|flip| move_of(word ^ flip, at) == Err(Damaged)));
+                assert_eq!(move_of(word, at + 3), Err(Damaged));
+            }
+            assert_eq!((count_of(0, at), move_of(0, at)), (Err(Damaged), Err(Damaged)));
+        }
+        for (log, place) in [(0, 0), ((1 << 20) - 1, u64::MAX), (5, 77 << 20)] {
+            let word = piece_word(log, place);
+            assert_eq!(piece_of(word, place), Ok(Some(log)));
+            for bit in 0..64 {
+                assert_eq!(piece_of(word ^ 1 << bit, place), Err(Damaged));
+                assert_eq!(piece_of(word, place ^ 1 << bit), Err(Damaged));
+            }
         }
         for count in [0, 1, 1_000_000, 1 << 47] {
             assert_eq!(drops_of(count * DROP), Ok(count));

@@ -20,7 +20,7 @@ use crate::{
     sync::{Arc, Ordering},
     write::{
         archive::{Archivist, WholeDirectory},
-        crash::Identity,
+        crash::{Identity, NUMBER_STEP},
         flush::{Archiving, Counts, Intake, LogWriter, Session},
         segments::{EventOpening, LogFiles, Zone, new_session},
     },
@@ -61,10 +61,11 @@ impl Numbers {
     fn take(&mut self) -> Result<u32, Error> {
         let number = self.next;
         let none = || {
-            let what = format!("a manager opens events {number} times at most, all together");
+            let times = number / NUMBER_STEP;
+            let what = format!("a manager opens events {times} times at most, all together");
             Error::new(ErrorKind::InvalidConfig, what)
         };
-        self.next = number.checked_add(1).ok_or_else(none)?;
+        self.next = number.checked_add(NUMBER_STEP).ok_or_else(none)?;
         Ok(number)
     }
 }
@@ -242,13 +243,15 @@ mod tests {
 
     #[test]
     fn no_number_is_given_twice() {
-        let mut numbers = Numbers { next: u32::MAX - 2 };
+        // It is a multiple of the step.
+        let (last, step) = (u32::MAX, NUMBER_STEP);
+        let mut numbers = Numbers { next: last - 2 * step };
         let mut take = || numbers.take().expect("one is left");
-        assert_eq!((take(), take()), (u32::MAX - 2, u32::MAX - 1));
+        assert_eq!((take(), take()), (last - 2 * step, last - step));
         for _ in 0..2 {
             let error = numbers.take().expect_err("all are given");
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);
-            assert!(error.to_string().contains("4294967295 times"), "{error}");
+            assert!(error.to_string().contains("1431655765 times"), "{error}");
         }
     }
 }

@@ -17,7 +17,10 @@ use crate::{
     mem::Piece,
     sync::{Arc, thread},
     write::{
-        crash::{CrashMap, Identity, LogAccount, Opening, PieceOwner, Remains, path_in},
+        crash::{
+            CrashMap, Entry, Identity, LogAccount, Opening, PieceOwner, Placed, Remains, is_number,
+            path_in, wrapped_serial,
+        },
         segments::EventOf,
         swap::{HEADER, Pool},
     },
@@ -46,7 +49,7 @@ pub(in crate::write) fn salvage_events(
     let maps: Vec<_> = CrashMap::find(place).filter_map(Result::ok).flatten().collect();
     for map in maps {
         let is_ours = |head: &MapHead| head.logs > 0 && path_in(head) == path;
-        let (Some(map), _) = open_if(&map, is_ours, &mut done)? else { continue };
+        let (Some(map), _) = open_if(&map, CrashMap::open, is_ours, &mut done)? else { continue };
         write_all(&map, config, (directory, lock), &mut done)?;
     }
     Ok(done)
@@ -63,7 +66,9 @@ pub(super) fn salvage_manager(
     done: &mut Salvage,
 ) -> Result<(), Error> {
     if is_trial {
-        let (Some(map), path) = open_if(map, |_| true, done)? else { return Ok(()) };
+        let (Some(map), path) = open_if(map, CrashMap::copy, |_| true, done)? else {
+            return Ok(());
+        };
         match Dead::read(&map) {
             Ok(dead) => done.sessions.extend(dead.preview(&path, directory)),
             Err(reason) => done.left_alone.push(LeftAlone { map: path, reason }),
@@ -75,12 +80,12 @@ pub(super) fn salvage_manager(
         // Perhaps the map's own manager; its map says which process that is.
         Err(error) if error.kind() == ErrorKind::InUse => {
             let before = done.in_use.len();
-            let _ = open_if(map, |_| true, done)?;
+            let _ = open_if(map, CrashMap::copy, |_| true, done)?;
             return if done.in_use.len() > before { Ok(()) } else { Err(error) };
         }
         lock => lock?,
     };
-    if let (Some(map), _) = open_if(map, |_| true, done)? {
+    if let (Some(map), _) = open_if(map, CrashMap::open, |_| true, done)? {
         write_all(&map, &Config::default(), (&directory, &lock), done)?;
     }
     Ok(())
@@ -94,7 +99,7 @@ pub(super) fn has_log(map: &Path, log_ids: &[LogId]) -> Result<bool, Error> {
     if log_ids.is_empty() {
         return Ok(false);
     }
-    let Opening::Opened(map) = CrashMap::open(map)? else { return Ok(false) };
+    let Opening::Opened(map) = CrashMap::copy(map)? else { return Ok(false) };
     let mut places = 0..map.head().logs as usize;
     Ok(places.any(|place| {
         let entered = map.is_entered(place).then(|| map.identity(place)).flatten();
@@ -105,13 +110,14 @@ pub(super) fn has_log(map: &Path, log_ids: &[LogId]) -> Result<bool, Error> {
 /// Opens a map whose manager is dead, if it is wanted, by its head. Returns the path, too.
 fn open_if(
     path: &Path,
+    open: fn(&Path) -> Result<Opening, Error>,
     is_wanted: impl FnOnce(&MapHead) -> bool,
     done: &mut Salvage,
 ) -> Result<(Option<Arc<CrashMap>>, PathBuf), Error> {
     let map_path = path.to_owned();
     let unusable = |reason| LeftAlone { map: map_path.clone(), reason };
     let found = match CrashMap::peek(path)? {
-        Some(Ok(head)) if is_wanted(&head) => match CrashMap::open(path)? {
+        Some(Ok(head)) if is_wanted(&head) => match open(path)? {
             Opening::Opened(map) => Some(Arc::new(*map)),
             Opening::Unusable(reason) => {
                 done.left_alone.push(unusable(reason));
@@ -193,7 +199,7 @@ impl Dead {
         let pieces = map.pieces()?;
         let mut owned: BTreeMap<(u32, u64), Block> = BTreeMap::new();
         for (number, _) in pieces.iter().enumerate() {
-            let Some(owner) = map.piece_owner(number as u32) else {
+            let Some(owner) = map.piece_owner(number as u32)? else {
                 continue;
             };
             let PieceOwner { log, generation, order, filled, serial } = owner;
@@ -215,7 +221,7 @@ impl Dead {
                 continue;
             }
             let remains = Remains::read(&account)?;
-            let (mut blocks, mut next) = (BTreeMap::new(), map.sealed(place));
+            let (mut blocks, mut next) = (BTreeMap::new(), map.sealed(place)?);
             for ((_, generation), block) in owned.range((place, 0)..=(place, u64::MAX)) {
                 if block.filled == 0 {
                     continue;
@@ -231,6 +237,8 @@ impl Dead {
         }
         let mut dead = Dead { map: map.clone(), events };
         dead.sort_the_rest(&serials)?;
+        // Before the first of them is written: then all of the map is left alone.
+        dead.events.iter().try_for_each(DeadEvent::check)?;
         Ok(dead)
     }
 
@@ -252,15 +260,21 @@ impl Dead {
         let buffers = Pool::left_in(&self.map)?;
         let mut more: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
         for (buffer, bytes) in buffers {
-            let (at, serial) = self.map.sorted_to(buffer);
+            let (at, serial) = self.map.sorted_to(buffer)?;
             let mut at = (at as usize).max(HEADER);
+            if at > bytes.len() {
+                return Err("more of a shared buffer is sorted than it has".into());
+            }
             let mut may_be_moved = serial > 0 || at > HEADER;
             while at < bytes.len() {
                 let (number, record, next) =
                     tagged(&bytes, at).ok_or("the records of a shared buffer do not add up")?;
+                if !is_number(number) {
+                    return Err("a record of a shared buffer is of no event".into());
+                }
                 // Only the first one can be counted by its event already.
                 let is_moved = std::mem::take(&mut may_be_moved)
-                    && serials.contains_key(&(number, serial.wrapping_add(1)));
+                    && serials.contains_key(&(number, wrapped_serial(serial + 1)));
                 if !is_moved {
                     let bytes = more.entry(number).or_default();
                     bytes.extend_from_slice(&(record.len() as u32).to_le_bytes());
@@ -373,6 +387,30 @@ impl DeadEvent {
         }
     }
 
+    /// Checks that no block is missing, and that those with a place in the file are as the journal says.
+    ///
+    /// # Errors
+    /// What contradicts the account.
+    fn check(&self) -> Result<(), String> {
+        let DeadEvent { identity, remains, blocks, .. } = self;
+        let first = blocks.keys().next().copied().unwrap_or(0);
+        if blocks.keys().zip(first..).any(|(generation, expected)| *generation != expected) {
+            return Err(format!("a block of the event {:?} is missing", identity.name));
+        }
+        let is_right = |part: &Entry| match &part.placed {
+            Placed::Block { info, .. } => blocks.get(&info.generation).is_some_and(|bytes| {
+                let records = Records::new(bytes, 0).count();
+                (bytes.len(), records) == (info.valid as usize, info.records as usize)
+            }),
+            Placed::Totals { .. } => true,
+        };
+        if remains.parts.iter().all(is_right) {
+            Ok(())
+        } else {
+            Err(format!("a block of the event {:?} is not as its journal says", identity.name))
+        }
+    }
+
     /// Writes the event's records, and ends its file. The inner error says why its account cannot be used.
     fn write(
         self,
@@ -384,9 +422,6 @@ impl DeadEvent {
         let DeadEvent { place, identity, remains, blocks, .. } = self;
         let next = remains.tracks.first().map_or(0, |track| track.next_generation);
         let first = blocks.keys().next().copied().unwrap_or(next);
-        if blocks.keys().zip(first..).any(|(generation, expected)| *generation != expected) {
-            return Ok(Err(format!("a block of the event {:?} is missing", identity.name)));
-        }
         let end = (first + blocks.len() as u64).max(next);
         let blocks: Vec<_> = blocks.into_values().collect();
         let pool = Pool::filled(&blocks, first, remains.whereabouts.align as usize)?;

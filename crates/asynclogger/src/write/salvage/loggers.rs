@@ -91,7 +91,8 @@ pub(super) fn salvage_map(
             Some(config) => (config, head.pid),
         },
     };
-    let map = match CrashMap::open(path)? {
+    let opening = if is_trial { CrashMap::copy(path)? } else { CrashMap::open(path)? };
+    let map = match opening {
         Opening::Opened(map) => Arc::new(*map),
         Opening::Unusable(reason) => {
             leave(reason);

@@ -180,7 +180,7 @@ fn maps_that_cannot_be_read_are_left_alone_and_reported() {
     let home = dead();
     let map = home.map();
     for (at, bytes, reason) in [
-        (8, &[2, 0, 0, 0][..], "unknown version 2"),
+        (8, &[9, 0, 0, 0][..], "unknown version 9"),
         (0, b"B", "damaged"),
         (17, &[0xAA], "damaged"),
         (30, &[0xAA; 4], "damaged"),

@@ -4,6 +4,7 @@ mod at_exit;
 mod cgroup;
 mod counts;
 mod damage;
+mod damage_to_events;
 mod dying;
 mod endings;
 mod forks;
@@ -11,3 +12,6 @@ mod killing;
 mod maps;
 mod rooms;
 mod worker;
+
+pub use counts::Counts;
+pub use worker::Random;

@@ -333,3 +333,40 @@ fn a_file_may_be_moved_again_and_again() {
     logger.close().expect("close");
     Whole::read(&path, THREADS).assert_has(&counts);
 }
+
+/// Readers find a moved segment by its content, and leave out one of two with the same number.
+#[test]
+fn a_number_is_not_given_again_after_its_file_was_moved_to_any_name() {
+    // With an active file at the next opening, an older one that was put back, and none.
+    for (restores, name) in [(false, "app.log.1"), (true, "app.log-20260101"), (false, "app.old")] {
+        let directory = directory();
+        let path = log_path(&directory);
+        let logger = open(small(&path));
+        log_as(&logger, 0, 0..10);
+        logger.rotate().expect("rotated");
+        log_as(&logger, 0, 10..20);
+        logger.close().expect("closed");
+        let kept = directory.path().join("kept");
+        fs::create_dir(&kept).expect("a directory");
+        fs::copy(&path, kept.join("app.log")).expect("copied");
+        let logger = open(small(&path));
+        logger.rotate().expect("rotated");
+        log_as(&logger, 0, 20..30);
+        logger.close().expect("closed");
+        // Number 2 is archived, and 3 has a name of somebody else's.
+        fs::rename(&path, path.with_file_name(name)).expect("renamed");
+        if restores {
+            fs::rename(kept.join("app.log"), &path).expect("renamed");
+        }
+        let logger = open(small(&path));
+        log_as(&logger, 0, 30..40);
+        logger.close().expect("closed");
+        assert_eq!(numbers_of(&path), (4, 3), "{name}");
+        let mut log = LogDir::open(&path).expect("the log");
+        let mut found = Vec::new();
+        while let Some(record) = log.next_record().expect("a record") {
+            found.push(Numbered::parse(record.bytes()).expect("a record").1);
+        }
+        assert!(found.iter().copied().eq(0..40), "{name}: {found:?}");
+    }
+}

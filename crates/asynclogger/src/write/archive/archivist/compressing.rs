@@ -169,6 +169,9 @@ impl Segment<'_> {
                 .at_path(&directory.path().join(name)));
         }
         fault::kill_point("both forms");
+        // Again: without a journal a file system takes a file that never had a name for deleted until the file is synced
+        // with its name.
+        part.file.sync_all().map_err(self.at("cannot sync its compressed form"))?;
         directory.sync()?;
         fault::kill_point("both forms, durable");
         if !is_named(directory, &compressed, part.identity)? {
@@ -221,7 +224,10 @@ impl Segment<'_> {
             let path = directory.path().join(&compressed);
             return Err(Error::new(ErrorKind::Io, what).at_path(&path));
         };
-        // The compressed form's name may not be durable yet.
+        // Neither the compressed form nor its name may be durable yet, if a process was killed behind the naming.
+        if let Some((compressed, _)) = directory.open_regular(&compressed)? {
+            compressed.sync_all().map_err(self.at("cannot sync its compressed form"))?;
+        }
         directory.sync()?;
         fault::kill_point("both forms, compared");
         self.delete()?;
