@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynclogger::{Config, CrashSafe, Logger, Overflow};
+use asynclogger::{Config, CrashSafe, Logger, LoggerManager, Overflow};
 
 const RECORD: usize = 256;
 /// Records a round: three quarters of the memory (16 buffers of 8 MiB), so no buffer is waited for.
@@ -96,28 +96,75 @@ fn calls(directory: &Path) -> bool {
 }
 
 /// Milliseconds of an opening with nothing to salvage.
-fn openings(directory: &Path) -> bool {
-    let path = directory.join("opening.log");
-    let time = |crash_safe: bool| {
-        let config = Config::new(&path);
-        let config = match crash_safe {
-            true => config.crash_safe(CrashSafe::shared_memory()),
-            false => config,
-        };
-        let begun = Instant::now();
-        let logger = Logger::new(config).expect("a logger");
-        let time = begun.elapsed();
-        logger.close().expect("closed");
-        time.as_secs_f64() * 1e3
+fn opening(what: &str, config: &Config, mut open: impl FnMut(Config) -> f64) -> bool {
+    let mut time = |crash_safe: bool| match crash_safe {
+        true => open(config.clone().crash_safe(CrashSafe::shared_memory())),
+        false => open(config.clone()),
     };
     let (mut plain, mut safe): (Vec<_>, Vec<_>) =
         (0..21).map(|_| (time(false), time(true))).unzip();
     let (plain, safe) = (median(&mut plain), median(&mut safe));
     let more = safe - plain;
     println!(
-        "opening, nothing to salvage: {plain:.2} ms plain, {safe:.2} ms crash-safe, {more:.2} ms more (at most 5)"
+        "{what} opened, nothing to salvage: {plain:.2} ms plain, {safe:.2} ms crash-safe, {more:.2} ms more (at most 5)"
     );
     more <= 5.0
+}
+
+fn openings(directory: &Path) -> bool {
+    let config = Config::new(directory.join("opening.log"));
+    let logger = opening("a logger", &config, |config| {
+        let begun = Instant::now();
+        let logger = Logger::new(config).expect("a logger");
+        let time = begun.elapsed();
+        logger.close().expect("closed");
+        time.as_secs_f64() * 1e3
+    });
+    let manager = opening("a manager", &Config::default(), |config| {
+        let begun = Instant::now();
+        let manager = LoggerManager::in_dir(directory.join("events"), config).expect("a manager");
+        let time = begun.elapsed();
+        manager.close().expect("closed");
+        time.as_secs_f64() * 1e3
+    });
+    logger && manager
+}
+
+/// Milliseconds from before the opening until a burst of three quarters of the memory is accepted, by 1 thread and by 8.
+fn bursts(directory: &Path) -> bool {
+    let path = directory.join("burst.log");
+    let mut all_accepted = true;
+    for threads in [1, THREADS] {
+        let mut burst = |crash_safe: bool| {
+            let _ = std::fs::remove_file(&path);
+            let config = Config::new(&path);
+            let config = match crash_safe {
+                true => config.crash_safe(CrashSafe::shared_memory()),
+                false => config,
+            };
+            let begun = Instant::now();
+            let logger = Logger::new(config).expect("a logger");
+            std::thread::scope(|scope| {
+                for _ in 0..threads {
+                    scope.spawn(|| {
+                        for _ in 0..RECORDS / threads {
+                            logger.log_bytes(black_box(&[7; RECORD]));
+                        }
+                    });
+                }
+            });
+            let time = begun.elapsed();
+            all_accepted &= logger.close().expect("closed").dropped_logs == 0;
+            time.as_secs_f64() * 1e3
+        };
+        let (mut plain, mut safe): (Vec<_>, Vec<_>) =
+            (0..11).map(|_| (burst(false), burst(true))).unzip();
+        let (plain, safe) = (median(&mut plain), median(&mut safe));
+        println!(
+            "opening and a burst of {RECORDS} records by {threads} threads, all accepted: {all_accepted}, {plain:.1} ms plain, {safe:.1} ms crash-safe"
+        );
+    }
+    all_accepted
 }
 
 fn salvage_config(path: &Path) -> Config {
@@ -181,7 +228,8 @@ fn main() {
         die(&directory);
     }
     std::fs::create_dir_all(&directory).expect("a directory");
-    let results = [calls(&directory), openings(&directory), salvages(&directory)];
+    let results =
+        [calls(&directory), openings(&directory), bursts(&directory), salvages(&directory)];
     let _ = std::fs::remove_dir_all(&directory);
     if results.contains(&false) {
         std::process::exit(1);

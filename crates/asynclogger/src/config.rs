@@ -262,8 +262,8 @@ impl Config {
         self
     }
 
-    /// Whether all buffers are made resident when the logger is made. Otherwise a buffer is made resident
-    /// shortly before it is needed. A [`LoggerManager`](crate::LoggerManager) refuses this setting, because
+    /// Whether all buffers are made resident when the logger is made. Otherwise memory is made resident
+    /// shortly before it is needed, and a logger with few records holds little of it. A [`LoggerManager`](crate::LoggerManager) refuses this setting, because
     /// its memory goes where the records are. Default: false.
     pub fn prefault(mut self, prefault: bool) -> Config {
         self.prefault = prefault;
@@ -358,8 +358,11 @@ impl Config {
     /// segmentation fault, `abort`), every record that was accepted is in the log after the next opening, once and in
     /// order. A power cut is another matter: see [`Durability`].
     ///
-    /// The memory is allocated at once, about [`buffer_size`](Config::buffer_size) twice, and opening fails with
-    /// [`ErrorKind::CrashMap`] if there is less. Opening first writes what a dead process has left for this log
+    /// The memory is about [`buffer_size`](Config::buffer_size) twice, and opening fails with [`ErrorKind::CrashMap`] if
+    /// there is less room. It is allocated in the background soon after, or by the first calls that need it. If the room
+    /// is gone by then, the log goes on with what it has, [`on_error`](Config::on_error) is called,
+    /// [`health`](crate::Logger::health) is [`Degraded`](crate::Health::Degraded), and the rest is tried again every
+    /// second. Opening first writes what a dead process has left for this log
     /// ([`Opened::Salvaged`](crate::Opened::Salvaged)). Default: off.
     pub fn crash_safe(mut self, place: CrashSafe) -> Config {
         self.crash_safe = Some(place);

@@ -145,6 +145,7 @@ pub enum Health {
     /// - the system refused something while the logger ran, so the logger writes through the page cache or by
     ///   `pwritev2`;
     /// - a barrier failed, and records are in doubt ([`Durability::None`](crate::Durability::None));
+    /// - there is less memory than a crash-safe logger needs ([`Config::crash_safe`](crate::Config::crash_safe));
     /// - a panic was caught.
     Degraded,
     /// The last attempt to write, to sync or to open a segment failed, and is being repeated. Nothing is

@@ -30,11 +30,35 @@ pub(crate) use self::model::let_time_pass;
 #[cfg(loom)]
 pub(crate) use {
     self::model::{Alarm, Watch, hint, is_over, park_until, thread, thread_local},
+    loom::cell::UnsafeCell,
     loom::sync::{
         Condvar, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
 };
+
+/// A cell whose uses a model watches.
+#[cfg(not(loom))]
+#[derive(Debug)]
+#[repr(transparent)]
+pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+#[cfg(not(loom))]
+impl<T> UnsafeCell<T> {
+    pub(crate) const fn new(value: T) -> UnsafeCell<T> {
+        UnsafeCell(std::cell::UnsafeCell::new(value))
+    }
+
+    #[inline(always)]
+    pub(crate) fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {
+        read(self.0.get())
+    }
+
+    #[inline(always)]
+    pub(crate) fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
+        write(self.0.get())
+    }
+}
 
 /// Locks `mutex`, poisoned or not: a panic of another holder must not spread, and every structure behind a
 /// mutex of this crate is valid between any two statements.

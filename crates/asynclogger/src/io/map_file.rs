@@ -1,4 +1,5 @@
-//! The files in which crash safety keeps memory: made whole or not at all, and locked by their owner.
+//! The files in which crash safety keeps memory: made with room for all of it or not at all, allocated part by part, and
+//! locked by their owner.
 //!
 //! The lock is POSIX, as that of a log (`lock`): a forked child does not inherit it, and it ends with the process. Any
 //! close of a file gives up the process's locks on that file, so a file that this process has locked is never opened
@@ -8,16 +9,14 @@ use std::{
     ffi::OsString,
     fs::File,
     io,
-    os::{
-        fd::AsFd,
-        unix::fs::{FileExt, MetadataExt, PermissionsExt},
-    },
+    ops::Range,
+    os::unix::fs::{FileExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use rustix::{
     fs::{
-        FallocateFlags, FlockOperation, MemfdFlags, Mode, OFlags, fallocate, fcntl_lock, fstatvfs,
+        FallocateFlags, FlockOperation, MemfdFlags, Mode, OFlags, fallocate, fcntl_lock,
         memfd_create,
     },
     io::Errno,
@@ -27,14 +26,22 @@ use rustix::{
 use super::{
     Directory,
     descriptor::above_standard,
-    limits::{file_size_limit, memory_left},
+    limits::memory_left,
+    map_room::{Promise, no_room},
+    seams::{self, Ability},
     signals::without_limit_signal,
 };
 use crate::{
     Error, ErrorKind,
     locks::{Locked, is_held_elsewhere},
     mem::{OfProcess, SharedMemory},
+    sync::Arc,
 };
+
+/// The most bytes that one call allocates. A signal interrupts the call, and the kernel then takes back all that the call
+/// has allocated.
+const AT_ONCE: u64 = 1 << 20;
+const PAGE: u64 = 4096;
 
 /// The end of the names of these files.
 const SUFFIX: &str = ".asynclogger-map";
@@ -51,6 +58,8 @@ struct Held {
     identity: (u64, u64),
     /// After `file`: the file is closed first.
     _locked: Locked,
+    /// What this process has still to allocate; `None` for the file of a dead process.
+    promise: Option<Arc<Promise>>,
 }
 
 /// A file of such a directory, as [`MapFile::open`] finds it.
@@ -84,31 +93,36 @@ pub(crate) fn private_directory(shared: &Path) -> Result<PathBuf, Error> {
 }
 
 impl MapFile {
-    /// Makes and locks a file of `len` bytes under this name, all of them allocated, that begins with `head`. The file
-    /// has its name only when it is complete.
+    /// Makes and locks a file of `len` bytes under this name that begins with `head`, and allocates these `parts`. The
+    /// file has its name only when that is done.
     ///
     /// # Errors
-    /// [`ErrorKind::CrashMap`] if there is no room for it, with the remedy; the system's errors.
+    /// [`ErrorKind::CrashMap`] if there is no room for all of the bytes, with the remedy; the system's errors.
     pub(crate) fn create(
         directory: Directory,
         stem: &str,
         head: &[u8],
         len: u64,
+        parts: impl IntoIterator<Item = Range<u64>>,
     ) -> Result<MapFile, Error> {
         let name = OsString::from(format!("{stem}{SUFFIX}"));
         let path = directory.path().join(&name);
         let failed =
             |what: &str, error: io::Error| Error::io(what.to_owned(), error).at_path(&path);
         let file = make(&directory, &path)?;
-        has_room(&file, len).map_err(|error| error.at_path(&path))?;
-        let allocate = || Ok(fallocate(&file, FallocateFlags::empty(), 0, len)?);
-        without_limit_signal(allocate).map_err(|error| {
-            if Errno::from_io_error(&error) == Some(Errno::NOSPC) {
-                no_room(len, "the file system has no more").at_path(&path)
-            } else {
-                failed("cannot allocate", error)
-            }
-        })?;
+        let promise = Promise::make(&file, len).map_err(|error| error.at_path(&path))?;
+        // The full length from the beginning on: no later part makes the file longer, and meets the limit of a length.
+        without_limit_signal(|| file.set_len(len)).map_err(|error| failed("cannot make", error))?;
+        for part in parts {
+            promise.keep(part.end - part.start);
+            allocate(&file, part).map_err(|error| {
+                if Errno::from_io_error(&error) == Some(Errno::NOSPC) {
+                    no_room(len, "the file system has no more").at_path(&path)
+                } else {
+                    failed("cannot allocate", error)
+                }
+            })?;
+        }
         file.write_all_at(head, 0).map_err(|error| failed("cannot write", error))?;
         let state = file.metadata().map_err(|error| failed("cannot stat", error))?;
         let identity = (state.dev(), state.ino());
@@ -116,7 +130,8 @@ impl MapFile {
             return Err(failed("cannot lock", Errno::AGAIN.into()));
         };
         // First entered, then locked, then named: nobody can open the file before.
-        let held = Held { file, directory, name, identity, _locked: locked };
+        let promise = Some(promise);
+        let held = Held { file, directory, name, identity, _locked: locked, promise };
         let held = MapFile(OfProcess::new(held));
         let Some(Held { file, directory, name, .. }) = held.0.get() else {
             return Err(Error::new(ErrorKind::Forked, "this is another process").at_path(&path));
@@ -238,13 +253,43 @@ impl MapFile {
             drop(std::mem::replace(&mut file, copy));
             locked = entered;
         }
-        let held = Held { file, directory, name, identity, _locked: locked };
+        let held = Held { file, directory, name, identity, _locked: locked, promise: None };
         Ok(Found::Abandoned(MapFile(OfProcess::new(held))))
     }
 
     /// The open file; `None` in a forked child.
     pub(crate) fn file(&self) -> Option<&File> {
         self.0.get().map(|held| &held.file)
+    }
+
+    /// Allocates a range of whole pages. Pages that the file has stay as they are. The call takes no lock of this process and no memory, so a signal handler can make it.
+    ///
+    /// # Errors
+    /// The system's errors; `EBADF` in a forked child.
+    pub(crate) fn allocate(&self, range: Range<u64>) -> io::Result<()> {
+        let Some(Held { file, directory, .. }) = self.0.get() else {
+            return Err(Errno::BADF.into());
+        };
+        if !seams::has(directory.path(), Ability::Room) {
+            return Err(Errno::NOSPC.into());
+        }
+        allocate(file, range)
+    }
+
+    /// Notes that so many bytes more are allocated.
+    pub(crate) fn note_allocated(&self, bytes: u64) {
+        if let Some(promise) = self.0.get().and_then(|held| held.promise.as_ref()) {
+            promise.keep(bytes);
+        }
+    }
+
+    /// What it means that a part of the file could not be allocated, with the remedy.
+    pub(crate) fn lacks_room(&self, error: &io::Error) -> Error {
+        let promise = self.0.get().and_then(|held| held.promise.as_ref());
+        let left = promise.map_or(0, |promise| promise.left());
+        let why = format!("{error}: until there is more room, records have so much less");
+        let error = no_room(left, &why);
+        self.path().map_or(error.clone(), |path| error.at_path(&path))
     }
 
     /// Maps `len` bytes of the file from byte `offset` on; the first `words` bytes are words.
@@ -295,6 +340,21 @@ fn make(directory: &Directory, path: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
+/// Allocates a range of whole pages.
+fn allocate(file: &File, range: Range<u64>) -> io::Result<()> {
+    let (mut at, mut most) = (range.start, AT_ONCE);
+    while at < range.end {
+        let len = most.min(range.end - at);
+        match fallocate(file, FallocateFlags::empty(), at, len) {
+            Ok(()) => at += len,
+            // Shorter and shorter, so that a program with many signals comes to an end, too.
+            Err(Errno::INTR) => most = (most / 2).max(PAGE),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
 /// A copy of a file, in memory.
 fn copy_of(file: &File) -> Result<File, Error> {
     let failed = |error| Error::io("cannot copy", error);
@@ -307,34 +367,6 @@ fn copy_of(file: &File) -> Result<File, Error> {
     let copy = File::from(copy.and_then(above_standard).map_err(|errno| failed(errno.into()))?);
     io::copy(&mut &*file, &mut &copy).map_err(failed)?;
     Ok(copy)
-}
-
-/// Checks that `len` more bytes are allowed: a file in memory that is too long is no error of the system but the end of
-/// the process.
-fn has_room(file: &impl AsFd, len: u64) -> Result<(), Error> {
-    if let Some(limit) = file_size_limit().filter(|limit| *limit < len) {
-        return Err(no_room(len, &format!("RLIMIT_FSIZE allows {limit}")));
-    }
-    if let Ok(system) = fstatvfs(file) {
-        let free = system.f_bavail.saturating_mul(system.f_frsize);
-        if free < len {
-            return Err(no_room(len, &format!("the file system has {free} free")));
-        }
-    }
-    match memory_left().filter(|left| *left < len) {
-        Some(left) => {
-            Err(no_room(len, &format!("the memory limit of the control group leaves {left}")))
-        }
-        None => Ok(()),
-    }
-}
-
-fn no_room(len: u64, why: &str) -> Error {
-    let what = format!(
-        "crash safety needs {len} bytes here, and {why}; make the buffers smaller (`Config::buffer_size`), the \
-         directory larger (Docker: `--shm-size`), or choose another one (`CrashSafe::in_dir`)"
-    );
-    Error::new(ErrorKind::CrashMap, what)
 }
 
 #[cfg(all(test, not(any(loom, miri))))]
@@ -355,7 +387,9 @@ mod tests {
         let state = |path: &Path| path.metadata().expect("a file");
         in_forked_child(|| {
             let directory = Directory::open_or_create(temp.path()).expect("opened");
-            let made = MapFile::create(directory, "one", b"head", 8192).expect("made");
+            let made = MapFile::create(directory, "one", b"head", 8192, std::iter::once(0..4096));
+            let made = made.expect("made");
+            made.allocate(4096..8192).expect("allocated");
             assert!(matches!(MapFile::open(&path), Ok(Found::InUse)));
             std::mem::forget(made);
             true
@@ -380,7 +414,8 @@ mod tests {
         let path = temp.path().join(format!("one{SUFFIX}"));
         in_forked_child(|| {
             let directory = Directory::open_or_create(temp.path()).expect("opened");
-            let made = MapFile::create(directory, "one", b"head", 8192).expect("made");
+            let made = MapFile::create(directory, "one", b"head", 8192, std::iter::once(0..8192));
+            let made = made.expect("made");
             std::mem::forget(made);
             true
         });
@@ -406,7 +441,7 @@ mod tests {
     #[test]
     fn a_lack_of_room_is_an_error_with_its_remedy() {
         let (temp, directory) = directory();
-        let error = MapFile::create(directory, "one", b"", 1 << 62).expect_err("too long");
+        let error = MapFile::create(directory, "one", b"", 1 << 62, []).expect_err("too long");
         assert_eq!(error.kind(), ErrorKind::CrashMap);
         assert!(error.to_string().contains("--shm-size"), "{error}");
         assert_eq!(temp.path().read_dir().expect("a directory").count(), 0);

@@ -20,6 +20,7 @@ mod kill;
 mod limits;
 mod lock;
 mod map_file;
+mod map_room;
 #[expect(unsafe_code, reason = "a question that rustix does not have")]
 mod own_lock;
 mod pwrite;

@@ -14,6 +14,8 @@ pub(crate) enum Ability {
     NoReplace,
     /// A file can be made without a name.
     Unnamed,
+    /// A file in memory can have more of it.
+    Room,
 }
 
 /// Whether the directory has the ability. Outside of tests the system's answer alone decides.

@@ -303,7 +303,13 @@ impl Inner {
     }
 
     pub(super) fn health(&self) -> Health {
-        if self.shared().shards.is_forked() { Health::Forked } else { self.sums().health }
+        if self.shared().shards.is_forked() {
+            return Health::Forked;
+        }
+        // Relaxed: news, no data.
+        let lacks_memory = self.shared().lacks_memory.load(Ordering::Relaxed);
+        let of_memory = if lacks_memory { Health::Degraded } else { Health::Ok };
+        self.sums().health.max(of_memory)
     }
 
     pub(super) fn event_stats(&self, name: &str) -> Result<Stats, Error> {

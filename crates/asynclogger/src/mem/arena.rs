@@ -1,19 +1,21 @@
 //! A region divided into pieces of one size. Each piece has one owner at a time.
 
 use std::{
-    fmt,
-    ops::{Deref, DerefMut},
+    fmt, io,
+    ops::{Deref, DerefMut, Range},
     ptr::NonNull,
 };
 
 use super::{Process, Region, SharedMemory, prefetch::prefetch};
 use crate::{
     Error,
-    sync::{Arc, AtomicUsize, Mutex, Ordering, lock},
+    sync::{Arc, AtomicBool, Mutex, Ordering, lock},
 };
 
 /// The length of a cache line. A record does not begin at a line, so one line more is prefetched.
 const LINE: usize = 64;
+/// The bytes that are allocated at a time.
+const STEP: usize = 256 << 10;
 
 /// Memory in pieces of one size.
 ///
@@ -29,12 +31,32 @@ const LINE: usize = 64;
 pub(crate) struct Arena {
     region: Region,
     piece: usize,
-    free: Mutex<Vec<u32>>,
-    /// The length of `free`, readable without the lock.
-    left: AtomicUsize,
+    count: u32,
+    free: Mutex<Free>,
     maker: Process,
     /// A word for each piece in memory that outlives the process; 0 while the piece is free.
     marks: Option<Marks>,
+    /// `None`: all pieces have memory.
+    allocate: Option<Allocate>,
+    /// Whether the system had no memory for the last piece that was asked for.
+    is_short: AtomicBool,
+}
+
+/// Allocates a range of the region, in whole pages.
+pub(crate) type Allocate = Box<dyn Fn(Range<usize>) -> io::Result<()> + Send + Sync>;
+
+/// The free pieces.
+struct Free {
+    pieces: Vec<u32>,
+    /// The pieces before this one are allocated; the others are in no list.
+    allocated: u32,
+}
+
+impl Free {
+    /// All pieces, the first on top.
+    fn all(count: u32) -> Mutex<Free> {
+        Mutex::new(Free { pieces: (0..count).rev().collect(), allocated: count })
+    }
 }
 
 /// The place of the words that say which pieces are in use.
@@ -63,14 +85,25 @@ impl Arena {
         debug_assert!(piece.is_power_of_two());
         let count = u32::try_from(bytes / piece).unwrap_or(u32::MAX);
         let region = Region::anonymous(count as usize * piece, piece, bytes)?;
-        let free = Mutex::new((0..count).rev().collect());
-        let left = AtomicUsize::new(count as usize);
-        let maker = Process::current();
-        Ok(Arc::new(Arena { region, piece, free, left, maker, marks: None }))
+        Ok(Arc::new(Arena::of(region, (count, piece), Free::all(count))))
+    }
+
+    fn of(region: Region, (count, piece): (u32, usize), free: Mutex<Free>) -> Arena {
+        Arena {
+            region,
+            piece,
+            count,
+            free,
+            maker: Process::current(),
+            marks: None,
+            allocate: None,
+            is_short: AtomicBool::new(false),
+        }
     }
 
     /// `count` pieces of `piece` bytes in a shared memory, from byte `skip` behind its words on. Whoever takes a piece
-    /// marks it in the word at `first + number * stride`; the word is 0 again when the piece is given back.
+    /// marks it in the word at `first + number * stride`; the word is 0 again when the piece is given back. The
+    /// first `allocated` pieces have memory, and `allocate` gives it to the others.
     ///
     /// Panics if the memory has less.
     pub(crate) fn shared(
@@ -78,12 +111,15 @@ impl Arena {
         skip: usize,
         (count, piece): (u32, usize),
         (first, stride): (usize, usize),
+        (allocated, allocate): (u32, Allocate),
     ) -> Arc<Arena> {
         let region = Region::shared(memory.clone(), skip, count as usize * piece);
-        let free = Mutex::new((0..count).rev().collect());
-        let left = AtomicUsize::new(count as usize);
-        let marks = Some(Marks { memory: memory.clone(), first, stride });
-        Arc::new(Arena { region, piece, free, left, maker: Process::current(), marks })
+        let allocated = allocated.min(count);
+        let free = Mutex::new(Free { pieces: (0..allocated).rev().collect(), allocated });
+        let mut arena = Arena::of(region, (count, piece), free);
+        arena.marks = Some(Marks { memory: memory.clone(), first, stride });
+        arena.allocate = Some(allocate);
+        Arc::new(arena)
     }
 
     /// All pieces as a dead process has left them, in their order. Their marks stay as they are.
@@ -95,9 +131,7 @@ impl Arena {
         (count, piece): (u32, usize),
     ) -> Vec<Piece> {
         let region = Region::shared(memory.clone(), skip, count as usize * piece);
-        let (free, left) = (Mutex::new((0..count).rev().collect()), AtomicUsize::new(0));
-        let maker = Process::current();
-        let arena = Arc::new(Arena { region, piece, free, left, maker, marks: None });
+        let arena = Arc::new(Arena::of(region, (count, piece), Free::all(count)));
         std::iter::from_fn(|| arena.take()).collect()
     }
 
@@ -106,16 +140,56 @@ impl Arena {
         self.piece
     }
 
-    /// The number of free pieces. Relaxed: a count, no data.
+    /// The number of free pieces.
+    #[cfg(test)]
     pub(crate) fn left(&self) -> usize {
-        self.left.load(Ordering::Relaxed)
+        let free = lock(&self.free);
+        free.pieces.len() + (self.count - free.allocated) as usize
     }
 
-    /// Takes a free piece, whose bytes are unspecified; `None` if no piece is free.
+    /// The number of pieces, free or not. Pieces that the system has no memory for are left out, as long as that is so.
+    pub(crate) fn count(&self) -> usize {
+        let count = if self.is_short.load(Ordering::Relaxed) {
+            lock(&self.free).allocated
+        } else {
+            self.count
+        };
+        count as usize
+    }
+
+    /// Allocates some of the pieces that have no memory yet. Returns whether there were any.
+    ///
+    /// # Errors
+    /// The system's errors. Then the pieces are as before, and the call can be repeated.
+    pub(crate) fn grow(&self) -> io::Result<bool> {
+        self.allocate_more(&mut lock(&self.free))
+    }
+
+    fn allocate_more(&self, free: &mut Free) -> io::Result<bool> {
+        let (Some(allocate), begin) = (&self.allocate, free.allocated) else {
+            return Ok(false);
+        };
+        let end = (begin + (STEP / self.piece).max(1) as u32).min(self.count);
+        if begin == end {
+            return Ok(false);
+        }
+        let result = allocate(begin as usize * self.piece..end as usize * self.piece);
+        self.is_short.store(result.is_err(), Ordering::Relaxed);
+        result?;
+        // Below the pieces that were in use before, which are warm.
+        free.pieces.splice(0..0, (begin..end).rev());
+        free.allocated = end;
+        Ok(true)
+    }
+
+    /// Takes a free piece, whose bytes are unspecified; `None` if no piece is free, or has memory.
     pub(crate) fn take(self: &Arc<Arena>) -> Option<Piece> {
         let mut free = lock(&self.free);
-        let number = free.pop()?;
-        self.left.store(free.len(), Ordering::Relaxed);
+        if free.pieces.is_empty() {
+            // Without memory there is no piece, and the flusher reports that.
+            let _ = self.allocate_more(&mut free);
+        }
+        let number = free.pieces.pop()?;
         drop(free);
         let start = self.region.at(number as usize * self.piece);
         Some(Piece { start, len: self.piece, number, arena: self.clone() })
@@ -176,9 +250,7 @@ impl Drop for Piece {
         if let Some(marks) = &self.arena.marks {
             marks.clear(self.number);
         }
-        let mut free = lock(&self.arena.free);
-        free.push(self.number);
-        self.arena.left.store(free.len(), Ordering::Relaxed);
+        lock(&self.arena.free).pieces.push(self.number);
     }
 }
 
@@ -191,6 +263,8 @@ impl fmt::Debug for Piece {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(not(any(loom, miri)))]
+    use crate::sync::AtomicUsize;
 
     #[test]
     fn each_piece_has_one_owner_and_comes_back() {
@@ -221,7 +295,7 @@ mod tests {
         file.set_len(1 << 16).expect("a length");
         let memory = SharedMemory::map(&file, 0, 4096, 1 << 16, 4096).expect("mapped");
         let memory = Arc::new(memory);
-        let arena = Arena::shared(&memory, 4096, (3, 4096), (5, 2));
+        let arena = Arena::shared(&memory, 4096, (3, 4096), (5, 2), (0, Box::new(|_| Ok(()))));
         let pieces: Vec<_> = std::iter::from_fn(|| arena.take()).collect();
         assert_eq!(pieces.iter().map(Piece::number).collect::<Vec<_>>(), [0, 1, 2]);
         memory.words()[..16].iter().for_each(|word| word.store(7, Ordering::Relaxed));
@@ -229,5 +303,47 @@ mod tests {
         let words = memory.words()[..16].iter().map(|word| word.load(Ordering::Relaxed));
         let cleared: Vec<_> = words.enumerate().filter(|(_, word)| *word == 0).collect();
         assert_eq!(cleared, [(5, 0), (7, 0), (9, 0)]);
+    }
+
+    #[cfg(not(any(loom, miri)))]
+    #[test]
+    fn pieces_get_memory_when_they_are_needed_or_before_and_a_lack_of_it_ends() {
+        let file = tempfile::tempfile().expect("a file");
+        let (count, piece) = (20, 64 << 10);
+        file.set_len(4096 + count * piece).expect("a length");
+        let len = (count * piece) as usize + 4096;
+        let memory = SharedMemory::map(&file, 0, 4096, len, 4096).expect("mapped");
+        // The room of the system, in bytes.
+        let room = Arc::new(AtomicUsize::new(6 * piece as usize));
+        let left = room.clone();
+        let allocate = move |part: Range<usize>| {
+            let less = |left: usize| left.checked_sub(part.len());
+            let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            taken.map(|_| ()).map_err(|_| io::Error::from(io::ErrorKind::StorageFull))
+        };
+        let sizes = (count as u32, piece as usize);
+        let arena = Arena::shared(&Arc::new(memory), 0, sizes, (0, 1), (0, Box::new(allocate)));
+        assert_eq!((arena.left(), arena.count()), (20, 20));
+        let first = arena.take().expect("a step of four");
+        assert_eq!((first.number(), arena.left(), room.load(Ordering::Relaxed)), (0, 19, 2 << 16));
+        assert!(arena.grow().is_err());
+        assert_eq!(arena.count(), 4, "more cannot be had");
+        let others: Vec<_> = std::iter::from_fn(|| arena.take()).collect();
+        assert_eq!(others.len(), 3);
+        drop(first);
+        assert_eq!(arena.take().map(|piece| piece.number()), Some(0));
+        room.store(14 * piece as usize, Ordering::Relaxed);
+        assert!(arena.grow().is_ok_and(|some| some));
+        assert_eq!(arena.count(), 20);
+        assert!(arena.take().is_some_and(|piece| piece.number() == 0), "the warm one");
+        assert!(arena.grow().is_ok_and(|some| some) && arena.grow().is_ok_and(|some| some));
+        assert!(arena.grow().is_err());
+        room.store(2 * piece as usize, Ordering::Relaxed);
+        assert!(arena.grow().is_err(), "a step is taken whole");
+        room.store(8 * piece as usize, Ordering::Relaxed);
+        assert!(arena.grow().is_ok_and(|some| some));
+        assert!(arena.grow().is_ok_and(|some| !some), "all of it");
+        let all: Vec<_> = std::iter::from_fn(|| arena.take()).collect();
+        assert_eq!((all.len(), arena.left()), (17, 0));
     }
 }

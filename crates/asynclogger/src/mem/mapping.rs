@@ -54,10 +54,11 @@ impl Mapping {
         self.len
     }
 
-    /// Asks for huge pages in a range of whole pages: an improvement, which an old kernel may refuse.
-    pub(super) fn ask_for_huge_pages(&self, range: Range<usize>) {
+    /// Asks for huge pages in a range of whole pages, or for none: an improvement, which an old kernel may refuse.
+    pub(super) fn set_huge_pages(&self, range: Range<usize>, huge: bool) {
+        let advice = if huge { Advice::LinuxHugepage } else { Advice::LinuxNoHugepage };
         // SAFETY: the advice changes no byte.
-        let _ = unsafe { self.advise(range, Advice::LinuxHugepage) };
+        let _ = unsafe { self.advise(range, advice) };
     }
 
     /// Makes a range of whole pages resident. No byte changes, so others may use the range meanwhile.

@@ -31,6 +31,8 @@ pub(crate) struct Region {
     start: NonNull<u8>,
     skip: usize,
     len: usize,
+    /// Whether huge pages pay.
+    is_large: bool,
 }
 
 /// The memory that a region lies in.
@@ -48,7 +50,8 @@ unsafe impl Sync for Region {}
 
 impl Region {
     /// Maps `len` zero bytes at a multiple of `align`, a power of two. `part` is the size in bytes of the pieces that
-    /// are used separately; it decides whether the region asks for huge pages.
+    /// are used separately; it decides whether the region can have huge pages. It has none before
+    /// [`use_huge_pages`](Region::use_huge_pages): the first byte would cost 2 MiB.
     ///
     /// # Errors
     /// If the address space or the memory limit does not allow it.
@@ -66,11 +69,11 @@ impl Region {
         let skip = mapping.start().as_ptr().align_offset(align);
         assert!(skip.checked_add(whole).is_some_and(|end| end <= mapping.len()));
         if part >= HUGE_PAGE {
-            mapping.ask_for_huge_pages(skip..skip + whole);
+            mapping.set_huge_pages(skip..skip + whole, false);
         }
         // SAFETY: the assertion above has shown that the address is within the mapping.
         let start = unsafe { mapping.start().add(skip) };
-        Ok(Region { backing: Backing::Own(mapping), start, skip, len })
+        Ok(Region { backing: Backing::Own(mapping), start, skip, len, is_large: part >= HUGE_PAGE })
     }
 
     /// `len` bytes of a shared memory, from byte `skip` behind its words on. Both are whole pages.
@@ -80,7 +83,7 @@ impl Region {
         assert!(skip.checked_add(len).is_some_and(|end| end <= memory.bytes()));
         // SAFETY: the assertion has shown that the address is within the memory.
         let start = unsafe { memory.bytes_start().add(skip) };
-        Region { backing: Backing::Shared(memory), start, skip, len }
+        Region { backing: Backing::Shared(memory), start, skip, len, is_large: false }
     }
 
     /// The first byte.
@@ -97,6 +100,15 @@ impl Region {
         assert!(offset <= self.len);
         // SAFETY: the offset is within the region, which is within the mapping.
         unsafe { self.start.add(offset) }
+    }
+
+    /// Lets memory that becomes resident from now on have huge pages, if the parts of the region are large.
+    pub(crate) fn use_huge_pages(&self) {
+        if let Backing::Own(mapping) = &self.backing
+            && self.is_large
+        {
+            mapping.set_huge_pages(self.skip..self.skip + self.len.next_multiple_of(PAGE), true);
+        }
     }
 
     /// Makes `range`, widened to whole pages, resident. No byte changes, so the range may be in use.
@@ -176,6 +188,7 @@ mod tests {
     }
 
     /// Whether the system makes huge pages at this address, if it has any.
+    #[cfg(not(loom))]
     fn has_huge_pages(at: *mut u8) -> bool {
         let all = std::fs::read_to_string("/proc/self/smaps").expect("the mappings");
         let mut is_there = false;
@@ -189,15 +202,19 @@ mod tests {
         })
     }
 
+    #[cfg(not(loom))]
     #[test]
     fn only_a_region_of_large_parts_asks_for_huge_pages() {
         if !std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
             return eprintln!("skipped: the kernel has no huge pages");
         }
-        for (part, asks) in [(4096, false), (HUGE_PAGE - 1, false), (HUGE_PAGE, true)] {
-            let region = Region::anonymous(4 * HUGE_PAGE, 4096, part).expect("map");
-            assert_eq!(has_huge_pages(region.as_ptr()), asks, "{part}");
-        }
+        // In a child, where no other thread changes the list of mappings while it is read.
+        crate::mem::in_forked_child(|| {
+            [(4096, false), (HUGE_PAGE - 1, false), (HUGE_PAGE, true)].iter().all(|(part, asks)| {
+                let region = Region::anonymous(4 * HUGE_PAGE, 4096, *part).expect("map");
+                has_huge_pages(region.as_ptr()) == *asks
+            })
+        });
     }
 
     /// In a child, where no other thread maps memory at the same place.

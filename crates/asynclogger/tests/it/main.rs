@@ -27,6 +27,7 @@ mod ml_serving;
 mod mounts;
 mod power_cuts;
 mod reentrancy;
+mod resident;
 mod resources;
 mod rotation;
 mod seed_readers;

@@ -78,7 +78,7 @@ fn a_new_logger_is_not_resident() {
     drop(logger);
 }
 
-/// The first record makes the flusher get the next buffer ready, too, before anybody needs it.
+/// A log that fills half of its buffer makes the flusher get the next buffer ready, too, before anybody needs it.
 #[test]
 fn the_next_buffer_is_resident_before_it_is_needed() {
     if child_role().is_none() {
@@ -88,7 +88,10 @@ fn the_next_buffer_is_resident_before_it_is_needed() {
     let directory = directory();
     let logger = open(Config::new(log_path(&directory)));
     let before = status_bytes("VmRSS");
-    logger.log("first");
+    // 5 of 8 MiB, so the next buffer was not touched yet.
+    for _ in 0..5 << 10 {
+        logger.log_bytes(&[1; 1 << 10]);
+    }
     // The active buffer and the next one, 8 MiB each.
     crate::support::wait_until("two buffers", || status_bytes("VmRSS") - before >= 15 << 20);
 }

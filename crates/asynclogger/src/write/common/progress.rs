@@ -28,6 +28,8 @@ pub(in crate::write) enum Degraded {
     Doubt,
     /// The flusher panicked once, and continued.
     Panicked,
+    /// The system has less memory for the buffers of a crash-safe log than they need.
+    Memory,
 }
 
 /// A counter with one writing thread.

@@ -54,8 +54,7 @@ fn sum_of(words: &[u64]) -> u64 {
 }
 
 impl CrashMap {
-    /// Takes a free place for an event, and notes the event; `None` if no place is free. The place is the event's from
-    /// the last store on.
+    /// Notes an event at a place that is free and has memory. The place is the event's from the last store on.
     pub(in crate::write) fn enter(
         self: &Arc<CrashMap>,
         log: usize,
@@ -108,6 +107,7 @@ impl CrashMap {
 
     /// The event at a place; `None`: the place is free, or what stands there is no event.
     pub(in crate::write) fn identity(&self, log: usize) -> Option<Identity> {
+        self.is_ready(log).then_some(())?;
         let at = self.places().identity(log);
         let words = words::load(self.memory(), at);
         let [number, session, low, high, name_len, base_len, ..] = *words.get(..IDENTITY)? else {
@@ -130,7 +130,7 @@ impl CrashMap {
 
     /// Whether anything stands at a place.
     pub(in crate::write) fn is_entered(&self, log: usize) -> bool {
-        words::load_one(self.memory(), self.places().identity(log).start) != 0
+        self.is_ready(log) && words::load_one(self.memory(), self.places().identity(log).start) != 0
     }
 
     /// Notes that a piece belongs to a block of an event. No record in it counts before the block says so.

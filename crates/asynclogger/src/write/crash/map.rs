@@ -1,7 +1,8 @@
 //! The map: a file in memory with a head, the words of the account, and the buffers.
 
 use std::{
-    fmt,
+    fmt, io,
+    ops::Range,
     os::unix::{ffi::OsStrExt, fs::FileExt},
     path::{Path, PathBuf},
 };
@@ -13,12 +14,15 @@ use crate::{
     format::{MAP_HEAD_LEN, MAX_ALIGN, MAX_CAPACITY, MapHead, map_head::NotAMap},
     io::{Directory, Found, MapFile, private_directory},
     mem::{Arena, Piece, SharedMemory},
-    sync::Arc,
+    sync::{Arc, AtomicUsize, Ordering},
     write::common::fault,
 };
 
 /// The directory that all users share, and the file systems in memory below it.
 const SHARED_MEMORY: &str = "/dev/shm";
+
+/// The places for events that get memory at a time.
+const FIRST_EVENTS: usize = 64;
 
 /// The buffers of a logger and the account of them, in memory that outlives the process.
 ///
@@ -30,6 +34,8 @@ pub(in crate::write) struct CrashMap {
     places: Places,
     memory: Arc<SharedMemory>,
     file: MapFile,
+    /// The number of places for events that have memory.
+    ready: AtomicUsize,
     /// Whether this process made the map.
     is_new: bool,
 }
@@ -56,7 +62,7 @@ pub(in crate::write) enum Opening {
 
 impl CrashMap {
     /// Makes the map that a head describes, with room for `bytes` of buffers, in the first place that has room;
-    /// `None` if none has and the setting allows that.
+    /// `None` if none has and the setting allows that. Of the bytes only `parts` are allocated.
     ///
     /// # Errors
     /// Those of the last place that was tried.
@@ -64,10 +70,11 @@ impl CrashMap {
         setting: &CrashSafe,
         head: &MapHead,
         bytes: usize,
+        parts: &[Range<usize>],
     ) -> Result<Option<CrashMap>, Error> {
         let mut refused = None;
         for place in setting.places() {
-            match CrashMap::create_in(place, head, bytes) {
+            match CrashMap::create_in(place, head, bytes, parts) {
                 Ok(map) => return Ok(Some(map)),
                 Err(error) => refused = Some(error),
             }
@@ -78,14 +85,22 @@ impl CrashMap {
         }
     }
 
-    fn create_in(place: &CrashPlace, head: &MapHead, bytes: usize) -> Result<CrashMap, Error> {
+    fn create_in(
+        place: &CrashPlace,
+        head: &MapHead,
+        bytes: usize,
+        parts: &[Range<usize>],
+    ) -> Result<CrashMap, Error> {
         let absurd = |what: &str| Error::new(ErrorKind::CrashMap, what.to_owned());
         let encoded =
             head.encode().ok_or_else(|| absurd("the log's path is too long for a map"))?;
         let len = file_len(head, bytes).ok_or_else(|| absurd("a map cannot be this long"))?;
         let directory = Directory::open_or_create(&directory_of(place)?)?;
         let stem = format!("{}-{:016x}", head.log_id, head.session);
-        let file = MapFile::create(directory, &stem, &encoded, len)?;
+        let (places, ready) = (Places::of(head), FIRST_EVENTS.min(head.logs as usize));
+        let parts = parts.iter().map(|part| in_file(head, part));
+        let parts = std::iter::once(0..words_end(head, &places, ready)).chain(parts);
+        let file = MapFile::create(directory, &stem, &encoded, len, parts)?;
         let memory = match map_memory(head, &file, len) {
             Ok(memory) => memory,
             Err(error) => {
@@ -94,8 +109,8 @@ impl CrashMap {
                 return Err(error);
             }
         };
-        let (head, places) = (head.clone(), Places::of(head));
-        Ok(CrashMap { head, places, memory, file, is_new: true })
+        let (head, ready) = (head.clone(), AtomicUsize::new(ready));
+        Ok(CrashMap { head, places, memory, file, ready, is_new: true })
     }
 
     /// The maps in the places of this setting, each with its directory's result.
@@ -170,9 +185,13 @@ impl CrashMap {
         {
             return Ok(Opening::Unusable("its sizes contradict each other".into()));
         }
+        // Its writer had all that its account speaks of. For what is damaged there must be memory, too: a page that the
+        // file system cannot give would be the end of this process.
+        file.allocate(0..in_file(&head, &(0..0)).end).map_err(failed)?;
         let memory = map_memory(&head, &file, len).map_err(|error| error.at_path(path))?;
-        let places = Places::of(&head);
-        Ok(Opening::Opened(Box::new(CrashMap { head, places, memory, file, is_new: false })))
+        let (places, ready) = (Places::of(&head), AtomicUsize::new(head.logs as usize));
+        let map = CrashMap { head, places, memory, file, ready, is_new: false };
+        Ok(Opening::Opened(Box::new(map)))
     }
 
     pub(in crate::write) fn head(&self) -> &MapHead {
@@ -188,23 +207,92 @@ impl CrashMap {
         &self.memory
     }
 
+    /// Allocates a range of the bytes, in whole pages. Nobody touches a byte before that.
+    ///
+    /// # Errors
+    /// The system's errors.
+    pub(in crate::write) fn allocate(&self, range: &Range<usize>) -> io::Result<()> {
+        fault::kill_point("memory is allocated");
+        self.file.allocate(in_file(&self.head, range))
+    }
+
+    /// Notes that so many of the bytes were allocated for the first time: they are not promised any more.
+    pub(in crate::write) fn note_allocated(&self, bytes: usize) {
+        self.file.note_allocated(bytes as u64);
+    }
+
+    /// Whether a place for an event has memory. Without memory nothing was ever stored there.
+    pub(super) fn is_ready(&self, log: usize) -> bool {
+        // Acquire pairs with the Release in `make_ready`.
+        log < self.ready.load(Ordering::Acquire)
+    }
+
+    /// Gives the places for events before `upto` memory, and some more. Returns whether there were any without it.
+    ///
+    /// # Errors
+    /// The system's errors.
+    pub(in crate::write) fn make_ready(&self, upto: usize) -> io::Result<bool> {
+        let logs = self.head.logs as usize;
+        let (had, upto) = (self.ready.load(Ordering::Acquire), upto.min(logs));
+        if had >= upto {
+            return Ok(false);
+        }
+        let upto = upto.max(had + FIRST_EVENTS).min(logs);
+        let end = |logs| words_end(&self.head, &self.places, logs);
+        fault::kill_point("words are allocated");
+        self.file.allocate(end(had)..end(upto))?;
+        // Release pairs with the Acquire in `is_ready`.
+        let before = self.ready.fetch_max(upto, Ordering::Release);
+        self.file.note_allocated(end(upto.max(before)) - end(before));
+        Ok(true)
+    }
+
+    /// Gives more places for events memory. Returns whether there were any without it.
+    ///
+    /// # Errors
+    /// The system's errors.
+    pub(in crate::write) fn grow(&self) -> io::Result<bool> {
+        self.make_ready((self.ready.load(Ordering::Acquire) + 1).min(self.head.logs as usize))
+    }
+
+    /// What it means that memory could not be allocated.
+    pub(in crate::write) fn lacks_room(&self, error: &io::Error) -> Error {
+        self.file.lacks_room(error)
+    }
+
     /// The bytes of the shared buffers of a manager: its pieces follow.
     fn buffer_bytes(&self) -> usize {
         let pieces = self.head.pieces as usize * self.head.piece as usize;
         self.memory.bytes().saturating_sub(pieces)
     }
 
-    /// The memory for the events of a manager.
-    pub(in crate::write) fn arena(&self) -> Arc<Arena> {
+    /// The memory for the events of a manager, of which the first pieces are allocated.
+    pub(in crate::write) fn arena(self: &Arc<CrashMap>, allocated: u32) -> Arc<Arena> {
         let pieces = (self.head.pieces, self.head.piece as usize);
         let marks = (self.places.piece(0).start, words::PIECE);
-        Arena::shared(&self.memory, self.buffer_bytes(), pieces, marks)
+        let (map, first) = (self.clone(), self.buffer_bytes());
+        let allocate = move |part: Range<usize>| {
+            map.allocate(&(first + part.start..first + part.end))?;
+            map.note_allocated(part.len());
+            Ok(())
+        };
+        Arena::shared(&self.memory, first, pieces, marks, (allocated, Box::new(allocate)))
     }
 
-    /// The pieces of the events of a dead manager.
-    pub(in crate::write) fn pieces(&self) -> Vec<Piece> {
-        let pieces = (self.head.pieces, self.head.piece as usize);
-        Arena::left_in(&self.memory, self.buffer_bytes(), pieces)
+    /// The pieces of the events of a dead manager. Those that belong to an event are allocated, whatever damage says.
+    ///
+    /// # Errors
+    /// There is no memory for a piece that should have some.
+    pub(in crate::write) fn pieces(&self) -> Result<Vec<Piece>, String> {
+        let (count, piece) = (self.head.pieces, self.head.piece as usize);
+        let first = self.buffer_bytes();
+        for number in
+            (0..count).filter(|number| self.piece_owner(*number).is_ok_and(|owner| owner.is_some()))
+        {
+            let start = first + number as usize * piece;
+            self.allocate(&(start..start + piece)).map_err(|error| error.to_string())?;
+        }
+        Ok(Arena::left_in(&self.memory, first, (count, piece)))
     }
 
     pub(in crate::write) fn path(&self) -> Option<PathBuf> {
@@ -306,6 +394,23 @@ fn directory_of(place: &CrashPlace) -> Result<PathBuf, Error> {
     match place {
         CrashPlace::SharedMemory => private_directory(Path::new(SHARED_MEMORY)),
         CrashPlace::Directory(path) => Ok(path.clone()),
+    }
+}
+
+/// Where a range of the bytes is in the file.
+fn in_file(head: &MapHead, range: &Range<usize>) -> Range<u64> {
+    let first = (MAP_HEAD_LEN as u64).saturating_add(words_len(head).unwrap_or(u64::MAX));
+    first.saturating_add(range.start as u64)..first.saturating_add(range.end as u64)
+}
+
+/// Where the words of the first `logs` events end in the file, in whole pages.
+fn words_end(head: &MapHead, places: &Places, logs: usize) -> u64 {
+    let all = in_file(head, &(0..0)).end;
+    if logs < head.logs as usize {
+        let words = (places.upto(logs) as u64 * 8).next_multiple_of(4096);
+        (MAP_HEAD_LEN as u64 + words).min(all)
+    } else {
+        all
     }
 }
 

@@ -123,6 +123,11 @@ impl Places {
         start..start + IDENTITY
     }
 
+    /// The number of words up to the end of the first `logs` events of a manager; all words of a logger.
+    pub(super) fn upto(&self, logs: usize) -> usize {
+        if logs < self.logs { self.identity(logs).start } else { self.len() }
+    }
+
     fn of_one(&self) -> LogPlaces {
         // A manager sorts its records into one sequence for each event.
         LogPlaces {

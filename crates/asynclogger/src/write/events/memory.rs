@@ -38,6 +38,7 @@ pub(crate) struct Shares {
     events: usize,
     /// The bytes of each piece of that memory.
     piece: usize,
+    align: usize,
     /// The most of that memory that one event can have.
     quota: usize,
     /// The length from which on a block is written.
@@ -86,6 +87,7 @@ impl Shares {
             elastic: Elastic { limit, beyond, keep: limit },
             events,
             piece,
+            align,
             quota,
             most,
             longest,
@@ -97,6 +99,12 @@ impl Shares {
         (self.events / self.piece, self.piece)
     }
 
+    /// The number of pieces that the opening of a crash-safe manager allocates: the longest record finds room in them.
+    pub(super) fn first_pieces(&self) -> usize {
+        let (heads, bodies) = pieces_of(SHARD_HEADER + self.capacity, self.align, self.piece);
+        (heads + bodies).min(self.events / self.piece)
+    }
+
     /// The longest record in the shared buffers, its tag included.
     pub(crate) fn max_record(&self) -> usize {
         self.capacity - SHARD_HEADER - RECORD_HEADER
@@ -106,7 +114,6 @@ impl Shares {
 /// The memory for events, in pieces.
 pub(super) struct Memory {
     arena: Arc<Arena>,
-    total: usize,
     /// Pieces with records that are not sealed.
     gathered: usize,
     quota: usize,
@@ -123,15 +130,14 @@ impl Memory {
     ///
     /// # Errors
     /// If the address space or the memory limit does not allow it.
-    pub(super) fn new(shares: &Shares, map: Option<&CrashMap>) -> Result<Memory, Error> {
+    pub(super) fn new(shares: &Shares, map: Option<&Arc<CrashMap>>) -> Result<Memory, Error> {
         let arena = match map {
-            Some(map) => map.arena(),
+            Some(map) => map.arena(shares.first_pieces() as u32),
             None => Arena::new(shares.events, shares.piece)?,
         };
-        let total = arena.left();
         let Shares { quota, piece, most, longest, .. } = *shares;
         let quota = quota / piece;
-        Ok(Memory { arena, total, gathered: 0, quota, longest, most, sorted: 0, wanted: false })
+        Ok(Memory { arena, gathered: 0, quota, longest, most, sorted: 0, wanted: false })
     }
 
     pub(super) fn arena(&self) -> &Arc<Arena> {
@@ -175,19 +181,19 @@ impl Memory {
     /// Whether a record of `len` bytes will have room once all sealed blocks are written.
     pub(super) fn will_have_room(&self, len: usize, align: usize) -> bool {
         let (heads, bodies) = pieces_of(RECORD_HEADER + len, align, self.arena.piece_len());
-        self.gathered + heads + bodies <= self.total
+        self.gathered + heads + bodies <= self.arena.count()
     }
 
     /// Whether so many records are gathered that some of them have to be written: the rest of the memory is for blocks
     /// in
     /// flight.
     pub(super) fn is_full(&self) -> bool {
-        self.gathered > self.total * 7 / 8
+        self.gathered > self.arena.count() * 7 / 8
     }
 
     /// Whether enough gathered records were sealed.
     pub(super) fn is_eased(&self) -> bool {
-        self.gathered <= self.total * 27 / 32
+        self.gathered <= self.arena.count() * 27 / 32
     }
 
     /// Whether an event with this number of pieces has used up its quota.

@@ -22,7 +22,7 @@ impl Places {
     /// Takes a place for an event, which has an empty account there.
     ///
     /// # Errors
-    /// [`ErrorKind::CrashMap`] if all places are taken.
+    /// [`ErrorKind::CrashMap`] if all places are taken, or the system has no memory for one more.
     pub(super) fn take(&self, identity: &Identity) -> Result<(InMap, LogAccount), Error> {
         let log = lock(&self.free).pop().ok_or_else(|| {
             let most = self.map.head().logs;
@@ -31,6 +31,10 @@ impl Places {
             );
             Error::new(ErrorKind::CrashMap, what)
         })?;
+        if let Err(error) = self.map.make_ready(log as usize + 1) {
+            lock(&self.free).push(log);
+            return Err(self.map.lacks_room(&error));
+        }
         let account = self.map.enter(log as usize, identity);
         Ok((InMap { map: self.map.clone(), log }, account))
     }

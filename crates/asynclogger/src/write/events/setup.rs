@@ -121,5 +121,9 @@ fn map_of(
         piece: piece as u32,
     };
     let buffers = Pool::bytes(shares.buffers, shares.capacity, align);
-    CrashMap::create(place, &head, buffers.unwrap_or(usize::MAX))
+    let whole = |bytes: usize| bytes.checked_next_multiple_of(align);
+    let buffers = buffers.and_then(whole).unwrap_or(usize::MAX);
+    let mut parts = Pool::first_parts(shares.buffers, shares.capacity, align);
+    parts.push(buffers..buffers.saturating_add(shares.first_pieces() * piece));
+    CrashMap::create(place, &head, buffers, &parts)
 }

@@ -13,7 +13,7 @@ use crate::{
     Config, EngineKind, Error, IoMode, Position,
     config::tell,
     io::Directory,
-    sync::{Arc, AtomicUsize, Condvar, Mutex, is_over, lock, wait_until},
+    sync::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, is_over, lock, wait_until},
     write::{
         common::Gate,
         flush::{LogWriter, inside},
@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(super) orders: Orders,
     /// The number of events' files that are open now.
     pub(crate) open_files: AtomicUsize,
+    /// Whether the system has less memory for a crash-safe manager than its config asks for.
+    pub(crate) lacks_memory: AtomicBool,
     /// The places for events in the map of a crash-safe manager.
     pub(super) places: Option<Places>,
     state: Mutex<State>,
@@ -85,6 +87,7 @@ impl Shared {
             sorted_out: SortedOut::new(count),
             orders: Orders::default(),
             open_files: AtomicUsize::new(0),
+            lacks_memory: AtomicBool::new(false),
             places: shards.pool().map().map(Places::new),
             shards,
             state: Mutex::default(),

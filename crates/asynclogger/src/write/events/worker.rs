@@ -26,10 +26,10 @@ use super::{
 };
 use crate::{
     Error,
-    sync::Arc,
+    sync::{Arc, Ordering},
     write::{
         common::Ending,
-        flush::{FlusherThread, NotStarted, Round, Rounds, Stop},
+        flush::{FlusherThread, Growing, Grown, NotStarted, Round, Rounds, Stop},
         swap::Sleep,
     },
 };
@@ -49,7 +49,7 @@ pub(crate) fn start_flusher(
 ) -> Result<FlusherThread, Error> {
     let bell = shared.bell.clone();
     let map = shared.shards.pool().map().cloned();
-    let memory = Memory::new(&shares, map.as_deref())?;
+    let memory = Memory::new(&shares, map.as_ref())?;
     let worker = Worker::new(shared, memory, max_open);
     FlusherThread::start(bell, worker).map_err(|NotStarted { error, .. }| error)
 }
@@ -68,6 +68,7 @@ struct Worker {
     flushes: Flushes,
     stuck: Stuck,
     endings: Endings,
+    growing: Growing,
 }
 
 impl Worker {
@@ -80,6 +81,7 @@ impl Worker {
             flushes: Flushes::default(),
             stuck: Stuck::default(),
             endings: Endings::default(),
+            growing: Growing::default(),
             shared,
         }
     }
@@ -146,6 +148,29 @@ impl Worker {
         stuck.advance(now, sorter, Waiting { shared, flushes, passes, is_abandoned })
     }
 
+    /// Allocates the next part of the memory of a crash-safe manager. Returns whether there was one.
+    fn grow(&mut self, now: Instant) -> bool {
+        if self.is_closed() {
+            return false;
+        }
+        let (pool, arena) = (self.shared.shards.pool(), self.sorter.memory.arena());
+        let grow_map = || pool.map().map_or(Ok(false), |map| map.grow());
+        // First the buffers, since callers can wait for them.
+        let grown = self.growing.advance(now, || Ok(pool.grow()? || arena.grow()? || grow_map()?));
+        let lacks_memory = match grown {
+            Grown::Nothing => return false,
+            Grown::Some => return true,
+            Grown::All => false,
+            Grown::Failed(error) => {
+                self.shared.tell(&pool.lacks_room(error));
+                true
+            }
+        };
+        // Relaxed: news, no data.
+        self.shared.lacks_memory.store(lacks_memory, Ordering::Relaxed);
+        true
+    }
+
     fn is_closed(&self) -> bool {
         self.shared.gate.ending() == Ending::Closed
     }
@@ -189,7 +214,12 @@ impl Rounds for Worker {
         self.arm(now);
         let gives_up_at = self.stuck.gives_up_at(self.endings.is_abandoned());
         let files = self.files.wake_at(now, &self.sorter);
-        let wake_at = [self.passes.wake_at(now), gives_up_at, files].into_iter().flatten().min();
+        if self.grow(now) {
+            return;
+        }
+        let next_try = self.growing.wake_at().filter(|_| !self.is_closed());
+        let deadlines = [self.passes.wake_at(now), gives_up_at, files, next_try];
+        let wake_at = deadlines.into_iter().flatten().min();
         let sleep = Sleep::of(self.passes.is_armed());
         self.shared.bell.sleep(sleep, wake_at, || self.has_news(stop));
     }

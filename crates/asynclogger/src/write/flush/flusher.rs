@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use super::{
+    growing::{Growing, Grown},
     log_writer::LogWriter,
     thread::{FlusherThread, NotStarted, Round, Rounds, Stop},
 };
@@ -46,12 +47,27 @@ pub(super) struct Worker {
     writer: Option<LogWriter>,
     resident: Prefault,
     prefault: bool,
+    growing: Growing,
 }
 
 impl Worker {
     pub(super) fn new(shards: Arc<Shards>, writer: LogWriter, prefault: bool) -> Worker {
         let resident = Prefault::new(shards.pool().clone());
-        Worker { shards, writer: Some(writer), resident, prefault }
+        Worker { shards, writer: Some(writer), resident, prefault, growing: Growing::default() }
+    }
+
+    /// Allocates the next part of the memory of a crash-safe log. Returns whether there was one.
+    fn grow(&mut self) -> bool {
+        let (Some(writer), pool) = (&self.writer, self.shards.pool()) else {
+            return false;
+        };
+        match self.growing.advance(Instant::now(), || pool.grow()) {
+            Grown::Nothing => return false,
+            Grown::Some => {}
+            Grown::All => writer.has_memory(),
+            Grown::Failed(error) => writer.lacks_memory(&pool.lacks_room(error)),
+        }
+        true
     }
 
     /// Begins the interval if there is an active buffer.
@@ -66,7 +82,9 @@ impl Worker {
     pub(super) fn sleep(&mut self, stop: &Stop) {
         let now = Instant::now();
         self.arm(now);
-        let wake_at = self.writer.as_ref().and_then(|writer| writer.wake_at(now));
+        let wake_at = self.writer.as_ref().and_then(|writer| {
+            [writer.wake_at(now), self.growing.wake_at()].into_iter().flatten().min()
+        });
         let is_armed = self.writer.as_ref().is_none_or(LogWriter::is_armed);
         self.shards.bell().sleep(Sleep::of(is_armed), wake_at, || self.has_news(stop));
     }
@@ -74,6 +92,7 @@ impl Worker {
     /// Whether there is work. The flusher asks this between the announcement of a sleep and the sleep.
     fn has_news(&self, stop: &Stop) -> bool {
         let pool = self.shards.pool();
+        let is_armed = self.writer.as_ref().is_some_and(LogWriter::is_armed);
         let of_writer = match &self.writer {
             None => stop.is_asked(),
             Some(writer) => {
@@ -82,7 +101,7 @@ impl Worker {
                     || writer.has_news()
             }
         };
-        of_writer || pool.waiters().has_deferred()
+        of_writer || pool.waiters().has_deferred() || self.resident.is_due(is_armed)
     }
 }
 
@@ -114,7 +133,7 @@ impl Rounds for Worker {
         // First, because a log with an active buffer will need the next one to be resident.
         self.arm(Instant::now());
         let is_armed = self.writer.as_ref().is_some_and(LogWriter::is_armed);
-        if !self.resident.next(is_armed) {
+        if !self.resident.next(is_armed) && !self.grow() {
             self.sleep(stop);
         }
     }

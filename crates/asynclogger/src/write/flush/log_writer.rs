@@ -25,7 +25,7 @@ use crate::{
     format::{Kind, block},
     sync::Arc,
     write::{
-        common::{BlockMemory, Ending, fault, wall_clock},
+        common::{BlockMemory, Degraded, Ending, fault, wall_clock},
         crash::Journal,
         segments::{Active, NextSegment, Rotator, Segment, Zone},
     },
@@ -238,6 +238,19 @@ impl LogWriter {
     pub(crate) fn panicked(&mut self, error: &Error) {
         self.session.progress().count_panic();
         self.failed(error);
+    }
+
+    /// Reports that the system has too little memory for the buffers.
+    #[cold]
+    pub(super) fn lacks_memory(&self, error: &Error) {
+        self.session.progress().degrade(Degraded::Memory);
+        self.reporter.remark(error);
+    }
+
+    /// Takes over that all buffers have their memory after all.
+    #[cold]
+    pub(super) fn has_memory(&self) {
+        self.session.progress().restore(Degraded::Memory);
     }
 
     /// Does all that is due, except taking sealed buffers. Returns whether anything was done.

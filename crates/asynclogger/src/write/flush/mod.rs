@@ -2,6 +2,7 @@
 
 mod closer;
 mod flusher;
+mod growing;
 mod intake;
 mod interval;
 mod log_writer;
@@ -28,6 +29,7 @@ pub(crate) use self::{
     teller::Teller,
 };
 pub(in crate::write) use self::{
+    growing::{Growing, Grown},
     intake::Counts,
     log_writer::Rest,
     outbox::Resumed,

@@ -196,7 +196,7 @@ impl Dead {
     /// # Errors
     /// What contradicts the account.
     fn read(map: &Arc<CrashMap>) -> Result<Dead, String> {
-        let pieces = map.pieces();
+        let pieces = map.pieces()?;
         let mut owned: BTreeMap<(u32, u64), Block> = BTreeMap::new();
         for (number, _) in pieces.iter().enumerate() {
             let Some(owner) = map.piece_owner(number as u32)? else {

@@ -62,7 +62,8 @@ impl<'a> Claim<'a> {
     where
         F: FnOnce(&mut [u8]) -> Filled,
     {
-        let limit = self.pool.limit();
+        // SAFETY: this is the claim.
+        let limit = unsafe { self.shard.limit() };
         self.append_up_to(limit, room, fill)
     }
 
@@ -71,8 +72,37 @@ impl<'a> Claim<'a> {
     where
         F: FnOnce(&mut [u8]) -> Filled,
     {
-        let capacity = self.pool.capacity();
+        let capacity = self.capacity();
         self.append_up_to(capacity, room, fill)
+    }
+
+    /// Bytes of header and records for which the active buffer has memory.
+    fn capacity(&self) -> usize {
+        self.word.buffer().map_or(0, |number| self.pool.upto(self.pool.index(number)))
+    }
+
+    /// Goes on in the active buffer, if the buffer is to have room for a record of at most `room` bytes at all: with more
+    /// memory, or in its next stage. Returns whether the record has room now. Ring the bell afterwards.
+    pub(super) fn grow(&self, room: usize) -> bool {
+        let (Some((_, tail)), Some(number)) = (self.active, self.word.buffer()) else {
+            return false;
+        };
+        let needed = tail + RECORD_HEADER + room;
+        if needed > self.pool.limit() {
+            return false;
+        }
+        let index = self.pool.index(number);
+        self.pool.stages().ask(number, needed);
+        let has_room = self.pool.extend(index, needed).is_ok();
+        self.set_limit();
+        has_room
+    }
+
+    /// Takes over how much memory the active buffer has.
+    fn set_limit(&self) {
+        let limit = self.word.buffer().map(|number| self.pool.limit_of(self.pool.index(number)));
+        // SAFETY: this is the claim.
+        unsafe { self.shard.set_limit(limit.unwrap_or(0)) };
     }
 
     #[inline(always)]
@@ -92,7 +122,8 @@ impl<'a> Claim<'a> {
         if tail + RECORD_HEADER + room > limit {
             return Err((self, fill));
         }
-        // SAFETY: the range is above the published tail and within the limit, which is within the capacity. We hold
+        // SAFETY: the range is above the published tail and within the limit, which is within the capacity, since the
+        // limit of the shard was set with its active buffer. We hold
         // the claim of the shard whose active buffer this is, so no other thread uses these bytes.
         let bytes = unsafe { buffer.slice_mut(tail + RECORD_HEADER, room) };
         let len = match fill(bytes) {
@@ -135,6 +166,7 @@ impl<'a> Claim<'a> {
         let index = taken.activate(self.number as u32, self.word.generation());
         self.word = self.word.with_buffer(index.number());
         self.active = Some((self.pool.buffer(index), HEADER));
+        self.set_limit();
         true
     }
 }

@@ -304,13 +304,29 @@ impl Ingest {
         let needed = HEADER + RECORD_HEADER + room;
         let mut deadline = None;
         loop {
+            if claim.grow(room) {
+                // The flusher makes more of the buffer resident.
+                self.shards.bell().ring(Sleep::Timed);
+                match claim.append(room, fill) {
+                    Ok(number) => {
+                        self.pass_room_on(inside, shard);
+                        return Ok((shard, number));
+                    }
+                    // Cannot happen: the buffer has grown for this record.
+                    Err(again) => (claim, fill) = again,
+                }
+            }
             // Sealed even without a successor: the records in the buffer must not wait for one.
             let sealed = claim.seal();
             let has_next = claim.take_next(needed);
             // The interval begins with the first buffer that is taken, so an idle flusher has to be woken. With few
             // free buffers a barrier has to free more, and without this news the flusher would delay the barrier to
             // the end of the interval.
-            let is_news = sealed || (self.shares_barriers && self.shards.pool().is_short());
+            let pool = self.shards.pool();
+            // Waiters to pass news on to: the take can have deferred some.
+            let is_news = sealed
+                || (self.shares_barriers && pool.is_short())
+                || pool.waiters().has_deferred();
             self.shards.bell().ring(if is_news { Sleep::Timed } else { Sleep::Idle });
             if has_next {
                 match claim.append_first(room, fill) {

@@ -1,9 +1,10 @@
 //! Buffers in memory that outlives the process: those of a crash-safe logger or manager, and those of a dead one.
 
-use std::{os::unix::ffi::OsStringExt, path::Path};
+use std::{ops::Range, os::unix::ffi::OsStringExt, path::Path};
 
 use super::{
     buffer::HEADER,
+    growth::first_parts,
     memory::Memory,
     pool::{BufferIndex, Pool},
     word::{BufferState, MAX_BUFFERS},
@@ -35,7 +36,8 @@ impl Pool {
             (&config.crash_safe, Pool::bytes(count, capacity, align))
         {
             let head = map_head(config, align, log_id, session);
-            if let Some(map) = CrashMap::create(place, &head, bytes)? {
+            let parts = first_parts(count, capacity, align);
+            if let Some(map) = CrashMap::create(place, &head, bytes, &parts)? {
                 return Pool::in_map(Arc::new(map), limit);
             }
         }
@@ -47,7 +49,16 @@ impl Pool {
         if count <= MAX_BUFFERS { Memory::bytes(count, capacity, align) } else { None }
     }
 
-    /// The buffers of a new map, with a limit.
+    /// What the opening of such buffers allocates.
+    pub(in crate::write) fn first_parts(
+        count: usize,
+        capacity: usize,
+        align: usize,
+    ) -> Vec<Range<usize>> {
+        first_parts(count, capacity, align)
+    }
+
+    /// The buffers of a new map, with a limit. Their first parts are allocated.
     ///
     /// # Errors
     /// If the map has no room for them.
@@ -137,6 +148,13 @@ impl Pool {
         let valid = self.buffer(index).valid() as usize;
         if valid > self.capacity() - HEADER {
             return Err(format!("a buffer has {valid} valid bytes"));
+        }
+        // Its process had memory for all that it wrote. Damage can say otherwise, and touching a page that the file
+        // system cannot give would be the end of this process.
+        if let Some(map) = self.map() {
+            let block = self.memory().block(index.number(), HEADER + valid);
+            let allocated = map.allocate(&block);
+            allocated.map_err(|error| format!("a buffer has no memory: {error}"))?;
         }
         // SAFETY: the range is within the buffer, and the process that wrote it is dead.
         let bytes = unsafe { self.buffer(index).slice(0, HEADER + valid) };

@@ -1,6 +1,6 @@
 //! The memory of a pool's buffers: places of equal size in one region.
 
-use std::{io, ptr::NonNull};
+use std::{io, ops::Range, ptr::NonNull};
 
 #[cfg(loom)]
 use super::buffer::Watched;
@@ -37,9 +37,14 @@ unsafe impl Sync for Memory {}
 
 /// The head room of a buffer, and the distance from one buffer to the next.
 fn rooms(capacity: usize, align: usize) -> (usize, usize) {
-    let data_len = block::data_len(capacity - HEADER);
-    let head_room = block::head_len(data_len, align);
-    (head_room, head_room + data_len + block::tail_len(data_len, align))
+    let head_room = block::head_len(block::data_len(capacity - HEADER), align);
+    (head_room, head_room + rest(capacity, align))
+}
+
+/// The bytes from the header on of a block with `upto` bytes of header and records.
+fn rest(upto: usize, align: usize) -> usize {
+    let data_len = block::data_len(upto - HEADER);
+    data_len + block::tail_len(data_len, align)
 }
 
 impl Memory {
@@ -70,6 +75,23 @@ impl Memory {
     pub(super) fn bytes(count: usize, capacity: usize, align: usize) -> Option<usize> {
         let is_possible = count > 0 && capacity > HEADER && capacity <= MAX_CAPACITY;
         is_possible.then(|| rooms(capacity, align).1.checked_mul(count)).flatten()
+    }
+
+    /// The bytes of buffer `number` that a block of at most `upto` bytes of header and records needs, with head and tail:
+    /// a range of the memory that [`bytes`](Memory::bytes) measures.
+    pub(super) fn block_in(
+        (capacity, align): (usize, usize),
+        number: usize,
+        upto: usize,
+    ) -> Range<usize> {
+        let (head_room, stride) = rooms(capacity, align);
+        let start = number * stride;
+        start..start + head_room + rest(upto, align)
+    }
+
+    /// [`block_in`](Memory::block_in) for these buffers.
+    pub(super) fn block(&self, number: u32, upto: usize) -> Range<usize> {
+        Memory::block_in((self.capacity, self.align), number as usize, upto)
     }
 
     /// The same buffers in the memory of a map; `None` if the memory is too short for them.
@@ -163,11 +185,16 @@ impl Memory {
         }
     }
 
-    /// Makes a buffer's memory resident, without changing it: the first `limit` bytes of header and records, or the
-    /// whole buffer if `limit` is its capacity or more.
-    pub(super) fn populate(&self, number: u32, limit: usize) -> io::Result<()> {
-        let start = number as usize * self.stride;
-        let len = if limit < self.capacity { self.head_room + limit } else { self.stride };
-        self.region.populate(start..start + len)
+    /// Lets memory that becomes resident from now on have huge pages.
+    pub(super) fn use_huge_pages(&self) {
+        self.region.use_huge_pages();
+    }
+
+    /// Makes a buffer's memory resident, without changing it: what a block of at most `upto` bytes of header and records
+    /// needs, except what a block of `from` bytes needs.
+    pub(super) fn populate(&self, number: u32, from: usize, upto: usize) -> io::Result<()> {
+        let Range { start, end } = self.block(number, upto);
+        let start = if from == 0 { start } else { self.block(number, from).end };
+        self.region.populate(start..end)
     }
 }

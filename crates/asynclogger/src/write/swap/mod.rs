@@ -10,8 +10,10 @@
 mod buffer;
 #[expect(unsafe_code, reason = "the holder of a claim is alone above the tail")]
 mod claim;
+mod extending;
 mod free_stack;
 mod grants;
+mod growth;
 mod home;
 mod ingest;
 #[expect(unsafe_code, reason = "no other thread has the buffers of a dead process")]
@@ -27,9 +29,12 @@ mod sealed;
 mod shard;
 #[expect(unsafe_code, reason = "when there are no callers, no running call holds a claim")]
 mod shards;
+mod stages;
 mod wait;
 mod word;
 
+#[cfg(all(test, not(any(loom, miri))))]
+mod growth_tests;
 #[cfg(all(test, loom))]
 pub(super) mod loom_tests;
 #[cfg(test)]

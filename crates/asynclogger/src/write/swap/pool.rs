@@ -1,12 +1,14 @@
 //! The pool: all buffers of a log, their states, and which of them are free.
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use super::{
     buffer::Buffer,
     free_stack::FreeStack,
     grants::Grants,
+    growth::Growth,
     memory::Memory,
+    stages::Stages,
     wait::Waiters,
     word::{BufferState, MAX_BUFFERS},
 };
@@ -68,6 +70,9 @@ pub(crate) struct Pool {
     waiters: Waiters,
     /// The map in which the buffers lie, if they are to outlive the process: the owner of each is noted there.
     map: Option<Arc<CrashMap>>,
+    /// How much of a new map is allocated; `None`: all of the memory that is used.
+    growth: Option<Growth>,
+    stages: Stages,
 }
 
 impl Pool {
@@ -138,11 +143,13 @@ impl Pool {
         Ok(Pool::with(memory, elastic))
     }
 
-    /// The buffers of a map, with a limit. `are_free`: writers can take them.
+    /// The buffers of a map, with a limit. `are_free`: writers can take them, and their first parts are allocated.
     pub(super) fn kept(memory: Memory, limit: usize, map: Arc<CrashMap>, are_free: bool) -> Pool {
         let mut pool = Pool::with(memory, Some(Elastic::beyond(limit)));
         pool.map = Some(map);
-        if !are_free {
+        if are_free {
+            pool.growth = Some(Growth::new(pool.len(), pool.capacity()));
+        } else {
             pool.free = FreeStack::empty(pool.len() as u32);
         }
         pool
@@ -163,6 +170,8 @@ impl Pool {
             keep: elastic.map_or(usize::MAX, |elastic| elastic.keep),
             waiters: Waiters::new(),
             map: None,
+            growth: None,
+            stages: Stages::new(count),
         }
     }
 
@@ -197,6 +206,18 @@ impl Pool {
     #[inline]
     pub(super) fn limit(&self) -> usize {
         self.grants.limit()
+    }
+
+    pub(super) fn stages(&self) -> &Stages {
+        &self.stages
+    }
+
+    pub(super) fn growth(&self) -> Option<&Growth> {
+        self.growth.as_ref()
+    }
+
+    pub(super) fn free_stack(&self) -> &FreeStack {
+        &self.free
     }
 
     pub(super) fn memory(&self) -> &Memory {
@@ -260,7 +281,7 @@ impl Pool {
         if !self.grants.take(more) {
             return None;
         }
-        let Some(number) = self.free.take() else {
+        let Some(number) = self.take_free(needed) else {
             self.grants.give_back(more);
             return None;
         };
@@ -270,7 +291,8 @@ impl Pool {
 
     /// Whether [`take`](Pool::take) would find a buffer now.
     pub(super) fn has_room_for(&self, needed: usize) -> bool {
-        self.free.top().is_some() && self.grants.has(self.grants.beyond(needed))
+        self.free.top().is_some_and(|number| self.may_have(number, needed))
+            && self.grants.has(self.grants.beyond(needed))
     }
 
     /// The buffer that the next swap will take, unless another buffer is freed or taken first.
@@ -278,9 +300,10 @@ impl Pool {
         self.free.top().map(BufferIndex)
     }
 
-    /// How many buffers are free, or on the way into or out of the stack.
+    /// How many buffers are free, or on the way into or out of the stack. Those without memory do not count.
     pub(crate) fn free_count(&self) -> usize {
-        self.indices().filter(|index| self.state(*index) == BufferState::Free).count()
+        let free = self.indices().filter(|index| self.state(*index) == BufferState::Free).count();
+        free.saturating_sub(self.growth.as_ref().map_or(0, Growth::aside))
     }
 
     /// Whether fewer than a quarter of the buffers are free. Call this after taking a buffer.
@@ -341,11 +364,6 @@ impl Pool {
             self.grants.give_back(granted);
             self.waiters.look_again();
         }
-    }
-
-    /// Makes a buffer's memory resident, without changing it.
-    pub(super) fn populate(&self, index: BufferIndex) -> io::Result<()> {
-        self.memory.populate(index.0, self.limit())
     }
 }
 

@@ -4,7 +4,7 @@ use super::word::ShardWord;
 use crate::{
     Dropped,
     mem::ZeroValid,
-    sync::{AtomicU64, Ordering},
+    sync::{AtomicU64, Ordering, UnsafeCell},
     write::common::Drops,
 };
 
@@ -16,7 +16,7 @@ use crate::{
 /// writers, and the memory of a process is a valid log at every moment that the process can be killed. The price is
 /// that a second writer finds the shard busy: so a log has several shards, and each thread has a home.
 ///
-/// Word and count share a line that only writers of this shard touch. The drops have a line of their own, because any
+/// Word, count and limit share a line that only writers of this shard touch. The drops have a line of their own, because any
 /// thread can count them. The alignment is 128 bytes because lines are fetched in pairs.
 #[repr(C, align(128))]
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub(super) struct Shard {
     word: AtomicU64,
     /// Records accepted. Only the holder of the claim writes the count, so it needs no read-modify-write.
     accepted: AtomicU64,
+    limit: Limit,
     pub(super) drops: Apart,
 }
 
@@ -33,7 +34,17 @@ pub(super) struct Shard {
 #[derive(Debug)]
 pub(super) struct Apart(pub(super) Drops);
 
-// SAFETY: all fields are atomics; zero is a closed word, and counts of nothing.
+/// Bytes of header and records for which the active buffer has room. Only the holder of the claim uses the limit.
+///
+/// Not an atomic: the load of an atomic is an instruction of its own, and this load is an operand of a comparison.
+#[derive(Debug)]
+struct Limit(UnsafeCell<usize>);
+
+// SAFETY: one thread at a time uses the cell, and the claim orders these uses: its beginning acquires what the end of the
+// claim before has released.
+unsafe impl Sync for Limit {}
+
+// SAFETY: the other fields are atomics; zero is a closed word, counts of nothing, and no room.
 unsafe impl ZeroValid for Shard {}
 
 /// Why a shard cannot be claimed.
@@ -58,6 +69,7 @@ impl Shard {
         Shard {
             word: AtomicU64::new(ShardWord::NEW.bits()),
             accepted: AtomicU64::new(0),
+            limit: Limit(UnsafeCell::new(0)),
             drops: Apart(Drops::new()),
         }
     }
@@ -67,6 +79,7 @@ impl Shard {
         Shard {
             word: AtomicU64::new(ShardWord::ended(generation).bits()),
             accepted: AtomicU64::new(0),
+            limit: Limit(UnsafeCell::new(0)),
             drops: Apart(Drops::of(dropped)),
         }
     }
@@ -88,6 +101,25 @@ impl Shard {
         let number = self.accepted.load(Ordering::Relaxed);
         self.accepted.store(number + 1, Ordering::Relaxed);
         number
+    }
+
+    /// Bytes of header and records for which the active buffer has room.
+    ///
+    /// # Safety
+    /// Only for the holder of the claim.
+    #[inline]
+    pub(super) unsafe fn limit(&self) -> usize {
+        // SAFETY: no other thread uses the cell during the claim.
+        self.limit.0.with(|limit| unsafe { *limit })
+    }
+
+    /// Sets the limit of the active buffer.
+    ///
+    /// # Safety
+    /// Only for the holder of the claim.
+    pub(super) unsafe fn set_limit(&self, limit: usize) {
+        // SAFETY: no other thread uses the cell during the claim.
+        self.limit.0.with_mut(|place| unsafe { *place = limit });
     }
 
     /// Claims the shard, by the one read-modify-write of a log call. Returns the claimed word.

@@ -1,17 +1,24 @@
 //! The room for a map, and the room for the records of a dead process.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    io::Write,
+    os::unix::{fs::MetadataExt, process::ExitStatusExt},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
-use asynclogger::{Config, CrashSafe, ErrorKind, Logger};
+use asynclogger::{Config, CrashSafe, ErrorKind, Logger, Overflow};
 
 use super::{
     cgroup::MemoryGroup,
-    dying::{Home, Role},
+    dying::{Home, Role, Thread},
     maps::{HELD, dead},
 };
 use crate::{
     mounts::{FileSystem, or_skip, skipped},
-    support::limit_file_size,
+    support::{limit_file_size, wait_until},
 };
 
 const CHILD: &str = "crash_safe::rooms::child_opens";
@@ -136,9 +143,8 @@ fn a_file_system_that_is_too_small_is_an_error() {
     assert_eq!(error.kind(), ErrorKind::CrashMap, "{error}");
     let before = mounted.free();
     let logger = at(256 << 10).expect("a logger");
-    let taken = before - mounted.free();
-    // All of it is allocated at once.
-    assert!(taken >= 512 << 10, "{taken} bytes");
+    // All of it is allocated soon after the opening, without a record.
+    wait_until("it is allocated", || before - mounted.free() >= 512 << 10);
     logger.close().expect("closed");
     drop(logger);
     assert_eq!(mounted.free(), before);
@@ -234,6 +240,44 @@ fn child_fills() {
     let logger = Logger::new(config).expect("a logger");
     super::dying::log_some(&logger, &role.counts(), 0, 1_000);
     std::process::abort();
+}
+
+/// The child: takes all room from the map that it has just made, goes on, and dies.
+#[test]
+fn child_takes_the_room() {
+    let Some(role) = Role::get() else {
+        return;
+    };
+    let config = role.config().buffer_size(28 << 20).num_shards(2).overflow(Overflow::Block);
+    let logger = Logger::new(config).expect("a logger");
+    let mut filler = fs::File::create(role.maps.with_file_name("filler")).expect("the filler");
+    while filler.write_all(&[1; 64 << 10]).is_ok() {}
+    super::dying::log_some(&logger, &role.counts(), 0, 60_000);
+    std::process::abort();
+}
+
+/// The file system of the map fills up behind the opening: no page is touched that the map does not have, neither by the
+/// process nor by its salvager, and no record is lost.
+#[test]
+fn a_file_system_that_fills_up_behind_the_opening_ends_nobody() {
+    let Some(mounted) = or_skip(FileSystem::Tmpfs.mount_of_size(64)) else {
+        return;
+    };
+    let home = Home::with_maps(crate::support::directory(), mounted.path().join("maps"));
+    let status = home.run("crash_safe::rooms::child_takes_the_room", "fills");
+    assert_eq!(status.signal(), Some(libc::SIGABRT), "{status:?}");
+    let map = home.map().metadata().expect("the map");
+    println!("{} of {} bytes of the map are allocated", map.blocks() * 512, map.len());
+    // What an attempt in vain gives back again can be free.
+    assert!(mounted.free() < 1 << 20, "{} bytes are free", mounted.free());
+
+    let elsewhere = CrashSafe::in_dir(home.maps()).or_in_dir(home.path().join("other"));
+    let logger = Logger::new(home.config().crash_safe(elsewhere)).expect("a logger");
+    assert_eq!(logger.salvage().left_alone, []);
+    assert_eq!(logger.salvage().sessions.len(), 1);
+    logger.close().expect("closed");
+    assert_eq!(home.all_maps().len(), 0);
+    home.assert_in_log(&[Thread::Still], "a full file system");
 }
 
 /// The numbers of the documentation: the room that a map takes beside its buffers.
