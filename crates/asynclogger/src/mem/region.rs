@@ -212,7 +212,9 @@ mod tests {
         crate::mem::in_forked_child(|| {
             [(4096, false), (HUGE_PAGE - 1, false), (HUGE_PAGE, true)].iter().all(|(part, asks)| {
                 let region = Region::anonymous(4 * HUGE_PAGE, 4096, *part).expect("map");
-                has_huge_pages(region.as_ptr()) == *asks
+                let before = has_huge_pages(region.as_ptr());
+                region.use_huge_pages();
+                !before && has_huge_pages(region.as_ptr()) == *asks
             })
         });
     }
