@@ -45,7 +45,7 @@ impl Mapping {
         self.layout.size()
     }
 
-    pub(super) fn ask_for_huge_pages(&self, _range: Range<usize>) {}
+    pub(super) fn set_huge_pages(&self, _range: Range<usize>, _huge: bool) {}
 
     pub(super) fn populate(&self, _range: Range<usize>) -> io::Result<()> {
         Ok(())
