@@ -1,5 +1,6 @@
 //! `write` behind a service: signals, the next one that waits for its lock, and standard error that nobody reads.
 
+mod full_disk;
 mod httpd;
 
 use std::{
