@@ -5,10 +5,12 @@
 //! next file.
 
 use std::{
-    cell::Cell,
     io::{self, Read, Write},
     os::{fd::AsFd, unix::net::UnixStream},
-    sync::mpsc::{self, Receiver, Sender},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, Receiver, Sender},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -18,7 +20,8 @@ use rustix::{
     io::Errno,
 };
 use signal_hook::{
-    consts::{SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR1},
+    consts::{SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ},
+    flag,
     iterator::Signals as Caught,
     low_level::emulate_default_handler,
 };
@@ -47,16 +50,26 @@ pub(crate) enum Order {
     Rotate,
 }
 
-/// Requests to end, in the form in which the thread of the signals passes them on.
-const FIRST: u8 = b'1';
-const AGAIN: u8 = b'2';
-
 /// Signals, in a form that allows waiting for them and for the input at the same time.
 pub(crate) struct Signals {
     readable: UnixStream,
-    grace: Duration,
-    /// The time at which the reading ends; `None` until the end was asked for.
-    end: Cell<Option<Instant>>,
+    end: Arc<End>,
+}
+
+/// The time at which the reading ends; `None` until the end was asked for. The thread of the signals sets the time: a
+/// thread that waits in a log call learns of the request late.
+#[derive(Default)]
+struct End(Mutex<Option<Instant>>);
+
+impl End {
+    fn get(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, end: Option<Instant>) {
+        let mut earlier = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *earlier = earlier.into_iter().chain(end).min();
+    }
 }
 
 /// The orders for a log that came since the signals are caught.
@@ -67,6 +80,13 @@ pub(crate) struct Orders {
 /// The signals of `write`, caught before its arguments are understood: httpd, for example, can end a logger that it has
 /// started a few milliseconds ago.
 pub(crate) struct Early(Option<Caught>);
+
+/// A write beyond the limit of the process for files (`RLIMIT_FSIZE`) is an error from now on, and ends nothing. The
+/// signal is caught and not ignored: a program that this process executes finds it as it was.
+pub(crate) fn survive_the_limit_of_files() {
+    // Without the handler the signal ends the process, as it ends any.
+    let _ = flag::register(SIGXFSZ, Arc::default());
+}
 
 impl Early {
     /// Catches the signals if the first argument is `write`.
@@ -88,19 +108,26 @@ impl Signals {
     /// # Errors
     /// Errors of the system.
     pub(crate) fn catch(early: Early, grace: Duration) -> io::Result<([Signals; 2], Orders)> {
-        let (signals, to_signals) = Signals::pair(grace)?;
-        let (others, to_others) = Signals::pair(grace)?;
+        let end = Arc::new(End::default());
+        let (signals, to_signals) = Signals::pair(&end)?;
+        let (others, to_others) = Signals::pair(&end)?;
         let caught = early.0.map_or_else(catch_all, Ok)?;
         let (to_files, files) = mpsc::channel();
         let thread = thread::Builder::new().name("signals".into());
-        thread.spawn(move || hand_on(caught, &[to_signals, to_others], &to_files))?;
+        let wish = move |wait| {
+            end.set(Instant::now().checked_add(wait));
+            for mut waiting in [&to_signals, &to_others] {
+                let _ = waiting.write_all(&[0]);
+            }
+        };
+        thread.spawn(move || hand_on(caught, grace, &wish, &to_files))?;
         Ok(([signals, others], Orders { files }))
     }
 
-    fn pair(grace: Duration) -> io::Result<(Signals, UnixStream)> {
+    fn pair(end: &Arc<End>) -> io::Result<(Signals, UnixStream)> {
         let (readable, writable) = UnixStream::pair()?;
         readable.set_nonblocking(true)?;
-        Ok((Signals { readable, grace, end: Cell::new(None) }, writable))
+        Ok((Signals { readable, end: end.clone() }, writable))
     }
 
     /// Waits until `input` can be read without waiting, until no input came for `quiet`, or until the reading
@@ -188,25 +215,20 @@ impl Signals {
         let has_wish = !fds[0].revents().is_empty();
         let is_ready = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
         if has_wish {
-            self.take_wishes();
+            // The bytes only end the wait. An empty socket is not an error.
+            let _ = (&self.readable).read(&mut [0; 16]);
         }
         Ok(is_ready)
-    }
-
-    fn take_wishes(&self) {
-        let mut wishes = [0; 16];
-        // An empty socket is not an error.
-        let count = (&self.readable).read(&mut wishes).unwrap_or(0);
-        for wish in &wishes[..count] {
-            let now = Instant::now();
-            let end = if *wish == FIRST { now.checked_add(self.grace) } else { Some(now) };
-            self.end.set(self.end.get().into_iter().chain(end).min());
-        }
     }
 }
 
 /// The body of the thread that receives the signals and passes them on.
-fn hand_on(mut caught: Caught, wake: &[UnixStream], files: &Sender<Order>) {
+fn hand_on(
+    mut caught: Caught,
+    grace: Duration,
+    wish_end: &dyn Fn(Duration),
+    files: &Sender<Order>,
+) {
     let mut last = None::<Instant>;
     let mut count = 0;
     for signal in caught.forever() {
@@ -220,10 +242,7 @@ fn hand_on(mut caught: Caught, wake: &[UnixStream], files: &Sender<Order>) {
             _ => {
                 last = Some(Instant::now());
                 count += 1;
-                let wish = if count == 1 { FIRST } else { AGAIN };
-                for mut thread in wake {
-                    let _ = thread.write_all(&[wish]);
-                }
+                wish_end(if count == 1 { grace } else { Duration::ZERO });
             }
         }
     }

@@ -148,7 +148,7 @@ struct Watcher<L> {
 impl<L: Closes> Watcher<L> {
     /// Refuses what waits when the end is overdue, and then ends the wait for the close.
     fn watch(mut self) {
-        let mut still = Still { bytes: 0, since: Instant::now() };
+        let mut still = Still::default();
         let mut is_refused = false;
         let is_file = self.input.metadata().is_ok_and(|input| input.is_file());
         loop {
@@ -190,19 +190,22 @@ impl<L: Closes> Watcher<L> {
 }
 
 /// How long the disk has taken nothing while the end was due.
+#[derive(Default)]
 struct Still {
     bytes: u64,
-    since: Instant,
+    since: Option<Instant>,
 }
 
 impl Still {
     fn look(&mut self, bytes: u64, counts: bool) {
-        if !counts || bytes != self.bytes {
-            *self = Still { bytes, since: Instant::now() };
+        if !counts {
+            self.since = None;
+        } else if self.since.is_none() || bytes != self.bytes {
+            *self = Still { bytes, since: Some(Instant::now()) };
         }
     }
 
     fn is_over(&self) -> bool {
-        self.since.elapsed() >= PATIENCE
+        self.since.is_some_and(|since| since.elapsed() >= PATIENCE)
     }
 }

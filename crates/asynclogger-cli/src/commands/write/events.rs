@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     args::WriteArgs,
-    errors,
+    errors::Reporter,
     lines::{FRONT_BYTES, Line},
     outcome::{Answer, Failure},
     output::say,
@@ -30,10 +30,11 @@ const SAID: u64 = 10;
 
 pub(super) fn run(args: &WriteArgs, directory: &Path, early: Early) -> Result<Answer, Failure> {
     let Service { input, signals, ends, orders, patience, progress } = Service::begin(args, early)?;
+    let reporter = Reporter::default();
     // The manager uses only the directory of the path.
     let config =
         args.logger.config(directory.join("events.log"), args.logger.policy_or(Overflow::Block));
-    let config = args.service.apply(args.rotation.apply(config)).on_error(errors::reporter());
+    let config = args.service.apply(args.rotation.apply(config)).on_error(reporter.callback());
     let manager = patience.open(&signals, || LoggerManager::new(config.clone()))?;
     say_salvaged(manager.salvage());
     let ordered = manager.clone();
@@ -62,6 +63,7 @@ pub(super) fn run(args: &WriteArgs, directory: &Path, early: Early) -> Result<An
     let events = events.len() as u64;
     let closed = ending.close();
     drop(watching);
+    reporter.sum_up();
 
     // The summary is printed even after a failure; the first failure is the one to report.
     let stats = manager.stats().total;

@@ -14,7 +14,7 @@ use self::ending::Ending;
 use crate::{
     args::WriteArgs,
     commands::salvage::{say_left, show_salvaged},
-    errors,
+    errors::Reporter,
     input::Input,
     lines::Line,
     outcome::{Answer, Failure},
@@ -42,8 +42,9 @@ pub(crate) fn run(args: WriteArgs, early: Early) -> Result<Answer, Failure> {
 
 fn write_log(args: &WriteArgs, path: PathBuf, early: Early) -> Result<Answer, Failure> {
     let Service { input, signals, ends, orders, patience, progress } = Service::begin(args, early)?;
+    let reporter = Reporter::default();
     let config = args.logger.config(path, args.logger.policy_or(Overflow::Block));
-    let config = args.service.apply(args.rotation.apply(config)).on_error(errors::reporter());
+    let config = args.service.apply(args.rotation.apply(config)).on_error(reporter.callback());
     let logger = patience.open(&signals, || Logger::new(config.clone()))?;
     say_how_opened(&logger);
     let ordered = logger.clone();
@@ -62,6 +63,7 @@ fn write_log(args: &WriteArgs, path: PathBuf, early: Early) -> Result<Answer, Fa
     let read = log_input(&logger, &input, &signals);
     let closed = ending.close();
     drop(watching);
+    reporter.sum_up();
 
     // The summary is printed even after a failure; the first failure is the one to report.
     let stats = logger.stats();

@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const LATE: Duration = Duration::from_millis(5500);
 /// More lines than disk and memory have room for.
 const LINES: u64 = 150_000;
+/// The same, but the disk has room for them when it is empty, and two reads take them.
+const FEWER: u64 = 80_000;
 const MEMORY: &str = "--buffer-size 64K --shards 1 --rotate-size 96K";
 
 /// A small file system with little room.
@@ -41,12 +43,12 @@ fn counts(said: &str) -> [u64; 3] {
 }
 
 /// Each line is accepted or refused, and what was accepted is in the files or counted as lost.
-fn nothing_is_uncounted(place: &Place, log: &str, said: &str) {
+fn nothing_is_uncounted(place: &Place, log: &str, count: u64, said: &str) {
     let [accepted, dropped, lost] = counts(said);
     assert!(dropped > 0 && lost > 0, "{said}");
-    assert_eq!(accepted + dropped, LINES, "{said}");
+    assert_eq!(accepted + dropped, count, "{said}");
     let stored = place.run(&format!("cat --all {log}"), "").text();
-    assert!(lines(1, LINES).starts_with(&stored));
+    assert!(lines(1, count).starts_with(&stored));
     // A block can be in the file before the disk has confirmed it.
     assert!(stored.lines().count() as u64 >= accepted - lost, "{said}");
 }
@@ -57,7 +59,9 @@ fn an_input_that_has_ended_is_the_end_on_a_full_disk_too() {
         let place = Place::new();
         let Some(_mounted) = full(&place) else { return };
         let before = if way == "events" { "a\t" } else { "" };
-        let text: String = (1..=LINES).map(|line| format!("{before}{line}\n")).collect();
+        // The rest of a file that is not read yet is no end: it can wait.
+        let count = if way == "file" { FEWER } else { LINES };
+        let text: String = (1..=count).map(|line| format!("{before}{line}\n")).collect();
         let args = match way {
             "events" => format!("write {MEMORY} --events small"),
             _ => format!("write {MEMORY} small/app.log"),
@@ -78,7 +82,7 @@ fn an_input_that_has_ended_is_the_end_on_a_full_disk_too() {
         assert_eq!(code, 3, "{way}: {said}");
         assert!(said.contains("the disk takes nothing"), "{way}: {said}");
         let log = if way == "events" { "small/a.log" } else { "small/app.log" };
-        nothing_is_uncounted(&place, log, &said);
+        nothing_is_uncounted(&place, log, count, &said);
     }
 }
 
@@ -87,14 +91,14 @@ fn a_feeder_that_stays_is_waited_for() {
     let place = Place::new();
     let Some(_mounted) = full(&place) else { return };
     let mut writer = Writer::start(&place, &format!("{MEMORY} small/app.log"));
-    writer.say(&lines(1, LINES));
+    writer.say(&lines(1, FEWER));
     // Longer than the end may take: this is no end.
     thread::sleep(PATIENCE + Duration::from_secs(1));
     assert!(!writer.has_ended());
     fs::remove_file(place.file("small/fill")).expect("removed");
     let (code, said) = writer.ends();
     assert_eq!(code, Some(0), "{said}");
-    assert_eq!(place.run("cat --all small/app.log", "").text(), lines(1, LINES));
+    assert_eq!(place.run("cat --all small/app.log", "").text(), lines(1, FEWER));
 }
 
 #[test]
