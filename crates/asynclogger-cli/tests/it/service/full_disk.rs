@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const LATE: Duration = Duration::from_millis(5500);
 /// More lines than disk and memory have room for.
 const LINES: u64 = 150_000;
-/// The same, but the disk has room for them when it is empty, and two reads take them.
+/// The same, but the disk has room for them when it is empty.
 const FEWER: u64 = 80_000;
 const MEMORY: &str = "--buffer-size 64K --shards 1 --rotate-size 96K";
 
@@ -43,12 +43,12 @@ fn counts(said: &str) -> [u64; 3] {
 }
 
 /// Each line is accepted or refused, and what was accepted is in the files or counted as lost.
-fn nothing_is_uncounted(place: &Place, log: &str, count: u64, said: &str) {
+fn nothing_is_uncounted(place: &Place, log: &str, text: &str, said: &str) {
     let [accepted, dropped, lost] = counts(said);
     assert!(dropped > 0 && lost > 0, "{said}");
-    assert_eq!(accepted + dropped, count, "{said}");
+    assert_eq!(accepted + dropped, text.lines().count() as u64, "{said}");
     let stored = place.run(&format!("cat --all {log}"), "").text();
-    assert!(lines(1, count).starts_with(&stored));
+    assert!(text.starts_with(&stored));
     // A block can be in the file before the disk has confirmed it.
     assert!(stored.lines().count() as u64 >= accepted - lost, "{said}");
 }
@@ -58,10 +58,13 @@ fn an_input_that_has_ended_is_the_end_on_a_full_disk_too() {
     for way in ["pipe", "file", "events"] {
         let place = Place::new();
         let Some(_mounted) = full(&place) else { return };
+        let records = match way {
+            // The rest of a file that is not read yet is no end: so the second read takes the rest, and waits.
+            "file" => (1..=7000).map(|line| format!("{line:056}\n")).collect(),
+            _ => lines(1, LINES),
+        };
         let before = if way == "events" { "a\t" } else { "" };
-        // The rest of a file that is not read yet is no end: it can wait.
-        let count = if way == "file" { FEWER } else { LINES };
-        let text: String = (1..=count).map(|line| format!("{before}{line}\n")).collect();
+        let text: String = records.lines().map(|line| format!("{before}{line}\n")).collect();
         let args = match way {
             "events" => format!("write {MEMORY} --events small"),
             _ => format!("write {MEMORY} small/app.log"),
@@ -82,7 +85,7 @@ fn an_input_that_has_ended_is_the_end_on_a_full_disk_too() {
         assert_eq!(code, 3, "{way}: {said}");
         assert!(said.contains("the disk takes nothing"), "{way}: {said}");
         let log = if way == "events" { "small/a.log" } else { "small/app.log" };
-        nothing_is_uncounted(&place, log, count, &said);
+        nothing_is_uncounted(&place, log, &records, &said);
     }
 }
 
