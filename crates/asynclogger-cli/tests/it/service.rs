@@ -2,6 +2,7 @@
 
 mod full_disk;
 mod httpd;
+mod words;
 
 use std::{
     collections::BTreeSet,
