@@ -36,7 +36,7 @@ impl Progress {
     pub(crate) fn never_wait(&self) {
         let bar = self.bar.clone();
         // An invisible bar has a lock too, which would be held while a line is printed.
-        talk::begin(move |print| if bar.is_hidden() { print() } else { bar.suspend(|| print()) });
+        talk::begin(move |print| if bar.is_hidden() { print() } else { bar.suspend(print) });
     }
 
     /// Shows the counters from `stats` until the returned value is dropped.

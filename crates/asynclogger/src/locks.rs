@@ -8,7 +8,7 @@
 //! the library opens no file by name without a look at [`Locked`]: neither to read nor to write.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
     fs::File,
     io,
@@ -53,22 +53,35 @@ pub(crate) fn registry() -> GlobalMutexGuard<'static, BTreeSet<Entry>> {
 #[derive(Debug)]
 pub(crate) struct Locked((u64, u64));
 
-static LOCKED: PerProcess<GlobalMutex<BTreeSet<(u64, u64)>>> = PerProcess::new();
+/// Such files, and how many values of [`Locked`] each has: after a deleted file is closed, and before its value is gone, a
+/// new file can get its inode.
+static LOCKED: PerProcess<GlobalMutex<BTreeMap<(u64, u64), usize>>> = PerProcess::new();
 
-fn locked() -> GlobalMutexGuard<'static, BTreeSet<(u64, u64)>> {
+fn locked() -> GlobalMutexGuard<'static, BTreeMap<(u64, u64), usize>> {
     LOCKED.get().lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Locked {
-    /// Enters an open file, before its lock is taken; `None`: this process has locked the file already, and the caller
-    /// must not close its own descriptor. The value is dropped after the file is closed.
+    /// Enters a file that was just made, before its lock is taken. Drop the value after the file is closed.
+    pub(crate) fn enter_new(identity: (u64, u64)) -> Locked {
+        *locked().entry(identity).or_default() += 1;
+        Locked(identity)
+    }
+
+    /// Enters a file that was opened, before its lock is taken; `None`: this process has locked the file already, and
+    /// the caller must not close its own descriptor. Drop the value after the file is closed.
     pub(crate) fn enter(identity: (u64, u64)) -> Option<Locked> {
-        locked().insert(identity).then_some(Locked(identity))
+        let mut locked = locked();
+        if locked.contains_key(&identity) {
+            return None;
+        }
+        locked.insert(identity, 1);
+        Some(Locked(identity))
     }
 
     /// Whether this process has locked the file with this device and inode. Such a file must not be opened.
     pub(crate) fn has(identity: (u64, u64)) -> bool {
-        locked().contains(&identity)
+        locked().contains_key(&identity)
     }
 
     /// Whether this process has locked any file.
@@ -94,7 +107,11 @@ impl Locked {
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        locked().remove(&self.0);
+        let mut locked = locked();
+        match locked.get_mut(&self.0) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(locked.remove(&self.0)),
+        }
     }
 }
 
@@ -176,6 +193,18 @@ mod tests {
         for name in ["app.log", "app.lock", ".app.log", ".app.next"] {
             assert!(!is_lock_name(name.as_bytes()), "{name}");
         }
+    }
+
+    #[test]
+    fn a_file_is_entered_once_and_a_new_one_with_its_inode_is_entered_beside_it() {
+        let identity = (u64::MAX, 1);
+        let old = Locked::enter(identity).expect("nobody's");
+        assert!(Locked::enter(identity).is_none() && Locked::has(identity));
+        let new = Locked::enter_new(identity);
+        drop(old);
+        assert!(Locked::has(identity) && Locked::enter(identity).is_none());
+        drop(new);
+        assert!(!Locked::has(identity) && Locked::enter(identity).is_some());
     }
 
     #[test]

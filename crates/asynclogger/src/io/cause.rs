@@ -56,3 +56,26 @@ impl Cause {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_has_its_reaction() {
+        let of = |errno: Errno| Cause::of(&errno.into());
+        let all = [
+            (Cause::Space, vec![Errno::NOSPC, Errno::DQUOT]),
+            (Cause::Limit, vec![Errno::FBIG]),
+            (Cause::Device, vec![Errno::IO]),
+            (Cause::Gone, vec![Errno::ROFS, Errno::NODEV, Errno::STALE, Errno::TIMEDOUT]),
+            (Cause::Invalid, vec![Errno::INVAL, Errno::OPNOTSUPP]),
+            (Cause::Busy, vec![Errno::AGAIN, Errno::NOMEM, Errno::INTR, Errno::MFILE]),
+            (Cause::Other, vec![Errno::PERM, Errno::BADF]),
+        ];
+        for (cause, errors) in all {
+            errors.into_iter().for_each(|errno| assert_eq!(of(errno), cause, "{errno}"));
+        }
+        assert_eq!(Cause::of(&io::Error::other("no number")), Cause::Other);
+    }
+}

@@ -75,3 +75,37 @@ impl BlockFile for ClosedFile {
         closed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_file_refuses_all_but_a_sync_and_knows_how_it_was_written() {
+        let mut file = ClosedFile::new(IoMode::Direct, EngineKind::IoUring);
+        assert_eq!((file.mode(), file.engine()), (IoMode::Direct, EngineKind::IoUring));
+        let file_again = ClosedFile::new(IoMode::Buffered, EngineKind::Pwritev2);
+        let told = (file_again.mode(), file_again.engine());
+        assert_eq!(told, (IoMode::Buffered, EngineKind::Pwritev2));
+        let refused = |answer: io::Result<()>| {
+            let errno = answer.map_err(|error| Errno::from_io_error(&error));
+            assert_eq!(errno, Err(Some(Errno::BADF)));
+        };
+        refused(file.write_now(&[1], 0));
+        refused(file.reserve_now(0, 4096));
+        refused(file.trim());
+        refused(file.leave_direct());
+        refused(file.state().map(drop));
+        refused(file.set_mode(0o600));
+        assert!(file.sync_now().is_ok() && file.room().is_none() && file.reap().is_none());
+        for tag in [7, 3] {
+            file.submit(tag, Operation::Barrier);
+        }
+        for tag in [7, 3] {
+            let completion = file.reap().expect("a completion");
+            assert_eq!(completion.tag, tag);
+            refused(completion.result);
+        }
+        assert!(file.reap().is_none());
+    }
+}

@@ -194,4 +194,55 @@ mod tests {
             assert_eq!(copy.metadata().expect("metadata").len(), 8192 + found.len() as u64);
         }
     }
+
+    /// A file that the ring wrote the last time, by the way in which it is written now.
+    fn judged(answers: &[Errno], operation: &Operation) -> (EngineKind, Vec<bool>) {
+        let alarm = Alarm::new().expect("an alarm");
+        let driver = Driver::new(Engine::Auto, &alarm).expect("an engine");
+        let file = tempfile::tempfile().expect("a file");
+        let form = Form { align: 4096, synced: false };
+        let mut file = DiskFile::new(file, form, IoMode::Buffered, &driver);
+        file.rides = true;
+        let judge = |errno: &Errno| file.judge(Err((*errno).into()), operation).is_ok();
+        let is_done = answers.iter().map(judge).collect();
+        (file.engine(), is_done)
+    }
+
+    /// An answer of the ring is not the answer of the file, and the other way round: a file system without
+    /// reservations must not cost the log its ring, and a full disk is not tried again by another call.
+    #[test]
+    fn only_errors_of_the_ring_end_its_use() {
+        const RING: EngineKind = EngineKind::IoUring;
+        const CALLS: EngineKind = EngineKind::Pwritev2;
+        let reserve = Operation::Reserve { offset: 0, len: 4096 };
+        let refusals = [Errno::NOSYS, Errno::PERM, Errno::OPNOTSUPP, Errno::INVAL, Errno::BADF];
+        for refusal in refusals {
+            assert_eq!(judged(&[refusal], &Operation::Barrier), (CALLS, vec![true]), "{refusal}");
+            assert_eq!(judged(&[refusal], &reserve), (RING, vec![false]), "{refusal}");
+        }
+        for busy in [Errno::AGAIN, Errno::NOMEM, Errno::NOBUFS, Errno::BUSY, Errno::CANCELED] {
+            for operation in [&Operation::Barrier, &reserve] {
+                assert_eq!(judged(&[busy; 2], operation), (RING, vec![true; 2]), "{busy}");
+                assert_eq!(judged(&[busy; 3], operation), (CALLS, vec![true; 3]), "{busy}");
+            }
+        }
+        for error in [Errno::NOSPC, Errno::IO] {
+            assert_eq!(judged(&[error; 4], &Operation::Barrier), (RING, vec![false; 4]), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_asked_itself() {
+        let alarm = Alarm::new().expect("an alarm");
+        let driver = Driver::new(Engine::Pwrite, &alarm).expect("an engine");
+        let form = Form { align: 4096, synced: false };
+        let disk_file = |file| DiskFile::new(file, form, IoMode::Buffered, &driver);
+        let mut regular = disk_file(tempfile::tempfile().expect("a file"));
+        assert!(regular.sync_now().is_ok() && regular.room().is_some_and(|bytes| bytes > 0));
+        // Nothing can make a pipe durable.
+        let (_reader, writer) = io::pipe().expect("a pipe");
+        let mut pipe = disk_file(File::from(std::os::fd::OwnedFd::from(writer)));
+        let errno = pipe.sync_now().map_err(|error| Errno::from_io_error(&error));
+        assert_eq!(errno, Err(Some(Errno::INVAL)));
+    }
 }

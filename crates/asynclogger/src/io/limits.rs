@@ -77,4 +77,15 @@ mod tests {
         }
         assert!(memory_left().is_none_or(|left| left > 1 << 20));
     }
+
+    #[test]
+    fn limits_are_those_of_the_process() {
+        let limits = fs::read_to_string("/proc/self/limits").expect("the limits");
+        let soft = |name: &str| {
+            let line = limits.lines().find_map(|line| line.strip_prefix(name)).expect("a limit");
+            line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok())
+        };
+        assert_eq!(descriptor_limit(), soft("Max open files"));
+        assert_eq!(file_size_limit(), soft("Max file size"));
+    }
 }

@@ -287,7 +287,11 @@ impl LockFile {
             };
             let file = File::from(opened);
             let identity = identity_of(&file, &directory.path().join(name))?;
-            let Some(locked) = Locked::enter(identity) else {
+            let entered = match is_new {
+                true => Some(Locked::enter_new(identity)),
+                false => Locked::enter(identity),
+            };
+            let Some(locked) = entered else {
                 // Another thread was first. To close any descriptor of the file would give up its lock.
                 std::mem::forget(file);
                 return Err(in_use("another logger of this process, by a link,", path));

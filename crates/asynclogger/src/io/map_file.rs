@@ -126,9 +126,7 @@ impl MapFile {
         file.write_all_at(head, 0).map_err(|error| failed("cannot write", error))?;
         let state = file.metadata().map_err(|error| failed("cannot stat", error))?;
         let identity = (state.dev(), state.ino());
-        let Some(locked) = Locked::enter(identity) else {
-            return Err(failed("cannot lock", Errno::AGAIN.into()));
-        };
+        let locked = Locked::enter_new(identity);
         // First entered, then locked, then named: nobody can open the file before.
         let promise = Some(promise);
         let held = Held { file, directory, name, identity, _locked: locked, promise };
@@ -221,7 +219,12 @@ impl MapFile {
             return Ok(Found::InUse);
         }
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = File::from(directory.open_at(Path::new(&name), flags, Mode::empty())?);
+        let opened = directory.open_at(Path::new(&name), flags, Mode::empty());
+        let file = match opened {
+            // Another thread has locked the file since the look.
+            Err(_) if Locked::has(state.identity) => return Ok(Found::InUse),
+            opened => File::from(opened?),
+        };
         let found = file.metadata();
         let found = found.map_err(|error| Error::io("cannot stat", error).at_path(path))?;
         let identity = (found.dev(), found.ino());
@@ -247,11 +250,8 @@ impl MapFile {
             let found = copy.metadata();
             let found = found.map_err(|error| Error::io("cannot stat", error).at_path(path))?;
             identity = (found.dev(), found.ino());
-            let Some(entered) = Locked::enter(identity) else {
-                return Ok(Found::InUse);
-            };
             drop(std::mem::replace(&mut file, copy));
-            locked = entered;
+            locked = Locked::enter_new(identity);
         }
         let held = Held { file, directory, name, identity, _locked: locked, promise: None };
         Ok(Found::Abandoned(MapFile(OfProcess::new(held))))
@@ -262,7 +262,8 @@ impl MapFile {
         self.0.get().map(|held| &held.file)
     }
 
-    /// Allocates a range of whole pages. Pages that the file has stay as they are. The call takes no lock of this process and no memory, so a signal handler can make it.
+    /// Allocates a range of whole pages. Pages that the file has stay as they are. The call takes no lock of this process
+    /// and no memory, so a signal handler can make it.
     ///
     /// # Errors
     /// The system's errors; `EBADF` in a forked child.

@@ -72,8 +72,7 @@ impl Inner {
     }
 
     pub(super) fn max_record(&self) -> usize {
-        let of_buffers = self.callers.max_record();
-        self.config().max_record().min(of_buffers)
+        self.callers.max_record()
     }
 
     pub(super) fn salvage(&self) -> &Salvage {
@@ -190,7 +189,7 @@ impl Inner {
             return Ok(event);
         }
         self.closer.may_wait()?;
-        let deadline = Instant::now().checked_add(self.config().flush_timeout.max(STALL));
+        let deadline = Instant::now().checked_add(self.closer.of().flush_timeout().max(STALL));
         loop {
             if !inside(|| self.shared().wait_closed(name, deadline)) {
                 let what =
@@ -388,7 +387,7 @@ impl Closing for AllEvents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{read::LogDir, write::Sleep};
+    use crate::{CrashSafe, read::LogDir, write::Sleep};
 
     fn log(handle: &EventHandle, record: &[u8]) {
         handle.append(record.len(), |room| room.copy_from_slice(record)).expect("accepted");
@@ -396,8 +395,12 @@ mod tests {
 
     /// A manager with one shard, and an event of it that has five records.
     fn with_five_records(directory: &Path) -> Inner {
+        with_five_records_and(directory, |config| config)
+    }
+
+    fn with_five_records_and(directory: &Path, configure: impl FnOnce(Config) -> Config) -> Inner {
         let config = Config::new(directory.join("base.log")).num_shards(1);
-        let inner = Inner::new(config).expect("a manager");
+        let inner = Inner::new(configure(config)).expect("a manager");
         let handle = inner.event("payment").expect("an event");
         for number in 0..5 {
             log(&handle, format!("record {number}").as_bytes());
@@ -419,7 +422,8 @@ mod tests {
 
     const FIVE: [&str; 5] = ["record 0", "record 1", "record 2", "record 3", "record 4"];
 
-    /// A call never returns because something outside Rust's rules ended its thread.
+    /// A call never returns because something outside Rust's rules ended its thread. A crash-safe manager leaves no map
+    /// then: a salvager would write the records a second time.
     #[test]
     fn what_was_published_before_a_call_that_never_returns_is_written_at_the_last_drop() {
         let directory = tempfile::tempdir().expect("a directory");
@@ -427,6 +431,34 @@ mod tests {
         inner.shared().shards.claim_for_ever(0);
         drop(inner);
         assert_eq!(records(directory.path()), FIVE);
+
+        let (directory, maps) = (tempfile::tempdir(), tempfile::tempdir());
+        let (directory, maps) = (directory.expect("a directory"), maps.expect("a directory"));
+        let place = CrashSafe::in_dir(maps.path());
+        let inner = with_five_records_and(directory.path(), |config| config.crash_safe(place));
+        let map = inner.crash_map().expect("a map");
+        assert!(map.exists());
+        inner.shared().shards.claim_for_ever(0);
+        drop(inner);
+        assert_eq!(records(directory.path()), FIVE);
+        assert!(!map.exists());
+    }
+
+    #[test]
+    fn a_close_waits_for_a_call_as_long_as_the_config_says() {
+        const TIMEOUT: Duration = Duration::from_millis(300);
+        let directory = tempfile::tempdir().expect("a directory");
+        let inner = with_five_records_and(directory.path(), |config| config.flush_timeout(TIMEOUT));
+        inner.flush(None).expect("flushed");
+        let shards = inner.shared().shards.clone();
+        shards.claim_for_ever(0);
+        let begun = Instant::now();
+        let error = inner.close().expect_err("a call holds its claim");
+        assert!(begun.elapsed() >= TIMEOUT);
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert!(error.to_string().contains("0 of 5 accepted records pending"), "{error}");
+        shards.release_forgotten(0);
+        inner.close().expect("closed");
     }
 
     /// The thread ends between the seal of its buffer and the end of its claim: the shard still names the buffer.

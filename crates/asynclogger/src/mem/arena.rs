@@ -287,6 +287,24 @@ mod tests {
         assert_eq!(arena.left(), 5);
     }
 
+    /// Else the successor of a dead process would take the bytes of a free piece for a block that was not written.
+    #[cfg(not(any(loom, miri)))]
+    #[test]
+    fn a_piece_that_is_given_back_is_not_marked_any_more() {
+        let file = tempfile::tempfile().expect("a file");
+        file.set_len(1 << 16).expect("a length");
+        let memory = SharedMemory::map(&file, 0, 4096, 1 << 16, 4096).expect("mapped");
+        let memory = Arc::new(memory);
+        let arena = Arena::shared(&memory, 4096, (3, 4096), (5, 2), (0, Box::new(|_| Ok(()))));
+        let pieces: Vec<_> = std::iter::from_fn(|| arena.take()).collect();
+        assert_eq!(pieces.iter().map(Piece::number).collect::<Vec<_>>(), [0, 1, 2]);
+        memory.words()[..16].iter().for_each(|word| word.store(7, Ordering::Relaxed));
+        drop(pieces);
+        let words = memory.words()[..16].iter().map(|word| word.load(Ordering::Relaxed));
+        let cleared: Vec<_> = words.enumerate().filter(|(_, word)| *word == 0).collect();
+        assert_eq!(cleared, [(5, 0), (7, 0), (9, 0)]);
+    }
+
     #[cfg(not(any(loom, miri)))]
     #[test]
     fn pieces_get_memory_when_they_are_needed_or_before_and_a_lack_of_it_ends() {

@@ -190,4 +190,25 @@ mod tests {
         });
         assert_eq!(*held, 1);
     }
+
+    /// Ids are used again: the first process of a namespace has the id 1, and so has the first one of a namespace that
+    /// this process makes.
+    #[test]
+    fn a_child_with_the_id_of_its_parent_is_another_process() {
+        // SAFETY: concerns only later children of the calling process, which is a child of the test.
+        let enter = || unsafe { libc::unshare(libc::CLONE_NEWPID) } == 0;
+        in_forked_child(|| {
+            if !enter() {
+                eprintln!("skipped: needs the right to make a process namespace");
+                return true;
+            }
+            in_forked_child(|| {
+                let value = OfProcess::new(std::process::id());
+                assert!(value.get() == Some(&1) && enter());
+                in_forked_child(|| std::process::id() == 1 && value.get().is_none());
+                true
+            });
+            true
+        });
+    }
 }

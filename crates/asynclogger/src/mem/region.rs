@@ -187,6 +187,54 @@ mod tests {
         assert_eq!(bytes, [7, 0, 0, 7]);
     }
 
+    /// Whether the system makes huge pages at this address, if it has any.
+    #[cfg(not(loom))]
+    fn has_huge_pages(at: *mut u8) -> bool {
+        let all = std::fs::read_to_string("/proc/self/smaps").expect("the mappings");
+        let mut is_there = false;
+        all.lines().any(|line| {
+            let bounds = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
+            let number = |text| usize::from_str_radix(text, 16).ok();
+            if let Some((Some(start), Some(end))) = bounds.map(|(a, b)| (number(a), number(b))) {
+                is_there = (start..end).contains(&at.addr());
+            }
+            is_there && line.starts_with("VmFlags:") && line.contains(" hg")
+        })
+    }
+
+    #[cfg(not(loom))]
+    #[test]
+    fn only_a_region_of_large_parts_asks_for_huge_pages() {
+        if !std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
+            return eprintln!("skipped: the kernel has no huge pages");
+        }
+        // In a child, where no other thread changes the list of mappings while it is read.
+        crate::mem::in_forked_child(|| {
+            [(4096, false), (HUGE_PAGE - 1, false), (HUGE_PAGE, true)].iter().all(|(part, asks)| {
+                let region = Region::anonymous(4 * HUGE_PAGE, 4096, *part).expect("map");
+                let before = has_huge_pages(region.as_ptr());
+                region.use_huge_pages();
+                !before && has_huge_pages(region.as_ptr()) == *asks
+            })
+        });
+    }
+
+    /// In a child, where no other thread maps memory at the same place.
+    #[cfg(not(loom))]
+    #[test]
+    fn a_dropped_region_is_not_mapped_any_more() {
+        crate::mem::in_forked_child(|| {
+            let region = Region::anonymous(1 << 20, 4096, 4096).expect("map");
+            let start = region.as_ptr().cast();
+            let mut page = 0_u8;
+            // SAFETY: a byte for one page; the system refuses a page that is not mapped.
+            let mut is_mapped = || unsafe { libc::mincore(start, PAGE, &raw mut page) } == 0;
+            let before = is_mapped();
+            drop(region);
+            before && !is_mapped()
+        });
+    }
+
     #[test]
     fn absurd_lengths_are_errors() {
         assert!(Region::anonymous(usize::MAX - 10, 4096, 4096).is_err());

@@ -165,6 +165,42 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_dropped_mapping_is_gone() {
+        use std::os::unix::fs::MetadataExt;
+        let file = file(1 << 20);
+        let inode = format!(" {} ", file.metadata().expect("metadata").ino());
+        let mappings = || {
+            let maps = std::fs::read_to_string("/proc/self/maps").expect("the mappings");
+            maps.lines().filter(|line| line.contains(&inode)).count()
+        };
+        let memory = SharedMemory::map(&file, 0, 4096, 1 << 20, 4096).expect("mapped");
+        assert_eq!(mappings(), 1);
+        drop(memory);
+        assert_eq!(mappings(), 0);
+    }
+
+    #[test]
+    fn what_is_populated_is_resident() {
+        let file = file(1 << 20);
+        let memory = SharedMemory::map(&file, 0, 4096, 1 << 20, 4096).expect("mapped");
+        let resident = || {
+            let (start, len) = (memory.bytes_start().as_ptr(), memory.bytes());
+            let mut pages = vec![0_u8; len / PAGE];
+            // SAFETY: a byte for each page of a range that is mapped.
+            let asked = unsafe { libc::mincore(start.cast(), len, pages.as_mut_ptr()) };
+            assert_eq!(asked, 0);
+            pages.iter().filter(|page| **page & 1 == 1).count()
+        };
+        assert_eq!(resident(), 0);
+        // Before Linux 5.14 the system refuses this for any memory.
+        let other = Region::anonymous(PAGE, PAGE, PAGE).expect("map");
+        let populated = other.populate(0..PAGE).is_ok();
+        assert_eq!(memory.populate(0..8 * PAGE).is_ok(), populated);
+        assert!(resident() >= 8 || !populated, "the system reads ahead");
+        in_forked_child(|| memory.populate(0..PAGE).is_err());
+    }
+
     /// A child has no part of the mapping, and drops nothing of its own.
     #[test]
     fn a_child_finds_no_words_and_unmaps_nothing() {

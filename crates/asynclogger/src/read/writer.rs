@@ -17,7 +17,7 @@ pub(super) use self::linux::state_of;
 mod linux {
     use std::{
         ffi::OsStr,
-        fs,
+        fs::{self, DirEntry},
         os::unix::{ffi::OsStrExt, fs::MetadataExt},
         path::Path,
     };
@@ -108,20 +108,23 @@ mod linux {
         !name.is_empty() && !name.contains(&b'/') && !name.contains(&0)
     }
 
-    /// The sessions with which the later segments of the log in this directory begin.
+    /// The sessions with which the later segments of the log in this directory begin. A file that is only prepared for
+    /// the next segment is none yet: its name is hidden, and it has a start and no more.
     fn sessions_of_later_segments(directory: &Path, report: &Report) -> Vec<u64> {
         let mut buffer = Vec::new();
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-        let mut session_of = |path: &Path| {
-            let mut source = Source::open_listed(path).ok()?;
+        let mut session_of = |entry: DirEntry| {
+            let mut source = Source::open_listed(&entry.path()).ok()?;
             let Ok(Place::Valid(part)) = probe::look(&mut source, 0, &mut buffer) else {
                 return None;
             };
             let prefix = part.prefix;
+            let is_prepared = entry.file_name().as_bytes().starts_with(b".")
+                && source.stored() <= u64::from(prefix.align);
             let is_later = Some(prefix.log_id) == report.log_id && prefix.segment > report.segment;
-            is_later.then_some(prefix.session)
+            (is_later && !is_prepared).then_some(prefix.session)
         };
-        entries.filter_map(|entry| session_of(&entry.path())).collect()
+        entries.filter_map(&mut session_of).collect()
     }
 
     fn is_as_read(source: &Source, path: &Path) -> bool {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use asynclogger::{
-    Config, CrashSafe, ErrorKind, LoggerManager, Salvage, Salvager,
+    Config, CrashSafe, ErrorKind, LoggerManager, Rotation, Salvage, Salvager,
     read::{Ending, LogDir, Reader, Report, SessionState, verify},
 };
 
@@ -196,20 +196,27 @@ fn a_session_in_several_segments_is_one_session() {
 /// A file that another program renamed is perhaps still written; a copy, or a file without its lock, shows nothing.
 #[test]
 fn nothing_is_said_where_nothing_is_known() {
-    let directory = directory();
-    let path = log_path(&directory);
-    let logger = open(Config::new(&path));
-    logger.log("a record");
-    logger.flush().expect("flushed");
-    let elsewhere = directory.path().join("copies");
-    fs::create_dir(&elsewhere).expect("a directory");
-    fs::copy(&path, elsewhere.join("app.log")).expect("copied");
-    assert_eq!(states_at(elsewhere.join("app.log")), [SessionState::Open]);
-    let renamed = directory.path().join("app.log.1");
-    fs::rename(&path, &renamed).expect("renamed");
-    assert_eq!(states_at(&renamed), [SessionState::Open]);
-    logger.close().expect("closed");
-    assert_eq!(states_at(&renamed), [SessionState::Closed]);
+    // Also beside a file that is prepared for the next segment.
+    for rotation in [Rotation::new(), Rotation::new().max_size(1 << 30)] {
+        let directory = directory();
+        let path = log_path(&directory);
+        let logger = open(Config::new(&path).rotation(rotation.clone()));
+        logger.log("a record");
+        logger.flush().expect("flushed");
+        if rotation != Rotation::new() {
+            let next = directory.path().join(".app.next");
+            wait_until("the next file", || fs::metadata(&next).is_ok_and(|next| next.len() > 0));
+        }
+        let elsewhere = directory.path().join("copies");
+        fs::create_dir(&elsewhere).expect("a directory");
+        fs::copy(&path, elsewhere.join("app.log")).expect("copied");
+        assert_eq!(states_at(elsewhere.join("app.log")), [SessionState::Open]);
+        let renamed = directory.path().join("app.log.1");
+        fs::rename(&path, &renamed).expect("renamed");
+        assert_eq!(states_at(&renamed), [SessionState::Open]);
+        logger.close().expect("closed");
+        assert_eq!(states_at(&renamed), [SessionState::Closed]);
+    }
 }
 
 #[test]

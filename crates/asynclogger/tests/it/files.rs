@@ -154,6 +154,28 @@ fn a_second_process_is_refused() {
 }
 
 #[test]
+fn a_lock_that_is_no_file_is_an_error() {
+    let directory = directory();
+    let lock = directory.path().join(".app.lock");
+    let target = directory.path().join("target");
+    fs::write(&target, "a file of somebody else").expect("a file");
+    for is_link in [true, false] {
+        if is_link {
+            std::os::unix::fs::symlink(&target, &lock).expect("a link");
+        } else {
+            fs::create_dir(&lock).expect("a directory");
+        }
+        let error = Logger::new(Config::new(log_path(&directory))).expect_err("no lock");
+        assert_eq!(error.kind(), ErrorKind::Io, "{error:#}");
+        assert!(!log_path(&directory).exists());
+        if is_link {
+            fs::remove_file(&lock).expect("removed");
+        }
+    }
+    assert_eq!(fs::read(&target).expect("a file"), b"a file of somebody else");
+}
+
+#[test]
 fn what_is_no_regular_file_is_refused() {
     let directory = directory();
     let path = log_path(&directory);

@@ -235,4 +235,32 @@ mod tests {
             assert_eq!(local.encodes.get(), 0);
         });
     }
+
+    #[test]
+    fn a_thread_remembers_its_homes_until_it_forgets_them() {
+        Local::with(|local| {
+            let call = local.enter_log_call();
+            assert_eq!(call.cached_home(1), None);
+            call.remember_home(1, 7);
+            call.remember_home(2, 8);
+            assert_eq!((call.cached_home(1), call.cached_home(2)), (Some(7), Some(8)));
+            local.forget_home(1);
+            assert_eq!((call.cached_home(1), call.cached_home(2)), (None, Some(8)));
+            // Another log has the same place in the cache.
+            call.remember_home(2 + CACHED as u64, 9);
+            assert_eq!(call.cached_home(2), None);
+        });
+    }
+
+    #[test]
+    fn a_flusher_stays_one() {
+        let is_flusher = || Local::with(Local::is_flusher);
+        let flusher = std::thread::spawn(move || {
+            let before = is_flusher();
+            Local::with(Local::become_flusher);
+            (before, is_flusher())
+        });
+        assert_eq!(flusher.join().expect("a thread"), (false, true));
+        assert!(!is_flusher());
+    }
 }

@@ -258,6 +258,9 @@ impl<C: Closing> Drop for Closer<C> {
         if !on_flusher {
             self.teller.finish();
         }
+        if is_over {
+            self.of.closed();
+        }
     }
 }
 

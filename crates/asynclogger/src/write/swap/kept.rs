@@ -235,3 +235,30 @@ fn map_head(config: &Config, align: usize, log_id: LogId, session: u64) -> MapHe
         piece: 0,
     }
 }
+
+#[cfg(all(test, not(any(loom, miri))))]
+mod tests {
+    use super::*;
+    use crate::CrashSafe;
+
+    /// An opening can fail after the map is made. The map of a pool that holds no record is then removed; one that holds
+    /// records is left for the next opening.
+    #[test]
+    fn a_pool_takes_its_map_along_unless_a_buffer_waits_for_its_place() {
+        let home = tempfile::tempdir().expect("a directory");
+        let config =
+            Config::new(home.path().join("app.log")).crash_safe(CrashSafe::in_dir(home.path()));
+        let config = config.validate().expect("valid");
+        let pool = || Pool::of_logger(&config, 4096, 1 << 20, LogId::default(), 7).expect("a pool");
+        for is_used in [false, true] {
+            let pool = pool();
+            let map = pool.map_path().expect("a map");
+            assert!(map.exists());
+            if is_used {
+                pool.take(HEADER).expect("a buffer").activate(0, 0);
+            }
+            drop(pool);
+            assert_eq!(map.exists(), is_used);
+        }
+    }
+}

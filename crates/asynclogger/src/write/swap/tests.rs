@@ -8,7 +8,7 @@ use super::{
     record_writer::RecordWriter,
     sealed::SealedBuffer,
     shard::{Refused, Shard},
-    shards::SealAttempt,
+    shards::{SealAttempt, Shards},
     wait::Bell,
     word::BufferState,
 };
@@ -52,7 +52,12 @@ fn buffer_write_reserves_the_header() {
     let log = log(2, 1);
     assert_eq!(append(&log, b"hello"), Ok(0));
     assert_eq!(append(&log, b"x"), Ok(1));
+    let pool = log.shards().pool();
+    assert!(pool.has_active() && !pool.has_sealed(|_, _| true));
     assert_eq!(log.shards().seal_idle(0), SealAttempt::Sealed);
+    assert!(!pool.has_active());
+    assert!(pool.has_sealed(|shard, generation| (shard, generation) == (0, 0)));
+    assert!(!pool.has_sealed(|shard, generation| (shard, generation) != (0, 0)));
     let sealed = sealed(&log).pop().expect("sealed");
     assert_eq!(sealed.valid(), 9 + 5);
     let data = sealed.data(HEADER + 14);
@@ -200,6 +205,7 @@ fn what_is_held_is_copied_when_there_are_no_callers() {
     append(&log, b"before the stop").expect("accepted");
     let shards = log.shards().clone();
     shards.claim_for_ever(0);
+    assert!(shards.is_claimed(0) && !shards.is_claimed(1));
     assert!(shards.copy_held().is_empty());
     drop(log);
     let mut held = shards.copy_held();
@@ -210,6 +216,17 @@ fn what_is_held_is_copied_when_there_are_no_callers() {
     assert_eq!(copy.data(HEADER + 19)[HEADER + 4..], *b"before the stop");
     copy.give_back();
     assert!(shards.is_closed(1) && !shards.is_closed(0));
+    // The stopped thread could still store into its buffer.
+    let is_kept = |shards: Arc<Shards>| {
+        let kept = Arc::downgrade(&shards);
+        drop(shards);
+        kept.upgrade().is_some()
+    };
+    assert!(is_kept(shards));
+    let other = self::log(3, 2);
+    let shards = other.shards().clone();
+    drop(other);
+    assert!(shards.copy_held().is_empty() && !is_kept(shards));
 }
 
 /// A thread that stops between the seal of its buffer and the release of its shard has given the buffer away: the

@@ -357,4 +357,45 @@ mod tests {
         });
         assert_eq!(woken.load(Ordering::SeqCst), 4);
     }
+
+    #[test]
+    fn a_close_wakes_every_waiter_of_every_shard() {
+        let waiters = Waiters::new();
+        let deadline = Instant::now().checked_add(Duration::from_secs(60));
+        std::thread::scope(|scope| {
+            let waiters = &waiters;
+            let wait = move |shard| waiters.wait(shard, deadline, || false);
+            let all = [7, 7, 9, 9].map(|shard| scope.spawn(move || wait(shard)));
+            while waiters.waiting.load(Ordering::SeqCst) < all.len() {
+                std::thread::yield_now();
+            }
+            waiters.wake_all();
+            for waiter in all {
+                assert_eq!(waiter.join().expect("a thread"), Waited::Woken);
+            }
+        });
+    }
+
+    #[cfg(not(any(loom, miri)))]
+    #[test]
+    fn a_flusher_sleeps_until_the_bell_rings() {
+        let bell = Bell::new().expect("a bell");
+        let rings = AtomicBool::new(false);
+        bell.sleep(Sleep::Idle, None, || true);
+        std::thread::scope(|scope| {
+            let flusher = scope.spawn(|| {
+                bell.sleep(Sleep::Timed, None, || false);
+                rings.load(Ordering::SeqCst)
+            });
+            let is_asleep = || bell.sleep.load(Ordering::SeqCst) == Sleep::Timed as u32;
+            while !is_asleep() && !flusher.is_finished() {
+                std::thread::yield_now();
+            }
+            bell.ring(Sleep::Idle);
+            assert!(is_asleep(), "news that are no reason to wake");
+            rings.store(true, Ordering::SeqCst);
+            bell.ring(Sleep::Timed);
+            assert!(flusher.join().expect("a thread"));
+        });
+    }
 }

@@ -10,7 +10,7 @@ use std::{
     process::Child,
 };
 
-use asynclogger::{Config, CrashSafe, ErrorKind, Logger, Opened, Rotation, Salvage};
+use asynclogger::{Config, CrashSafe, ErrorKind, Logger, LoggerManager, Opened, Rotation, Salvage};
 
 use super::dying::{Home, Role, Thread, end_of, log_some, records};
 use crate::{mounts::skipped, support::wait_until};
@@ -299,6 +299,16 @@ fn a_refused_opening_leaves_no_map() {
     fs::create_dir(&path).expect("a directory");
     let error = Logger::new(Config::new(&path).crash_safe(CrashSafe::in_dir(home.maps())));
     assert_eq!(error.expect_err("a directory").kind(), ErrorKind::NotAFile);
+    assert_eq!(home.all_maps().len(), 0);
+}
+
+#[test]
+fn a_manager_says_where_its_map_is_and_leaves_none() {
+    let home = Home::new();
+    let manager = LoggerManager::new(home.config()).expect("a manager");
+    manager.log_with_event("event", "record");
+    assert_eq!(home.all_maps(), [manager.crash_map().expect("a map")]);
+    manager.close().expect("closed");
     assert_eq!(home.all_maps().len(), 0);
 }
 

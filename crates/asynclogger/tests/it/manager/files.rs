@@ -201,3 +201,20 @@ fn files_that_change_while_they_are_closed_are_not_written_to() {
         assert_eq!(foreign(name).as_deref(), Some(FOREIGN), "{name}");
     }
 }
+
+/// A path without a directory is one in the current directory.
+#[test]
+fn the_current_directory_has_a_name() {
+    if let Some(current) = child_role() {
+        std::env::set_current_dir(current).expect("a directory");
+        let manager = LoggerManager::new(Config::new("base.log")).expect("a manager");
+        assert_eq!(manager.directory(), Path::new("."));
+        manager.log_with_event("event", "record");
+        manager.close().expect("closed");
+        return;
+    }
+    let directory = directory();
+    let path = directory.path().to_str().expect("a UTF-8 path");
+    in_child("manager::files::the_current_directory_has_a_name", path);
+    assert_eq!(records(&file(&directory, "event")), [b"record"]);
+}

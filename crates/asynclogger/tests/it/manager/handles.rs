@@ -15,6 +15,10 @@ fn a_handle_has_what_a_logger_has() {
     let manager = manager(&directory);
     let (event, other) =
         (manager.event("event").expect("opened"), manager.event("other").expect("opened"));
+    assert_eq!((event.name(), other.name()), ("event", "other"));
+    assert!(event.is_open() && manager.crash_map().is_none());
+    let path = directory.path().to_str().expect("a UTF-8 path");
+    assert!(format!("{manager:?}").contains(path) && format!("{event:?}").contains("event"));
     assert_eq!(event.max_record(), manager.max_record());
     let too_long = vec![1; event.max_record() + 1];
     assert!(matches!(event.try_log_bytes(&too_long), Err(LogError::TooLarge { .. })));

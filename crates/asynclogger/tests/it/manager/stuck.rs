@@ -158,6 +158,8 @@ fn a_close_fails_and_can_be_repeated() {
             for _ in 0..3 {
                 let error = manager.close().expect_err("the disk is full");
                 assert!(matches!(error.kind(), ErrorKind::Io | ErrorKind::Timeout), "{error}");
+                let is_explained = std::error::Error::source(&error).is_some();
+                assert!(is_explained || error.kind() == ErrorKind::Timeout, "{error}");
                 assert_full(manager.flush_for(20 * A_SECOND));
             }
         });

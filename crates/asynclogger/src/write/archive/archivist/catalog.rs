@@ -175,3 +175,37 @@ fn read(directory: &Directory, file: &Candidate, with_end: bool) -> Result<Optio
     };
     Ok(Some(Known { state, origin, last_time }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Thousands of files are not read again in each round, and deleted ones take no memory.
+    #[test]
+    fn files_are_known_as_long_as_they_exist() {
+        let home = tempfile::tempdir().expect("a directory");
+        let directory = Directory::open_or_create(home.path()).expect("a directory");
+        let name = LogName::of(Path::new("app.log")).expect("a name");
+        // None of them is a segment, and the last one is not even compressed.
+        let files = ["app_2026-01-01_00-00-00.log", "app_2026-01-01_00-00-00.1.log"];
+        let files = [files[0], files[1], "app_2026-01-01_00-00-01.log.zst"];
+        for file in files {
+            std::fs::write(home.path().join(file), "something else").expect("a file");
+        }
+        let mut catalog = Catalog::default();
+        let look = |catalog: &mut Catalog| {
+            let found = list(&directory, &name).expect("files");
+            for file in &found {
+                assert_eq!(catalog.lineage(&directory, file, b"app"), None);
+            }
+            catalog.forget_all_but(&found);
+            (found.len(), catalog.known.len())
+        };
+        let all = if cfg!(feature = "zstd") { 3 } else { 2 };
+        assert_eq!(look(&mut catalog), (3, all));
+        std::fs::remove_file(home.path().join(files[0])).expect("removed");
+        assert_eq!(look(&mut catalog), (2, all - 1));
+    }
+}
