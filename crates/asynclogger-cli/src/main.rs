@@ -35,12 +35,13 @@ use crate::{
     commands::{bench, cat, salvage, stat, tail, verify, write},
     outcome::{Answer, Failure},
     output::say,
-    signals::Early,
+    signals::{Early, survive_the_limit_of_files},
 };
 
 fn main() -> ExitCode {
     // Before anything else: until then a signal kills the process, with the lines in its pipe.
     let early = Early::catch();
+    survive_the_limit_of_files();
     let code = code_of(run(CommandLine::parse(), early));
     talk::finish();
     code

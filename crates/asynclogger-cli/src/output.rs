@@ -8,7 +8,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use crate::talk;
+use crate::{show::plain, talk};
 
 /// Size of the output buffer, in bytes: large enough that the cost of a write call does not matter beside its
 /// records.
@@ -62,9 +62,11 @@ pub(crate) fn say(what: impl fmt::Display) {
     }
 }
 
-/// Prints a line on standard error, on this thread.
-pub(crate) fn print(line: &str) {
+/// Prints a line on standard error, on this thread. `false` if the line cannot be written.
+pub(crate) fn print(line: &str) -> bool {
+    // Names of files are in it, which can have control characters.
+    let line = plain(line);
     // One write call per line, so that lines of the logger's thread and of this one do not mix. If standard
     // error is gone, nobody is left to report the error to.
-    let _ = io::stderr().write_all(format!("asynclogger: {line}\n").as_bytes());
+    io::stderr().write_all(format!("asynclogger: {line}\n").as_bytes()).is_ok()
 }

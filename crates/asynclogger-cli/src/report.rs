@@ -17,6 +17,7 @@ use crate::{
     log_summary::{LogSummary, count_missing},
     outcome::Answer,
     output::say,
+    show::plain,
     units::{show_bytes, show_count, show_number_of},
 };
 
@@ -155,7 +156,7 @@ impl From<&Report> for FileJson {
 
 /// The report on one file, for people.
 pub(crate) fn write_text(out: &mut impl Write, report: &Report) -> io::Result<()> {
-    writeln!(out, "{}", report.path.display())?;
+    writeln!(out, "{}", plain(&report.path.display().to_string()))?;
     writeln!(out, "  format    {}", show_format(report))?;
     writeln!(
         out,

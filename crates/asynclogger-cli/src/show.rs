@@ -43,6 +43,23 @@ pub(crate) fn escaped(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     out.write_all(text.as_bytes())
 }
 
+/// A text of one line, a message or a name, so that the text can neither control a terminal nor begin another line:
+/// control characters become `\x..`.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for char in text.chars() {
+        if char.is_control() {
+            let _ = write!(escaped, "\\x{:02x}", u32::from(char));
+        } else {
+            escaped.push(char);
+        }
+    }
+    Cow::Owned(escaped)
+}
+
 /// A record in JSON. `session` is text, because it uses all 64 bits and many readers of JSON have numbers of
 /// only 53 bits.
 #[derive(Serialize)]

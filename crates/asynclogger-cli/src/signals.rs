@@ -5,10 +5,12 @@
 //! next file.
 
 use std::{
-    cell::Cell,
     io::{self, Read, Write},
     os::{fd::AsFd, unix::net::UnixStream},
-    sync::mpsc::{self, Receiver, Sender},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, Receiver, Sender},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -18,7 +20,8 @@ use rustix::{
     io::Errno,
 };
 use signal_hook::{
-    consts::{SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR1},
+    consts::{SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ},
+    flag,
     iterator::Signals as Caught,
     low_level::emulate_default_handler,
 };
@@ -26,10 +29,6 @@ use signal_hook::{
 /// Two signals within this time are one request: `timeout` sends its signal to the process and then to the
 /// whole group.
 const SAME_WISH: Duration = Duration::from_millis(200);
-
-/// How long the reading thread may take to end after the grace. If a log call itself waits (for room on a
-/// full disk, for example), the thread takes longer, and `overdue` is called.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The reason why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,28 +50,43 @@ pub(crate) enum Order {
     Rotate,
 }
 
-/// Requests to end, in the form in which the thread of the signals passes them on.
-const FIRST: u8 = b'1';
-const AGAIN: u8 = b'2';
-
 /// Signals, in a form that allows waiting for them and for the input at the same time.
 pub(crate) struct Signals {
     readable: UnixStream,
-    grace: Duration,
-    /// The time at which the reading ends; `None` until the end was asked for.
-    end: Cell<Option<Instant>>,
+    end: Arc<End>,
 }
 
-/// The orders and requests for a log that came since the signals are caught.
+/// The time at which the reading ends; `None` until the end was asked for. The thread of the signals sets the time: a
+/// thread that waits in a log call learns of the request late.
+#[derive(Default)]
+struct End(Mutex<Option<Instant>>);
+
+impl End {
+    fn get(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, end: Option<Instant>) {
+        let mut earlier = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *earlier = earlier.into_iter().chain(end).min();
+    }
+}
+
+/// The orders for a log that came since the signals are caught.
 pub(crate) struct Orders {
     files: Receiver<Order>,
-    ends: Receiver<()>,
-    grace: Duration,
 }
 
 /// The signals of `write`, caught before its arguments are understood: httpd, for example, can end a logger that it has
 /// started a few milliseconds ago.
 pub(crate) struct Early(Option<Caught>);
+
+/// A write beyond the limit of the process for files (`RLIMIT_FSIZE`) is an error from now on, and ends nothing. The
+/// signal is caught and not ignored: a program that this process executes finds it as it was.
+pub(crate) fn survive_the_limit_of_files() {
+    // Without the handler the signal ends the process, as it ends any.
+    let _ = flag::register(SIGXFSZ, Arc::default());
+}
 
 impl Early {
     /// Catches the signals if the first argument is `write`.
@@ -88,19 +102,32 @@ fn catch_all() -> io::Result<Caught> {
 }
 
 impl Signals {
-    /// Takes over the signals. After the first request to end, the input is read for at most `grace`.
+    /// Takes over the signals, for two threads that learn of each request to end. After the first request the input
+    /// is read for at most `grace`.
     ///
     /// # Errors
     /// Errors of the system.
-    pub(crate) fn catch(early: Early, grace: Duration) -> io::Result<(Signals, Orders)> {
-        let (readable, writable) = UnixStream::pair()?;
-        readable.set_nonblocking(true)?;
+    pub(crate) fn catch(early: Early, grace: Duration) -> io::Result<([Signals; 2], Orders)> {
+        let end = Arc::new(End::default());
+        let (signals, to_signals) = Signals::pair(&end)?;
+        let (others, to_others) = Signals::pair(&end)?;
         let caught = early.0.map_or_else(catch_all, Ok)?;
         let (to_files, files) = mpsc::channel();
-        let (to_ends, ends) = mpsc::channel();
         let thread = thread::Builder::new().name("signals".into());
-        thread.spawn(move || hand_on(caught, &writable, &to_files, &to_ends))?;
-        Ok((Signals { readable, grace, end: Cell::new(None) }, Orders { files, ends, grace }))
+        let wish = move |wait| {
+            end.set(Instant::now().checked_add(wait));
+            for mut waiting in [&to_signals, &to_others] {
+                let _ = waiting.write_all(&[0]);
+            }
+        };
+        thread.spawn(move || hand_on(caught, grace, &wish, &to_files))?;
+        Ok(([signals, others], Orders { files }))
+    }
+
+    fn pair(end: &Arc<End>) -> io::Result<(Signals, UnixStream)> {
+        let (readable, writable) = UnixStream::pair()?;
+        readable.set_nonblocking(true)?;
+        Ok((Signals { readable, end: end.clone() }, writable))
     }
 
     /// Waits until `input` can be read without waiting, until no input came for `quiet`, or until the reading
@@ -111,7 +138,7 @@ impl Signals {
     pub(crate) fn wait(&self, input: impl AsFd, quiet: Option<Duration>) -> io::Result<Ready> {
         let quiet = quiet.and_then(|quiet| Instant::now().checked_add(quiet));
         loop {
-            let is_ready = self.wait_until(Some(&input), quiet)?;
+            let is_ready = self.wait_until(Some((&input, PollFlags::IN)), quiet)?;
             if self.is_over() {
                 return Ok(Ready::End);
             }
@@ -129,7 +156,22 @@ impl Signals {
     /// # Errors
     /// Errors of the system.
     pub(crate) fn pause(&self, time: Duration) -> io::Result<()> {
-        self.wait_until(None::<UnixStream>, Instant::now().checked_add(time)).map(drop)
+        let until = Instant::now().checked_add(time);
+        self.wait_until(None::<(UnixStream, PollFlags)>, until).map(drop)
+    }
+
+    /// Waits until `input` has no writer any more, until a request to end comes, or for `time`.
+    ///
+    /// # Errors
+    /// Errors of the system.
+    pub(crate) fn watch(&self, input: Option<impl AsFd>, time: Option<Duration>) -> io::Result<()> {
+        if self.is_over() {
+            // Nothing more can come, and an end in the past would end each wait at once.
+            thread::sleep(time.unwrap_or_default());
+            return Ok(());
+        }
+        let until = time.and_then(|time| Instant::now().checked_add(time));
+        self.wait_until(input.map(|input| (input, PollFlags::RDHUP)), until).map(drop)
     }
 
     /// Whether the end was asked for.
@@ -139,12 +181,22 @@ impl Signals {
 
     /// Whether the reading has to end now.
     pub(crate) fn is_over(&self) -> bool {
-        self.end.get().is_some_and(|end| Instant::now() >= end)
+        self.is_overdue(Duration::ZERO)
     }
 
-    /// Waits for the input, the end of the reading, a request to end, or `until`; returns whether the input
-    /// is ready.
-    fn wait_until(&self, input: Option<impl AsFd>, until: Option<Instant>) -> io::Result<bool> {
+    /// Whether the reading should have ended some time ago.
+    pub(crate) fn is_overdue(&self, by: Duration) -> bool {
+        let end = self.end.get().and_then(|end| end.checked_add(by));
+        end.is_some_and(|end| Instant::now() >= end)
+    }
+
+    /// Waits for the given state of the input, the end of the reading, a request to end, or `until`; returns whether
+    /// the input is in that state.
+    fn wait_until(
+        &self,
+        input: Option<(impl AsFd, PollFlags)>,
+        until: Option<Instant>,
+    ) -> io::Result<bool> {
         let until = until.into_iter().chain(self.end.get()).min();
         let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
         let timeout = timeout.map(|time| Timespec {
@@ -152,8 +204,8 @@ impl Signals {
             tv_nsec: i64::from(time.subsec_nanos()),
         });
         let mut fds = vec![PollFd::new(&self.readable, PollFlags::IN)];
-        if let Some(input) = &input {
-            fds.push(PollFd::new(input, PollFlags::IN));
+        if let Some((input, state)) = &input {
+            fds.push(PollFd::new(input, *state));
         }
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) => {}
@@ -163,25 +215,20 @@ impl Signals {
         let has_wish = !fds[0].revents().is_empty();
         let is_ready = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
         if has_wish {
-            self.take_wishes();
+            // The bytes only end the wait. An empty socket is not an error.
+            let _ = (&self.readable).read(&mut [0; 16]);
         }
         Ok(is_ready)
-    }
-
-    fn take_wishes(&self) {
-        let mut wishes = [0; 16];
-        // An empty socket is not an error.
-        let count = (&self.readable).read(&mut wishes).unwrap_or(0);
-        for wish in &wishes[..count] {
-            let now = Instant::now();
-            let end = if *wish == FIRST { now.checked_add(self.grace) } else { Some(now) };
-            self.end.set(self.end.get().into_iter().chain(end).min());
-        }
     }
 }
 
 /// The body of the thread that receives the signals and passes them on.
-fn hand_on(mut caught: Caught, wake: &UnixStream, files: &Sender<Order>, ends: &Sender<()>) {
+fn hand_on(
+    mut caught: Caught,
+    grace: Duration,
+    wish_end: &dyn Fn(Duration),
+    files: &Sender<Order>,
+) {
     let mut last = None::<Instant>;
     let mut count = 0;
     for signal in caught.forever() {
@@ -195,27 +242,19 @@ fn hand_on(mut caught: Caught, wake: &UnixStream, files: &Sender<Order>, ends: &
             _ => {
                 last = Some(Instant::now());
                 count += 1;
-                let wish = if count == 1 { FIRST } else { AGAIN };
-                let _ = (&*wake).write_all(&[wish]);
-                let _ = ends.send(());
+                wish_end(if count == 1 { grace } else { Duration::ZERO });
             }
         }
     }
 }
 
 impl Orders {
-    /// Starts to pass each order to `file`, and to call `overdue` if the end was asked for and has not come
-    /// some seconds after it was due. Both run on threads of their own, so the input is read even while they
-    /// wait.
+    /// Starts to pass each order to `file`, on a thread of its own, so the input is read even while an order waits.
     ///
     /// # Errors
     /// Errors of the system.
-    pub(crate) fn serve(
-        self,
-        file: impl Fn(Order) + Send + 'static,
-        overdue: impl FnOnce() + Send + 'static,
-    ) -> io::Result<()> {
-        let Orders { files, ends, grace } = self;
+    pub(crate) fn serve(self, file: impl Fn(Order) + Send + 'static) -> io::Result<()> {
+        let Orders { files } = self;
         thread::Builder::new().name("orders".into()).spawn(move || {
             while let Ok(first) = files.recv() {
                 // One run also serves the orders that came in the meantime.
@@ -226,14 +265,6 @@ impl Orders {
                         file(order);
                     }
                 }
-            }
-        })?;
-        thread::Builder::new().name("overdue".into()).spawn(move || {
-            if ends.recv().is_ok() {
-                // A second request ends the grace.
-                let _ = ends.recv_timeout(grace);
-                thread::sleep(PATIENCE);
-                overdue();
             }
         })?;
         Ok(())

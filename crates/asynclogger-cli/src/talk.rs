@@ -30,11 +30,14 @@ struct State {
     lines: VecDeque<String>,
     /// The number of lines that did not fit into the queue.
     unsaid: u64,
-    is_printing: bool,
+    /// The number of lines that the line in print stands for; 0 while none is in print.
+    in_print: u64,
+    /// Whether the last line could not be written. The count then waits for the next line.
+    is_deaf: bool,
 }
 
 /// Starts the thread; from now on [`say`] takes lines. `around` is called with the printing of each line.
-pub(crate) fn begin(around: impl Fn(&dyn Fn()) + Send + 'static) {
+pub(crate) fn begin(around: impl Fn(&mut dyn FnMut()) + Send + 'static) {
     let talk = TALK.get_or_init(Talk::default);
     let thread = thread::Builder::new().name("talk".into());
     // Without the thread no line is printed, and each one is counted.
@@ -75,15 +78,15 @@ impl Talk {
         self.changed.notify_all();
     }
 
-    fn print_all(&self, around: &dyn Fn(&dyn Fn())) {
+    fn print_all(&self, around: &dyn Fn(&mut dyn FnMut())) {
         let mut state = self.lock();
         loop {
             if let Some(line) = state.next() {
-                state.is_printing = true;
                 drop(state);
-                around(&|| print(&line));
+                let mut is_printed = false;
+                around(&mut || is_printed = print(&line));
                 state = self.lock();
-                state.is_printing = false;
+                state.printed(is_printed);
                 self.changed.notify_all();
             } else {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -107,17 +110,27 @@ impl Talk {
 impl State {
     /// The next line to print.
     fn next(&mut self) -> Option<String> {
-        self.lines.pop_front().or_else(|| {
-            let unsaid = std::mem::take(&mut self.unsaid);
-            (unsaid > 0).then(|| {
-                let what = show_number_of(unsaid, "line");
-                format!("{what} more could not be printed: nobody read standard error")
-            })
-        })
+        if let Some(line) = self.lines.pop_front() {
+            self.in_print = 1;
+            return Some(line);
+        }
+        if self.is_deaf || self.unsaid == 0 {
+            return None;
+        }
+        self.in_print = std::mem::take(&mut self.unsaid);
+        let what = show_number_of(self.in_print, "line");
+        Some(format!("{what} more could not be printed: nobody read standard error"))
+    }
+
+    /// The line in print was written, or failed like one that nobody reads.
+    fn printed(&mut self, well: bool) {
+        let lines = std::mem::take(&mut self.in_print);
+        self.unsaid += if well { 0 } else { lines };
+        self.is_deaf = !well;
     }
 
     fn has_more(&self) -> bool {
-        self.is_printing || !self.lines.is_empty() || self.unsaid > 0
+        self.in_print > 0 || !self.lines.is_empty() || self.unsaid > 0 && !self.is_deaf
     }
 }
 
@@ -137,7 +150,23 @@ mod tests {
         }
         let last = state.next().expect("the count");
         assert!(last.starts_with("5 lines more could not be printed"), "{last}");
+        state.printed(true);
         assert!(state.next().is_none() && !state.has_more());
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_told_behind_the_next_line() {
+        let mut state = State { unsaid: 2, ..State::default() };
+        assert!(state.next().expect("the count").starts_with("2 lines"));
+        state.printed(false);
+        // Not again and again.
+        assert!(state.next().is_none() && !state.has_more());
+        state.lines.push_back("next".into());
+        assert_eq!(state.next().as_deref(), Some("next"));
+        state.printed(true);
+        assert!(state.has_more() && state.next().expect("the count").starts_with("2 lines"));
+        state.printed(true);
+        assert!(!state.has_more());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::{
     args::SalvageArgs,
     outcome::{Answer, Failure},
     output::{Output, say},
+    show::plain,
     units::{show_bytes, show_number_of},
 };
 
@@ -31,7 +32,8 @@ pub(crate) fn run(args: SalvageArgs) -> Result<Answer, Failure> {
             let how = if args.dry_run { "would be written" } else { "written" };
             let Salvaged { log, file, .. } = session;
             let (log, file) = (log.display(), file.display());
-            writeln!(out, "{log}: {}, {how} to {file}", show_salvaged(session))?;
+            let text = format!("{log}: {}, {how} to {file}", show_salvaged(session));
+            writeln!(out, "{}", plain(&text))?;
         }
         out.flush()?;
         say_left(&done);

@@ -12,6 +12,7 @@ use crate::{
     outcome::{Answer, Failure},
     output::{Output, say},
     report::{FileJson, Totals, say_died, say_unread, show_writer},
+    show::plain,
     sources::{Problem, Source, for_each_source},
     units::{show_bytes, show_count, show_number_of, show_time},
 };
@@ -214,10 +215,13 @@ fn write_table<const N: usize>(
     rows: &[[String; N]],
     is_right: [bool; N],
 ) -> io::Result<()> {
+    // Names of files are in it, which can have control characters.
+    let rows: Vec<[_; N]> =
+        rows.iter().map(|row| std::array::from_fn(|column| plain(&row[column]))).collect();
     let widths: [usize; N] = std::array::from_fn(|column| {
         rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
     });
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for ((cell, width), right) in row.iter().zip(widths).zip(is_right) {
             line += &if right { format!("{cell:>width$}  ") } else { format!("{cell:<width$}  ") };

@@ -1,6 +1,8 @@
 //! `write` behind a service: signals, the next one that waits for its lock, and standard error that nobody reads.
 
+mod full_disk;
 mod httpd;
+mod words;
 
 use std::{
     collections::BTreeSet,

@@ -16,7 +16,7 @@ use self::{calibration::Calibration, check::Check, load::Load, record::Record, r
 use crate::{
     args::{BenchArgs, policy_name},
     commands::write::say_how_opened,
-    errors,
+    errors::Reporter,
     outcome::{Answer, Failure},
     output::{Output, say},
 };
@@ -40,7 +40,8 @@ pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
         )));
     }
     let length_before = file_length(&args.path);
-    let logger = Logger::new(config.on_error(errors::reporter()))?;
+    let reporter = Reporter::default();
+    let logger = Logger::new(config.on_error(reporter.callback()))?;
     say_how_opened(&logger);
     // Records of other sessions are not from this run.
     let files = Files::from_now_on(&args.path)?;
@@ -55,6 +56,7 @@ pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
     let seconds = started.elapsed().as_secs_f64();
     let cpu_seconds = cpu_seconds(ClockId::ProcessCPUTime) - cpu_before;
 
+    reporter.sum_up();
     let stats = logger.stats();
     let check = Check::read_back(files.open()?, &record, &load)?;
     let is_continued = matches!(logger.opened(), Opened::Continued | Opened::Salvaged { .. });

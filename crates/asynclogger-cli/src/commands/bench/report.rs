@@ -16,6 +16,7 @@ use super::{
 use crate::{
     outcome::Failure,
     report::show_dropped,
+    show::plain,
     units::{show_bytes, show_count, show_number_of},
 };
 
@@ -128,7 +129,7 @@ impl Report<'_> {
     pub(super) fn write_table(&self, out: &mut impl Write) -> io::Result<()> {
         let Report { stats, check, .. } = self;
         let calls = self.load.calls();
-        writeln!(out, "{}", self.file.display())?;
+        writeln!(out, "{}", plain(&self.file.display().to_string()))?;
         writeln!(
             out,
             "  {}, records of {} bytes, policy {}, durability {}, {}, {}",

@@ -12,12 +12,12 @@ use asynclogger::{Error, ErrorKind, EventLogger, LoggerManager, Opened, Overflow
 use memchr::memchr;
 
 use super::{
-    Patience, Service, done, how_written, no_signals, record_of, say_salvaged, show_records,
-    unstored,
+    Patience, Service, done, ending::Ending, how_written, no_signals, record_of, say_salvaged,
+    show_records, unstored,
 };
 use crate::{
     args::WriteArgs,
-    errors,
+    errors::Reporter,
     lines::{FRONT_BYTES, Line},
     outcome::{Answer, Failure},
     output::say,
@@ -29,25 +29,23 @@ use crate::{
 const SAID: u64 = 10;
 
 pub(super) fn run(args: &WriteArgs, directory: &Path, early: Early) -> Result<Answer, Failure> {
-    let Service { input, signals, orders, patience, progress } = Service::begin(args, early)?;
+    let Service { input, signals, ends, orders, patience, progress } = Service::begin(args, early)?;
+    let reporter = Reporter::default();
     // The manager uses only the directory of the path.
     let config =
         args.logger.config(directory.join("events.log"), args.logger.policy_or(Overflow::Block));
-    let config = args.service.apply(args.rotation.apply(config)).on_error(errors::reporter());
+    let config = args.service.apply(args.rotation.apply(config)).on_error(reporter.callback());
     let manager = patience.open(&signals, || LoggerManager::new(config.clone()))?;
     say_salvaged(manager.salvage());
-    let (ordered, blocked) = (manager.clone(), manager.clone());
+    let ordered = manager.clone();
     let file = move |order| {
         done(match order {
             Order::Reopen => ordered.flush(),
             Order::Rotate => ordered.rotate(),
         });
     };
-    let overdue = move || {
-        // The close refuses the waiting record and those behind it: they are counted as dropped.
-        let _ = blocked.close();
-    };
-    orders.serve(file, overdue).map_err(no_signals)?;
+    orders.serve(file).map_err(no_signals)?;
+    let ending = Ending::watch(manager.clone(), ends).map_err(no_signals)?;
 
     let started = Instant::now();
     let watched = manager.clone();
@@ -63,8 +61,9 @@ pub(super) fn run(args: &WriteArgs, directory: &Path, early: Early) -> Result<An
     sorter.say_how_many_more();
     let Sorter { events, bad_lines, unopened, first_error, .. } = sorter;
     let events = events.len() as u64;
-    let closed = manager.close();
+    let closed = ending.close();
     drop(watching);
+    reporter.sum_up();
 
     // The summary is printed even after a failure; the first failure is the one to report.
     let stats = manager.stats().total;

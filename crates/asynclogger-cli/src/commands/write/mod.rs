@@ -1,5 +1,6 @@
 //! `asynclogger write`: standard input becomes records.
 
+mod ending;
 mod events;
 
 use std::{
@@ -9,10 +10,11 @@ use std::{
 
 use asynclogger::{Error, ErrorKind, Logger, Opened, Overflow, Salvage, Stats};
 
+use self::ending::Ending;
 use crate::{
     args::WriteArgs,
     commands::salvage::{say_left, show_salvaged},
-    errors,
+    errors::Reporter,
     input::Input,
     lines::Line,
     outcome::{Answer, Failure},
@@ -39,30 +41,29 @@ pub(crate) fn run(args: WriteArgs, early: Early) -> Result<Answer, Failure> {
 }
 
 fn write_log(args: &WriteArgs, path: PathBuf, early: Early) -> Result<Answer, Failure> {
-    let Service { input, signals, orders, patience, progress } = Service::begin(args, early)?;
+    let Service { input, signals, ends, orders, patience, progress } = Service::begin(args, early)?;
+    let reporter = Reporter::default();
     let config = args.logger.config(path, args.logger.policy_or(Overflow::Block));
-    let config = args.service.apply(args.rotation.apply(config)).on_error(errors::reporter());
+    let config = args.service.apply(args.rotation.apply(config)).on_error(reporter.callback());
     let logger = patience.open(&signals, || Logger::new(config.clone()))?;
     say_how_opened(&logger);
-    let (ordered, blocked) = (logger.clone(), logger.clone());
+    let ordered = logger.clone();
     let file = move |order| {
         done(match order {
             Order::Reopen => ordered.reopen(),
             Order::Rotate => ordered.rotate(),
         });
     };
-    let overdue = move || {
-        // Refuses the record that waits, and those behind it: they are counted as dropped.
-        let _ = blocked.close();
-    };
-    orders.serve(file, overdue).map_err(no_signals)?;
+    orders.serve(file).map_err(no_signals)?;
+    let ending = Ending::watch(logger.clone(), ends).map_err(no_signals)?;
 
     let started = Instant::now();
     let watched = logger.clone();
     let watching = progress.watch(move || watched.stats());
     let read = log_input(&logger, &input, &signals);
-    let closed = logger.close();
+    let closed = ending.close();
     drop(watching);
+    reporter.sum_up();
 
     // The summary is printed even after a failure; the first failure is the one to report.
     let stats = logger.stats();
@@ -77,6 +78,8 @@ fn write_log(args: &WriteArgs, path: PathBuf, early: Early) -> Result<Answer, Fa
 struct Service {
     input: Input,
     signals: Signals,
+    /// The same signals, for the thread that watches over the end.
+    ends: Signals,
     orders: Orders,
     patience: Patience,
     progress: Progress,
@@ -89,9 +92,9 @@ impl Service {
         progress.never_wait();
         let input = Input::open();
         let grace = if input.is_terminal() { Duration::ZERO } else { args.service.grace };
-        let (signals, orders) = Signals::catch(early, grace).map_err(no_signals)?;
+        let ([signals, ends], orders) = Signals::catch(early, grace).map_err(no_signals)?;
         let patience = Patience::from_now(args.service.wait_lock);
-        Ok(Service { input, signals, orders, patience, progress })
+        Ok(Service { input, signals, ends, orders, patience, progress })
     }
 }
 

@@ -189,7 +189,9 @@ impl LogFiles {
                 let made_for = self.beginning.align.filter(|made_for| *made_for < align);
                 let begun = match (last, file_size_limit().filter(is_over)) {
                     (_, Some(limit)) => Err(format!(
-                        "it has {size} bytes, and the limit of the process is {limit} (RLIMIT_FSIZE)"
+                        "it has {size} bytes, and {} more do not fit below the limit of the process, \
+                         {limit} (RLIMIT_FSIZE)",
+                        Rotation::least_file()
                     )),
                     (None, None) if made_for.is_some() => Err(format!("its alignment is {align}")),
                     (None, None) => self.begin(&self.home, name.file(), beginning)?.map_err(
