@@ -141,6 +141,11 @@ impl WriterLock {
         }
     }
 
+    /// Whether the log is an event's, and its directory full of the files of others.
+    pub(crate) fn is_of_event(&self) -> bool {
+        self.0.get().is_some_and(|held| held.manager.is_some())
+    }
+
     fn enter(
         directory: &Directory,
         base: &OsStr,

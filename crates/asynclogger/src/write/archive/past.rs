@@ -81,14 +81,16 @@ fn origins(
 /// The segment of this log with the greatest number, archived or not, whatever clocks and names say; the next segment
 /// gets a greater number. Without a log id, the greatest number among all logs that had this full name.
 ///
-/// Files that somebody has moved count, too, if their names still begin like the log's (`app.log.1`): readers take them
-/// for segments, and would leave out one of two with the same number. But they alone make no log: with nothing else at
-/// its names, a log begins anew.
+/// Files that somebody has moved to other names count, too: readers take them for segments, and would leave out one of two
+/// with the same number. `anywhere`: under any name; else only if their names begin like the log's (`app.log.1`), which
+/// spares the log of an event a look at the files of all others. But they alone make no log: with nothing else at its
+/// names, a log begins anew.
 pub(in crate::write) fn last_segment(
     directory: &Directory,
     name: &LogName,
     full_name: &[u8],
     log_id: Option<LogId>,
+    anywhere: bool,
 ) -> Option<Lineage> {
     let greatest = |origins: &mut dyn Iterator<Item = Origin>, log_id: Option<LogId>| {
         let ours = origins.filter(|origin| {
@@ -100,8 +102,9 @@ pub(in crate::write) fn last_segment(
     let past = origins(directory, &archived(directory, name), |file| name.packing_of(file));
     let last = greatest(&mut active.into_iter().chain(past), log_id);
     let log_id = log_id.or(last.map(|last| last.log_id))?;
-    let moved = directory.names(|file| name.packing_of_moved(file).is_some()).unwrap_or_default();
-    let moved = origins(directory, &moved, |file| name.packing_of_moved(file));
+    let packing_of = |file: &OsStr| name.packing_of_moved(file, anywhere);
+    let moved = directory.names(|file| packing_of(file).is_some()).unwrap_or_default();
+    let moved = origins(directory, &moved, packing_of);
     let moved = greatest(&mut moved.into_iter(), Some(log_id));
     last.into_iter().chain(moved).max_by_key(|last| last.segment)
 }

@@ -21,11 +21,13 @@ pub(super) fn last(
     failover: Option<&Path>,
     log_id: Option<LogId>,
 ) -> Option<Lineage> {
-    let Place { directory, name, archive, .. } = home;
-    let here = last_segment(directory, name, archive.full_name(), log_id);
+    let Place { directory, name, archive, lock } = home;
+    let look = |directory: &Directory, log_id| {
+        last_segment(directory, name, archive.full_name(), log_id, !lock.is_of_event())
+    };
+    let here = look(directory, log_id);
     let log_id = log_id.or(here.map(|last| last.log_id));
-    let there =
-        other(failover).and_then(|other| last_segment(&other, name, archive.full_name(), log_id));
+    let there = other(failover).and_then(|other| look(&other, log_id));
     here.into_iter().chain(there).max_by_key(|last| last.segment)
 }
 

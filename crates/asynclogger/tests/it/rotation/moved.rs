@@ -338,7 +338,9 @@ fn a_file_may_be_moved_again_and_again() {
 #[test]
 fn a_number_is_not_given_again_after_its_file_was_moved_to_any_name() {
     // With an active file at the next opening, an older one that was put back, and none.
-    for (restores, name) in [(false, "app.log.1"), (true, "app.log-20260101"), (false, "app.old")] {
+    let names = ["app.log.1", "app.old", "other.log", "notes.txt"];
+    let cases = names.into_iter().flat_map(|name| [(false, name), (true, name)]);
+    for (restores, name) in cases {
         let directory = directory();
         let path = log_path(&directory);
         let logger = open(small(&path));
