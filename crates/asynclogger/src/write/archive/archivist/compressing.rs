@@ -123,6 +123,11 @@ impl Segment<'_> {
         move |error| Error::io(doing, error).at_path(&path)
     }
 
+    fn changed(&self) -> Error {
+        let what = "it was changed while it was compressed";
+        Error::new(ErrorKind::Io, what).at_path(&self.directory.path().join(self.name))
+    }
+
     /// Compresses the segment, unless `between` stops the work: see [`compress`].
     ///
     /// # Errors
@@ -156,8 +161,7 @@ impl Segment<'_> {
 
         let after = file.metadata().map_err(self.at("cannot stat"))?;
         if source_bytes != after.len() || has_changed(&before, &after) {
-            let what = "it was changed while it was compressed";
-            return Err(Error::new(ErrorKind::Io, what).at_path(&directory.path().join(name)));
+            return Err(self.changed());
         }
         // The segment may have been deleted meanwhile, to make room: then it must not come back in compressed form.
         if !self.is_still_named()? {
@@ -178,6 +182,11 @@ impl Segment<'_> {
             // Somebody has moved the compressed form away already. Whatever the reason, the plain file stays.
             return Ok(Became::Gone);
         }
+        if has_changed(&before, &file.metadata().map_err(self.at("cannot stat"))?) {
+            // A writer that has lost its lock to this one may go on in the file for a moment.
+            directory.remove_if(&compressed, part.identity)?;
+            return Err(self.changed());
+        }
         self.delete()?;
         forget_cached(&part.file, bytes);
         Ok(Became::Compressed { name: compressed, bytes })
@@ -195,6 +204,7 @@ impl Segment<'_> {
     ) -> Result<Became, Error> {
         let Segment { directory, file, lineage, .. } = *self;
         let compressed = compressed_name(self.name);
+        let before = file.metadata().map_err(self.at("cannot stat"))?;
         let is_same = match open_segment(directory, &compressed, Packing::Compressed) {
             Ok(None) if directory.identity_of(&compressed)?.is_none() => return Ok(Became::Gone),
             Ok(None) => None,
@@ -230,6 +240,9 @@ impl Segment<'_> {
         }
         directory.sync()?;
         fault::kill_point("both forms, compared");
+        if has_changed(&before, &file.metadata().map_err(self.at("cannot stat"))?) {
+            return Err(self.changed());
+        }
         self.delete()?;
         Ok(Became::Compressed { name: compressed, bytes: state.len })
     }
