@@ -86,20 +86,16 @@ impl LogWriter {
     }
 
     /// Looks after the lock of the log. With each look at the file, so that no flush of an idle log is answered before
-    /// the loss of its lock is known. Returns whether another writer has the log.
-    fn keep_lock(&mut self) -> bool {
+    /// the loss of its lock is known.
+    fn keep_lock(&mut self) {
         match self.active.keep_lock() {
-            Ok(()) => {
-                self.session.progress().restore(Degraded::Unlocked);
-                false
-            }
+            Ok(()) => self.session.progress().restore(Degraded::Unlocked),
             Err(error) => {
                 // Told once: the look comes with each flush.
                 if !self.session.progress().is_degraded(Degraded::Unlocked) {
                     self.session.progress().degrade(Degraded::Unlocked);
                     self.reporter.remark(&error);
                 }
-                error.kind() == ErrorKind::InUse
             }
         }
     }
@@ -125,9 +121,9 @@ impl LogWriter {
         if !self.has_room() || self.closing.ended().is_some() {
             return false;
         }
-        let is_others = self.keep_lock();
+        self.keep_lock();
         let standing = self.active.look(self.outbox.written_end());
-        if standing == Standing::Renamed && !is_others && self.rotator.is_held(now) {
+        if standing == Standing::Renamed && self.rotator.is_held(now) {
             // The move was reported before, and the file could not be left.
             return true;
         }
@@ -140,9 +136,8 @@ impl LogWriter {
         let error = Error::new(ErrorKind::Moved, what).at_path(self.active.segment().path());
         self.reporter.remark(&error);
         match standing {
-            // The file is whole under its other name, so it gets its end. Unless another writer has the log: that one
-            // compresses or deletes the file when it likes, and no record may go there any more.
-            Standing::Renamed if !is_others => self.begin_turn(),
+            // The file is whole under its other name, so it gets its end.
+            Standing::Renamed => self.begin_turn(),
             _ => self.outbox.abandon_segment(now),
         }
         true
