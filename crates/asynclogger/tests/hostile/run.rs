@@ -416,6 +416,11 @@ impl Run {
         self.command(step, &format!("limit {}", i64::MAX));
         self.note(format!("{step}: the world is sane"));
         self.seen.sane += 1;
+        if self.world.plan.manager {
+            // Events are still to be opened, also by a service that lives.
+            let after = self.model.commands;
+            self.world.clear_names(after);
+        }
         let begun = Instant::now();
         let mut answer = Answer::new();
         while self.service.is_none() {

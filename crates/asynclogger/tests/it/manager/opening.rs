@@ -76,7 +76,7 @@ fn the_caller_of_a_first_record_waits_for_no_sync() {
         of_caller().filter(|(_, call)| is_sync(call) || call.contains("RWF_DSYNC")).collect();
     assert!(waits.is_empty(), "{waits:?}");
     // By any other thread: a synced block of an event comes after a sync of the directory that came after the name.
-    let end = format!("{}>)", logs.path().display());
+    let end = format!("{}>", logs.path().display());
     for event in 0..EVENTS {
         let at = |what: &dyn Fn(&str) -> bool| calls.iter().position(|(_, call)| what(call));
         let name = format!("e{event}.log");
