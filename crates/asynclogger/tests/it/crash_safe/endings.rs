@@ -37,6 +37,11 @@ fn child_ends() {
     if way == "oom" {
         MemoryGroup::enter(Path::new(argument));
     }
+    // A parent in the background, or under `nohup`, ignores some of them, and so would this process: it would log for ever.
+    for end in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        // SAFETY: the default, which runs no code.
+        unsafe { libc::signal(end, libc::SIG_DFL) };
+    }
     if way == "stop" {
         // SAFETY: the child ignores the signal with which a container is stopped.
         unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
