@@ -62,7 +62,7 @@ pub(in crate::write) enum Opening {
 
 impl CrashMap {
     /// Makes the map that a head describes, with room for `bytes` of buffers, in the first place that has room;
-    /// `None` if none has and the setting allows that. Of the bytes only `parts` are allocated.
+    /// `None` if none has and the setting allows that. Only `parts` of the bytes are allocated.
     ///
     /// # Errors
     /// Those of the last place that was tried.

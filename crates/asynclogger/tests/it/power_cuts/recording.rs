@@ -1,6 +1,6 @@
 //! All that a disk was told to do, and what a power cut can have left.
 //!
-//! A flush makes all writes before it durable. Of each write behind the last flush, any sectors may be on the medium. A
+//! A flush makes all writes before it durable. Any sectors of each write behind the last flush may be on the medium. A
 //! sector that was written several times has one of its versions, so the order in which a disk writes them makes no
 //! other state than those that are made here.
 

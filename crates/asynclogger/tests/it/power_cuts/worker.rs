@@ -19,11 +19,11 @@ use crate::{
 
 /// The words of the counts. A worker's threads are numbered on over its lives.
 pub const THREADS: usize = 32;
-/// Of each life, the durable records by the statistics.
+/// The durable records of each life, by the statistics.
 pub const SUMS: usize = THREADS;
 /// Whether the last life has closed its log.
 pub const CLOSED: usize = KNOWN - 1;
-/// Of each thread, how many records were offered, and how many were accepted.
+/// How many records of each thread were offered, and how many were accepted.
 pub const OFFERED: usize = KNOWN;
 pub const ACCEPTED: usize = KNOWN + THREADS;
 /// The number of the threads that have nothing more to do.
