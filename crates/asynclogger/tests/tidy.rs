@@ -289,7 +289,7 @@ fn unsafe_is_where_it_is_allowed() {
         "mem/",
         "sync/model.rs",
         "io/at_exit.rs",
-        "io/own_lock.rs",
+        "io/ofd_lock.rs",
         "io/signals.rs",
         "io/uring/",
         "write/swap/buffer.rs",

@@ -11,6 +11,7 @@ use super::{
     BlockFile, Completion, Driver, FileState, Operation,
     pwrite::{self, Form},
     uring::RingFile,
+    write_mark::WriteMark,
 };
 use crate::{EngineKind, IoMode, sync::Arc};
 
@@ -20,6 +21,7 @@ const STRIKES: u32 = 3;
 /// An open file, and the way to write it.
 pub(super) struct DiskFile {
     ring: Option<RingFile>,
+    _mark: WriteMark,
     /// Shared with the ring, which keeps the file open while operations on it are in flight.
     file: Arc<File>,
     form: Form,
@@ -35,8 +37,8 @@ impl DiskFile {
     pub(super) fn new(file: File, form: Form, mode: IoMode, driver: &Driver) -> DiskFile {
         let file = Arc::new(file);
         let ring = driver.ring().map(|ring| RingFile::new(ring, &file, form));
-        let rides = ring.is_some();
-        DiskFile { ring, file, form, mode, rides, strikes: 0, done: VecDeque::new() }
+        let (rides, mark) = (ring.is_some(), WriteMark::put(&file));
+        DiskFile { ring, _mark: mark, file, form, mode, rides, strikes: 0, done: VecDeque::new() }
     }
 
     fn perform(&self, operation: &Operation) -> io::Result<()> {

@@ -23,7 +23,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Directory, own_lock::is_locked_by_this_process};
+use super::{Directory, ofd_lock::is_locked_by_this_process};
 use crate::{
     Error, ErrorKind,
     locks::{EVENTS, Entry, Locked, is_held_elsewhere, lock_name, registry},

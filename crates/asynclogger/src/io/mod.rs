@@ -21,8 +21,8 @@ mod limits;
 mod lock;
 mod map_file;
 mod map_room;
-#[expect(unsafe_code, reason = "a question that rustix does not have")]
-mod own_lock;
+#[expect(unsafe_code, reason = "locks that rustix does not have")]
+mod ofd_lock;
 mod pwrite;
 mod random;
 mod seams;
@@ -34,6 +34,7 @@ mod uring;
 #[cfg(not(feature = "io-uring"))]
 #[path = "no_uring.rs"]
 mod uring;
+mod write_mark;
 
 use std::io;
 
@@ -59,6 +60,7 @@ pub(crate) use self::{
     map_file::{Found, MapFile, private_directory},
     random::random,
     signals::with_signals_blocked,
+    write_mark::is_marked,
 };
 use crate::{EngineKind, IoMode, mem::StableBytes, sync::Arc};
 

@@ -167,7 +167,6 @@ impl Source {
     }
 
     /// The file, if it is a plain file.
-    #[cfg(feature = "zstd")]
     pub(crate) fn into_file(self) -> Option<File> {
         match self.bytes {
             Bytes::File(file) => Some(file),

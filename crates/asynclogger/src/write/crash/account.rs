@@ -59,7 +59,8 @@ impl LogAccount {
     /// # Errors
     /// The word is damaged.
     pub(super) fn bounds(&self) -> Result<(u32, u32), Damaged> {
-        words::bounds_of(words::load_one(self.memory(), self.places.bounds()))
+        let at = self.places.bounds();
+        words::bounds_of(words::load_one(self.memory(), at), at)
     }
 
     /// Which record of whereabouts is the current one.

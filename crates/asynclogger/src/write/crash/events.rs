@@ -140,7 +140,7 @@ impl CrashMap {
         words::store_one(self.memory(), at.start, 0);
         words::store_one(self.memory(), at.start + 2, words::move_word(0, 0, at.start + 2));
         words::store_one(self.memory(), at.start + 1, place);
-        words::store_one(self.memory(), at.start, words::piece_word(log, place));
+        words::store_one(self.memory(), at.start, words::piece_word(log, place, at.start));
     }
 
     /// Notes that the records of a block are complete up to here, by its first piece: this makes the last record one of
@@ -162,7 +162,7 @@ impl CrashMap {
             return Ok(None);
         };
         let damaged = |_| "the owner of a piece is damaged".to_owned();
-        let Some(log) = words::piece_of(owner, place).map_err(damaged)? else {
+        let Some(log) = words::piece_of(owner, place, at.start).map_err(damaged)? else {
             return Ok(None);
         };
         let (filled, serial) = words::move_of(filled, at.start + 2).map_err(damaged)?;

@@ -293,8 +293,9 @@ impl Journal {
 
     fn show_bounds(&self) {
         if let Some(account) = &self.account {
-            let bounds = words::bounds_word(self.first, self.next);
-            words::store_one(account.memory(), account.places().bounds(), bounds);
+            let at = account.places().bounds();
+            let bounds = words::bounds_word(self.first, self.next, at);
+            words::store_one(account.memory(), at, bounds);
         }
     }
 }

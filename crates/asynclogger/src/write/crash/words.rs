@@ -198,10 +198,10 @@ pub(super) fn wrapped(number: u32) -> u32 {
     number & ((1 << NUMBER_BITS) - 1)
 }
 
-/// The word of the journal's bounds: both numbers, and a checksum of them.
-pub(super) fn bounds_word(first: u32, next: u32) -> u64 {
+/// The word of the journal's bounds, at this place: both numbers, and a checksum of them and of the place.
+pub(super) fn bounds_word(first: u32, next: u32, at: usize) -> u64 {
     let numbers = u64::from(wrapped(first)) << NUMBER_BITS | u64::from(wrapped(next));
-    let sum = crc32c(&numbers.to_le_bytes());
+    let sum = sum_at(numbers, at);
     u64::from((sum >> 16) ^ (sum & 0xFFFF)) << (2 * NUMBER_BITS) | numbers
 }
 
@@ -209,9 +209,15 @@ pub(super) fn bounds_word(first: u32, next: u32) -> u64 {
 ///
 /// # Errors
 /// The word is damaged.
-pub(super) fn bounds_of(word: u64) -> Result<(u32, u32), Damaged> {
+pub(super) fn bounds_of(word: u64, at: usize) -> Result<(u32, u32), Damaged> {
     let (first, next) = (wrapped((word >> NUMBER_BITS) as u32), wrapped(word as u32));
-    if word == 0 || word == bounds_word(first, next) { Ok((first, next)) } else { Err(Damaged) }
+    let is_one = word == 0 || word == bounds_word(first, next, at);
+    if is_one { Ok((first, next)) } else { Err(Damaged) }
+}
+
+/// A checksum of a value and of its place: two words that have changed places do not pass.
+fn sum_at(value: u64, at: usize) -> u32 {
+    crc32c_append(crc32c(&value.to_le_bytes()), &(at as u64).to_le_bytes())
 }
 
 /// The word for which record of whereabouts is the current one.
@@ -292,21 +298,21 @@ pub(super) fn move_of(word: u64, at: usize) -> Result<(u32, u32), Damaged> {
 /// Bits 0 and 1 of the word of a piece's owner, or of an event's number, say that there is one: as in [`owner_word`].
 const ENTERED: u64 = 3;
 
-/// The word of a piece that belongs to a log, and has this place in it.
-pub(super) fn piece_word(log: u32, place: u64) -> u64 {
-    let sum = crc32c_append(crc32c(&log.to_le_bytes()), &place.to_le_bytes());
+/// The word, at this place of the map, of a piece that belongs to a log, and has this `place` in the log.
+pub(super) fn piece_word(log: u32, place: u64, at: usize) -> u64 {
+    let sum = crc32c_append(sum_at(place, at), &log.to_le_bytes());
     u64::from(sum) << 32 | u64::from(log) << 2 | ENTERED
 }
 
 /// The log of such a word; `None`: the piece is free.
 ///
 /// # Errors
-/// The word, or that of the place, is damaged.
-pub(super) fn piece_of(word: u64, place: u64) -> Result<Option<u32>, Damaged> {
+/// The word, or the word of the `place`, is damaged.
+pub(super) fn piece_of(word: u64, place: u64, at: usize) -> Result<Option<u32>, Damaged> {
     let log = (word as u32) >> 2;
     match word {
         0 => Ok(None),
-        _ if word == piece_word(log, place) => Ok(Some(log)),
+        _ if word == piece_word(log, place, at) => Ok(Some(log)),
         _ => Err(Damaged),
     }
 }
@@ -404,12 +410,13 @@ mod tests {
     #[test]
     fn every_changed_bit_of_a_word_is_found() {
         for (first, next) in [(0, 1), (5, 9), (0xFF_FFFF, 3), (1 << 20, (1 << 20) + 700)] {
-            let word = bounds_word(first, next);
-            assert_eq!(bounds_of(word), Ok((first, next)));
-            assert!((0..64).all(|bit| bounds_of(word ^ 1 << bit) == Err(Damaged)));
+            let word = bounds_word(first, next, 7);
+            assert_eq!(bounds_of(word, 7), Ok((first, next)));
+            assert_eq!(bounds_of(word, 8), Err(Damaged));
+            assert!((0..64).all(|bit| bounds_of(word ^ 1 << bit, 7) == Err(Damaged)));
         }
-        assert_eq!(bounds_of(0), Ok((0, 0)));
-        assert!((0..64).all(|bit| bounds_of(1 << bit) == Err(Damaged)));
+        assert_eq!(bounds_of(0, 7), Ok((0, 0)));
+        assert!((0..64).all(|bit| bounds_of(1 << bit, 7) == Err(Damaged)));
         for (shard, generation) in [(0, 0), (3, 77), ((1 << SHARD_BITS) - 1, (1 << 44) - 1)] {
             let word = owner_word(shard, generation);
             let check = checked(&[word]);
@@ -442,11 +449,12 @@ mod tests {
             assert_eq!((count_of(0, at), move_of(0, at)), (Err(Damaged), Err(Damaged)));
         }
         for (log, place) in [(0, 0), ((1 << 20) - 1, u64::MAX), (5, 77 << 20)] {
-            let word = piece_word(log, place);
-            assert_eq!(piece_of(word, place), Ok(Some(log)));
+            let word = piece_word(log, place, 9);
+            assert_eq!(piece_of(word, place, 9), Ok(Some(log)));
+            assert_eq!(piece_of(word, place, 12), Err(Damaged));
             for bit in 0..64 {
-                assert_eq!(piece_of(word ^ 1 << bit, place), Err(Damaged));
-                assert_eq!(piece_of(word, place ^ 1 << bit), Err(Damaged));
+                assert_eq!(piece_of(word ^ 1 << bit, place, 9), Err(Damaged));
+                assert_eq!(piece_of(word, place ^ 1 << bit, 9), Err(Damaged));
             }
         }
         for count in [0, 1, 1_000_000, 1 << 47] {

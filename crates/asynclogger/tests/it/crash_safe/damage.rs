@@ -216,7 +216,10 @@ fn outcome(scene: &Scene) -> Outcome {
         let mut next = 0;
         while let Some(record) = log.next_record().map_err(|error| format!("{error:#}"))? {
             match Numbered::parse(record.bytes()) {
-                Some((0, number)) if number == next => next += 1,
+                // What was left alone can have a hole: of two writes of the dead process, the later one was done.
+                Some((0, number)) if number == next || (salvage.is_none() && number > next) => {
+                    next = number + 1;
+                }
                 other => return Err(format!("record {other:?} in place of {next}")),
             }
         }

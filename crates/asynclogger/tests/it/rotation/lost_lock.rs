@@ -8,7 +8,10 @@ use std::{
     process::Command,
 };
 
-use asynclogger::{Config, ErrorKind, Health, Logger, LoggerManager, Overflow};
+use asynclogger::{
+    Compression, Config, ErrorKind, Health, Logger, LoggerManager, Overflow, Retention,
+    read::LogDir,
+};
 
 use super::{
     LONG, Told, active_segment, archived,
@@ -54,21 +57,36 @@ fn be_second_writer() -> bool {
     if role == "nobody" {
         become_nobody();
     }
-    let logger = open(config(path));
-    log_as(&logger, 1, 0..1);
+    let told = Told::open(match role {
+        "deletes" => config(path).retention(Retention::new().keep(1)),
+        "compresses" => config(path).compression(Compression::zstd(1)),
+        _ => config(path),
+    });
+    let logger = &told.logger;
+    log_as(logger, 1, 0..1);
     logger.flush().expect("flush");
-    if role == "rotates" {
+    if matches!(role, "rotates" | "deletes" | "compresses") {
         for number in 1..4 {
             logger.rotate().expect("rotate");
-            log_as(&logger, 1, number..number + 1);
+            log_as(logger, 1, number..number + 1);
         }
     }
+    if matches!(role, "deletes" | "compresses") {
+        wait_until("the first writer's file is left alone", || {
+            told.errors.lock().expect("it").iter().any(|error| error.kind() == ErrorKind::InUse)
+        });
+    }
     // Only root can make files everywhere; what is told lies beside the log.
-    let told = path.parent().and_then(Path::parent).expect("a directory above");
-    let told = if role == "nobody" { told.to_owned() } else { path.with_file_name("") };
-    fs::write(told.join("ready"), "").expect("told");
-    wait_until("the first writer is done", || told.join("done").exists());
-    logger.close().expect("close");
+    let above = path.parent().and_then(Path::parent).expect("a directory above");
+    let place = if role == "nobody" { above.to_owned() } else { path.with_file_name("") };
+    fs::write(place.join("ready"), "").expect("told");
+    wait_until("the first writer is done", || place.join("done").exists());
+    if matches!(role, "deletes" | "compresses") {
+        logger.rotate().expect("rotate");
+        let left = if role == "deletes" { 1 } else { 0 };
+        wait_until("nothing is left alone", || archived(path).len() == left);
+    }
+    told.logger.close().expect("close");
     true
 }
 
@@ -106,6 +124,38 @@ fn numbers_are_looked_for_again_after_the_lock_was_lost() {
     let mut found = numbers(&path);
     found.sort_unstable();
     assert_eq!(found, [0, 0, 1, 1, 2, 2, 3, 3], "of both writers");
+}
+
+/// Another writer has the log, and sets the file aside in which the first one goes on. The other's compression and
+/// retention leave that file alone until the first writer closes.
+#[test]
+fn a_file_that_is_still_written_is_neither_compressed_nor_deleted() {
+    if be_second_writer() {
+        return;
+    }
+    let test = "a_file_that_is_still_written_is_neither_compressed_nor_deleted";
+    for role in ["deletes", "compresses"] {
+        let directory = directory();
+        let path = log_path(&directory);
+        let told = Told::open(config(&path));
+        log_as(&told.logger, 0, 0..1);
+        told.logger.flush().expect("flush");
+        let ours = identity(&path);
+        fs::remove_file(path.with_file_name(".app.lock")).expect("removed");
+        let child = second_writer(test, role, &path);
+        log_as(&told.logger, 0, 1..2);
+        told.logger.flush().expect("flush");
+        assert!(archived(&path).iter().any(|file| identity(file) == ours), "{role}");
+        let mut log = LogDir::open(&path).expect("the log");
+        let mut of_ours = Vec::new();
+        while let Some(record) = log.next_record().expect("a record") {
+            let (thread, number) = Numbered::parse(record.bytes()).expect("an altered record");
+            of_ours.extend((thread == 0).then_some(number));
+        }
+        assert_eq!(of_ours, [0, 1], "{role}");
+        told.logger.close().expect("close");
+        finish(child, &path);
+    }
 }
 
 /// All files are deleted, and another writer begins before the first one has noticed: the path is left to the other.

@@ -28,6 +28,10 @@ pub(super) struct Archiver<'a> {
     queue: &'a Queue,
 }
 
+/// How long a segment's compression waits for the segment's writer.
+#[cfg(feature = "zstd")]
+const WRITTEN_FOR: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// An open segment, proved to be the one that the work names.
 struct OpenSegment {
     name: OsString,
@@ -230,6 +234,7 @@ impl<'a> Archiver<'a> {
         if settings.shelf.directory.identity_of(&compressed_name(&open.name))?.is_some() {
             return self.give_way(settings, open);
         }
+        self.wait_for_writer(settings, open)?;
         let pace = super::pace::Pace::new(settings.rate);
         let became = open.segment(settings).compress(level, |done| self.between(pace.due(done)))?;
         Ok(became.into())
@@ -242,8 +247,31 @@ impl<'a> Archiver<'a> {
 
     #[cfg(feature = "zstd")]
     fn give_way(&self, settings: &ArchiveSettings, open: &OpenSegment) -> Result<Final, Error> {
+        self.wait_for_writer(settings, open)?;
         let pace = super::pace::Pace::new(settings.rate);
         Ok(open.segment(settings).give_way(|done| self.between(pace.due(done)))?.into())
+    }
+
+    /// Waits until nothing writes a segment: a process that was just killed can have writes in flight.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) if the segment is written for long: its writer has lost its lock to
+    /// this one.
+    #[cfg(feature = "zstd")]
+    fn wait_for_writer(&self, settings: &ArchiveSettings, open: &OpenSegment) -> Result<(), Error> {
+        use std::time::Instant;
+        let until = Instant::now() + WRITTEN_FOR;
+        while crate::io::is_marked(&open.file) {
+            let now = Instant::now();
+            if now >= until
+                || self.queue.is_stopping()
+                || self.between(now + WRITTEN_FOR / 20).is_break()
+            {
+                let path = settings.shelf.directory.path().join(&open.name);
+                return Err(Error::new(crate::ErrorKind::InUse, catalog::MARKED).at_path(&path));
+            }
+        }
+        Ok(())
     }
 
     /// Waits within a long piece of work, and does urgent work meanwhile.
