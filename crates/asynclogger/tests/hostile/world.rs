@@ -151,6 +151,11 @@ impl World {
 
     /// A service begins, and can see only what is there.
     pub fn opening(&mut self) {
+        // An earlier one may have gone on in a directory that was moved away.
+        for content in self.moved.iter().flat_map(|moved| below(moved)).filter_map(|it| read(&it)) {
+            let most = self.unseen.entry(content.log_id).or_default();
+            *most = (*most).max(content.segment);
+        }
         for (log, number) in &self.unseen {
             let most = self.excused.entry(log.clone()).or_default();
             *most = (*most).max(*number);
@@ -206,11 +211,13 @@ impl World {
     /// Puts the file at `new` in the place of the one at `path`, in one step, and deletes that.
     pub fn replace(&mut self, path: &Path, new: &Path, after: u64) -> bool {
         let (from, to) = (c_path(new), c_path(path));
+        // Before the exchange: a service may set the new file aside at once.
+        let foreign = self.foreign_at(new);
         let cwd = libc::AT_FDCWD;
         // SAFETY: both paths end with NUL.
         let result =
             unsafe { libc::renameat2(cwd, from.as_ptr(), cwd, to.as_ptr(), libc::RENAME_EXCHANGE) };
-        if let Some(index) = self.foreign_at(path).filter(|_| result == 0) {
+        if let Some(index) = foreign.filter(|_| result == 0) {
             self.foreign[index].path = Some(path.into());
         }
         self.bury(new, after);
@@ -219,11 +226,13 @@ impl World {
 
     /// Renames a file; never over another.
     pub fn rename(&mut self, from: &Path, to: &Path) -> bool {
+        let foreign = self.foreign_at(from);
         if to.symlink_metadata().is_ok() || fs::rename(from, to).is_err() {
             return false;
         }
         self.renamed_to = Some(to.into());
-        if let Some(index) = self.foreign_at(to) {
+        // A service may have set the file aside already, or have renamed another one here just before.
+        if let Some(index) = self.foreign_at(to).or(foreign) {
             self.foreign[index].path = Some(to.into());
             let name = to.file_name().unwrap_or_default().to_string_lossy();
             if read(to).is_some() && !name.starts_with('w') {
