@@ -353,7 +353,7 @@ impl Outbox {
         if !self.is_quiet() {
             return false;
         }
-        let Some(reaction) = self.trouble.begin_attempt(round.now) else {
+        let Some(reaction) = self.trouble.begin_attempt(round.now, !self.parts.is_empty()) else {
             return false;
         };
         match reaction {

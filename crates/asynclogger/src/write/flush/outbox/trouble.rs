@@ -95,11 +95,14 @@ impl Trouble {
         }
     }
 
-    /// Begins the next attempt, if its time has come, and returns the step before it.
-    pub(super) fn begin_attempt(&mut self, now: Instant) -> Option<Reaction> {
+    /// Begins the next attempt, if its time has come, and returns the step before it. `has_parts`: whether another
+    /// segment would get any; they may have been written since the failure, the log's end among them.
+    pub(super) fn begin_attempt(&mut self, now: Instant, has_parts: bool) -> Option<Reaction> {
         let ongoing = self.now.as_mut().filter(|ongoing| !ongoing.trying && now >= ongoing.at)?;
         ongoing.trying = true;
-        Some(ongoing.reaction)
+        let moves = matches!(ongoing.reaction, Reaction::NextSegment | Reaction::Elsewhere);
+        let stays = moves && !has_parts && !ongoing.is_file_gone;
+        Some(if stays { Reaction::Again } else { ongoing.reaction })
     }
 
     /// Makes the next attempt now, whatever the backoff says.
