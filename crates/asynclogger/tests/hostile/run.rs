@@ -206,6 +206,9 @@ impl Run {
         if self.service.is_none() {
             self.open(step);
         }
+        if self.second.is_some() {
+            self.world.hold_all();
+        }
         let chance = self.chance.below(100);
         match chance {
             0..25 => self.burst(step, false),
@@ -373,6 +376,7 @@ impl Run {
     }
 
     fn end_second(&mut self, step: u64, mut second: Service) {
+        self.world.hold_all();
         if self.chance.one_in(2) {
             second.kill(&mut self.model);
             self.note(format!("{step}: the second writer is killed"));

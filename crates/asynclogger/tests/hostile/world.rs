@@ -393,13 +393,25 @@ impl World {
     /// Holds the active files: another writer can set them aside, and retention can delete them then, before anybody
     /// is told.
     pub fn hold_active(&mut self) {
-        for home in self.homes() {
-            for name in self.plan.active_names() {
-                let path = home.join(name);
-                let is_known = |file: &File| Some(identity_of(file)) == identity(&path);
-                if read(&path).is_some() && !self.set_aside.iter().any(is_known) {
-                    self.set_aside.extend(File::open(&path));
-                }
+        let names = self.plan.active_names();
+        let homes = self.homes();
+        let paths = homes.iter().flat_map(|home| names.iter().map(|name| home.join(name)));
+        self.hold(paths.collect());
+    }
+
+    /// Holds all segments: of two writers each sets aside what the other one writes.
+    pub fn hold_all(&mut self) {
+        self.hold(self.files());
+    }
+
+    fn hold(&mut self, paths: Vec<PathBuf>) {
+        for path in paths {
+            let is_known = |file: &File| Some(identity_of(file)) == identity(&path);
+            if self.foreign_at(&path).is_none()
+                && read(&path).is_some()
+                && !self.set_aside.iter().any(is_known)
+            {
+                self.set_aside.extend(File::open(&path));
             }
         }
     }

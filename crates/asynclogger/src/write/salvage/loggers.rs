@@ -57,7 +57,7 @@ fn log_id_of(config: &Config) -> Option<LogId> {
     let directory = parent.is_dir().then(|| Directory::open_or_create(parent).ok())??;
     let name = LogName::of(config.path()).ok()?;
     let full_name = name.base().as_encoded_bytes();
-    Some(last_segment(&directory, &name, full_name, None, false)?.log_id)
+    Some(last_segment(&directory, &name, full_name, None, true)?.log_id)
 }
 
 /// The id of the log whose file is at this path.

@@ -23,7 +23,7 @@ pub(super) fn last(
 ) -> Option<Lineage> {
     let Place { directory, name, archive, lock } = home;
     let look = |directory: &Directory, log_id| {
-        last_segment(directory, name, archive.full_name(), log_id, !lock.is_of_event())
+        last_segment(directory, name, archive.full_name(), log_id, lock.is_of_event())
     };
     let here = look(directory, log_id);
     let log_id = log_id.or(here.map(|last| last.log_id));

@@ -74,3 +74,23 @@ fn an_event_never_takes_over_the_archived_segments_of_another() {
         assert!(at.join("payment_event.log").exists());
     }
 }
+
+/// The active file of an event has the name of another event's segment, or of nobody's: its number is not given again.
+#[test]
+fn a_number_of_an_event_is_not_given_again_after_its_file_was_moved_to_any_name() {
+    for name in ["other_2026-01-01_00-00-00.log", "other.log.1", "notes.txt"] {
+        for form in forms() {
+            let directory = directory();
+            let at = directory.path();
+            log(config(at, form), "other", 0..2);
+            log(config(at, form), "event", 0..3);
+            fs::rename(at.join("event.log"), at.join(name)).expect("renamed");
+            log(config(at, form), "event", 3..6);
+            let all = |event: &str, count: u32| {
+                let records = (0..count).map(|number| format!("{event} {number}"));
+                (event.as_bytes().to_vec(), records.collect::<Vec<_>>())
+            };
+            assert_eq!(logs(at), [all("event", 6), all("other", 2)], "{name}");
+        }
+    }
+}
