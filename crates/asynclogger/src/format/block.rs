@@ -1,9 +1,13 @@
 //! The block: head, data, tail. The head and the tail carry the same fields and the chunk table.
 
+use std::ops::Range;
+
 use super::{
-    CHUNK, Dropped, Kind, MAX_CAPACITY, Prefix, RECORD_HEADER, SECTOR, SHARD_HEADER,
+    CHUNK, Column, Dropped, Kind, MAX_CAPACITY, Prefix, RECORD_HEADER, SECTOR, SHARD_HEADER, Scale,
+    TIMED_VERSION, VERSION,
     bytes::{Put, Take},
     checksum::crc32c,
+    column::{MAX_TIMES, SCALE_LEN, column_len},
     frame::{self, PREFIX_LEN},
     record::Records,
     round_up,
@@ -34,6 +38,8 @@ pub(crate) struct BlockInfo {
     pub(crate) tail_len: u32,
     /// Drops of the shard in the session until the buffer was sealed.
     pub(crate) dropped: Dropped,
+    /// How the column of times is to be read, if the records have times.
+    pub(crate) scale: Option<Scale>,
 }
 
 /// The entry of one chunk in the chunk table.
@@ -72,16 +78,30 @@ pub(crate) const fn data_len(valid: usize) -> usize {
     round_up(SHARD_HEADER + valid, SECTOR)
 }
 
-/// Length of the head of a block with `data_len` bytes of data.
-pub(crate) const fn head_len(data_len: usize, align: usize) -> usize {
-    round_up(TABLE_AT + ENTRY_LEN * chunk_count(data_len), align)
+/// The end of the chunk table in the head and the tail of a block with `data_len` bytes of data.
+const fn table_end(data_len: usize) -> usize {
+    TABLE_AT + ENTRY_LEN * chunk_count(data_len)
 }
 
-/// Length of the tail of a block with `data_len` bytes of data. The data part begins on a multiple of
-/// `align`.
+/// Length of the head of a block without times and with `data_len` bytes of data.
+pub(crate) const fn head_len(data_len: usize, align: usize) -> usize {
+    round_up(table_end(data_len), align)
+}
+
+/// Length of the tail of a block without times and with `data_len` bytes of data. The data part begins on a
+/// multiple of `align`.
 pub(crate) const fn tail_len(data_len: usize, align: usize) -> usize {
-    let least = TABLE_AT + ENTRY_LEN * chunk_count(data_len);
-    round_up(data_len + least, align) - data_len
+    round_up(data_len + table_end(data_len), align) - data_len
+}
+
+/// Length of the head of a block with `data_len` bytes of data and the times of this number of records.
+pub(crate) const fn timed_head_len(data_len: usize, records: usize, align: usize) -> usize {
+    round_up(table_end(data_len) + column_len(records) + SCALE_LEN, align)
+}
+
+/// Length of the tail of a block with times.
+pub(crate) const fn timed_tail_len(data_len: usize, align: usize) -> usize {
+    round_up(data_len + table_end(data_len) + SCALE_LEN, align) - data_len
 }
 
 impl BlockInfo {
@@ -97,13 +117,41 @@ impl BlockInfo {
         records == u64::from(self.records) && firsts_fit
     }
 
-    /// Sets the four lengths from `valid`.
+    /// Whether a column of times fits these fields: its greatest entry is the one that the scale names.
+    pub(crate) fn fits_times(&self, times: &[u32]) -> bool {
+        let last = times.iter().max();
+        last.is_none() || last == self.scale.as_ref().map(|scale| &scale.last)
+    }
+
+    /// Sets the four lengths from `valid`. The length of the head follows also from the number of records, if the
+    /// records have times.
     pub(crate) fn set_lengths(&mut self, valid: u32, align: usize) {
         let data = data_len(valid as usize);
         self.valid = valid;
         self.data_len = data as u32;
-        self.head_len = head_len(data, align) as u32;
-        self.tail_len = tail_len(data, align) as u32;
+        let (head, tail) = self.derived(data, align);
+        (self.head_len, self.tail_len) = (head as u32, tail as u32);
+    }
+
+    /// The lengths of head and tail around `data` bytes.
+    fn derived(&self, data: usize, align: usize) -> (usize, usize) {
+        match self.scale {
+            None => (head_len(data, align), tail_len(data, align)),
+            Some(_) => {
+                let head = timed_head_len(data, self.records as usize, align);
+                (head, timed_tail_len(data, align))
+            }
+        }
+    }
+
+    /// The place of the column of times in a head or tail of this block; `None` if the column is not there. A head
+    /// always has it, and a tail only if it has the room anyway.
+    pub(crate) fn column_range(&self, kind: Kind) -> Option<Range<usize>> {
+        self.scale?;
+        let size = if kind == Kind::Head { self.head_len } else { self.tail_len };
+        let end = (size as usize).checked_sub(SCALE_LEN)?;
+        let start = end.checked_sub(column_len(self.records as usize))?;
+        (start >= table_end(self.data_len as usize)).then_some(start..end)
     }
 
     /// Length of the whole block.
@@ -116,7 +164,8 @@ impl BlockInfo {
         u64::from(self.valid) - RECORD_HEADER as u64 * u64::from(self.records)
     }
 
-    /// Writes head or tail over all of `buffer`.
+    /// Writes head or tail over all of `buffer`. The column of times stands there already, in its
+    /// [place](BlockInfo::column_range).
     pub(crate) fn encode(
         &self,
         kind: Kind,
@@ -125,7 +174,13 @@ impl BlockInfo {
         buffer: &mut [u8],
     ) {
         debug_assert!(matches!(kind, Kind::Head | Kind::Tail));
-        frame::encode(buffer, kind, prefix, |put: &mut Put<'_>| {
+        let (mut kept, mut version) = (0, VERSION);
+        if let Some(scale) = &self.scale {
+            scale.encode(buffer);
+            kept = SCALE_LEN + self.column_range(kind).map_or(0, |column| column.len());
+            version = TIMED_VERSION;
+        }
+        frame::encode_around(buffer, (kind, version), prefix, kept, |put: &mut Put<'_>| {
             put.u64(self.sequence);
             put.u64(self.generation);
             put.u64(self.first_record);
@@ -148,7 +203,13 @@ impl BlockInfo {
 
     /// Decodes the fields and the table; `None` if the fields contradict each other (the checksum is valid
     /// but the contents are nonsense).
-    pub(super) fn decode(mut take: Take<'_>, align: usize) -> Option<(BlockInfo, ChunkTable<'_>)> {
+    pub(super) fn decode(
+        mut take: Take<'_>,
+        kind: Kind,
+        align: usize,
+        is_timed: bool,
+    ) -> Option<(BlockInfo, ChunkTable<'_>, Column<'_>)> {
+        let body = take.0;
         let info = BlockInfo {
             sequence: take.u64()?,
             generation: take.u64()?,
@@ -160,6 +221,7 @@ impl BlockInfo {
             data_len: take.u32()?,
             tail_len: take.u32()?,
             dropped: decode_drops(&mut take)?,
+            scale: if is_timed { Some(Scale::decode(body)?) } else { None },
         };
         let (chunks, _zero) = (take.u32()? as usize, take.u32()?);
         let table = take.bytes(chunks.checked_mul(ENTRY_LEN)?)?;
@@ -171,10 +233,15 @@ impl BlockInfo {
             && data == data_len(valid)
             && chunks == chunk_count(data)
             && u64::from(info.valid) >= least_valid
-            && info.head_len as usize == head_len(data, align)
-            && info.tail_len as usize == tail_len(data, align)
+            && (info.head_len as usize, info.tail_len as usize) == info.derived(data, align)
+            && (!is_timed || info.records as usize <= MAX_TIMES)
             && info.first_record.checked_add(u64::from(info.records)).is_some();
-        consistent.then_some((info, ChunkTable(table)))
+        let column = info.column_range(kind).and_then(|column| {
+            let column =
+                column.start.checked_sub(PREFIX_LEN)?..column.end.checked_sub(PREFIX_LEN)?;
+            body.get(column)
+        });
+        consistent.then_some((info, ChunkTable(table), Column(column.unwrap_or_default())))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The common frame of all metadata blocks: prefix, magic, checksum.
 
 use super::{
-    LogId, SECTOR, VERSION,
+    LogId, SECTOR,
     bytes::{Put, Take},
     checksum::{crc32c, crc32c_append},
     is_valid_align,
@@ -16,6 +16,11 @@ const MAGIC_AT: usize = 16;
 /// Number of bytes that [`peek`] needs.
 pub(crate) const PEEK_LEN: usize = MAGIC_AT + 8;
 const CRC_AT: usize = 12;
+
+/// The version of metadata blocks without times.
+pub(crate) const VERSION: u32 = 1;
+/// The version of the head and the tail of a block whose records have times.
+pub(crate) const TIMED_VERSION: u32 = 2;
 
 /// The kinds of metadata blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +47,14 @@ impl Kind {
 
     fn from_magic(magic: [u8; 8]) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| kind.magic() == magic)
+    }
+
+    /// The last version of blocks of this kind. All versions up to this one are read.
+    const fn last_version(self) -> u32 {
+        match self {
+            Kind::Head | Kind::Tail => TIMED_VERSION,
+            Kind::Start | Kind::Note | Kind::End => VERSION,
+        }
     }
 }
 
@@ -83,24 +96,36 @@ pub(crate) enum Invalid {
     Damaged,
 }
 
-/// Writes a metadata block over all of `buffer`. `body` fills the part behind the prefix from its front; the
-/// rest is zeroed.
+/// Writes a metadata block of the first version over all of `buffer`. `body` fills the part behind the prefix
+/// from its front; the rest is zeroed.
 pub(super) fn encode(
     buffer: &mut [u8],
     kind: Kind,
     prefix: &Prefix,
     body: impl FnOnce(&mut Put<'_>),
 ) {
-    debug_assert!(buffer.len() >= PREFIX_LEN && buffer.len() <= MAX_METADATA);
+    encode_around(buffer, (kind, VERSION), prefix, 0, body);
+}
+
+/// Writes a metadata block over `buffer`, except its last `kept` bytes, which the caller has written.
+pub(super) fn encode_around(
+    buffer: &mut [u8],
+    (kind, version): (Kind, u32),
+    prefix: &Prefix,
+    kept: usize,
+    body: impl FnOnce(&mut Put<'_>),
+) {
+    debug_assert!(buffer.len() >= PREFIX_LEN + kept && buffer.len() <= MAX_METADATA);
     debug_assert!(buffer.len().is_multiple_of(SECTOR));
     let size = buffer.len() as u32;
-    let mut put = Put(buffer);
+    let written = buffer.len().saturating_sub(kept);
+    let mut put = Put(buffer.get_mut(..written).unwrap_or_default());
     put.u32(size);
     put.u32(size - 8);
     put.u32(0);
     put.u32(0); // the checksum's place
     put.bytes(&kind.magic());
-    put.u32(VERSION);
+    put.u32(version);
     put.u32(prefix.align);
     put.u64(prefix.offset);
     put.bytes(&prefix.log_id.0);
@@ -137,9 +162,18 @@ pub(crate) fn has_magic(bytes: &[u8]) -> bool {
     magic.and_then(Kind::from_magic).is_some()
 }
 
-/// Verifies the metadata block at the front of `bytes`, which can be longer than the block, and returns its
-/// prefix, kind, size and body.
-pub(super) fn open(bytes: &[u8]) -> Result<(Prefix, Kind, usize, Take<'_>), Invalid> {
+/// A metadata block whose checksum is valid.
+pub(super) struct Opened<'a> {
+    pub(super) prefix: Prefix,
+    pub(super) kind: Kind,
+    pub(super) version: u32,
+    pub(super) size: usize,
+    /// The bytes behind the prefix.
+    pub(super) body: Take<'a>,
+}
+
+/// Verifies the metadata block at the front of `bytes`, which can be longer than the block.
+pub(super) fn open(bytes: &[u8]) -> Result<Opened<'_>, Invalid> {
     let (size, kind) = peek(bytes).ok_or(Invalid::NotMetadata)?;
     let block = bytes.get(..size).ok_or(Invalid::NotMetadata)?;
     let stored = block.get(CRC_AT..MAGIC_AT).and_then(|crc| crc.try_into().ok());
@@ -148,11 +182,11 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Prefix, Kind, usize, Take<'_>), Inva
     }
     let mut take = Take(block.get(PEEK_LEN..).ok_or(Invalid::Damaged)?);
     let version = take.u32().ok_or(Invalid::Damaged)?;
-    if version == 0 || version > VERSION {
+    if version == 0 || version > kind.last_version() {
         return Err(Invalid::Version(version));
     }
     let prefix = Prefix::decode(&mut take).ok_or(Invalid::Damaged)?;
-    Ok((prefix, kind, size, take))
+    Ok(Opened { prefix, kind, version, size, body: take })
 }
 
 impl Prefix {

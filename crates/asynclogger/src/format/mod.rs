@@ -7,6 +7,7 @@
 pub(crate) mod block;
 mod bytes;
 pub(crate) mod checksum;
+pub(crate) mod column;
 pub(crate) mod frame;
 pub(crate) mod map_head;
 pub(crate) mod metadata;
@@ -19,15 +20,14 @@ pub(crate) mod totals;
 
 pub(crate) use self::{
     block::{BlockInfo, ChunkEntry},
-    frame::{Kind, Lineage, Prefix},
+    column::{Column, Scale},
+    frame::{Kind, Lineage, Prefix, TIMED_VERSION, VERSION},
     map_head::{MAP_HEAD_LEN, MapHead},
     metadata::Metadata,
     start::Start,
     totals::Totals,
 };
 
-/// The version of the format that is written. All versions up to this one are read.
-pub(crate) const VERSION: u32 = 1;
 /// The length of a sector, in bytes. Every header that a reader of the original format meets stands on a
 /// sector boundary.
 pub(crate) const SECTOR: usize = 512;

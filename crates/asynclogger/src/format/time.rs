@@ -18,6 +18,12 @@ pub(crate) fn to_nanoseconds(time: SystemTime) -> i128 {
     }
 }
 
+/// The time nearest to `nanoseconds` that a file can store.
+#[inline]
+pub(crate) fn saturated(nanoseconds: i128) -> i64 {
+    i64::try_from(nanoseconds).unwrap_or(if nanoseconds < 0 { i64::MIN } else { i64::MAX })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

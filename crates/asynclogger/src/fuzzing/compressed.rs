@@ -405,6 +405,7 @@ impl<'a> Case<'a> {
             let is_it = |record: &&reading::Delivered| {
                 (record.position, record.at, record.end)
                     == (written.position, written.at, written.end)
+                    && written.may_have(record.time)
             };
             if records.next_if(is_it).is_none() {
                 assert!(!self.is_left(written, intact), "{written:?}: {:#?}", got.report);

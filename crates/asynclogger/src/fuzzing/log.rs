@@ -64,10 +64,11 @@ impl Log {
         assert!(matches!(reader.report().format, Format::Native { .. }));
         reader.set_history(std::mem::take(&mut self.history));
         while let Some(record) = reader.next_record().expect("no input or output") {
-            let Delivered { position, at, end, .. } = Delivered::new(&record, &damaged.bytes);
+            let Delivered { position, at, end, time } = Delivered::new(&record, &damaged.bytes);
             let known = |written: &&super::segment::Written| written.position == position;
             let written = segment.written.iter().find(known).expect("written");
             assert_eq!((written.at, written.end), (at, end));
+            assert!(written.may_have(time), "{written:?}: {time:?}");
             assert!(self.delivered.insert(position), "{position:?} again");
             let shard = (position.0, position.1);
             let before = self.last.get(&shard).copied().unwrap_or(0);

@@ -4,6 +4,7 @@ use super::{damage::seal, input::Input};
 use crate::{
     format::{
         BlockInfo, CHUNK, ChunkEntry, Kind, MIN_ALIGN, Metadata, Prefix, SECTOR, SHARD_HEADER,
+        column::column_of,
         metadata::{self, Invalid},
     },
     probe::{Body, Place, Source, look},
@@ -22,7 +23,7 @@ pub fn decode_metadata(bytes: &[u8]) {
         file[4..8].copy_from_slice(&(len - 8).to_le_bytes());
         file[16..20].copy_from_slice(b"ALOG");
         file[20..24].copy_from_slice(&kind);
-        file[24] = 1;
+        file[24] = 1 + (size >> 7);
         file[28..32].copy_from_slice(&(MIN_ALIGN as u32).to_le_bytes());
         if how & 0x40 == 0 {
             set_lengths(&mut file, input.u16());
@@ -71,7 +72,9 @@ fn decode(file: &[u8]) {
             match place {
                 Place::Valid(part) => {
                     assert_eq!((part.prefix, part.size), (prefix, size as u64));
-                    if let Body::Block { info, table, .. } = part.body {
+                    if let Body::Block { info, table, times, .. } = part.body {
+                        assert!(info.scale.is_some() || times.is_empty());
+                        assert!(times.is_empty() || times.len() == info.records as usize);
                         fits(&info, &table, prefix.align as usize);
                     }
                 }
@@ -93,8 +96,12 @@ fn encode(body: &Metadata<'_>, kind: Kind, prefix: &Prefix, buffer: &mut [u8]) {
     match body {
         Metadata::Start(start) => start.encode(prefix, buffer),
         Metadata::Note(totals) | Metadata::End(totals) => totals.encode(kind, prefix, buffer),
-        Metadata::Head(info, table) | Metadata::Tail(info, table) => {
+        Metadata::Head(info, table, column) | Metadata::Tail(info, table, column) => {
             let table: Vec<ChunkEntry> = table.entries().collect();
+            let entries: Vec<u32> = column.entries().collect();
+            if let Some(place) = info.column_range(kind) {
+                buffer[place].copy_from_slice(&column_of(&entries));
+            }
             info.encode(kind, prefix, &table, buffer);
         }
     }

@@ -150,8 +150,8 @@ impl Got {
         for at in (0..file.len()).step_by(SECTOR) {
             let Ok((prefix, metadata)) = metadata::decode(&file[at..]) else { continue };
             let (info, table, data_at) = match metadata {
-                Metadata::Head(info, table) => (info, table, Some(at + info.head_len as usize)),
-                Metadata::Tail(info, table) => {
+                Metadata::Head(info, table, _) => (info, table, Some(at + info.head_len as usize)),
+                Metadata::Tail(info, table, _) => {
                     (info, table, at.checked_sub(info.data_len as usize))
                 }
                 _ => continue,

@@ -1,13 +1,15 @@
 //! A small valid segment that the fuzzer's bytes plan and the encoders make.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range, time::SystemTime};
 
 use super::input::Input;
 use crate::{
     Dropped, LogId,
     format::{
-        BlockInfo, CHUNK, ChunkEntry, Kind, MIN_ALIGN, Prefix, RECORD_HEADER, Start, Totals,
+        BlockInfo, CHUNK, ChunkEntry, Kind, MIN_ALIGN, Prefix, RECORD_HEADER, Scale, Start, Totals,
         block::{build_table, finish_data},
+        column::column_of,
+        time::from_nanoseconds,
     },
 };
 
@@ -26,6 +28,15 @@ pub(super) struct Written {
     pub(super) end: usize,
     /// Index of the record's block among the parts.
     pub(super) part: usize,
+    /// The time of the record, and of its block.
+    pub(super) times: [i64; 2],
+}
+
+impl Written {
+    /// Whether a reader can give this time to the record: its own, or, after damage, that of its block.
+    pub(super) fn may_have(&self, time: Option<SystemTime>) -> bool {
+        self.times.map(|time| Some(from_nanoseconds(time))).contains(&time)
+    }
 }
 
 /// The parts of a segment.
@@ -277,6 +288,12 @@ impl Segment {
         let (totals, shards) = (self.totals, self.shards.clone());
         let last = Last { totals, shards, shard: number, lens: lens.to_vec(), drops, fill };
         self.before_last = Some(Box::new(last));
+        // Half of all blocks have times: some records of a block have the same time.
+        let is_timed = fill & 0x08 != 0;
+        let entries: Vec<u32> = (0..lens.len() as u32).map(|index| index * 5 / 3).collect();
+        let (base, last) = (self.clock, entries.last().copied().unwrap_or_default());
+        self.clock += if is_timed { i64::from(last) } else { 0 };
+        let scale = Scale { base, unit: 1 << 32, last, ..Scale::default() };
         let prefix = self.prefix();
         let shard = self.shards.entry(number).or_default();
         shard.dropped.full += drops;
@@ -288,6 +305,7 @@ impl Segment {
             shard: number,
             records: lens.len() as u32,
             dropped: shard.dropped,
+            scale: is_timed.then_some(scale),
             ..BlockInfo::default()
         };
         shard.generation += 1;
@@ -298,11 +316,19 @@ impl Segment {
         let data = begin + info.head_len as usize..begin + (info.head_len + info.data_len) as usize;
         let tail = data.end..data.end + info.tail_len as usize;
         self.push(PartKind::Block { data: data.clone(), tail: tail.clone() }, tail.end - begin);
-        self.records(&info, lens, data.start + 8, fill);
+        let times =
+            entries.iter().map(|entry| if is_timed { scale.time(*entry) } else { prefix.time });
+        let times: Vec<_> = times.map(|time| [time, prefix.time]).collect();
+        self.records(&info, lens, &times, data.start + 8, fill);
         finish_data(&mut self.bytes[data.clone()], &info);
         let counted = build_table(&self.bytes[data.clone()], info.valid, &mut self.table);
         assert_eq!(counted, info.records);
         let head = begin..data.start;
+        for (kind, part) in [(Kind::Head, &head), (Kind::Tail, &tail)] {
+            if let Some(place) = info.column_range(kind) {
+                self.bytes[part.clone()][place].copy_from_slice(&column_of(&entries));
+            }
+        }
         info.encode(Kind::Head, &prefix, &self.table, &mut self.bytes[head]);
         let tail_prefix = Prefix { offset: tail.start as u64, ..prefix };
         info.encode(Kind::Tail, &tail_prefix, &self.table, &mut self.bytes[tail]);
@@ -310,7 +336,14 @@ impl Segment {
     }
 
     /// Writes the records, each with its own bytes as far as its length allows.
-    fn records(&mut self, info: &BlockInfo, lens: &[usize], mut at: usize, fill: u8) {
+    fn records(
+        &mut self,
+        info: &BlockInfo,
+        lens: &[usize],
+        times: &[[i64; 2]],
+        mut at: usize,
+        fill: u8,
+    ) {
         for (index, len) in lens.iter().enumerate() {
             let end = at + RECORD_HEADER + len;
             let number = info.first_record + index as u64;
@@ -320,7 +353,8 @@ impl Segment {
             let mark = number as u16 + 1;
             own.iter_mut().zip(mark.to_le_bytes()).for_each(|(byte, mark)| *byte = mark);
             let position = (self.session, info.shard, number);
-            self.written.push(Written { position, at, end, part: self.parts.len() - 1 });
+            let (part, times) = (self.parts.len() - 1, times[index]);
+            self.written.push(Written { position, at, end, part, times });
             at = end;
         }
     }

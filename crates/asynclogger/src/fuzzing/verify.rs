@@ -106,6 +106,7 @@ impl<'a> Case<'a> {
         for (record, written) in got.records.iter().zip(&left) {
             assert_eq!(record.position, written.position, "{:#?}", got.report);
             assert_eq!((record.at, record.end), (written.at, written.end), "{:#?}", got.report);
+            assert!(written.may_have(record.time), "{written:?}: {:?}", record.time);
         }
         assert_eq!(got.records.len(), left.len(), "{:#?}", got.report);
         let blocks = self.found().filter(|part| part.is_block()).count();

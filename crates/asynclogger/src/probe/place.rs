@@ -29,9 +29,22 @@ pub(crate) struct Part {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
-    Start { previous: u64, first_sequence: u64, name: Vec<u8> },
-    Block { info: BlockInfo, table: Vec<ChunkEntry>, is_tail: bool },
-    Totals { totals: Totals, is_end: bool },
+    Start {
+        previous: u64,
+        first_sequence: u64,
+        name: Vec<u8>,
+    },
+    /// `times` is the column of times, if it is in this part.
+    Block {
+        info: BlockInfo,
+        table: Vec<ChunkEntry>,
+        times: Vec<u32>,
+        is_tail: bool,
+    },
+    Totals {
+        totals: Totals,
+        is_end: bool,
+    },
 }
 
 /// The result of a look at an offset.
@@ -106,20 +119,22 @@ pub(crate) fn look(source: &mut Source, offset: u64, buffer: &mut Vec<u8>) -> Re
     })
 }
 
-/// Copies the body; `None` if the chunk table contradicts the fields of the block.
+/// Copies the body; `None` if the chunk table, or the column of times, contradicts the fields of the block.
 fn body_of(metadata: Metadata<'_>) -> Option<Body> {
-    let (info, table, is_tail) = match metadata {
+    let (info, table, column, is_tail) = match metadata {
         Metadata::Start(start) => {
             let (previous, first_sequence) = (start.previous, start.first_sequence);
             return Some(Body::Start { previous, first_sequence, name: start.name.to_vec() });
         }
         Metadata::Note(totals) => return Some(Body::Totals { totals, is_end: false }),
         Metadata::End(totals) => return Some(Body::Totals { totals, is_end: true }),
-        Metadata::Head(info, table) => (info, table, false),
-        Metadata::Tail(info, table) => (info, table, true),
+        Metadata::Head(info, table, column) => (info, table, column, false),
+        Metadata::Tail(info, table, column) => (info, table, column, true),
     };
     let table: Vec<ChunkEntry> = table.entries().collect();
-    info.fits(&table).then_some(Body::Block { info, table, is_tail })
+    let times: Vec<u32> = column.entries().collect();
+    let fits = info.fits(&table) && info.fits_times(&times);
+    fits.then_some(Body::Block { info, table, times, is_tail })
 }
 
 /// The error for a part of a later version, in a place where the next part of the file has to be.

@@ -179,6 +179,25 @@ pub(crate) fn without_numbers(
     (left, count, payload)
 }
 
+/// Removes the records for whose number `is_out` returns `true`; returns the remaining runs, the number of the
+/// removed records, and the bytes of these.
+pub(crate) fn without_numbered(
+    data: &[u8],
+    runs: &[Run],
+    is_out: impl Fn(u64) -> bool,
+) -> (Vec<Run>, u64, u64) {
+    let (mut count, mut payload) = (0, 0);
+    let left = without(data, runs, |number, record| {
+        let is_out = is_out(number);
+        if is_out {
+            count += 1;
+            payload += (record.len() - RECORD_HEADER) as u64;
+        }
+        is_out
+    });
+    (left, count, payload)
+}
+
 /// The numbers of the records in `runs`.
 pub(crate) fn numbers(data: &[u8], runs: &[Run]) -> Vec<Range<u64>> {
     let count = |run: &Run| {

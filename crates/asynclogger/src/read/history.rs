@@ -173,6 +173,14 @@ impl History {
         }
     }
 
+    /// Counts records as not selected that were counted as found.
+    pub(super) fn leave_out(&mut self, id: u64, records: u64, payload: u64) {
+        let Some(index) = self.session(id, false) else { return };
+        if let Some(session) = self.sessions.get_mut(index) {
+            session.report.leave_out(records, payload);
+        }
+    }
+
     pub(super) fn totals(&mut self, id: u64, totals: &Totals) {
         let begins = totals.first_sequence == 0 && totals.records == totals.segment_records;
         let Some(index) = self.session(id, begins) else { return };

@@ -1,6 +1,9 @@
 //! The block that is loaded, and the way through its records.
 
-use super::block::{BlockMeta, Run};
+use super::{
+    block::{BlockMeta, Run},
+    times::Times,
+};
 use crate::{
     Error,
     format::{
@@ -20,6 +23,7 @@ pub(super) struct Loaded {
     pub(super) data: Vec<u8>,
     /// The records to deliver.
     pub(super) runs: Vec<Run>,
+    pub(super) times: Times,
 }
 
 impl Loaded {
@@ -76,6 +80,7 @@ impl Loaded {
             shard: info.shard,
         };
         self.runs = runs;
+        self.times.set(part, info);
     }
 }
 

@@ -45,6 +45,7 @@ mod scan;
 mod segments;
 mod selection;
 mod suspects;
+mod times;
 mod verdict;
 mod writer;
 

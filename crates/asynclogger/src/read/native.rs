@@ -11,11 +11,15 @@ use super::{
     resync::{Found, Search, Skipped},
     selection::Selection,
     suspects::Suspects,
+    times::Selected,
     verdict::{kind_at, stretch_at, verdict_of},
 };
 use crate::{
     Error,
-    format::{BlockInfo, ChunkEntry, Kind, MIN_ALIGN, metadata, time::from_nanoseconds},
+    format::{
+        BlockInfo, ChunkEntry, Kind, MIN_ALIGN, TIMED_VERSION, VERSION, metadata,
+        time::from_nanoseconds,
+    },
     probe::{Body, Ids, Part, Place, Source, later_version, look},
 };
 
@@ -308,9 +312,10 @@ impl Native {
         let begin = part.begin().unwrap_or(part.offset);
         let data_at = begin + u64::from(info.head_len);
         let end = begin.saturating_add(info.block_len());
-        let is_asked_for = self.asks_for(part, info);
+        let selected = Selected::of(&self.selection, part, info);
+        let is_asked_for = self.state.to_pass < selected.count;
         if !is_asked_for && end <= source.len() {
-            return Ok(self.skip_block(part, info, head_kind, (begin, end)));
+            return Ok(self.skip_block(part, info, selected, head_kind, (begin, end)));
         }
         let good = loaded.fill(source, data_at, info.data_len as usize, table)?;
         let is_torn = end > source.len();
@@ -350,17 +355,13 @@ impl Native {
         let own = (part.prefix.session, info.sequence);
         self.state.suspects.note(&self.state.report, before, own);
         self.state.pos = if is_waited_for { source.len() } else { end.min(source.len()) };
-        let step = self.deliver(part, info, (begin, data_at), checked, loaded);
+        let step = self.deliver(part, info, selected, (begin, data_at), checked, loaded);
         if is_asked_for {
             return Ok(step);
         }
         // The block was read only because of its damage.
         loaded.runs.clear();
         Ok(Step::Other)
-    }
-
-    fn asks_for(&self, part: &Part, info: &BlockInfo) -> bool {
-        self.selection.admits(part.prefix.time) && self.state.to_pass < u64::from(info.records)
     }
 
     /// Enters a block at `[begin, end)`; `false` if the block was read before.
@@ -381,6 +382,7 @@ impl Native {
         &mut self,
         part: &Part,
         info: &BlockInfo,
+        selected: Selected,
         head_kind: Option<DamageKind>,
         (begin, end): (u64, u64),
     ) -> Step {
@@ -404,9 +406,7 @@ impl Native {
             }
             None => records,
         };
-        if self.selection.admits(part.prefix.time) {
-            *to_pass = to_pass.saturating_sub(fresh);
-        }
+        *to_pass = to_pass.saturating_sub(fresh.min(selected.count));
         Step::Other
     }
 
@@ -421,8 +421,12 @@ impl Native {
         let place = look(source, tail_at, &mut self.search.buffer)?;
         let Place::Valid(tail) = place else { return Ok(false) };
         let is_same = match (&tail.body, &head.body) {
-            (Body::Block { info, table, is_tail: true }, Body::Block { table: head_table, .. }) => {
-                info == head_info && table == head_table
+            (
+                Body::Block { info, table, times, is_tail: true },
+                Body::Block { table: head_table, times: head_times, .. },
+            ) => {
+                let same_times = times.is_empty() || times == head_times;
+                info == head_info && table == head_table && same_times
             }
             _ => false,
         };
@@ -435,6 +439,7 @@ impl Native {
         &mut self,
         part: &Part,
         info: &BlockInfo,
+        selected: Selected,
         (begin, data_at): (u64, u64),
         checked: Checked,
         loaded: &mut Loaded,
@@ -444,9 +449,15 @@ impl Native {
         let session = part.prefix.session;
         let State { report, ledger, history, .. } = &mut self.state;
         report.add_block(records, payload, from_nanoseconds(part.prefix.time));
+        report.note_version(if info.scale.is_some() { TIMED_VERSION } else { VERSION });
         ledger.found(report, session, records, payload, lost);
         let delivered = self.delivered.take().filter(|(at, _)| *at == begin);
         loaded.set(part, info, begin, data_at, checked.runs);
+        let is_cut = !selected.is_all && selected.count > 0;
+        if is_cut {
+            let (_, out, bytes) = loaded.times.select(&self.selection, &loaded.data, &loaded.runs);
+            report.leave_out(session, out, bytes);
+        }
         let mut step = Step::Block;
         if let Some(history) = history {
             let copy = history.block(session, info);
@@ -467,12 +478,24 @@ impl Native {
                 }
             }
         }
-        if self.state.to_pass > 0 && self.selection.admits(part.prefix.time) {
+        if is_cut {
+            let (left, out, bytes) =
+                loaded.times.select(&self.selection, &loaded.data, &loaded.runs);
+            loaded.runs = left;
+            if let Some(history) = history.as_mut().filter(|_| step == Step::Block) {
+                history.leave_out(session, out, bytes);
+            }
+        }
+        if self.state.to_pass > 0 && selected.count > 0 {
             // The other records to leave out are in blocks that were passed over completely.
             let to_pass = &mut self.state.to_pass;
-            let passed = info.first_record..info.first_record.saturating_add(*to_pass);
+            let reach = match selected.is_all {
+                true => *to_pass,
+                false => Selected::reach(*to_pass, &self.selection, &loaded.times, info),
+            };
+            let passed = info.first_record..info.first_record.saturating_add(reach);
             (loaded.runs, ..) = block::without_numbers(&loaded.data, &loaded.runs, &[passed]);
-            let is_last = *to_pass < u64::from(info.records);
+            let is_last = *to_pass < selected.count;
             *to_pass = if is_last { 0 } else { to_pass.saturating_sub(records) };
         }
         if let Some((_, chunks)) = delivered {

@@ -171,6 +171,7 @@ impl Original {
         if end > first {
             loaded.runs.push(Run { start: first, end, number });
         }
+        loaded.times.clear();
         loaded.meta = BlockMeta {
             offset,
             data_offset: offset,

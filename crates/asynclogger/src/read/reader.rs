@@ -136,7 +136,8 @@ impl Reader {
                 return Ok(None);
             }
         };
-        Ok(Record::new(&self.loaded.meta, &self.loaded.data, located))
+        let Loaded { meta, times, data, .. } = &self.loaded;
+        Ok(Record::new(meta, times, data, located))
     }
 
     /// The next block; `None` at the current end of the file. The records of the block before that

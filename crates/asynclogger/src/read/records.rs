@@ -5,8 +5,12 @@ use std::{fmt, time::SystemTime};
 use super::{
     block::{BlockMeta, Run},
     loaded::{Cursor, Loaded, Located},
+    times::Times,
 };
-use crate::{Position, format::RECORD_HEADER};
+use crate::{
+    Position,
+    format::{RECORD_HEADER, time::from_nanoseconds},
+};
 
 /// A record, in the memory of its block.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,8 +35,9 @@ impl<'a> Record<'a> {
         self.position
     }
 
-    /// The time when the block of the record was sealed; the record was logged before. `None` in files of the
-    /// original, which have no times.
+    /// The time of the log call, if the block has times for its records. Else, and where damage has taken them, the time when
+    /// the block of the record was sealed; the record was logged before. `None` in files of the original, which have no
+    /// times.
     #[must_use]
     pub fn time(&self) -> Option<SystemTime> {
         self.time
@@ -53,13 +58,19 @@ impl<'a> Record<'a> {
     }
 
     #[inline]
-    pub(super) fn new(meta: &BlockMeta, data: &'a [u8], located: Located) -> Option<Record<'a>> {
+    pub(super) fn new(
+        meta: &BlockMeta,
+        times: &Times,
+        data: &'a [u8],
+        located: Located,
+    ) -> Option<Record<'a>> {
         let start = located.at + RECORD_HEADER;
         let bytes = data.get(start..start + located.len)?;
         let position =
             Position { session: meta.session, shard: meta.shard, number: located.number };
         let offset = meta.data_offset + located.at as u64;
-        Some(Record { bytes, position, time: meta.time, offset })
+        let time = times.of(located.number).map(from_nanoseconds).or(meta.time);
+        Some(Record { bytes, position, time, offset })
     }
 }
 
@@ -108,8 +119,8 @@ impl<'a> Block<'a> {
     /// The records of the block, without damaged ones.
     #[must_use]
     pub fn records(&self) -> BlockRecords<'a> {
-        let Loaded { meta, data, runs } = self.loaded;
-        BlockRecords { meta, data, runs, cursor: Cursor::default() }
+        let Loaded { meta, data, runs, times } = self.loaded;
+        BlockRecords { meta, times, data, runs, cursor: Cursor::default() }
     }
 
     /// The number of records in the block, without damaged ones.
@@ -175,6 +186,7 @@ impl<'a> Block<'a> {
 #[derive(Clone, Debug)]
 pub struct BlockRecords<'a> {
     meta: &'a BlockMeta,
+    times: &'a Times,
     data: &'a [u8],
     runs: &'a [Run],
     cursor: Cursor,
@@ -187,7 +199,7 @@ impl<'a> Iterator for BlockRecords<'a> {
     fn next(&mut self) -> Option<Record<'a>> {
         loop {
             if let Some(located) = self.cursor.next(self.data) {
-                return Record::new(self.meta, self.data, located);
+                return Record::new(self.meta, self.times, self.data, located);
             }
             if !self.cursor.next_run(self.runs) {
                 return None;

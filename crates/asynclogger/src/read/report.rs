@@ -451,4 +451,31 @@ impl Report {
         self.first_time = Some(self.first_time.map_or(time, |first| first.min(time)));
         self.last_time = Some(self.last_time.map_or(time, |last| last.max(time)));
     }
+
+    /// Notes that the file has a block of this version of the format.
+    pub(super) fn note_version(&mut self, met: u32) {
+        if let Format::Native { version } = &mut self.format {
+            *version = met.max(*version);
+        }
+    }
+
+    /// Counts records of a block as not selected that were counted as found.
+    pub(super) fn leave_out(&mut self, session: u64, records: u64, payload: u64) {
+        self.records = self.records.saturating_sub(records);
+        self.payload_bytes = self.payload_bytes.saturating_sub(payload);
+        self.skipped_records = self.skipped_records.saturating_add(records);
+        // The session is the last one that a block was found of.
+        if let Some(report) = self.sessions.iter_mut().rfind(|it| it.session == session) {
+            report.leave_out(records, payload);
+        }
+    }
+}
+
+impl SessionReport {
+    /// Counts records as not selected that were counted as found.
+    pub(super) fn leave_out(&mut self, records: u64, payload: u64) {
+        self.records = self.records.saturating_sub(records);
+        self.payload_bytes = self.payload_bytes.saturating_sub(payload);
+        self.skipped_records = self.skipped_records.saturating_add(records);
+    }
 }

@@ -7,8 +7,10 @@ use crate::probe::Source;
 use crate::{
     Dropped, LogId, Position,
     format::{
-        BlockInfo, Kind, MIN_ALIGN, Prefix, Start, Totals,
+        BlockInfo, Kind, MIN_ALIGN, Prefix, Scale, Start, Totals,
         block::{build_table, data_len, finish_data},
+        column::column_of,
+        time::to_nanoseconds,
     },
 };
 
@@ -19,6 +21,9 @@ pub(super) struct Written {
     pub(super) bytes: Vec<u8>,
     /// The place of the record in the file, its length included.
     pub(super) range: Range<usize>,
+    /// The time of the record, which is that of its block if the block has no times.
+    pub(super) time: i64,
+    pub(super) block_time: i64,
 }
 
 /// A log, segment after segment.
@@ -36,6 +41,8 @@ pub(super) struct Builder {
     shards: BTreeMap<u32, (u64, u64)>,
     /// Time of the last part.
     pub(super) clock: i64,
+    /// Whether the records of the next blocks have times.
+    pub(super) is_timed: bool,
 }
 
 impl Builder {
@@ -51,7 +58,14 @@ impl Builder {
             totals: Totals::default(),
             shards: BTreeMap::new(),
             clock: 1_700_000_000_000_000_000,
+            is_timed: false,
         }
+    }
+
+    /// From now on records have times.
+    pub(super) fn with_times(&mut self) -> &mut Builder {
+        self.is_timed = true;
+        self
     }
 
     fn prefix(&mut self) -> Prefix {
@@ -100,6 +114,13 @@ impl Builder {
         records: &[Vec<u8>],
         dropped: Dropped,
     ) -> &mut Builder {
+        let entries: Vec<u32> = (0..records.len() as u32).map(|index| index / 2 * 10).collect();
+        let last = entries.last().copied().unwrap_or_default();
+        let counter = self.clock.cast_unsigned();
+        let scale = Scale { base: self.clock, clock: 5, counter, unit: 3 << 32, last, shift: 0 };
+        if self.is_timed {
+            self.clock = scale.time(last);
+        }
         let prefix = self.prefix();
         let mut payload = vec![0; 8];
         let (first_record, generation) = self.shards.get(&shard).copied().unwrap_or_default();
@@ -110,6 +131,7 @@ impl Builder {
             shard,
             records: records.len() as u32,
             dropped,
+            scale: self.is_timed.then_some(scale),
             ..BlockInfo::default()
         };
         let mut offsets = Vec::new();
@@ -128,6 +150,12 @@ impl Builder {
         let mut block = vec![0; info.block_len() as usize];
         let (head, rest) = block.split_at_mut(info.head_len as usize);
         let (data, tail) = rest.split_at_mut(info.data_len as usize);
+        let column = column_of(&entries);
+        for (kind, place) in [(Kind::Head, &mut *head), (Kind::Tail, &mut *tail)] {
+            if let Some(range) = info.column_range(kind) {
+                place[range].copy_from_slice(&column);
+            }
+        }
         info.encode(Kind::Head, &prefix, &table, head);
         data.copy_from_slice(&payload);
         let tail_at = prefix.offset + u64::from(info.head_len) + u64::from(info.data_len);
@@ -143,6 +171,8 @@ impl Builder {
                 },
                 bytes: record.clone(),
                 range: begin..begin + 4 + record.len(),
+                time: if self.is_timed { scale.time(entries[index]) } else { prefix.time },
+                block_time: prefix.time,
             });
         }
         self.shards.insert(shard, (first_record + records.len() as u64, generation + 1));
@@ -208,7 +238,8 @@ pub(super) fn records(seed: usize, count: usize, len: usize) -> Vec<Vec<u8>> {
     (0..count).map(record).collect()
 }
 
-/// A small file with a bit of everything: two sessions, three shards, notes, records over several chunks.
+/// A small file with a bit of everything: two sessions, the second one with times, three shards, notes, records over
+/// several chunks.
 pub(super) fn sample() -> Builder {
     let mut log = Builder::new();
     log.session(0xA)
@@ -219,6 +250,7 @@ pub(super) fn sample() -> Builder {
         .block(2, &records(4, 2, 10))
         .block(1, &records(5, 3, 30))
         .end()
+        .with_times()
         .session(0xB)
         .block(1, &records(6, 3, 100))
         .block(0, &records(7, 2, 5))
@@ -226,7 +258,7 @@ pub(super) fn sample() -> Builder {
     log
 }
 
-/// The smallest file with two shards, a note and a second session.
+/// The smallest file with two shards, a note and a second session, whose records have times.
 pub(super) fn tiny_sample() -> Builder {
     let mut log = Builder::new();
     log.session(0xA)
@@ -235,8 +267,21 @@ pub(super) fn tiny_sample() -> Builder {
         .note(Dropped::from_array([1, 2, 3, 4, 5]))
         .block(0, &records(3, 4, 50))
         .end()
+        .with_times()
         .session(0xB)
         .block(1, &records(6, 3, 100))
+        .end();
+    log
+}
+
+/// Records with times: a block whose tail has the column, too, and one whose tail has no room for it.
+pub(super) fn timed_sample() -> Builder {
+    let mut log = Builder::new();
+    log.with_times()
+        .session(0xD)
+        .block(0, &records(20, 9, 20))
+        .block(1, &records(21, 1500, 5))
+        .block(0, &records(22, 4, 20))
         .end();
     log
 }
@@ -259,16 +304,22 @@ pub(super) fn large_sample() -> Builder {
 #[derive(Debug)]
 pub(super) struct Got {
     pub(super) records: Vec<(Position, Vec<u8>)>,
+    /// The times of the records.
+    pub(super) times: Vec<i128>,
     pub(super) report: Report,
 }
 
 pub(super) fn read(bytes: Vec<u8>) -> Result<Got, crate::Error> {
-    let mut reader = Reader::from_bytes(bytes)?;
-    let mut records = Vec::new();
+    read_all(&mut Reader::from_bytes(bytes)?)
+}
+
+pub(super) fn read_all(reader: &mut Reader) -> Result<Got, crate::Error> {
+    let (mut records, mut times) = (Vec::new(), Vec::new());
     while let Some(record) = reader.next_record()? {
         records.push((record.position(), record.bytes().to_vec()));
+        times.push(record.time().map_or(0, to_nanoseconds));
     }
-    Ok(Got { records, report: reader.report().clone() })
+    Ok(Got { records, times, report: reader.report().clone() })
 }
 
 /// A reader that keeps the accounts of a log, in the way in which `LogDir` uses it.
@@ -283,13 +334,18 @@ pub(super) fn reader_with(bytes: Vec<u8>, history: History) -> Reader {
 /// once; either the report has damage, or no record is lost; and the reported losses are the real ones.
 /// `gone_with_the_end` is the number of records that were cut off without a trace, which no report can show.
 pub(super) fn check(log: &Builder, got: &Got, context: &str) {
-    let Got { records, report } = got;
-    let written: BTreeMap<(u64, u32, u64), &[u8]> =
-        log.written.iter().map(|record| (key(record.position), &record.bytes[..])).collect();
+    let Got { records, times, report } = got;
+    let written: BTreeMap<(u64, u32, u64), &Written> =
+        log.written.iter().map(|record| (key(record.position), record)).collect();
     let mut last: BTreeMap<(u64, u32), u64> = BTreeMap::new();
-    for (position, bytes) in records {
+    for ((position, bytes), time) in records.iter().zip(times) {
         let original = written.get(&key(*position));
-        assert_eq!(original, Some(&&bytes[..]), "{context}: {position:?} was not written");
+        let original = original.filter(|original| original.bytes == *bytes);
+        let original =
+            original.unwrap_or_else(|| panic!("{context}: {position:?} was not written"));
+        // Damage can take the times of a block. It never gives a record the time of another.
+        let is_own = [original.time, original.block_time].map(i128::from).contains(time);
+        assert!(is_own, "{context}: {position:?} has the time {time}");
         let shard = (position.session(), position.shard());
         if let Some(before) = last.insert(shard, position.number()) {
             assert!(before < position.number(), "{context}: {position:?} is out of order");

@@ -27,11 +27,7 @@ pub(super) fn compressed(source: &[u8], frame_len: usize) -> Vec<u8> {
 
 fn read_file(path: &Path) -> Result<Got, Error> {
     let mut reader = Reader::open(path)?;
-    let mut records = Vec::new();
-    while let Some(record) = reader.next_record()? {
-        records.push((record.position(), record.bytes().to_vec()));
-    }
-    Ok(Got { records, report: reader.report().clone() })
+    read_all(&mut reader)
 }
 
 /// Reads `bytes` as a file of this name.

@@ -16,6 +16,7 @@ mod round_trip;
 #[cfg(not(loom))]
 mod segments;
 mod selection;
+mod times;
 
 #[cfg(not(loom))]
 pub(crate) use self::segments::read_segments;

@@ -85,7 +85,7 @@ impl MemoryFile {
     fn write(&mut self, bytes: &[u8], offset: u64) {
         assert_eq!(offset, self.end, "appended");
         self.end += bytes.len() as u64;
-        let Ok((_, Metadata::Head(info, _))) = metadata::decode(bytes) else {
+        let Ok((_, Metadata::Head(info, ..))) = metadata::decode(bytes) else {
             return;
         };
         let (head_len, data_len) = (info.head_len as usize, info.data_len as usize);
