@@ -1,10 +1,12 @@
 //! What `scripts/instructions` counts under callgrind: one `log_bytes` of 256 bytes, by a plain logger, by a crash-safe one,
-//! through an event's handle and by an event's name, and the reading of one record. Instructions, not
+//! by one whose records have times, through an event's handle and by an event's name, and the reading of one record. Instructions, not
 //! time: noise cannot hide a slower hot path.
 
 use std::{hint::black_box, path::Path};
 
-use asynclogger::{Config, CrashSafe, EventLogger, Logger, LoggerManager, read::Reader};
+use asynclogger::{
+    Config, CrashSafe, EventLogger, Logger, LoggerManager, Timestamps, read::Reader,
+};
 
 /// In one buffer, so that no swap is among them.
 const RECORDS: u64 = 20_000;
@@ -24,6 +26,14 @@ fn log_records(logger: &Logger, record: &[u8]) {
 fn log_crash_safe(logger: &Logger, record: &[u8]) {
     // Without a difference the compiler makes one function of this and `log_records`.
     black_box("crash-safe");
+    for _ in 0..RECORDS {
+        logger.log_bytes(black_box(record));
+    }
+}
+
+#[inline(never)]
+fn log_with_times(logger: &Logger, record: &[u8]) {
+    black_box("with times");
     for _ in 0..RECORDS {
         logger.log_bytes(black_box(record));
     }
@@ -105,6 +115,19 @@ fn crash_safe(directory: &Path) {
     assert_eq!((stats.accepted, stats.dropped_logs, stats.flushes), (2 * RECORDS, 0, 2));
 }
 
+fn with_times(directory: &Path) {
+    let config = Config::new(directory.join("times.log")).timestamps(Timestamps::On);
+    let logger = Logger::new(config).expect("a logger");
+    let record = [7; 256];
+    (0..RECORDS).for_each(|_| logger.log_bytes(&record));
+    logger.flush().expect("flush");
+    // The first record of a buffer begins its column.
+    logger.log_bytes(&record);
+    log_with_times(&logger, &record);
+    let stats = logger.close().expect("close");
+    assert_eq!((stats.accepted, stats.dropped_logs, stats.flushes), (2 * RECORDS + 1, 0, 2));
+}
+
 fn encoded(directory: &Path) {
     let logger = Logger::new(Config::new(directory.join("encoded.log"))).expect("a logger");
     let record = [7; 256];
@@ -145,6 +168,7 @@ fn main() {
     let _ = std::fs::remove_dir_all(directory);
     plain(directory);
     crash_safe(directory);
+    with_times(directory);
     encoded(directory);
     of_events(directory);
     let _ = std::fs::remove_dir_all(directory);

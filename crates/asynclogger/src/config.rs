@@ -5,6 +5,7 @@ mod callback;
 mod crash_safe;
 mod retention;
 mod rotation;
+mod timestamps;
 
 use std::{
     path::{Path, PathBuf},
@@ -21,11 +22,11 @@ pub use self::{
     crash_safe::CrashSafe,
     retention::{Retention, WhenFull},
     rotation::{Boundary, Rotation},
+    timestamps::Timestamps,
 };
 pub(crate) use self::{callback::Callback, crash_safe::CrashPlace};
 
-/// The longest interval or timeout; a longer one is cut to this, which can be added to any clock reading
-/// without overflow.
+/// The longest interval or timeout. A longer one is cut to this, which can be added to any clock reading.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What a log call does when its shard cannot get a buffer.
@@ -148,6 +149,7 @@ pub struct Config {
     pub(crate) event_quota: Option<usize>,
     pub(crate) event_files: Option<usize>,
     pub(crate) crash_safe: Option<CrashSafe>,
+    pub(crate) timestamps: Timestamps,
 }
 
 /// The defaults without a path, for [`LoggerManager::in_dir`](crate::LoggerManager::in_dir).
@@ -175,6 +177,7 @@ impl Default for Config {
             event_quota: None,
             event_files: None,
             crash_safe: None,
+            timestamps: Timestamps::Off,
         }
     }
 }
@@ -492,8 +495,9 @@ impl Config {
 
     /// [`validate`](Config::validate) for a manager: refuses the settings that only loggers have.
     pub(crate) fn for_manager(self) -> Result<Config, Error> {
-        if self.prefault {
-            let what = "Config::prefault is for a Logger, and this is a LoggerManager";
+        let loggers = [("prefault", self.prefault), ("timestamps", self.timestamps.is_on())];
+        if let Some((setting, _)) = loggers.iter().find(|(_, is_set)| *is_set) {
+            let what = format!("Config::{setting} is for a Logger, and this is a LoggerManager");
             return Err(Error::new(ErrorKind::InvalidConfig, what).at_path(&self.path));
         }
         self.validate()

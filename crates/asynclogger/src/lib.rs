@@ -66,7 +66,7 @@ mod write;
 pub use crate::{
     config::{
         Archived, Boundary, Compression, Config, CrashSafe, DirectIo, Durability, Engine, Overflow,
-        Retention, Rotation, WhenFull,
+        Retention, Rotation, Timestamps, WhenFull,
     },
     error::{Error, ErrorKind, LogError},
     format::LogId,

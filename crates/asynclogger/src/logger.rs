@@ -89,7 +89,6 @@ impl Logger {
         };
         let id = new_session()?;
         let zone = Zone::of(&config.rotation)?;
-        let capacity = config.shard_capacity();
         let bell = Arc::new(Bell::new()?);
         let driver = Driver::new(config.engine, bell.alarm())?;
         let (files, mut segment, mut opened) = LogFiles::open(&config, driver, id)?;
@@ -98,7 +97,7 @@ impl Logger {
         }
         let ingest = || {
             let align = segment.align();
-            let limit = config.rotation.block_limit(capacity, align);
+            let limit = config.block_limit(align);
             Ingest::new(IngestParts {
                 pool: Pool::of_logger(&config, align, limit, segment.lineage().log_id, id)?,
                 bell: bell.clone(),
@@ -153,7 +152,7 @@ impl Logger {
     /// The record was refused, and counted under this reason.
     #[inline]
     pub fn try_log_bytes(&self, record: &[u8]) -> Result<Position, LogError> {
-        self.ingest.append(record.len(), |room| room.copy_from_slice(record))
+        self.ingest.append_bytes(record)
     }
 
     /// Logs the pieces as one record.
@@ -162,7 +161,7 @@ impl Logger {
     /// The record was refused, and counted under this reason.
     pub fn try_log_vectored(&self, pieces: &[IoSlice<'_>]) -> Result<Position, LogError> {
         let len = pieces.iter().fold(0_usize, |sum, piece| sum.saturating_add(piece.len()));
-        self.ingest.append(len, |mut room| {
+        self.ingest.append_any(len, |mut room| {
             for piece in pieces {
                 let (place, rest) = room.split_at_mut(piece.len());
                 place.copy_from_slice(piece);
@@ -180,7 +179,7 @@ impl Logger {
     /// dropped and counted ([`Overflow::Block`](crate::Overflow::Block) says why). A call that waits for the flusher,
     /// such as `flush`, returns an error at once. If `encode` panics, nothing is logged.
     ///
-    /// With [`Config::crash_safe`] `encode` holds no shard: it writes to memory of the thread, which the first such call
+    /// With [`Config::crash_safe`] or [`Config::timestamps`] `encode` holds no shard: it writes to memory of the thread, which the first such call
     /// allocates, and the record is copied. Then `encode` is called also for a record that finds no room.
     ///
     /// ```

@@ -59,6 +59,7 @@ const EXPORTED: [(&str, &[&str]); 7] = [
             "Overflow",
             "Retention",
             "Rotation",
+            "Timestamps",
             "WhenFull",
         ],
     ),

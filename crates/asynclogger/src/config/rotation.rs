@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     Error, ErrorKind,
-    format::{MIN_ALIGN, RECORD_HEADER, SHARD_HEADER, block},
+    format::{MIN_ALIGN, RECORD_HEADER, SHARD_HEADER, block, column::times_upto},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -139,8 +139,9 @@ impl Rotation {
 
     /// The largest number of bytes of header and records in a block, at most `capacity`, so that a file with
     /// one block stays within the size limit.
-    pub(crate) fn block_limit(&self, capacity: usize, align: usize) -> usize {
-        Rotation::block_limit_in(self.room_for_blocks(align), capacity, align)
+    pub(crate) fn block_limit(&self, capacity: usize, align: usize, is_timed: bool) -> usize {
+        let len = if is_timed { timed_block_len } else { block_len };
+        longest(self.room_for_blocks(align), capacity, align, len)
     }
 
     /// Bytes of a file that are for blocks: at least the length of the shortest block.
@@ -151,16 +152,7 @@ impl Rotation {
 
     /// [`block_limit`](Rotation::block_limit) for a file with `room` bytes for blocks.
     pub(crate) fn block_limit_in(room: usize, capacity: usize, align: usize) -> usize {
-        let (mut fits, mut too_long) = (LEAST_BLOCK, capacity + 1);
-        while too_long > fits + 1 {
-            let middle = fits + (too_long - fits) / 2;
-            if block_len(middle, align) <= room {
-                fits = middle;
-            } else {
-                too_long = middle;
-            }
-        }
-        fits.min(capacity)
+        longest(room, capacity, align, block_len)
     }
 
     /// Whether a file of `size` bytes has no room for one more session with a block of a full buffer, while a
@@ -177,6 +169,28 @@ const LEAST_BLOCK: usize = SHARD_HEADER + RECORD_HEADER + 1;
 /// Bytes of a file with one block of `capacity` bytes of header and records, in units of `align`.
 fn least_size(capacity: usize, align: usize) -> u64 {
     (block_len(capacity, align) + 2 * align) as u64
+}
+
+/// The largest number of bytes of header and records, at most `capacity`, of which a block of length `len` fits into
+/// `room` bytes.
+fn longest(room: usize, capacity: usize, align: usize, len: fn(usize, usize) -> usize) -> usize {
+    let (mut fits, mut too_long) = (LEAST_BLOCK, capacity + 1);
+    while too_long > fits + 1 {
+        let middle = fits + (too_long - fits) / 2;
+        if len(middle, align) <= room {
+            fits = middle;
+        } else {
+            too_long = middle;
+        }
+    }
+    fits.min(capacity)
+}
+
+/// The most bytes of a block with times and with `capacity` bytes of header and records, in units of `align`.
+fn timed_block_len(capacity: usize, align: usize) -> usize {
+    let data = block::data_len(capacity.saturating_sub(SHARD_HEADER));
+    let head = block::timed_head_len(data, times_upto(capacity), align);
+    head + data + block::timed_tail_len(data, align)
 }
 
 /// Bytes of a block with `capacity` bytes of header and records, in units of `align`.
@@ -227,7 +241,7 @@ mod tests {
     #[test]
     fn blocks_are_ended_so_that_a_file_keeps_to_its_size() {
         let capacity = 8 << 20;
-        let limit = |max, align| Rotation::new().max_size(max).block_limit(capacity, align);
+        let limit = |max, align| Rotation::new().max_size(max).block_limit(capacity, align, false);
         for max in [16 << 10, 20_000, 96 << 10, 1 << 20, 5_000_001, 9 << 20] {
             for align in [MIN_ALIGN, 4 * MIN_ALIGN] {
                 let limit = limit(max, align);
@@ -239,7 +253,13 @@ mod tests {
             }
         }
         assert_eq!(limit(9 << 20, MIN_ALIGN), capacity);
-        assert_eq!(Rotation::new().block_limit(capacity, MIN_ALIGN), capacity);
+        assert_eq!(Rotation::new().block_limit(capacity, MIN_ALIGN, false), capacity);
+        assert_eq!(Rotation::new().block_limit(capacity, MIN_ALIGN, true), capacity);
+        for max in [16 << 10, 96 << 10, 1 << 20, 5_000_001, 9 << 20] {
+            let limit = Rotation::new().max_size(max).block_limit(capacity, MIN_ALIGN, true);
+            let file = |limit| (timed_block_len(limit, MIN_ALIGN) + 2 * MIN_ALIGN) as u64;
+            assert!(file(limit) <= max && file(limit + 1) > max, "{max}: {limit}");
+        }
     }
 
     #[test]

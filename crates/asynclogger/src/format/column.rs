@@ -11,13 +11,28 @@ pub(crate) const SCALE_LEN: usize = 40;
 pub(crate) const TIME_LEN: usize = 4;
 /// The most records of a block with times: the head, which has the column, is at most 16 MiB long.
 pub(crate) const MAX_TIMES: usize = 2 << 20;
-/// A unit is shorter than this, in 2^-32 nanoseconds: then no time overflows.
-const MAX_UNIT: u64 = 1 << 52;
 const MAX_SHIFT: u32 = 31;
+const LEAST_TIMES: usize = 64;
 
 /// Length of a column of this number of entries.
 pub(crate) const fn column_len(records: usize) -> usize {
     TIME_LEN * records
+}
+
+/// Bytes of header and records for each entry of a buffer's column.
+pub(crate) const BYTES_A_TIME: usize = 32;
+
+/// The most times of a buffer with this many bytes of header and records: one for 32 bytes. A buffer of shorter records
+/// is sealed when it has so many.
+pub(crate) const fn times_upto(bytes: usize) -> usize {
+    let times = bytes / BYTES_A_TIME;
+    if times < LEAST_TIMES {
+        LEAST_TIMES
+    } else if times > MAX_TIMES {
+        MAX_TIMES
+    } else {
+        times
+    }
 }
 
 /// The scale of a column: the time of a record is `base` plus its entry times `unit`.
@@ -41,6 +56,9 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
+    /// A unit is shorter than this, in 2^-32 nanoseconds: then no time overflows.
+    pub(crate) const MAX_UNIT: u64 = 1 << 52;
+
     /// Writes the scale to the end of a head or tail.
     pub(super) fn encode(&self, block: &mut [u8]) {
         let start = block.len().saturating_sub(SCALE_LEN);
@@ -64,13 +82,13 @@ impl Scale {
             last: take.u32()?,
             shift: take.u32()?,
         };
-        (scale.unit < MAX_UNIT && scale.shift <= MAX_SHIFT).then_some(scale)
+        (scale.unit < Scale::MAX_UNIT && scale.shift <= MAX_SHIFT).then_some(scale)
     }
 
     /// The time of an entry, in nanoseconds since the epoch.
     #[inline]
     pub(crate) fn time(&self, entry: u32) -> i64 {
-        let since = u128::from(self.unit) * u128::from(entry) >> 32;
+        let since = (u128::from(self.unit) * u128::from(entry)) >> 32;
         saturated(i128::from(self.base) + since.cast_signed())
     }
 }
@@ -80,6 +98,11 @@ impl Scale {
 pub(crate) struct Column<'a>(pub(super) &'a [u8]);
 
 impl<'a> Column<'a> {
+    /// The column of these bytes.
+    pub(crate) fn of(bytes: &'a [u8]) -> Column<'a> {
+        Column(bytes)
+    }
+
     /// The entries, in the order of the records. In memory the column grows towards the front, away from the
     /// records, so the last entry is the first.
     pub(crate) fn entries(&self) -> impl ExactSizeIterator<Item = u32> + use<'a> {
@@ -100,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_greatest_scale_makes_a_time() {
-        let scale = Scale { base: i64::MAX, unit: MAX_UNIT - 1, ..Scale::default() };
+        let scale = Scale { base: i64::MAX, unit: Scale::MAX_UNIT - 1, ..Scale::default() };
         assert_eq!((scale.time(0), scale.time(u32::MAX)), (i64::MAX, i64::MAX));
         let scale = Scale { base: i64::MIN, ..scale };
         // Just short of 52 days.

@@ -13,8 +13,10 @@ use super::{
 pub(crate) const MAP_HEAD_LEN: usize = 16 * 1024;
 
 const MAGIC: [u8; 8] = *b"ALOGMAP\n";
-/// The version of the map. Only a map of the same version is salvaged.
+/// The version of a map whose records have no times, and of one whose records have them. Only maps of these versions are
+/// salvaged.
 const VERSION: u32 = 2;
+const TIMED_VERSION: u32 = 3;
 /// The words of a map are written in the byte order of the machine: this word shows which.
 const BYTE_ORDER: u32 = if cfg!(target_endian = "little") { 1 } else { 2 };
 /// Magic, version, byte order, checksum.
@@ -43,6 +45,8 @@ pub(crate) struct MapHead {
     /// The number and the length of the pieces of memory for the logs of a manager.
     pub(crate) pieces: u32,
     pub(crate) piece: u32,
+    /// What the times of records are taken from: 0 if records have none, else 1 and the number of the counter.
+    pub(crate) times: u32,
     /// The path of the active file, from the root.
     pub(crate) path: Vec<u8>,
     /// The path of the file in the failover directory; empty: there is no such directory.
@@ -80,14 +84,19 @@ impl MapHead {
             put.u32(path.len() as u32);
             put.bytes(path);
         }
+        put.u32(self.times);
         put.finish();
         let checksum = crc32c(body);
         let mut put = Put(front);
         put.bytes(&MAGIC);
-        put.u32(VERSION);
+        put.u32(self.version());
         put.u32(BYTE_ORDER);
         put.u32(checksum);
         Some(bytes)
+    }
+
+    fn version(&self) -> u32 {
+        if self.times == 0 { VERSION } else { TIMED_VERSION }
     }
 
     /// # Errors
@@ -98,21 +107,22 @@ impl MapHead {
         if take.array() != Some(MAGIC) {
             return Err(NotAMap::Damaged);
         }
-        match take.u32() {
-            Some(VERSION) => {}
+        let version = match take.u32() {
+            Some(version @ (VERSION | TIMED_VERSION)) => version,
             other => return Err(other.map_or(NotAMap::Damaged, NotAMap::Version)),
-        }
+        };
         if take.u32() != Some(BYTE_ORDER)
             || bytes.len() != MAP_HEAD_LEN
             || take.u32() != Some(crc32c(body))
         {
             return Err(NotAMap::Damaged);
         }
-        MapHead::fields(Take(body)).ok_or(NotAMap::Damaged)
+        let head = MapHead::fields(Take(body)).filter(|head| head.version() == version);
+        head.ok_or(NotAMap::Damaged)
     }
 
     fn fields(mut take: Take<'_>) -> Option<MapHead> {
-        Some(MapHead {
+        let mut head = MapHead {
             log_id: LogId(take.array()?),
             session: take.u64()?,
             boot: take.array()?,
@@ -126,9 +136,13 @@ impl MapHead {
             logs: take.u32()?,
             pieces: take.u32()?,
             piece: take.u32()?,
+            times: 0,
             path: sized(&mut take)?,
             away: sized(&mut take)?,
-        })
+        };
+        // Behind the paths, since maps of version 2 have zeroes there.
+        head.times = take.u32()?;
+        Some(head)
     }
 }
 
@@ -157,6 +171,7 @@ mod tests {
             logs: 3,
             pieces: 7,
             piece: 32_768,
+            times: 2,
             path: b"/var/log/app.log".to_vec(),
             away: Vec::new(),
         }
@@ -175,8 +190,11 @@ mod tests {
         }
         assert_eq!(MapHead::decode(&bytes[..100]), Err(NotAMap::Damaged));
         let mut newer = bytes;
-        newer[8] = 3;
-        assert_eq!(MapHead::decode(&newer), Err(NotAMap::Version(3)));
+        newer[8] = 4;
+        assert_eq!(MapHead::decode(&newer), Err(NotAMap::Version(4)));
+        let without = MapHead { times: 0, ..head() };
+        let bytes = without.encode().expect("it fits");
+        assert_eq!((bytes[8], MapHead::decode(&bytes)), (2, Ok(without)));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod aligned;
 mod arena;
+mod counter;
 #[cfg_attr(loom, path = "fork_cleared_model.rs")]
 mod fork_cleared;
 #[cfg(all(test, not(any(loom, miri))))]
@@ -23,6 +24,7 @@ pub(crate) use self::forked::in_forked_child;
 pub(crate) use self::{
     aligned::AlignedBytes,
     arena::{Arena, Piece},
+    counter::{Counter, Moment},
     fork_cleared::{ForkCleared, ZeroValid},
     joined::Joined,
     pieced::{PiecedBytes, Run},

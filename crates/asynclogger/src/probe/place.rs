@@ -49,6 +49,7 @@ pub(crate) enum Body {
 
 /// The result of a look at an offset.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and nearly always a part")]
 pub(crate) enum Place {
     /// A valid metadata block, which may belong somewhere else; see [`Part::belongs`].
     Valid(Part),

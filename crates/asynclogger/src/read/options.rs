@@ -54,11 +54,12 @@ impl ReadOptions {
         self
     }
 
-    /// Selects only the blocks that were sealed at `time` or later. Records have no time of their own: a
-    /// block holds records that were logged in the flush interval before the block was sealed, or in less. Of
-    /// the other blocks only the heads are read; the blocks are not checked, and are counted in
-    /// [`Report::skipped_blocks`](super::Report::skipped_blocks). A file of the original has no times and is
-    /// read as a whole.
+    /// Selects only the records that were logged at `time` or later, if they have times of their own; of other
+    /// blocks, those that were sealed at `time` or later. Such a block holds records that were logged in the flush
+    /// interval before the block was sealed, or in less. Of blocks without a selected record only the heads are read; the
+    /// blocks are not checked, and are counted in [`Report::skipped_blocks`](super::Report::skipped_blocks). Records that
+    /// are not selected are counted in [`Report::skipped_records`](super::Report::skipped_records), in any block. A file
+    /// of the original has no times and is read as a whole.
     ///
     /// A clock can be set back, so the time of a block says nothing about the times of its neighbours: the
     /// head of every block of the log is read. Damage and losses in segments before the first selected block
@@ -68,7 +69,7 @@ impl ReadOptions {
         self
     }
 
-    /// Selects only the blocks that were sealed before `time`; see [`since`](ReadOptions::since).
+    /// Selects only the records that were logged, or the blocks that were sealed, before `time`; see [`since`](ReadOptions::since).
     pub fn until(mut self, time: SystemTime) -> ReadOptions {
         self.selection.until = Some(to_nanoseconds(time));
         self

@@ -280,7 +280,7 @@ pub struct SessionReport {
     pub payload_bytes: u64,
     /// Records that were written and are lost.
     pub lost: Loss,
-    /// Records in blocks that were not selected; see [`ReadOptions::since`](super::ReadOptions::since).
+    /// Records that were not selected; see [`ReadOptions::since`](super::ReadOptions::since).
     pub skipped_records: u64,
     /// The totals of the last note or end. In a file that ends with the session or the segment,
     /// `declared.segment_records = records + skipped_records + lost`. In a whole log the same sum is
@@ -325,7 +325,7 @@ pub struct Report {
     pub payload_bytes: u64,
     /// Blocks that were not selected. Only their records are counted, by the heads of the blocks.
     pub skipped_blocks: u64,
-    /// Records in the blocks that were not selected.
+    /// Records that were not selected, in these blocks and in others.
     pub skipped_records: u64,
     /// Length of the file, in bytes; for a compressed file, the length before compression. All offsets refer
     /// to that length.

@@ -34,6 +34,7 @@ mod seed_readers;
 mod stress;
 mod support;
 mod surroundings;
+mod times;
 
 #[global_allocator]
 static ALLOCATOR: support::CountingAllocator = support::CountingAllocator;

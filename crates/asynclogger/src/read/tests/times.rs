@@ -170,6 +170,33 @@ fn the_last_records_of_a_selection() -> Result<(), Error> {
     Ok(())
 }
 
+/// The wall clock is set back by an hour, ahead by two, and back by one: each block has the times of its own clock, and a
+/// selection goes by what the records say.
+#[test]
+fn a_clock_that_is_set_shows_from_the_next_block_on() -> Result<(), Error> {
+    const HOUR: i64 = 3_600_000_000_000;
+    let home = tempfile::tempdir().expect("a directory");
+    let path = home.path().join("app.log");
+    let mut log = Builder::new();
+    log.with_times().session(1).block(0, &records(1, 5, 9));
+    for step in [-HOUR, 2 * HOUR, -HOUR] {
+        log.clock += step;
+        log.block(0, &records(2, 5, 9));
+    }
+    log.end();
+    fs::write(&path, &log.bytes).expect("written");
+    let got = read(log.bytes.clone())?;
+    check_losses(&log, &got, "steps");
+    assert!(got.report.is_whole());
+    assert_eq!(got.times, times(&log));
+    assert!(!got.times.is_sorted());
+    let middle = log.written[0].time + HOUR / 2;
+    let mut reader = ReadOptions::new().since(from_nanoseconds(middle)).open(&path)?;
+    let numbers: Vec<_> = owned(&mut reader).iter().map(|it| it.position.number()).collect();
+    assert_eq!(numbers, [10, 11, 12, 13, 14], "only the third block is of that time");
+    Ok(())
+}
+
 /// Where damage has taken the times of a block, its time stands for them, in a selection, too.
 #[test]
 fn without_its_column_a_block_is_selected_by_its_own_time() -> Result<(), Error> {

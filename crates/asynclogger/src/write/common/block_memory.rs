@@ -1,7 +1,7 @@
 //! The memory of a block: sealed records, with room for a head before them and a tail behind.
 
 use crate::{
-    format::{BlockInfo, ChunkEntry},
+    format::{BlockInfo, ChunkEntry, Scale},
     mem::StableBytes,
     sync::Arc,
 };
@@ -11,6 +11,13 @@ use crate::{
 pub(crate) trait BlockMemory: StableBytes {
     /// Bytes of records in the memory, length prefixes included.
     fn valid(&self) -> u32;
+
+    /// The number of records in the memory. They are counted one by one.
+    fn record_count(&self) -> u32;
+
+    /// The scale of the column of times, as far as it is known before the column is read; `None` if the records have no
+    /// times. The column stands in front of the scale, at the end of the head.
+    fn scale(&self) -> Option<Scale>;
 
     /// Completes the data part, whose lengths are in `info`: its header, and zeroes behind the records. Fills the table
     /// of its chunks, and returns the number of records.

@@ -5,7 +5,7 @@ use super::{
     words::{self, ENTRY, WHEREABOUTS, checked, wrapped},
 };
 use crate::{
-    format::{BlockInfo, DROP_REASONS, Dropped, Kind, Totals},
+    format::{BlockInfo, DROP_REASONS, Dropped, Kind, Scale, Totals},
     write::common::fault,
 };
 
@@ -75,6 +75,8 @@ pub(in crate::write) struct Whereabouts {
 const BLOCK: u64 = 1;
 const NOTE: u64 = 2;
 const END: u64 = 3;
+/// A block whose records have times.
+const TIMED_BLOCK: u64 = 4;
 
 impl Entry {
     /// The words of the entry with this number.
@@ -85,7 +87,7 @@ impl Entry {
             Placed::Block { info, time } => {
                 let shard = u64::from(info.shard) << 32 | u64::from(info.records);
                 words[2..9].copy_from_slice(&[
-                    BLOCK,
+                    if info.scale.is_some() { TIMED_BLOCK } else { BLOCK },
                     info.sequence,
                     info.generation,
                     info.first_record,
@@ -131,7 +133,7 @@ impl Entry {
         let dropped: [u64; DROP_REASONS] = words[9..9 + DROP_REASONS].try_into().ok()?;
         let dropped = Dropped::from_array(dropped);
         let placed = match words[2] {
-            BLOCK => {
+            kind @ (BLOCK | TIMED_BLOCK) => {
                 let (shard, records) = ((words[6] >> 32) as u32, words[6] as u32);
                 let mut info = BlockInfo {
                     sequence: words[3],
@@ -139,6 +141,8 @@ impl Entry {
                     first_record: words[5],
                     shard,
                     dropped,
+                    // Its length needs no more; its scale is in its buffer.
+                    scale: (kind == TIMED_BLOCK).then(Scale::default),
                     ..BlockInfo::default()
                 };
                 (info.records, info.valid) = (records, u32::try_from(words[7]).ok()?);

@@ -2,7 +2,7 @@
 
 use super::event::Event;
 use crate::{
-    format::{BlockInfo, CHUNK, ChunkEntry, block, checksum::crc32c_append},
+    format::{BlockInfo, CHUNK, ChunkEntry, Scale, block, checksum::crc32c_append},
     mem::{PiecedBytes, Run},
     sync::Arc,
     write::{common::BlockMemory, swap::HEADER},
@@ -36,6 +36,14 @@ pub(super) fn seal(
 impl BlockMemory for EventBlock {
     fn valid(&self) -> u32 {
         self.of.valid
+    }
+
+    fn record_count(&self) -> u32 {
+        self.of.table.iter().map(|entry| entry.records).sum()
+    }
+
+    fn scale(&self) -> Option<Scale> {
+        None
     }
 
     fn finish(&mut self, info: &BlockInfo, table: &mut Vec<ChunkEntry>) -> u32 {

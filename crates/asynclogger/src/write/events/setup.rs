@@ -20,7 +20,7 @@ use crate::{
         crash::{CrashMap, boot_id},
         salvage::salvage_events,
         segments::new_session,
-        swap::{Bell, Ingest, IngestParts, Pool},
+        swap::{Bell, Form, Ingest, IngestParts, Pool},
     },
 };
 
@@ -119,11 +119,13 @@ fn map_of(
         logs: place.most_events(),
         pieces: pieces as u32,
         piece: piece as u32,
+        times: 0,
     };
-    let buffers = Pool::bytes(shares.buffers, shares.capacity, align);
+    let form = Form::new(shares.capacity, align);
+    let buffers = Pool::bytes(shares.buffers, form);
     let whole = |bytes: usize| bytes.checked_next_multiple_of(align);
     let buffers = buffers.and_then(whole).unwrap_or(usize::MAX);
-    let mut parts = Pool::first_parts(shares.buffers, shares.capacity, align);
+    let mut parts = Pool::first_parts(shares.buffers, form);
     parts.push(buffers..buffers.saturating_add(shares.first_pieces() * piece));
     CrashMap::create(place, &head, buffers, &parts)
 }

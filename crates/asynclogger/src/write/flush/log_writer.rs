@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Config, Durability, Error,
-    format::{Kind, block},
+    format::{BlockInfo, Kind, block},
     sync::Arc,
     write::{
         common::{BlockMemory, Degraded, Ending, fault, wall_clock},
@@ -160,7 +160,11 @@ impl LogWriter {
             }
             return;
         }
-        if self.is_left_before(valid) {
+        let scale = hand.memory.scale();
+        // The length of the block counts if files have a limit, and follows also from the number of times.
+        let counts = scale.is_some() && self.rotator.has_max_size();
+        let records = if counts { hand.memory.record_count() } else { 0 };
+        if self.is_left_before(BlockInfo { valid, records, scale, ..BlockInfo::default() }) {
             return;
         }
         let Some(memory) = self.hand.as_mut().and_then(|hand| Arc::get_mut(&mut hand.memory))
@@ -170,6 +174,7 @@ impl LogWriter {
         fault::step("encode");
         let dropped = self.session.intake().dropped_at(shard as usize);
         let mut info = self.account.block(shard, generation, dropped);
+        info.scale = scale.map(|scale| self.account.not_before(shard, scale));
         let time = wall_clock();
         self.outbox.encode(&self.active, memory, &mut info, time);
         fault::step("encoded");

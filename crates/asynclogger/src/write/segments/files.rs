@@ -205,7 +205,7 @@ impl LogFiles {
                 match begun {
                     Ok(mut segment) => {
                         let (config, rotation) = (&self.config, &self.config.rotation);
-                        let longest = rotation.block_limit(config.shard_capacity(), align);
+                        let longest = config.block_limit(align);
                         // Sessions without records must not make the file longer than its limit: from here on the file
                         // counts as filled, and the size trigger applies.
                         if rotation.is_used_up(size, longest, align) {

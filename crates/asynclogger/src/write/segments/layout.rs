@@ -1,7 +1,7 @@
 //! The places of one session's parts in one file, and the parts' data on the session.
 
 use crate::{
-    format::{BlockInfo, ChunkEntry, Kind, Prefix, Start, Totals},
+    format::{BlockInfo, ChunkEntry, Column, Kind, Prefix, Scale, Start, Totals},
     write::{
         archive::Lineage,
         common::{BlockMemory, wall_clock},
@@ -102,7 +102,7 @@ impl Layout {
     }
 
     /// Completes a block in its memory, for the place of the next part: header, padding, table, head and tail. Fills in
-    /// the lengths and the number of records in `info`.
+    /// the lengths, the number of records, and the last time in `info`.
     pub(in crate::write) fn encode_block(
         &self,
         memory: &mut dyn BlockMemory,
@@ -112,6 +112,19 @@ impl Layout {
     ) {
         info.set_lengths(memory.valid(), self.align());
         info.records = memory.finish(info, table);
+        // The length of the head follows from the number of records, too.
+        info.set_lengths(info.valid, self.align());
+        let mut column = Vec::new();
+        if let Some(place) = info.column_range(Kind::Head) {
+            let is_in_tail = info.column_range(Kind::Tail).is_some();
+            let mut last = 0;
+            memory.write_head(info.head_len as usize, &mut |bytes| {
+                let bytes = bytes.get(place.clone()).unwrap_or_default();
+                last = Column::of(bytes).entries().max().unwrap_or(0);
+                column = if is_in_tail { bytes.to_vec() } else { Vec::new() };
+            });
+            info.scale = info.scale.map(|scale| Scale { last, ..scale });
+        }
         let (head_len, data_len) = (info.head_len as usize, info.data_len as usize);
         let prefix = Prefix { offset: self.offset, time, ..self.prefix };
         memory.write_head(head_len, &mut |bytes| info.encode(Kind::Head, &prefix, table, bytes));
@@ -119,6 +132,11 @@ impl Layout {
         let prefix = Prefix { offset: tail_at, time, ..self.prefix };
         let tail_len = info.tail_len as usize;
         memory.write_tail(data_len, tail_len, &mut |bytes| {
+            if let Some(place) =
+                info.column_range(Kind::Tail).and_then(|place| bytes.get_mut(place))
+            {
+                place.copy_from_slice(&column);
+            }
             info.encode(Kind::Tail, &prefix, table, bytes);
         });
         memory.set_block(head_len, data_len + tail_len);

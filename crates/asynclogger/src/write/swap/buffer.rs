@@ -1,13 +1,18 @@
 //! One buffer: head room, an 8-byte header and records, tail room. The buffer *is* the block that goes to disk.
 //!
-//! This module knows one fact of the file format: the second word of the header is the count of valid bytes.
+//! This module knows two facts of the file format: the second word of the header is the count of valid bytes, and the
+//! times of records, if they have times, stand in front of the header: a scale, and before it the column.
 
 use std::{marker::PhantomData, ptr::NonNull};
 
 #[cfg(loom)]
 use crate::sync::Watch;
 use crate::{
-    mem::prefetch,
+    format::{
+        column::{SCALE_LEN, column_len},
+        record::Records,
+    },
+    mem::{Moment, prefetch},
     sync::{AtomicU32, Ordering},
 };
 
@@ -130,6 +135,41 @@ impl Buffer<'_> {
         unsafe { std::slice::from_raw_parts_mut(self.data.sub(len).as_ptr(), len) }
     }
 
+    /// Writes an entry of the column of times, which stands in front of the header and grows away from it.
+    ///
+    /// # Safety
+    /// The column must have room for the entry, and the caller must be its only user, as the holder of the claim.
+    #[inline(always)]
+    pub(super) unsafe fn write_time(&self, index: usize, entry: u32) {
+        let back = SCALE_LEN + column_len(index + 1);
+        // SAFETY: the entry is within the head room, as the caller says, and aligned: the header is page-aligned.
+        unsafe { self.data.sub(back).cast::<u32>().write(entry.to_le()) };
+    }
+
+    /// The moment at which the column of times began, which the holder of the claim has written.
+    ///
+    /// # Safety
+    /// As for [`slice`](Buffer::slice), for the scale in front of the header.
+    pub(super) unsafe fn began(&self) -> Moment {
+        // SAFETY: passed on to the caller.
+        let bytes = unsafe { std::slice::from_raw_parts(self.data.sub(SCALE_LEN).as_ptr(), 24) };
+        let word =
+            |at: usize| bytes[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+        Moment { wall: word(0).cast_signed(), clock: word(8), counter: word(16) }
+    }
+
+    /// Writes the moment at which the column of times begins.
+    ///
+    /// # Safety
+    /// As for [`head_mut`](Buffer::head_mut), for the scale in front of the header.
+    pub(super) unsafe fn begin_times(&self, moment: &Moment) {
+        // SAFETY: passed on to the caller.
+        let bytes = unsafe { self.head_mut(SCALE_LEN) };
+        bytes[..8].copy_from_slice(&moment.wall.to_le_bytes());
+        bytes[8..16].copy_from_slice(&moment.clock.to_le_bytes());
+        bytes[16..24].copy_from_slice(&moment.counter.to_le_bytes());
+    }
+
     /// Tells loom that the first `len` bytes are read without atomics, also the count of valid bytes.
     #[cfg(loom)]
     fn read_by_owner(&self, len: usize) {
@@ -158,6 +198,22 @@ impl Buffer<'_> {
             std::ptr::copy_nonoverlapping(from, to, len);
         }
         self.publish(valid);
+    }
+
+    /// Copies the times of the published records of `from`, and their beginning, into this buffer, which has these records
+    /// already.
+    ///
+    /// # Safety
+    /// As for [`copy_published`](Buffer::copy_published); both buffers have a column of times.
+    pub(super) unsafe fn copy_times(&self, from: Buffer<'_>) {
+        // SAFETY: the caller is the only user of this buffer, whose records were copied.
+        let records = unsafe { self.slice(0, HEADER + self.valid() as usize) };
+        let len = SCALE_LEN + column_len(Records::new(records, HEADER).count());
+        // SAFETY: both columns have room for an entry for each of these records. Those of `from` are not written again.
+        unsafe {
+            let (from, to) = (from.data.sub(len).as_ptr(), self.data.sub(len).as_ptr());
+            std::ptr::copy_nonoverlapping(from, to, len);
+        }
     }
 
     /// Fetches lines ahead of the tail, for a later record of about `len` bytes.

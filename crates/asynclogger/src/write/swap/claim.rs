@@ -5,9 +5,10 @@ use super::{
     pool::Pool,
     shard::{Refused, Shard},
     shards::Shards,
+    times::{ANY, NOTHING, STAMPS, Source},
     word::ShardWord,
 };
-use crate::format::RECORD_HEADER;
+use crate::{format::RECORD_HEADER, mem::Counter};
 
 /// The right to append to a shard. A claim ends on drop, also when an encoder panics; then no byte of the encoder's
 /// record is part of the buffer.
@@ -56,15 +57,28 @@ impl Shards {
 
 impl<'a> Claim<'a> {
     /// Appends a record of at most `room` bytes that `fill` writes, releases the shard and returns the record's
-    /// number; `None` if `fill` made no record. If the buffer has less room, the claim and `fill` are given back.
+    /// number; `None` if `fill` made no record. If the buffer has less room, the claim and `fill` are given back. `SOURCE`
+    /// says what times are taken from: it is no question here, so that records without times do not pay for it.
     #[inline(always)]
-    pub(super) fn append<F>(self, room: usize, fill: F) -> Result<Option<u64>, (Claim<'a>, F)>
+    pub(super) fn append<const SOURCE: Source, F>(
+        self,
+        room: usize,
+        fill: F,
+    ) -> Result<Option<u64>, (Claim<'a>, F)>
     where
         F: FnOnce(&mut [u8]) -> Filled,
     {
         // SAFETY: this is the claim.
         let limit = unsafe { self.shard.limit() };
-        self.append_up_to(limit, room, fill)
+        self.append_up_to::<SOURCE, F>(limit, room, fill)
+    }
+
+    /// [`append`](Claim::append), apart from the usual way of a record.
+    pub(super) fn append_later<F>(self, room: usize, fill: F) -> Result<Option<u64>, (Claim<'a>, F)>
+    where
+        F: FnOnce(&mut [u8]) -> Filled,
+    {
+        self.append::<ANY, F>(room, fill)
     }
 
     /// [`append`](Claim::append) to a buffer that was just installed: an empty buffer takes the longest record.
@@ -73,7 +87,7 @@ impl<'a> Claim<'a> {
         F: FnOnce(&mut [u8]) -> Filled,
     {
         let capacity = self.capacity();
-        self.append_up_to(capacity, room, fill)
+        self.append_up_to::<ANY, F>(capacity, room, fill)
     }
 
     /// Bytes of header and records for which the active buffer has memory.
@@ -87,7 +101,14 @@ impl<'a> Claim<'a> {
         let (Some((_, tail)), Some(number)) = (self.active, self.word.buffer()) else {
             return false;
         };
-        let needed = tail + RECORD_HEADER + room;
+        let mut needed = tail + RECORD_HEADER + room;
+        if self.pool.counter().is_some() {
+            // The column of short records is full before their buffer is, and grows with it.
+            // SAFETY: this is the claim.
+            let least =
+                unsafe { self.shard.with_times(|times| times.least_limit(self.shard.accepted())) };
+            needed = needed.max(least);
+        }
         if needed > self.pool.limit() {
             return false;
         }
@@ -101,12 +122,58 @@ impl<'a> Claim<'a> {
     /// Takes over how much memory the active buffer has.
     fn set_limit(&self) {
         let limit = self.word.buffer().map(|number| self.pool.limit_of(self.pool.index(number)));
+        let mut limit = limit.unwrap_or(0);
         // SAFETY: this is the claim.
-        unsafe { self.shard.set_limit(limit.unwrap_or(0)) };
+        unsafe {
+            if self.pool.counter().is_some() {
+                let number = self.shard.accepted();
+                let has_room = self.shard.with_times(|times| times.set_limit(limit, number));
+                limit = if has_room { limit } else { 0 };
+            }
+            self.shard.set_limit(limit);
+        }
+    }
+
+    /// The entry for the time of a record that begins now. The inner `None`: records have no times; the outer one: the
+    /// active buffer is too old.
+    #[inline(always)]
+    fn time<const SOURCE: Source>(&self) -> Option<Option<u32>> {
+        let counter = match SOURCE {
+            NOTHING => None,
+            STAMPS => Some(Counter::Stamps),
+            _ => self.pool.counter(),
+        };
+        let Some(counter) = counter else {
+            return Some(None);
+        };
+        // SAFETY: this is the claim.
+        unsafe { self.shard.with_times(|times| times.entry(counter)) }.map(Some)
+    }
+
+    /// Gives a record its time, before the record is part of the buffer.
+    #[inline(always)]
+    fn stamp(&self, buffer: Buffer<'_>, entry: u32) {
+        let number = self.shard.accepted();
+        // SAFETY: this is the claim. The column has room for the entry: the limit was not 0.
+        let is_full = unsafe {
+            let (place, is_last) = self.shard.with_times(|times| times.place(number));
+            buffer.write_time(place, entry);
+            is_last
+        };
+        if is_full {
+            self.end_column();
+        }
+    }
+
+    /// Ends the active buffer, whose column is full: the next record finds no room.
+    #[cold]
+    fn end_column(&self) {
+        // SAFETY: this is the claim.
+        unsafe { self.shard.set_limit(0) };
     }
 
     #[inline(always)]
-    fn append_up_to<F>(
+    fn append_up_to<const SOURCE: Source, F>(
         self,
         limit: usize,
         room: usize,
@@ -122,6 +189,10 @@ impl<'a> Claim<'a> {
         if tail + RECORD_HEADER + room > limit {
             return Err((self, fill));
         }
+        // At the beginning of the call, which can wait for a page, or for an encoder.
+        let Some(time) = self.time::<SOURCE>() else {
+            return Err((self, fill));
+        };
         // SAFETY: the range is above the published tail and within the limit, which is within the capacity, since the
         // limit of the shard was set with its active buffer. We hold
         // the claim of the shard whose active buffer this is, so no other thread uses these bytes.
@@ -136,6 +207,9 @@ impl<'a> Claim<'a> {
         let length = unsafe { buffer.slice_mut(tail, RECORD_HEADER) };
         length.copy_from_slice(&(len as u32).to_le_bytes());
         let end = tail + RECORD_HEADER + len;
+        if let Some(entry) = time {
+            self.stamp(buffer, entry);
+        }
         buffer.publish((end - HEADER) as u32);
         let number = self.shard.count_as_claimant();
         drop(self);
@@ -165,7 +239,16 @@ impl<'a> Claim<'a> {
         };
         let index = taken.activate(self.number as u32, self.word.generation());
         self.word = self.word.with_buffer(index.number());
-        self.active = Some((self.pool.buffer(index), HEADER));
+        let buffer = self.pool.buffer(index);
+        self.active = Some((buffer, HEADER));
+        if let Some(counter) = self.pool.counter() {
+            let moment = counter.moment();
+            // SAFETY: this is the claim, and the flusher uses the head room only of a sealed buffer.
+            unsafe {
+                buffer.begin_times(&moment);
+                self.shard.with_times(|times| times.begin(&moment, self.shard.accepted()));
+            }
+        }
         self.set_limit();
         true
     }

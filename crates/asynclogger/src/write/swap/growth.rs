@@ -8,7 +8,10 @@
 
 use std::{io, ops::Range};
 
-use super::{free_stack::FreeStack, memory::Memory};
+use super::{
+    free_stack::FreeStack,
+    memory::{Form, Memory},
+};
 use crate::{
     sync::{AtomicBool, AtomicUsize, Ordering, fence},
     write::crash::CrashMap,
@@ -41,9 +44,9 @@ fn at_opening(count: usize, capacity: usize) -> (usize, usize) {
 }
 
 /// What the opening of such buffers allocates, as ranges of their memory.
-pub(super) fn first_parts(count: usize, capacity: usize, align: usize) -> Vec<Range<usize>> {
-    let (some, first) = at_opening(count, capacity);
-    (0..some).map(|number| Memory::block_in((capacity, align), number, first)).collect()
+pub(super) fn first_parts(count: usize, form: Form) -> Vec<Range<usize>> {
+    let (some, first) = at_opening(count, form.capacity());
+    (0..some).map(|number| Memory::block_in(form, number, first)).collect()
 }
 
 impl Growth {
@@ -95,19 +98,16 @@ impl Growth {
         }
         let ahead = if had == 0 { FIRST } else { had + STEP };
         let upto = wanted.max(ahead).min(memory.capacity());
-        let end = |upto: usize| match upto {
-            0 => memory.block(number, memory.capacity()).start,
-            upto => memory.block(number, upto).end,
-        };
         // Two threads can do the same: pages that are allocated stay as they are.
-        let allocated = map.allocate(&(end(had)..end(upto)));
+        let mut parts = memory.parts(number, had, upto).into_iter().filter(|part| !part.is_empty());
+        let allocated = parts.try_for_each(|part| map.allocate(&part));
         // Release pairs with the Acquire in `is_short`.
         self.is_short.store(allocated.is_err(), Ordering::Release);
         allocated?;
         // Release pairs with the Acquire in `upto`.
         let before = self.upto[number as usize].fetch_max(upto, Ordering::Release);
         if before < upto {
-            map.note_allocated(end(upto) - end(before));
+            map.note_allocated(memory.parts(number, before, upto).iter().map(Range::len).sum());
         }
         Ok(())
     }

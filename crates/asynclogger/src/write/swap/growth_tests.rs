@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{growth, pool::Pool};
+use super::{growth, memory::Form, pool::Pool};
 use crate::{
     Config, CrashSafe, Error, ErrorKind, Health, LogError, LogId, Logger, LoggerManager, Overflow,
     io::{Ability, World},
@@ -123,7 +123,7 @@ fn buffers_without_memory_are_set_aside_until_there_is_some() {
     let make = || Pool::of_logger(&config, 4096, usize::MAX, LogId::default(), 1);
     let pool = make().expect("the first parts have memory");
     let (count, capacity) = (pool.len(), pool.capacity());
-    let some = growth::first_parts(count, capacity, 4096).len();
+    let some = growth::first_parts(count, Form::new(capacity, 4096)).len();
     assert_eq!((count, some), (80, 64));
     let mut generation = 0;
     let mut take = |needed: usize| {

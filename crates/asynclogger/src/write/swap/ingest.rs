@@ -10,11 +10,13 @@ use super::{
     record_writer::RecordWriter,
     shard::Refused,
     shards::Shards,
+    times::{ANY, NOTHING, STAMPS, Source},
     wait::{Bell, Sleep, Waited},
 };
 use crate::{
     Error, LogError, Overflow, Position,
     format::RECORD_HEADER,
+    mem::Counter,
     sync::{Arc, hint, is_over, thread, thread_local},
     write::common::{Inside, Local, Reason},
 };
@@ -48,11 +50,14 @@ pub(crate) struct Ingest {
     id: u64,
     shards: Arc<Shards>,
     max_record: usize,
+    /// The same for a log without times, and for one with times of [`Counter::Stamps`]; else 0.
+    max_untimed: usize,
+    max_stamped: usize,
     session: u64,
     overflow: Overflow,
     shares_barriers: bool,
-    /// Whether the buffers outlive the process.
-    is_kept: bool,
+    /// Whether encoders write to memory of their thread: if the buffers outlive the process, or records have times.
+    encodes_apart: bool,
     slots: Arc<Slots>,
 }
 
@@ -62,11 +67,15 @@ impl Ingest {
     pub(crate) fn new(parts: IngestParts) -> Result<Ingest, Error> {
         // Id 0 marks the empty places of the threads' caches.
         static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+        let counter = parts.pool.counter();
+        let max_if = |holds| if holds { parts.max_record } else { 0 };
         Ok(Ingest {
-            is_kept: parts.pool.map().is_some(),
+            encodes_apart: parts.pool.map().is_some() || counter.is_some(),
             id: NEXT_ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
             shards: Arc::new(Shards::new(parts.pool, parts.bell, parts.num_shards)?),
             max_record: parts.max_record,
+            max_untimed: max_if(counter.is_none()),
+            max_stamped: max_if(counter == Some(Counter::Stamps)),
             session: parts.session,
             overflow: parts.overflow,
             shares_barriers: parts.shares_barriers,
@@ -90,7 +99,7 @@ impl Ingest {
     }
 
     /// Appends a record of `len` bytes, which `fill` writes in place. This is the whole hot path: home, claim, copy,
-    /// publish, release.
+    /// publish, release. Only for a log without times.
     ///
     /// # Errors
     /// The record was refused, and counted.
@@ -108,6 +117,55 @@ impl Ingest {
         appended.and_then(|position| position.ok_or(LogError::Closed))
     }
 
+    /// [`append`](Ingest::append) of these bytes, with or without times.
+    ///
+    /// # Errors
+    /// The record was refused, and counted.
+    #[inline]
+    pub(crate) fn append_bytes(&self, record: &[u8]) -> Result<Position, LogError> {
+        let len = record.len();
+        let appended = if len.wrapping_sub(1) < self.max_untimed {
+            self.append_usual::<NOTHING>(len, |room| {
+                room.copy_from_slice(record);
+                Filled::Whole
+            })
+        } else if len.wrapping_sub(1) < self.max_stamped {
+            self.append_usual::<STAMPS>(len, |room| {
+                room.copy_from_slice(record);
+                Filled::Whole
+            })
+        } else {
+            return self.append_rarely(record);
+        };
+        appended.and_then(|position| position.ok_or(LogError::Closed))
+    }
+
+    /// [`append_bytes`](Ingest::append_bytes) with times of a clock, or with a length that is refused.
+    #[cold]
+    #[inline(never)]
+    fn append_rarely(&self, record: &[u8]) -> Result<Position, LogError> {
+        self.append_any(record.len(), |room| room.copy_from_slice(record))
+    }
+
+    /// [`append`](Ingest::append), with or without times.
+    ///
+    /// # Errors
+    /// The record was refused, and counted.
+    pub(crate) fn append_any(
+        &self,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<Position, LogError> {
+        if len.wrapping_sub(1) >= self.max_record {
+            return Err(self.refuse_length(len, self.max_record));
+        }
+        let appended = self.append_usual::<ANY>(len, |room| {
+            fill(room);
+            Filled::Whole
+        });
+        appended.and_then(|position| position.ok_or(LogError::Closed))
+    }
+
     /// Appends a record of at most `max` bytes, which `encode` writes behind `front`.
     ///
     /// # Errors
@@ -119,7 +177,7 @@ impl Ingest {
         max: usize,
         encode: impl FnOnce(&mut RecordWriter<'_>),
     ) -> Result<Position, LogError> {
-        if self.is_kept {
+        if self.encodes_apart {
             return self.append_encoded(&front, max, encode);
         }
         let mut wanted = 0;
@@ -138,7 +196,8 @@ impl Ingest {
     }
 
     /// Appends a record that `encode` first writes to memory of this thread. An encoder can fork, and the child does not
-    /// have the buffers of a log that is to outlive its process.
+    /// have the buffers of a log that is to outlive its process. And a record with a time is so rarely encoded in place that
+    /// the code for it would only be in the way of the others.
     #[cold]
     fn append_encoded(
         &self,
@@ -161,7 +220,7 @@ impl Ingest {
         let appended = if wanted == 0 || wanted > max {
             Err(self.refuse_length(wanted, max))
         } else {
-            self.append(front.len() + wanted, |room| {
+            self.append_any(front.len() + wanted, |room| {
                 let (place, rest) = room.split_at_mut(front.len());
                 place.copy_from_slice(front);
                 rest.copy_from_slice(&scratch[..wanted]);
@@ -195,15 +254,25 @@ impl Ingest {
         fill: impl FnOnce(&mut [u8]) -> Filled,
     ) -> Result<Option<Position>, LogError> {
         // One comparison checks both ends: the length of an empty record wraps around.
-        if room.wrapping_sub(1) >= self.max_record {
+        if room.wrapping_sub(1) >= self.max_untimed {
             return Err(self.refuse_length(room, self.max_record));
         }
+        self.append_usual::<NOTHING>(room, fill)
+    }
+
+    /// [`append_some`](Ingest::append_some) of a length that is accepted.
+    #[inline(always)]
+    fn append_usual<const SOURCE: Source>(
+        &self,
+        room: usize,
+        fill: impl FnOnce(&mut [u8]) -> Filled,
+    ) -> Result<Option<Position>, LogError> {
         // By value: then all that the closure needs is in registers.
         Local::with(move |local| {
             let inside = local.enter_log_call();
             let home = self.home(&inside);
             let (shard, number) = match self.shards.claim(home) {
-                Ok(claim) => match claim.append(room, fill) {
+                Ok(claim) => match claim.append::<SOURCE, _>(room, fill) {
                     Ok(number) => (home, number),
                     Err((claim, fill)) => self.append_to_next(&inside, home, claim, room, fill)?,
                 },
@@ -244,7 +313,7 @@ impl Ingest {
         fill: F,
     ) -> Result<(usize, Option<u64>), LogError> {
         let (shard, claim) = self.claim_any(inside, home, refused)?;
-        match claim.append(room, fill) {
+        match claim.append_later(room, fill) {
             Ok(number) => Ok((shard, number)),
             Err((claim, fill)) => self.append_to_next(inside, shard, claim, room, fill),
         }
@@ -307,7 +376,7 @@ impl Ingest {
             if claim.grow(room) {
                 // The flusher makes more of the buffer resident.
                 self.shards.bell().ring(Sleep::Timed);
-                match claim.append(room, fill) {
+                match claim.append_later(room, fill) {
                     Ok(number) => {
                         self.pass_room_on(inside, shard);
                         return Ok((shard, number));
@@ -355,7 +424,7 @@ impl Ingest {
                     return self.drop_record(shard, reason);
                 }
             };
-            match claim.append(room, fill) {
+            match claim.append_later(room, fill) {
                 Ok(number) => {
                     // Each woken waiter wakes the next one after its record.
                     self.pass_room_on(inside, shard);

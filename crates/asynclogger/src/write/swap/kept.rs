@@ -5,13 +5,14 @@ use std::{ops::Range, os::unix::ffi::OsStringExt, path::Path};
 use super::{
     buffer::HEADER,
     growth::first_parts,
-    memory::Memory,
+    memory::{Form, Memory},
     pool::{BufferIndex, Pool},
     word::{BufferState, MAX_BUFFERS},
 };
 use crate::{
     Config, Error, ErrorKind, LogId,
-    format::{MapHead, record::Records},
+    format::{MapHead, block::timed_head_len, column::times_upto, record::Records},
+    mem::Counter,
     sync::Arc,
     write::{
         common::wall_clock,
@@ -32,30 +33,27 @@ impl Pool {
         session: u64,
     ) -> Result<Pool, Error> {
         let (count, capacity) = (2 * config.num_shards, config.shard_capacity());
-        if let (Some(place), Some(bytes)) =
-            (&config.crash_safe, Pool::bytes(count, capacity, align))
-        {
-            let head = map_head(config, align, log_id, session);
-            let parts = first_parts(count, capacity, align);
+        let counter = config.timestamps.is_on().then(Counter::choose);
+        let form = Form::new(capacity, align).timed(counter.is_some());
+        if let (Some(place), Some(bytes)) = (&config.crash_safe, Pool::bytes(count, form)) {
+            let mut head = map_head(config, align, log_id, session);
+            head.times = counter.map_or(0, |counter| 1 + counter as u32);
+            let parts = first_parts(count, form);
             if let Some(map) = CrashMap::create(place, &head, bytes, &parts)? {
                 return Pool::in_map(Arc::new(map), limit);
             }
         }
-        Pool::limited(count, capacity, align, limit)
+        Pool::limited(count, form, limit, counter)
     }
 
     /// The bytes of memory that [`limited`](Pool::limited) needs, for a map; `None` if such a pool is impossible.
-    pub(crate) fn bytes(count: usize, capacity: usize, align: usize) -> Option<usize> {
-        if count <= MAX_BUFFERS { Memory::bytes(count, capacity, align) } else { None }
+    pub(in crate::write) fn bytes(count: usize, form: Form) -> Option<usize> {
+        if count <= MAX_BUFFERS { Memory::bytes(count, form) } else { None }
     }
 
     /// What the opening of such buffers allocates.
-    pub(in crate::write) fn first_parts(
-        count: usize,
-        capacity: usize,
-        align: usize,
-    ) -> Vec<Range<usize>> {
-        first_parts(count, capacity, align)
+    pub(in crate::write) fn first_parts(count: usize, form: Form) -> Vec<Range<usize>> {
+        first_parts(count, form)
     }
 
     /// The buffers of a new map, with a limit. Their first parts are allocated.
@@ -166,7 +164,24 @@ impl Pool {
         if records.offset() != HEADER + valid {
             return Err("the lengths of a buffer's records do not add up".into());
         }
+        if self.counter().is_some() {
+            self.check_column(index, count as usize, valid)?;
+        }
         Ok((count, payload))
+    }
+
+    /// Checks that the column of a buffer's times has room for this number of them, and memory.
+    fn check_column(&self, index: BufferIndex, count: usize, valid: usize) -> Result<(), String> {
+        if count > times_upto(self.capacity()) {
+            return Err(format!("a buffer has {count} records, and no room for their times"));
+        }
+        if let Some(map) = self.map() {
+            let form = self.memory().form();
+            let head = timed_head_len(crate::format::block::data_len(valid), count, form.align());
+            let allocated = map.allocate(&self.memory().head_of(index.number(), head));
+            allocated.map_err(|error| format!("a buffer has no memory for times: {error}"))?;
+        }
+        Ok(())
     }
 
     /// Sealed buffers with these records, each of which is a run of complete records, for one shard from this
@@ -203,8 +218,8 @@ impl Pool {
 /// The memory of the buffers of a map; `None` if the map has no room for them.
 fn memory_in(map: &CrashMap) -> Option<Memory> {
     let head = map.head();
-    let (count, capacity) = (head.buffers as usize, head.capacity as usize);
-    Memory::shared(map.memory(), count, capacity, head.align as usize)
+    let form = Form::new(head.capacity as usize, head.align as usize).timed(head.times != 0);
+    Memory::shared(map.memory(), head.buffers as usize, form)
 }
 
 /// The head of the map of a logger.
@@ -233,6 +248,7 @@ fn map_head(config: &Config, align: usize, log_id: LogId, session: u64) -> MapHe
         logs: 0,
         pieces: 0,
         piece: 0,
+        times: 0,
     }
 }
 

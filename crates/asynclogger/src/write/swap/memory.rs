@@ -7,7 +7,7 @@ use super::buffer::Watched;
 use super::buffer::{Buffer, HEADER};
 use crate::{
     Error,
-    format::{MAX_CAPACITY, block},
+    format::{MAX_CAPACITY, block, column::times_upto},
     mem::{Region, SharedMemory},
     sync::Arc,
 };
@@ -23,8 +23,7 @@ pub(super) struct Memory {
     count: usize,
     stride: usize,
     head_room: usize,
-    capacity: usize,
-    align: usize,
+    form: Form,
     #[cfg(loom)]
     watched: Box<[Watched]>,
 }
@@ -35,86 +34,129 @@ unsafe impl Send for Memory {}
 // SAFETY: as above; no field changes after `new`.
 unsafe impl Sync for Memory {}
 
-/// The head room of a buffer, and the distance from one buffer to the next.
-fn rooms(capacity: usize, align: usize) -> (usize, usize) {
-    let head_room = block::head_len(block::data_len(capacity - HEADER), align);
-    (head_room, head_room + rest(capacity, align))
+/// What the places of a buffer's parts follow from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::write) struct Form {
+    /// Bytes of header and records.
+    capacity: usize,
+    /// The alignment of the file.
+    align: usize,
+    /// Whether the head has a column of times. The column stands in front of the header, where it is in the file, and
+    /// grows away from the records.
+    is_timed: bool,
 }
 
-/// The bytes from the header on of a block with `upto` bytes of header and records.
-fn rest(upto: usize, align: usize) -> usize {
-    let data_len = block::data_len(upto - HEADER);
-    data_len + block::tail_len(data_len, align)
+impl Form {
+    /// Buffers without times.
+    pub(in crate::write) fn new(capacity: usize, align: usize) -> Form {
+        Form { capacity, align, is_timed: false }
+    }
+
+    /// The same buffers with times, or without.
+    pub(super) fn timed(self, is_timed: bool) -> Form {
+        Form { is_timed, ..self }
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(super) fn align(&self) -> usize {
+        self.align
+    }
+
+    /// The head room of a buffer, and the distance from one buffer to the next.
+    fn rooms(&self) -> (usize, usize) {
+        let head_room = self.head(self.capacity);
+        (head_room, head_room + self.rest(self.capacity))
+    }
+
+    /// The bytes in front of the header of a block with `upto` bytes of header and records.
+    fn head(&self, upto: usize) -> usize {
+        if self.is_timed {
+            block::timed_head_len(block::data_len(upto - HEADER), times_upto(upto), self.align)
+        } else {
+            block::head_len(block::data_len(self.capacity - HEADER), self.align)
+        }
+    }
+
+    /// The bytes from the header on of a block with `upto` bytes of header and records.
+    fn rest(&self, upto: usize) -> usize {
+        let data_len = block::data_len(upto - HEADER);
+        data_len
+            + match self.is_timed {
+                true => block::timed_tail_len(data_len, self.align),
+                false => block::tail_len(data_len, self.align),
+            }
+    }
 }
 
 impl Memory {
-    /// Makes `count` buffers whose header and records together have `capacity` bytes, for files of alignment
-    /// `align`. `whole` says that buffers are used up to their end, so that huge pages pay. `None` if such memory is
+    /// Makes `count` buffers of this form. `whole` says that buffers are used up to their end, so that huge pages pay. `None` if such memory is
     /// impossible.
-    pub(super) fn new(
-        count: usize,
-        capacity: usize,
-        align: usize,
-        whole: bool,
-    ) -> Option<Result<Memory, Error>> {
-        if count == 0 || capacity <= HEADER {
+    pub(super) fn new(count: usize, form: Form, whole: bool) -> Option<Result<Memory, Error>> {
+        if count == 0 || form.capacity <= HEADER {
             return None;
         }
-        let (_, stride) = rooms(capacity, align);
+        let (_, stride) = form.rooms();
         let bytes = stride.checked_mul(count)?;
         // Huge pages would cost a buffer with little in it 2 MiB for its first byte.
-        let part = if whole { stride } else { align };
-        let region = match Region::anonymous(bytes, align, part) {
+        let part = if whole { stride } else { form.align };
+        let region = match Region::anonymous(bytes, form.align, part) {
             Ok(region) => region,
             Err(error) => return Some(Err(error)),
         };
-        Some(Ok(Memory::of(region, count, capacity, align)))
+        Some(Ok(Memory::of(region, count, form)))
     }
 
     /// The bytes that such buffers need; `None` if such memory is impossible.
-    pub(super) fn bytes(count: usize, capacity: usize, align: usize) -> Option<usize> {
-        let is_possible = count > 0 && capacity > HEADER && capacity <= MAX_CAPACITY;
-        is_possible.then(|| rooms(capacity, align).1.checked_mul(count)).flatten()
+    pub(super) fn bytes(count: usize, form: Form) -> Option<usize> {
+        let is_possible = count > 0 && form.capacity > HEADER && form.capacity <= MAX_CAPACITY;
+        is_possible.then(|| form.rooms().1.checked_mul(count)).flatten()
     }
 
     /// The bytes of buffer `number` that a block of at most `upto` bytes of header and records needs, with head and tail:
     /// a range of the memory that [`bytes`](Memory::bytes) measures.
-    pub(super) fn block_in(
-        (capacity, align): (usize, usize),
-        number: usize,
-        upto: usize,
-    ) -> Range<usize> {
-        let (head_room, stride) = rooms(capacity, align);
-        let start = number * stride;
-        start..start + head_room + rest(upto, align)
+    pub(super) fn block_in(form: Form, number: usize, upto: usize) -> Range<usize> {
+        let (head_room, stride) = form.rooms();
+        let header = number * stride + head_room;
+        header - form.head(upto)..header + form.rest(upto)
     }
 
     /// [`block_in`](Memory::block_in) for these buffers.
     pub(super) fn block(&self, number: u32, upto: usize) -> Range<usize> {
-        Memory::block_in((self.capacity, self.align), number as usize, upto)
+        Memory::block_in(self.form, number as usize, upto)
+    }
+
+    /// What [`block`](Memory::block) is for `upto` bytes and not for `from` bytes: a range in front of the header, and one
+    /// behind it. `from` can be 0: then all of the block.
+    pub(super) fn parts(&self, number: u32, from: usize, upto: usize) -> [Range<usize>; 2] {
+        let whole = self.block(number, upto);
+        if from == 0 {
+            return [whole.start..whole.start, whole];
+        }
+        let known = self.block(number, from);
+        [whole.start..known.start, known.end..whole.end]
+    }
+
+    /// The bytes in front of the header of buffer `number`, from the start of a head of this length on.
+    pub(super) fn head_of(&self, number: u32, len: usize) -> Range<usize> {
+        let header = number as usize * self.stride + self.head_room;
+        header - len.min(self.head_room)..header
     }
 
     /// The same buffers in the memory of a map; `None` if the memory is too short for them.
-    pub(super) fn shared(
-        memory: &Arc<SharedMemory>,
-        count: usize,
-        capacity: usize,
-        align: usize,
-    ) -> Option<Memory> {
-        let bytes = Memory::bytes(count, capacity, align)?;
+    pub(super) fn shared(memory: &Arc<SharedMemory>, count: usize, form: Form) -> Option<Memory> {
+        let bytes = Memory::bytes(count, form)?;
         let region = (bytes <= memory.bytes()).then(|| Region::shared(memory.clone(), 0, bytes))?;
-        region
-            .as_ptr()
-            .addr()
-            .is_multiple_of(align)
-            .then(|| Memory::of(region, count, capacity, align))
+        region.as_ptr().addr().is_multiple_of(form.align).then(|| Memory::of(region, count, form))
     }
 
     /// Divides a region.
     ///
     /// Panics if the region is too short for all buffers.
-    fn of(region: Region, count: usize, capacity: usize, align: usize) -> Memory {
-        let (head_room, stride) = rooms(capacity, align);
+    fn of(region: Region, count: usize, form: Form) -> Memory {
+        let (head_room, stride) = form.rooms();
         let _end = region.at(count * stride);
         let first = region.at(head_room);
         Memory {
@@ -123,10 +165,9 @@ impl Memory {
             count,
             stride,
             head_room,
-            capacity,
-            align,
+            form,
             #[cfg(loom)]
-            watched: (0..count).map(|_| Watched::new(capacity)).collect(),
+            watched: (0..count).map(|_| Watched::new(form.capacity)).collect(),
         }
     }
 
@@ -137,11 +178,11 @@ impl Memory {
     /// Bytes of header and records of each buffer.
     #[inline]
     pub(super) fn capacity(&self) -> usize {
-        self.capacity
+        self.form.capacity
     }
 
-    pub(super) fn align(&self) -> usize {
-        self.align
+    pub(super) fn form(&self) -> Form {
+        self.form
     }
 
     pub(super) fn head_room(&self) -> usize {
@@ -175,7 +216,8 @@ impl Memory {
     /// # Safety
     /// No other thread may use the buffer, and its next user must expect nothing of its bytes.
     pub(super) unsafe fn shrink(&self, number: u32, keep: usize) {
-        let used = self.head_room + HEADER + self.buffer(number).valid() as usize + self.align * 2;
+        let used =
+            self.head_room + HEADER + self.buffer(number).valid() as usize + self.form.align * 2;
         let kept = if keep == 0 { 0 } else { self.head_room.saturating_add(keep) };
         if used > kept {
             // All of the rest: more bytes than were written can be resident.
@@ -193,8 +235,7 @@ impl Memory {
     /// Makes a buffer's memory resident, without changing it: what a block of at most `upto` bytes of header and records
     /// needs, except what a block of `from` bytes needs.
     pub(super) fn populate(&self, number: u32, from: usize, upto: usize) -> io::Result<()> {
-        let Range { start, end } = self.block(number, upto);
-        let start = if from == 0 { start } else { self.block(number, from).end };
-        self.region.populate(start..end)
+        let parts = self.parts(number, from, upto).into_iter();
+        parts.filter(|part| !part.is_empty()).try_for_each(|part| self.region.populate(part))
     }
 }

@@ -30,6 +30,7 @@ mod shard;
 #[expect(unsafe_code, reason = "when there are no callers, no running call holds a claim")]
 mod shards;
 mod stages;
+mod times;
 mod wait;
 mod word;
 
@@ -43,6 +44,7 @@ mod tests;
 pub use self::record_writer::RecordWriter;
 pub(super) use self::{
     buffer::HEADER,
+    memory::Form,
     pool::Elastic,
     prefault::Prefault,
     sealed::SealedBuffer,

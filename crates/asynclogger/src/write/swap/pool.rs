@@ -7,13 +7,14 @@ use super::{
     free_stack::FreeStack,
     grants::Grants,
     growth::Growth,
-    memory::Memory,
+    memory::{Form, Memory},
     stages::Stages,
     wait::Waiters,
     word::{BufferState, MAX_BUFFERS},
 };
 use crate::{
     Error, ErrorKind,
+    mem::Counter,
     sync::{Arc, AtomicU64, Ordering, fence},
     write::{
         common::fault,
@@ -73,6 +74,8 @@ pub(crate) struct Pool {
     /// How much of a new map is allocated; `None`: all of the memory that is used.
     growth: Option<Growth>,
     stages: Stages,
+    /// What the times of records are taken from, if they have times.
+    counter: Option<Counter>,
 }
 
 impl Pool {
@@ -82,7 +85,7 @@ impl Pool {
     /// # Errors
     /// If such a pool is impossible, or the system has no memory for it.
     pub(crate) fn new(count: usize, capacity: usize, align: usize) -> Result<Pool, Error> {
-        Pool::of(count, capacity, align, None)
+        Pool::of(count, Form::new(capacity, align), None, None)
     }
 
     /// [`Pool::new`] with a limit: beyond `limit` bytes of header and records a buffer holds only a single record
@@ -90,13 +93,28 @@ impl Pool {
     ///
     /// # Errors
     /// Those of [`Pool::new`].
-    pub(crate) fn limited(
+    pub(super) fn limited(
         count: usize,
-        capacity: usize,
-        align: usize,
+        form: Form,
         limit: usize,
+        counter: Option<Counter>,
     ) -> Result<Pool, Error> {
-        Pool::of(count, capacity, align, Some(Elastic::beyond(limit)))
+        let form = form.timed(counter.is_some());
+        Pool::of(count, form, Some(Elastic::beyond(limit)), counter)
+    }
+
+    /// A pool of one buffer like those of another pool.
+    ///
+    /// # Errors
+    /// Those of [`Pool::new`].
+    pub(super) fn one_like(other: &Pool) -> Result<Pool, Error> {
+        Pool::of(1, other.memory.form(), None, other.counter)
+    }
+
+    /// What the times of records are taken from; `None`: they have no times.
+    #[inline]
+    pub(super) fn counter(&self) -> Option<Counter> {
+        self.counter
     }
 
     /// The map that the buffers lie in, if they are to outlive the process.
@@ -120,32 +138,32 @@ impl Pool {
         align: usize,
         elastic: Elastic,
     ) -> Result<Pool, Error> {
-        Pool::of(count, capacity, align, Some(elastic))
+        Pool::of(count, Form::new(capacity, align), Some(elastic), None)
     }
 
     fn of(
         count: usize,
-        capacity: usize,
-        align: usize,
+        form: Form,
         elastic: Option<Elastic>,
+        counter: Option<Counter>,
     ) -> Result<Pool, Error> {
         // Huge pages would cost an elastic buffer 2 MiB for its first byte.
         let gives_back = elastic.is_some_and(|elastic| elastic.keep < usize::MAX);
-        let memory = if count <= MAX_BUFFERS {
-            Memory::new(count, capacity, align, !gives_back)
-        } else {
-            None
-        };
+        let memory =
+            if count <= MAX_BUFFERS { Memory::new(count, form, !gives_back) } else { None };
         let memory = memory.unwrap_or_else(|| {
-            let what = format!("{count} buffers of {capacity} bytes");
+            let what = format!("{count} buffers of {} bytes", form.capacity());
             Err(Error::new(ErrorKind::InvalidConfig, what))
         })?;
-        Ok(Pool::with(memory, elastic))
+        let mut pool = Pool::with(memory, elastic);
+        pool.counter = counter;
+        Ok(pool)
     }
 
     /// The buffers of a map, with a limit. `are_free`: writers can take them, and their first parts are allocated.
     pub(super) fn kept(memory: Memory, limit: usize, map: Arc<CrashMap>, are_free: bool) -> Pool {
         let mut pool = Pool::with(memory, Some(Elastic::beyond(limit)));
+        pool.counter = map.head().times.checked_sub(1).and_then(Counter::of);
         pool.map = Some(map);
         if are_free {
             pool.growth = Some(Growth::new(pool.len(), pool.capacity()));
@@ -172,6 +190,7 @@ impl Pool {
             map: None,
             growth: None,
             stages: Stages::new(count),
+            counter: None,
         }
     }
 

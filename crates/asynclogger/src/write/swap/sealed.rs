@@ -3,9 +3,10 @@
 use super::{
     buffer::{Buffer, HEADER, VALID_AT},
     pool::{BufferIndex, Pool},
+    times,
 };
 use crate::{
-    format::{BlockInfo, ChunkEntry, block},
+    format::{BlockInfo, ChunkEntry, Scale, block, record::Records},
     mem::StableBytes,
     sync::Arc,
     write::common::BlockMemory,
@@ -74,12 +75,16 @@ impl SealedBuffer {
         shard: u32,
         generation: u64,
     ) -> Option<SealedBuffer> {
-        let memory = pool.memory();
-        let copy = Arc::new(Pool::new(1, memory.capacity(), memory.align()).ok()?);
+        let copy = Arc::new(Pool::one_like(pool).ok()?);
         let index = copy.take(HEADER)?.activate(shard, generation);
         // SAFETY: the copy has the same capacity, and was just taken from a pool that no other code has; the caller
         // vouches for the rest.
-        unsafe { copy.buffer(index).copy_published(pool.place(number)) };
+        unsafe {
+            copy.buffer(index).copy_published(pool.place(number));
+            if pool.counter().is_some() {
+                copy.buffer(index).copy_times(pool.place(number));
+            }
+        }
         copy.seal(index, shard, generation);
         SealedBuffer::take(&copy, index, |_, _| true)
     }
@@ -144,9 +149,21 @@ impl BlockMemory for SealedBuffer {
         block::build_table(self.data(data_len), info.valid, table)
     }
 
+    fn record_count(&self) -> u32 {
+        let data = self.data(HEADER + self.valid() as usize);
+        Records::new(data, HEADER).count() as u32
+    }
+
+    fn scale(&self) -> Option<Scale> {
+        let counter = self.pool.counter()?;
+        // SAFETY: the scale is within the head room. The buffer is sealed, so no writer has it.
+        let began = unsafe { self.buffer().began() };
+        Some(times::scale(&began, &counter.moment()))
+    }
+
     fn write_head(&mut self, len: usize, write: &mut dyn FnMut(&mut [u8])) {
         assert!(len <= self.pool.memory().head_room());
-        // SAFETY: the range is within the buffer's head room, which only the flusher uses, in every state.
+        // SAFETY: the range is within the buffer's head room, which only the flusher uses in a sealed buffer.
         write(unsafe { self.buffer().head_mut(len) });
     }
 

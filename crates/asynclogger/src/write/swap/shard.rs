@@ -1,6 +1,6 @@
 //! A shard, which a writing thread claims: one word, one cache line, one writer at a time.
 
-use super::word::ShardWord;
+use super::{times::Times, word::ShardWord};
 use crate::{
     Dropped,
     mem::ZeroValid,
@@ -26,8 +26,16 @@ pub(super) struct Shard {
     /// Records accepted. Only the holder of the claim writes the count, so it needs no read-modify-write.
     accepted: AtomicU64,
     limit: Limit,
+    times: TimesCell,
     pub(super) drops: Apart,
 }
+
+/// The times of the active buffer, if records have times. Only the holder of the claim uses them.
+#[derive(Debug)]
+struct TimesCell(UnsafeCell<Times>);
+
+// SAFETY: as for `Limit`.
+unsafe impl Sync for TimesCell {}
 
 /// Refused records, on a line of their own.
 #[repr(align(128))]
@@ -44,7 +52,7 @@ struct Limit(UnsafeCell<usize>);
 // claim before has released.
 unsafe impl Sync for Limit {}
 
-// SAFETY: the other fields are atomics; zero is a closed word, counts of nothing, and no room.
+// SAFETY: the other fields are atomics; zero is a closed word, counts of nothing, no room, and no times.
 unsafe impl ZeroValid for Shard {}
 
 /// Why a shard cannot be claimed.
@@ -70,6 +78,7 @@ impl Shard {
             word: AtomicU64::new(ShardWord::NEW.bits()),
             accepted: AtomicU64::new(0),
             limit: Limit(UnsafeCell::new(0)),
+            times: TimesCell(UnsafeCell::new(Times::NONE)),
             drops: Apart(Drops::new()),
         }
     }
@@ -80,6 +89,7 @@ impl Shard {
             word: AtomicU64::new(ShardWord::ended(generation).bits()),
             accepted: AtomicU64::new(0),
             limit: Limit(UnsafeCell::new(0)),
+            times: TimesCell(UnsafeCell::new(Times::NONE)),
             drops: Apart(Drops::of(dropped)),
         }
     }
@@ -101,6 +111,16 @@ impl Shard {
         let number = self.accepted.load(Ordering::Relaxed);
         self.accepted.store(number + 1, Ordering::Relaxed);
         number
+    }
+
+    /// Uses the times of the active buffer.
+    ///
+    /// # Safety
+    /// Only for the holder of the claim.
+    #[inline(always)]
+    pub(super) unsafe fn with_times<T>(&self, with: impl FnOnce(&mut Times) -> T) -> T {
+        // SAFETY: no other thread uses the cell during the claim, and `with` has no way to it but its argument.
+        self.times.0.with_mut(|times| with(unsafe { &mut *times }))
     }
 
     /// Bytes of header and records for which the active buffer has room.

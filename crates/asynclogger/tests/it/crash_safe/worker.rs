@@ -48,6 +48,8 @@ pub struct Load {
     pub flushes: bool,
     /// The number of events of a manager; 0: a logger.
     pub events: usize,
+    /// Whether records have times.
+    pub times: bool,
 }
 
 impl Load {
@@ -65,6 +67,7 @@ impl Load {
             compresses: cfg!(feature = "zstd") && random.below(3) == 0,
             flushes: random.below(2) == 0,
             events: if managers { random.pick(&[1, 3, 20, 100]) } else { 0 },
+            times: !managers && seed.is_multiple_of(2),
         }
     }
 
@@ -88,6 +91,9 @@ impl Load {
             .flush_interval(Duration::from_millis(20))
             .overflow(Overflow::Block)
             .crash_safe(CrashSafe::in_dir(home.join("maps")).events(128));
+        if self.times {
+            config = config.timestamps(asynclogger::Timestamps::On);
+        }
         if self.rotates {
             config = config.rotation(Rotation::new().max_size(512 << 10));
         }

@@ -13,13 +13,12 @@ impl LogWriter {
     /// Begins to leave the active segment if a block with `valid` bytes of records is due in the next one. Returns
     /// whether
     /// the block has to wait.
-    pub(super) fn is_left_before(&mut self, valid: u32) -> bool {
+    pub(super) fn is_left_before(&mut self, mut info: BlockInfo) -> bool {
         let now = Instant::now();
         // Before every block, so that no record goes to a file that was deleted before the record was logged.
         self.look_at_file(now);
         let align = self.active.segment().align();
-        let mut info = BlockInfo::default();
-        info.set_lengths(valid, align);
+        info.set_lengths(info.valid, align);
         self.rotate_if_due(info.block_len() + align as u64, now);
         !self.has_room()
     }

@@ -8,7 +8,7 @@ use crate::{
     format::{BlockInfo, Kind, Totals},
     mem::AlignedBytes,
     sync::Arc,
-    write::{segments::Active, swap::SealedBuffer},
+    write::{common::BlockMemory, segments::Active, swap::SealedBuffer},
 };
 
 /// A part of a dead process, which had a place in a file.
@@ -37,6 +37,7 @@ impl Outbox {
             let spot = layout.spot();
             made.push(match part {
                 Resumed::Block { mut memory, mut info, time } => {
+                    info.scale = memory.scale();
                     layout.encode_block(&mut memory, &mut info, time, &mut self.table);
                     layout.place_block(&info, time);
                     OnItsWay::block(Arc::new(memory), info, time, now, spot)

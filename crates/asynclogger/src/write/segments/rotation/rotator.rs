@@ -35,6 +35,11 @@ impl Rotator {
         Rotator { schedule, max_size: rotation.max_size, held_until: None }
     }
 
+    /// Whether files have a greatest size.
+    pub(in crate::write) fn has_max_size(&self) -> bool {
+        self.max_size.is_some()
+    }
+
     /// Reports that another segment is active.
     pub(in crate::write) fn begin(&mut self, now: Instant) {
         self.held_until = None;

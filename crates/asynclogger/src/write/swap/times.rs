@@ -1,0 +1,159 @@
+//! The times of the records in a shard's active buffer: one entry of the block's column for each record.
+
+use crate::{
+    format::{
+        Scale,
+        column::{BYTES_A_TIME, times_upto},
+    },
+    mem::{Counter, Moment},
+};
+
+/// A unit of the column is two to this power counts of the counter: 128, some fifty nanoseconds.
+pub(super) const SHIFT: u32 = 7;
+/// The greatest entry: some 100 seconds. An older buffer is sealed. (With one bit more the comparison is longer.)
+const MOST: i64 = i32::MAX as i64;
+
+/// What is known of the times of records when a function is compiled: then it is no question in the function.
+pub(super) type Source = u8;
+/// Records have no times.
+pub(super) const NOTHING: Source = 0;
+/// They are taken from [`Counter::Stamps`].
+pub(super) const STAMPS: Source = 1;
+/// The pool knows.
+pub(super) const ANY: Source = 2;
+
+/// The times of a shard's active buffer. Only the holder of the claim uses them.
+#[derive(Debug)]
+pub(super) struct Times {
+    /// The counter's value at entry 0.
+    base: u64,
+    /// The greatest entry so far.
+    last: i64,
+    /// The number of the first record of the buffer, and of the first one for which the column has no room.
+    first: u64,
+    end: u64,
+}
+
+impl Times {
+    /// No times: for a shard without them, and for one without a buffer.
+    pub(super) const NONE: Times = Times { base: 0, last: 0, first: 0, end: 0 };
+
+    /// The entry for a record of this moment. `None` if the buffer is too old.
+    #[inline(always)]
+    pub(super) fn entry(&mut self, counter: Counter) -> Option<u32> {
+        // Two processors can differ by some counts, and a processor can read the counter early. A time that would be
+        // before the last one is the last one.
+        let entry = (counter.now().wrapping_sub(self.base).cast_signed() >> SHIFT).max(self.last);
+        if entry > MOST {
+            return None;
+        }
+        self.last = entry;
+        Some(entry as u32)
+    }
+
+    /// The place in the column of the entry of a record, by its number; and whether this is the last place.
+    #[inline(always)]
+    pub(super) fn place(&self, number: u64) -> (usize, bool) {
+        ((number - self.first) as usize, number + 1 == self.end)
+    }
+
+    /// Begins the column of a new buffer. `number` is that of its first record.
+    pub(super) fn begin(&mut self, moment: &Moment, number: u64) {
+        // No time is before the last one of the buffer before.
+        let reached = self.base.wrapping_add(self.last.cast_unsigned() << SHIFT);
+        let ahead = reached.wrapping_sub(moment.counter).cast_signed().max(0);
+        let last = ahead.cast_unsigned().div_ceil(1 << SHIFT).cast_signed();
+        *self = Times { base: moment.counter, last, first: number, end: number };
+    }
+
+    /// Bytes of header and records of a buffer whose column has room for the record with this number.
+    pub(super) fn least_limit(&self, number: u64) -> usize {
+        ((number - self.first) as usize + 1) * BYTES_A_TIME
+    }
+
+    /// Sets how much room the buffer has: bytes of header and records. Returns whether the column has room for the record
+    /// with this number.
+    pub(super) fn set_limit(&mut self, limit: usize, number: u64) -> bool {
+        self.end = self.first + times_upto(limit) as u64;
+        number < self.end
+    }
+}
+
+/// The scale of a column that began at one moment and was sealed before another.
+pub(super) fn scale(began: &Moment, now: &Moment) -> Scale {
+    let nanoseconds = u128::from(now.clock.saturating_sub(began.clock));
+    let counts = u128::from(now.counter.saturating_sub(began.counter)).max(1);
+    let unit = (nanoseconds << (32 + SHIFT)) / counts;
+    Scale {
+        base: began.wall,
+        clock: began.clock,
+        counter: began.counter,
+        unit: u64::try_from(unit).unwrap_or(u64::MAX).min(Scale::MAX_UNIT - 1),
+        last: 0,
+        shift: SHIFT,
+    }
+}
+
+#[cfg(all(test, not(any(loom, miri))))]
+mod tests {
+    use super::*;
+
+    fn times(base: u64) -> Times {
+        let mut times = Times::NONE;
+        times.begin(&Moment { counter: base, ..Moment::default() }, 10);
+        assert!(times.set_limit(64 << 10, 10));
+        times
+    }
+
+    #[test]
+    fn a_time_never_goes_back() {
+        let mut times = times(Counter::Clock.now());
+        let entries: Vec<_> =
+            (0..1000).map(|_| times.entry(Counter::Clock).expect("young")).collect();
+        assert!(entries.is_sorted());
+        // The counter of another processor is behind, or the next buffer's base is.
+        let last = times.last;
+        times.base += 1 << 40;
+        assert_eq!(times.entry(Counter::Clock), Some(last as u32));
+        let reached = times.base + (last.cast_unsigned() << SHIFT);
+        let mut begin = |counter| {
+            times.begin(&Moment { counter, ..Moment::default() }, 1001);
+            times.last
+        };
+        assert_eq!(begin(reached - 200), 2, "200 counts are two units at most");
+        assert_eq!(begin(reached + (2 << SHIFT)), 0);
+    }
+
+    #[test]
+    fn an_old_buffer_takes_no_time() {
+        let age = |counts: u64| times(Counter::Clock.now() - counts).entry(Counter::Clock);
+        assert!(age(1 << 37).is_some());
+        assert_eq!(age(1 << 38), None);
+    }
+
+    #[test]
+    fn a_column_has_an_end() {
+        let mut times = times(0);
+        let end = 10 + times_upto(64 << 10) as u64;
+        assert_eq!(
+            (times.place(10), times.place(end - 1)),
+            ((0, false), (end as usize - 11, true))
+        );
+        assert!(times.set_limit(64 << 10, end - 1) && !times.set_limit(64 << 10, end));
+        assert_eq!((times.least_limit(10), times.least_limit(end)), (32, (64 << 10) + 32));
+        assert!(times.set_limit((64 << 10) + 32, end), "the buffer has grown");
+    }
+
+    #[test]
+    fn a_scale_is_the_line_through_two_moments() {
+        let began = Moment { wall: 1_000, clock: 5_000, counter: 7_000 };
+        // 2.5 counts a nanosecond.
+        let now = Moment { wall: -9, clock: 5_000 + 1_000_000, counter: 7_000 + 2_500_000 };
+        let scale = scale(&began, &now);
+        assert_eq!((scale.base, scale.clock, scale.counter), (1_000, 5_000, 7_000));
+        // 19,531 units of 51.2 nanoseconds.
+        assert_eq!(scale.time(2_500_000 >> SHIFT), 1_000 + 999_987);
+        let none = super::scale(&began, &began);
+        assert_eq!(none.time(3), 1_000);
+    }
+}
