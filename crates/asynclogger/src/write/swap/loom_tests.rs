@@ -260,7 +260,7 @@ fn loom_copy_out_of_a_held_claim() {
                 room.fill(2);
                 Filled::Whole
             };
-            assert_eq!(claim.append(4, fill).ok(), Some(Some(1)), "there is room");
+            assert_eq!(claim.append_later(4, fill).ok(), Some(Some(1)), "there is room");
         });
         let mut found: Vec<SealedBuffer> =
             shards.copy_held().into_iter().filter_map(|held| held.copy).collect();
