@@ -19,14 +19,17 @@ use std::{
 };
 
 use rustix::{
-    fs::{FlockOperation, Mode, OFlags, fcntl_lock, flock, fstat},
+    fs::{FlockOperation, Mode, OFlags, flock, fstat},
     io::Errno,
 };
 
-use super::{Directory, ofd_lock::is_locked_by_this_process};
+use super::Directory;
 use crate::{
     Error, ErrorKind,
-    locks::{EVENTS, Entry, Locked, is_held_elsewhere, lock_name, registry},
+    locks::{
+        EVENTS, Entry, Locked, is_held_elsewhere, is_locked_by_this_process, lock_for_process,
+        lock_name, registry,
+    },
     mem::OfProcess,
     sync::{Arc, Mutex, lock},
 };
@@ -342,13 +345,9 @@ impl LockFile {
 
     /// Takes the lock; `false`: another process has the lock.
     fn lock(&self, directory: &Directory) -> Result<bool, Error> {
-        match fcntl_lock(&self.file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
-            Err(Errno::AGAIN | Errno::ACCESS) => Ok(false),
-            Err(errno) => {
-                Err(Error::io("cannot lock", errno).at_path(&directory.path().join(&self.name)))
-            }
-        }
+        lock_for_process(&self.file).map_err(|error| {
+            Error::io("cannot lock", error).at_path(&directory.path().join(&self.name))
+        })
     }
 
     /// Takes the lock again if something in this process has opened and closed the file, which gives up the lock.

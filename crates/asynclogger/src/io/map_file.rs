@@ -15,10 +15,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{
-        FallocateFlags, FlockOperation, MemfdFlags, Mode, OFlags, fallocate, fcntl_lock,
-        memfd_create,
-    },
+    fs::{FallocateFlags, MemfdFlags, Mode, OFlags, fallocate, memfd_create},
     io::Errno,
     process::geteuid,
 };
@@ -33,7 +30,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind,
-    locks::{Locked, is_held_elsewhere},
+    locks::{Locked, is_held_elsewhere, lock_for_process},
     mem::{OfProcess, SharedMemory},
     sync::Arc,
 };
@@ -134,8 +131,8 @@ impl MapFile {
         let Some(Held { file, directory, name, .. }) = held.0.get() else {
             return Err(Error::new(ErrorKind::Forked, "this is another process").at_path(&path));
         };
-        fcntl_lock(file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|errno| failed("cannot lock", errno.into()))?;
+        // Nobody else can have the lock yet.
+        lock_for_process(file).map_err(|error| failed("cannot lock", error))?;
         if !directory.give_name(file, name) {
             return Err(failed("cannot give the file its name", Errno::EXIST.into()));
         }
@@ -177,11 +174,9 @@ impl MapFile {
     /// The system's errors.
     pub(crate) fn open(path: &Path) -> Result<Found, Error> {
         MapFile::find(path, |file| {
-            match fcntl_lock(file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => Ok(Some(None)),
-                Err(Errno::AGAIN | Errno::ACCESS) => Ok(None),
-                Err(errno) => Err(Error::io("cannot lock", errno)),
-            }
+            let is_locked = lock_for_process(file);
+            let is_locked = is_locked.map_err(|error| Error::io("cannot lock", error))?;
+            Ok(is_locked.then_some(None))
         })
     }
 

@@ -21,8 +21,6 @@ mod limits;
 mod lock;
 mod map_file;
 mod map_room;
-#[expect(unsafe_code, reason = "locks that rustix does not have")]
-mod ofd_lock;
 mod pwrite;
 mod random;
 mod seams;

@@ -6,8 +6,11 @@
 
 use std::{fs::File, io::ErrorKind, os::fd::AsFd};
 
-use super::ofd_lock::{ByteLock, lock_last_byte};
-use crate::{mem::OfProcess, sync::Arc};
+use crate::{
+    locks::{ByteLock, lock_last_byte},
+    mem::OfProcess,
+    sync::Arc,
+};
 
 /// The mark of a file that this process writes. Without a mark the file is written all the same.
 pub(super) struct WriteMark(Option<OfProcess<Arc<File>>>);

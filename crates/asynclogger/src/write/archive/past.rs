@@ -18,8 +18,8 @@ use crate::{
 
 /// The number of files that are open at a time: a device answers many requests in little more time than one.
 const AHEAD: usize = 64;
-/// So many files of others are read for a number of an event.
-const FEW: usize = 1024;
+/// So many files of others are read for the number of an event.
+const FEW: usize = 256;
 /// The bytes in which the start of a plain file lies.
 const START: u64 = 4096;
 
@@ -84,9 +84,8 @@ fn origins(
 /// gets a greater number. Without a log id, the greatest number among all logs that had this full name.
 ///
 /// Files that somebody has moved to other names count, too: readers take them for segments, and would leave out one of two
-/// with the same number. For the log of an event the directory can be full of the files of others. So for such a log,
-/// `is_of_event`, any name counts only if the log's path does not have the last segment, and the directory is not large;
-/// else the names that begin like the log's count (`app.log.1`). But moved files alone make no log: with nothing else at
+/// with the same number. For the log of an event, `is_of_event`, the directory can be full of the files of others: if it
+/// is, only names that begin like the log's count (`app.log.1`). But moved files alone make no log: with nothing else at
 /// its names, a log begins anew.
 pub(in crate::write) fn last_segment(
     directory: &Directory,
@@ -103,19 +102,14 @@ pub(in crate::write) fn last_segment(
     };
     let active = origin(directory, name.file(), Packing::Plain);
     let past = origins(directory, &archived(directory, name), |file| name.packing_of(file));
-    let active_number = active.as_ref().map(|origin| origin.lineage().segment);
     let last = greatest(&mut active.into_iter().chain(past), log_id);
     let log_id = log_id.or(last.map(|last| last.log_id))?;
-    let is_active = active_number.is_some() && active_number == last.map(|last| last.segment);
     let moved = |anywhere| {
         let is_moved = |file: &OsStr| name.packing_of_moved(file, anywhere).is_some();
         directory.names(is_moved).unwrap_or_default()
     };
-    let moved = match is_of_event {
-        false => moved(true),
-        true if is_active => moved(false),
-        true => Some(moved(true)).filter(|all| all.len() <= FEW).unwrap_or_else(|| moved(false)),
-    };
+    let all = Some(moved(true)).filter(|all| !is_of_event || all.len() <= FEW);
+    let moved = all.unwrap_or_else(|| moved(false));
     let moved = origins(directory, &moved, |file| name.packing_of_moved(file, true));
     let moved = greatest(&mut moved.into_iter(), Some(log_id));
     last.into_iter().chain(moved).max_by_key(|last| last.segment)

@@ -269,8 +269,8 @@ pub(super) fn count_of(word: u64, at: usize) -> Result<u64, Damaged> {
 
 /// The greatest prime number for which a move has room.
 const MOVE: u64 = 509;
-/// The bits of the number of a move. Numbers wrap: a block does not wait for so many moves of other events' records and
-/// then for the very next one.
+/// The bits of the number of a move. Numbers wrap after 16,777,216 moves. A wrapped number would be mistaken for an older
+/// one only if a block got no record during exactly so many moves; a block is written long before.
 const SERIAL_BITS: u32 = 24;
 
 /// The number of a move without the bits that a word has no room for.

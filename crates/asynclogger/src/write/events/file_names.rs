@@ -13,11 +13,16 @@ use crate::{
     write::archive::{LogName, full_name_of},
 };
 
+/// With so many names in a directory, each opening of an event may look through the directory.
+const FEW: usize = 64;
+
 /// A name for a file, without `.log`.
 pub(super) struct Chosen {
     pub(super) base: String,
     /// Whether archived segments of this name can exist.
     pub(super) has_past: bool,
+    /// Whether few names were ever used in the directory: a look through all of it costs little.
+    pub(super) has_few: bool,
 }
 
 /// The names in a directory. They are kept as hashes, so that each name that was ever used costs little memory.
@@ -74,7 +79,8 @@ impl FileNames {
         self.taken.entry(fnv1a(folded(base).as_bytes())).or_insert(id);
         // From now on the name can have archived segments.
         let has_past = !self.past.insert(id);
-        Ok(Chosen { base: base.to_owned(), has_past })
+        let has_few = self.past.len() <= FEW;
+        Ok(Chosen { base: base.to_owned(), has_past, has_few })
     }
 
     /// Whether no name has this file that differs only in upper and lower case.

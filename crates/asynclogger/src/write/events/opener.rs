@@ -22,7 +22,7 @@ use crate::{
         archive::{Archivist, WholeDirectory},
         crash::{Identity, NUMBER_STEP},
         flush::{Archiving, Counts, Intake, LogWriter, Session},
-        segments::{EventOpening, LogFiles, Zone, new_session},
+        segments::{EventOpening, LogFiles, Past, Zone, new_session},
     },
 };
 
@@ -187,7 +187,7 @@ impl Opener {
         number: u32,
     ) -> Result<NewEvent, Error> {
         self.directory.find_again()?;
-        let Chosen { base, has_past } = self.file_names.choose(name)?;
+        let Chosen { base, has_past, has_few } = self.file_names.choose(name)?;
         let mut config = shared.config.clone();
         config.path = self.directory.path().join(format!("{base}.log"));
         let id = new_session()?;
@@ -195,7 +195,11 @@ impl Opener {
             directory: self.directory.clone(),
             lock: &self.lock,
             full_name: name.full(),
-            has_past,
+            past: match has_past {
+                true if has_few => Past::Looked,
+                true => Past::Possible,
+                false => Past::None,
+            },
             whole: self.whole.clone(),
         };
         let (files, mut segment, opened) =

@@ -434,24 +434,6 @@ proptest! {
     }
 }
 
-/// A barrier fails for the second time while the log's end is in flight, and the end is written before the next attempt:
-/// nothing is left to move, and the log does not go on in a segment without an end.
-#[test]
-fn a_log_that_has_its_end_moves_to_no_other_segment() {
-    let full = || Step::Fail { mood: Mood::Refuses(28), times: 1 };
-    let log = |home| Step::Log { home, len: 9 };
-    let rounds = |count| std::iter::repeat_n(Step::Round, count);
-    let mut steps =
-        vec![log(0), log(1), Step::Flush, Step::Panic(1), Step::Round, log(0), Step::Rotate];
-    steps.extend(rounds(3));
-    steps.extend([full(), Step::Round, Step::Flush, log(0)]);
-    steps.extend(rounds(3));
-    steps.extend([Step::Hold(true), Step::Round, full()]);
-    let mut world = World::with(Durability::None, MIN_ALIGN, false);
-    steps.iter().for_each(|step| world.take(step));
-    world.close();
-}
-
 /// `PROPTEST_CASES` or 400.
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(400)

@@ -56,14 +56,13 @@ pub(crate) struct EventOpening<'a> {
     pub(crate) lock: &'a EventsLock,
     /// The name of the event, as the user gave it.
     pub(crate) full_name: &'a str,
-    /// Whether archived segments of this name can exist. Looking for them reads the directory.
-    pub(crate) has_past: bool,
+    pub(crate) past: Past,
     pub(crate) whole: Option<Arc<WholeDirectory>>,
 }
 
 /// Whether a log can have segments besides its active file, and when they are looked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Past {
+pub(crate) enum Past {
     None,
     /// Segments are looked for only when their number matters: the look reads the directory, which can hold the files
     /// of many events.
@@ -137,9 +136,8 @@ impl LogFiles {
         driver: Driver,
         session: u64,
     ) -> Result<(LogFiles, Segment, Opened), Error> {
-        let EventOpening { directory, lock, full_name, has_past, whole } = opening;
+        let EventOpening { directory, lock, full_name, past, whole } = opening;
         let home = Place::of_event(directory, lock, config, full_name, whole)?;
-        let past = if has_past { Past::Possible } else { Past::None };
         let files = LogFiles::resumed(config, driver, session, home, None);
         LogFiles { is_synced_later: true, ..files }.open_with(past)
     }

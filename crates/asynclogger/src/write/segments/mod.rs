@@ -25,7 +25,7 @@ pub(super) use self::adopted::{Adopted, EventOf};
 pub(super) use self::next_segment::Promoted;
 pub(super) use self::{
     active::{Active, Changed},
-    files::EventOpening,
+    files::{EventOpening, Past},
     layout::Spot,
     next_segment::NextSegment,
     rotation::Rotator,

@@ -94,3 +94,35 @@ fn a_number_of_an_event_is_not_given_again_after_its_file_was_moved_to_any_name(
         }
     }
 }
+
+/// An older file is put back at the path of an event whose last one has the name of another event's segment: the event
+/// goes on behind the last one.
+#[test]
+fn an_event_does_not_go_on_in_an_older_file_that_was_put_back() {
+    for name in ["other_2026-01-01_00-00-00.log", "notes.txt"] {
+        let directory = directory();
+        let at = directory.path().join("logs");
+        log(config(&at, Compression::Off), "other", 0..2);
+        let manager = LoggerManager::new(config(&at, Compression::Off)).expect("a manager");
+        for number in 0..4 {
+            if number == 3 {
+                fs::rename(at.join("event.log"), directory.path().join("away")).expect("renamed");
+            }
+            let record = format!("event {number} {}", ".".repeat(200 << 10));
+            manager.log_bytes_with_event("event", record.as_bytes());
+            manager.flush().expect("flushed");
+        }
+        manager.close().expect("closed");
+        fs::rename(at.join("event.log"), at.join(name)).expect("renamed");
+        fs::rename(directory.path().join("away"), at.join("event.log")).expect("put back");
+        let manager = LoggerManager::new(config(&at, Compression::Off)).expect("a manager");
+        for number in 4..6 {
+            // Short enough for the file that was put back.
+            manager.log_bytes_with_event("event", format!("event {number}").as_bytes());
+        }
+        manager.close().expect("closed");
+        let (_, found) = logs(&at).into_iter().find(|(name, _)| name == b"event").expect("it");
+        let expected: Vec<String> = (0..6).map(|number| format!("event {number}")).collect();
+        assert_eq!(found, expected, "{name}");
+    }
+}

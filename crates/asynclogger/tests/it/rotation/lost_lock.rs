@@ -158,6 +158,27 @@ fn a_file_that_is_still_written_is_neither_compressed_nor_deleted() {
     }
 }
 
+/// Somebody gives the active file the name of the lock file. The file's mark is no lock: the log goes on in a new file.
+#[test]
+fn a_log_that_gets_the_name_of_its_lock_goes_on() {
+    let directory = directory();
+    let path = log_path(&directory);
+    let told = Told::open(config(&path));
+    log_as(&told.logger, 0, 0..1);
+    told.logger.flush().expect("flush");
+    fs::rename(&path, path.with_file_name(".app.lock")).expect("renamed");
+    log_as(&told.logger, 0, 1..2);
+    wait_until("it goes on", || told.logger.flush().is_ok() && path.exists());
+    log_as(&told.logger, 0, 2..3);
+    told.logger.flush().expect("flush");
+    assert_eq!(told.logger.health(), Health::Ok);
+    let refused = Logger::new(config(&path)).expect_err("in use");
+    assert_eq!(refused.kind(), ErrorKind::InUse);
+    told.logger.close().expect("close");
+    fs::rename(path.with_file_name(".app.lock"), path.with_file_name("app.log.1")).expect("back");
+    assert_eq!(numbers(&path), [0, 1, 2]);
+}
+
 /// All files are deleted, and another writer begins before the first one has noticed: the path is left to the other.
 #[test]
 fn the_path_is_left_to_another_writer_when_the_file_is_deleted() {

@@ -125,3 +125,37 @@ impl Trouble {
         self.tried_well();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::Cause;
+
+    /// A barrier fails for the second time while the log's end is in flight, and the end is written before the next
+    /// attempt. With nothing to move, the log must not go on in a segment that gets no end. A file that is gone is left.
+    #[test]
+    fn a_log_without_parts_moves_only_if_its_file_is_gone() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(60);
+        let failed_twice = || {
+            let mut trouble = Trouble::default();
+            for _ in 0..2 {
+                trouble.failed(Failed::Barrier, now, |failures| Situation {
+                    failed: Failed::Barrier,
+                    cause: Cause::Device,
+                    failures,
+                    proven: true,
+                    elsewhere: false,
+                });
+                trouble.now.as_mut().expect("trouble").trying = true;
+            }
+            trouble.now.as_mut().expect("trouble").trying = false;
+            trouble
+        };
+        assert_eq!(failed_twice().begin_attempt(later, true), Some(Reaction::NextSegment));
+        assert_eq!(failed_twice().begin_attempt(later, false), Some(Reaction::Again));
+        let mut trouble = failed_twice();
+        trouble.abandon_file(now);
+        assert_eq!(trouble.begin_attempt(later, false), Some(Reaction::NextSegment));
+    }
+}

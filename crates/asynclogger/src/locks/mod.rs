@@ -7,11 +7,13 @@
 //! A locked file can have other names: somebody gives it the name of a log, or of an archived segment, by a hard link. So
 //! the library opens no file by name without a look at [`Locked`]: neither to read nor to write.
 
+#[expect(unsafe_code, reason = "locks that rustix does not have")]
+mod calls;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
     fs::File,
-    io,
     os::{
         fd::AsFd,
         unix::fs::{MetadataExt, OpenOptionsExt},
@@ -22,9 +24,11 @@ use std::{
 use rustix::{
     fs::{OFlags, fstat},
     io::Errno,
-    process::{Flock, FlockType, fcntl_getlk},
 };
 
+pub(crate) use self::calls::{
+    ByteLock, is_held_elsewhere, is_locked_by_this_process, lock_for_process, lock_last_byte,
+};
 use crate::{
     mem::PerProcess,
     sync::{GlobalMutex, GlobalMutexGuard, PoisonError},
@@ -121,14 +125,6 @@ pub(crate) fn lock_name(base: &OsStr) -> OsString {
     name.push(base);
     name.push(".lock");
     name
-}
-
-/// Whether another process holds the lock on an open lock file. Only the right to read is needed.
-///
-/// # Errors
-/// The system's errors: nobody knows whether the lock is held.
-pub(crate) fn is_held_elsewhere(file: &File) -> io::Result<bool> {
-    Ok(fcntl_getlk(file, &Flock::from(FlockType::WriteLock))?.is_some())
 }
 
 /// The state of a lock.
