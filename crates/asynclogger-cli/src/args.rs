@@ -61,10 +61,11 @@ pub(crate) enum Command {
     /// record names its event.
     ///
     /// A TIME is RFC 3339 (2026-07-01T10:00:00Z), how long ago (90s, 15m, 2h, 7d), or in local time a day, or a time of
-    /// today, or both (2026-07-01, today, yesterday, 10:00, 2026-07-01 10:00). A record has no time of its own, so
+    /// today, or both (2026-07-01, today, yesterday, 10:00, 2026-07-01 10:00). Records are chosen by the times at
+    /// which they were logged. Those of a manager's events, and of a log that was written without times, have none: there
     /// whole blocks are chosen, by the time when they were sealed. A block is sealed at most one flush interval (10s
     /// unless set) after its records were logged: to see all records logged before a moment, make --until later by that
-    /// interval. The other blocks are neither read nor checked. Files of the Go original have no times: they are printed
+    /// interval. Blocks without a chosen record are neither read nor checked. Files of the Go original have no times: they are printed
     /// whole.
     #[command(after_help = EXIT_CODES)]
     Cat(CatArgs),
@@ -242,6 +243,9 @@ pub(crate) struct WriteArgs {
     /// A log for each event, in this directory: lines are EVENT, a tab, and the record
     #[arg(long, value_name = "DIR", conflicts_with = "path")]
     pub(crate) events: Option<PathBuf>,
+    /// Give lines no time of their own (with --events they have none yet)
+    #[arg(long)]
+    pub(crate) no_timestamps: bool,
     // Last, since their headings are also those of what follows.
     #[command(flatten)]
     pub(crate) service: ServiceArgs,
@@ -280,10 +284,10 @@ pub(crate) struct PrintArgs {
 pub(crate) struct CatArgs {
     #[command(flatten)]
     pub(crate) print: PrintArgs,
-    /// Leave out blocks sealed before this time
+    /// Leave out records logged before this time
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) since: Option<SystemTime>,
-    /// Leave out blocks sealed at this time or later
+    /// Leave out records logged at this time or later
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) until: Option<SystemTime>,
     /// Layout of files of the Go original; our own files say it themselves

@@ -459,4 +459,20 @@ mod tests {
         let logger = Logger::new(Config::new(&path)).expect("logger");
         assert_eq!(*logger.opened(), Opened::Continued);
     }
+
+    /// The copy of a held buffer has its times, too.
+    #[test]
+    fn what_a_stopped_thread_had_published_has_its_times() {
+        let (_directory, path) = path();
+        let config = Config::new(&path).timestamps(crate::Timestamps::On);
+        let logger = Logger::new(config).expect("logger");
+        let before = std::time::SystemTime::now() - Duration::from_millis(5);
+        stop_inside_a_claim(&logger);
+        let after = std::time::SystemTime::now() + Duration::from_millis(5);
+        std::thread::sleep(Duration::from_millis(20));
+        drop(logger);
+        let mut reader = crate::read::Reader::open(&path).expect("a log");
+        let time = reader.next_record().expect("read").expect("a record").time().expect("a time");
+        assert!(before <= time && time <= after, "{before:?} {time:?} {after:?}");
+    }
 }

@@ -122,6 +122,12 @@ fn blocks_are_chosen_by_their_times() {
     assert_eq!(count(&format!("--since {second} .")), 1010);
     assert_eq!(count(&format!("--until {second} .")), 1000);
     assert_eq!(count(&format!("--since {second} --until {third} --all app.log")), 1000);
+    // Exactly, also within a block.
+    let from = json[1500]["time"].as_i64().unwrap();
+    let later = json.iter().filter(|record| record["time"].as_i64().unwrap() >= from).count();
+    assert!(later < 1010 && later > 10);
+    assert_eq!(count(&format!("--since {} .", time_of(1500))), later);
+    assert_eq!(count(&format!("--until {} .", time_of(1500))), 2010 - later);
     assert_eq!(count("--since 1h ."), 2010);
     assert_eq!(count("--until 1h ."), 0);
     assert_eq!(count("--until 1h app.log"), 0);

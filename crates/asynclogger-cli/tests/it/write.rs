@@ -40,6 +40,27 @@ fn a_log_is_continued() {
 }
 
 #[test]
+fn each_line_has_its_time_unless_that_is_refused() {
+    let place = Place::new();
+    let times = |log: &str, option: &str| {
+        let write = format!("write {option} --flush-interval 1h {log}");
+        place.run(&write, numbers(20_000)).ends_with(0);
+        let json = place.run(&format!("cat --format json {log}"), "").ends_with(0).json();
+        let mut times: Vec<_> = json.iter().map(|it| it["time"].as_i64().unwrap()).collect();
+        assert_eq!(times.len(), 20_000);
+        assert!(times.is_sorted());
+        times.dedup();
+        times.len()
+    };
+    assert!(times("with.log", "") > 1_000);
+    assert_eq!(times("without.log", "--no-timestamps"), 1, "one block");
+    let version = |log: &str| {
+        place.run(&format!("stat --json {log}"), "").ends_with(0).json()[0]["version"].clone()
+    };
+    assert_eq!((version("with.log"), version("without.log")), (2.into(), 1.into()));
+}
+
+#[test]
 fn the_summary_is_one_line_with_everything() {
     let place = Place::new();
     let run = place.write("app.log", numbers(1000));

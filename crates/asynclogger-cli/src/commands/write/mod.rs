@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynclogger::{Error, ErrorKind, Logger, Opened, Overflow, Salvage, Stats};
+use asynclogger::{Error, ErrorKind, Logger, Opened, Overflow, Salvage, Stats, Timestamps};
 
 use self::ending::Ending;
 use crate::{
@@ -44,6 +44,8 @@ fn write_log(args: &WriteArgs, path: PathBuf, early: Early) -> Result<Answer, Fa
     let Service { input, signals, ends, orders, patience, progress } = Service::begin(args, early)?;
     let reporter = Reporter::default();
     let config = args.logger.config(path, args.logger.policy_or(Overflow::Block));
+    let times = if args.no_timestamps { Timestamps::Off } else { Timestamps::On };
+    let config = config.timestamps(times);
     let config = args.service.apply(args.rotation.apply(config)).on_error(reporter.callback());
     let logger = patience.open(&signals, || Logger::new(config.clone()))?;
     say_how_opened(&logger);
