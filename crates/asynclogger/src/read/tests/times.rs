@@ -6,7 +6,13 @@ use super::{
     super::{DamageKind, Format, LogDir, OwnedRecord, ReadOptions, Reader, Record},
     builder::*,
 };
-use crate::{Error, format::time::from_nanoseconds};
+use crate::{
+    Error,
+    format::{
+        checksum::{crc32c, crc32c_append},
+        time::from_nanoseconds,
+    },
+};
 
 fn owned(reader: &mut Reader) -> Vec<OwnedRecord> {
     std::iter::from_fn(|| reader.next_record().expect("read").map(Record::into_owned)).collect()
@@ -92,6 +98,26 @@ fn no_damaged_byte_gives_a_record_the_time_of_another() -> Result<(), Error> {
         check_losses(&log, &got, &format!("byte {at:#x}"));
         assert!(!got.report.is_whole(), "byte {at:#x}");
     }
+    Ok(())
+}
+
+/// A scale that names another greatest entry than its column has is nonsense under a right checksum. The other end of the
+/// block says it right.
+#[test]
+fn a_scale_that_contradicts_its_column_is_damage() -> Result<(), Error> {
+    let log = timed_sample();
+    let head = log.parts[1].start..log.parts[1].start + 4096;
+    let mut bytes = log.bytes.clone();
+    let block = &mut bytes[head.clone()];
+    block[4096 - 8] ^= 1;
+    let checksum = crc32c_append(crc32c(&block[..12]), &block[16..]);
+    block[12..16].copy_from_slice(&checksum.to_le_bytes());
+    let got = read(bytes)?;
+    check_losses(&log, &got, "a wrong scale");
+    let damage = &got.report.damage[..];
+    assert_eq!(kinds(&got.report), [DamageKind::Metadata]);
+    assert_eq!((damage[0].offset, damage[0].len), (head.start as u64, 4096));
+    assert_eq!((got.times, got.records.len()), (times(&log), log.written.len()));
     Ok(())
 }
 
