@@ -157,8 +157,15 @@ impl Rotation {
 
     /// Whether a file of `size` bytes has no room for one more session with a block of a full buffer, while a
     /// new file has that room.
-    pub(crate) fn is_used_up(&self, size: u64, capacity: usize, align: usize) -> bool {
-        let least = least_size(capacity, align);
+    pub(crate) fn is_used_up(
+        &self,
+        size: u64,
+        capacity: usize,
+        align: usize,
+        is_timed: bool,
+    ) -> bool {
+        let block = if is_timed { timed_block_len } else { block_len };
+        let least = (block(capacity, align) + 2 * align) as u64;
         self.max_size.is_some_and(|max| least <= max && max < least.saturating_add(size))
     }
 }
@@ -226,13 +233,18 @@ mod tests {
         refused(Rotation::new().max_size((16 << 10) - 1), "16384");
         refused(Rotation::new().max_size(0), "max_size is 0");
         let is_used_up = |more, size, align| {
-            Rotation::new().max_size(least + more).is_used_up(size, capacity, align)
+            Rotation::new().max_size(least + more).is_used_up(size, capacity, align, false)
         };
         assert!(!is_used_up(0, 0, MIN_ALIGN) && is_used_up(0, 1, MIN_ALIGN));
         assert!(!is_used_up(8192, 8192, MIN_ALIGN) && is_used_up(8192, 8193, MIN_ALIGN));
         // A new one would not have it either.
         assert!(!is_used_up(0, 1, 2 * MIN_ALIGN));
-        assert!(!Rotation::new().is_used_up(u64::MAX, capacity, MIN_ALIGN));
+        assert!(!Rotation::new().is_used_up(u64::MAX, capacity, MIN_ALIGN, false));
+        let timed = (timed_block_len(capacity, MIN_ALIGN) + 2 * MIN_ALIGN) as u64;
+        assert!(timed > least);
+        let rotation = Rotation::new().max_size(timed + 8192);
+        let is_used_up = |size, is_timed| rotation.is_used_up(size, capacity, MIN_ALIGN, is_timed);
+        assert!(!is_used_up(8192, true) && is_used_up(8193, true) && !is_used_up(8193, false));
         let small = Config::new("a.log").buffer_size(64 << 10).num_shards(1);
         let small = small.rotation(Rotation::new().max_size(1 << 20)).validate();
         assert!(small.is_ok(), "{small:?}");

@@ -40,4 +40,11 @@ impl Config {
     pub(crate) fn block_limit(&self, align: usize) -> usize {
         self.rotation.block_limit(self.shard_capacity(), align, self.timestamps.is_on())
     }
+
+    /// Whether a file of `size` bytes of a logger has no room for one more session with its longest block, while a new file
+    /// has that room.
+    pub(crate) fn is_used_up(&self, size: u64, align: usize) -> bool {
+        let longest = self.block_limit(align);
+        self.rotation.is_used_up(size, longest, align, self.timestamps.is_on())
+    }
 }

@@ -202,11 +202,9 @@ impl LogFiles {
                 };
                 match begun {
                     Ok(mut segment) => {
-                        let (config, rotation) = (&self.config, &self.config.rotation);
-                        let longest = config.block_limit(align);
                         // Sessions without records must not make the file longer than its limit: from here on the file
                         // counts as filled, and the size trigger applies.
-                        if rotation.is_used_up(size, longest, align) {
+                        if self.config.is_used_up(size, align) {
                             segment.set_filled_since(started);
                         }
                         if let Some(since) = filled_since {
