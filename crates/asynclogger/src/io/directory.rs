@@ -22,7 +22,7 @@ use super::{
     FileState,
     descriptor::above_standard,
     pwrite,
-    seams::{self, Ability},
+    seams::{self, Ability, Moment},
 };
 use crate::{
     Error,
@@ -349,12 +349,15 @@ impl Directory {
     /// # Errors
     /// The system's errors, with the path.
     pub(crate) fn exchange(&self, one: &OsStr, other: &OsStr) -> Result<bool, Error> {
-        seams::before_exchange(&self.absolute);
+        seams::reach(Moment::BeforeExchange, &self.absolute);
         if !self.has(Ability::Exchange) {
             return Ok(false);
         }
         match renameat_with(&*self.handle(), one, &*self.handle(), other, RenameFlags::EXCHANGE) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                seams::reach(Moment::AfterExchange, &self.absolute);
+                Ok(true)
+            }
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(false),
             Err(errno) => {
                 let what = format!("cannot exchange with {}", other.display());

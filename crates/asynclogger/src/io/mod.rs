@@ -41,7 +41,7 @@ pub(crate) use self::background::forget_cached;
 #[cfg(test)]
 pub(crate) use self::kill::kill_this_process;
 #[cfg(all(test, not(loom)))]
-pub(crate) use self::seams::{Ability, world::World};
+pub(crate) use self::seams::{Ability, Moment, world::World};
 pub(crate) use self::{
     alarm::Alarm,
     at_exit::{AtExit, register as register_at_exit},

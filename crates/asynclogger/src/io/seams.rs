@@ -27,18 +27,25 @@ pub(super) fn has(_directory: &Path, _ability: Ability) -> bool {
     true
 }
 
-/// The moment before two names of the directory are exchanged. Costs nothing outside of tests.
+/// A moment within a change of names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    BeforeExchange,
+    AfterExchange,
+}
+
+/// A moment at which the world can act. Costs nothing outside of tests.
 #[inline]
-pub(super) fn before_exchange(_directory: &Path) {
+pub(super) fn reach(_moment: Moment, _directory: &Path) {
     #[cfg(all(test, not(loom)))]
-    world::act(_directory);
+    world::act(_moment, _directory);
 }
 
 #[cfg(all(test, not(loom)))]
 pub(crate) mod world {
     use std::{collections::BTreeMap, path::PathBuf};
 
-    use super::{Ability, Path};
+    use super::{Ability, Moment, Path};
     use crate::sync::{GlobalMutex, PoisonError};
 
     type Act = Box<dyn FnOnce() + Send>;
@@ -46,7 +53,7 @@ pub(crate) mod world {
     #[derive(Default)]
     struct Rules {
         lacks: Vec<Ability>,
-        act: Option<Act>,
+        act: Option<(Moment, Act)>,
     }
 
     static WORLDS: GlobalMutex<BTreeMap<PathBuf, Rules>> = GlobalMutex::new(BTreeMap::new());
@@ -71,12 +78,12 @@ pub(crate) mod world {
             with(&self.0, |rules| rules.lacks = lacks.to_vec());
         }
 
-        /// Does something before the next exchange of names, once.
-        pub(crate) fn before_exchange(&self, act: impl FnOnce() + Send + 'static) {
-            with(&self.0, |rules| rules.act = Some(Box::new(act)));
+        /// Does something at this moment of the next exchange of names, once.
+        pub(crate) fn act_at(&self, moment: Moment, act: impl FnOnce() + Send + 'static) {
+            with(&self.0, |rules| rules.act = Some((moment, Box::new(act))));
         }
 
-        /// Whether there was an exchange since.
+        /// Whether that moment was reached since.
         pub(crate) fn has_acted(&self) -> bool {
             with(&self.0, |rules| rules.act.is_none()).unwrap_or(true)
         }
@@ -92,8 +99,9 @@ pub(crate) mod world {
         with(directory, |rules| !rules.lacks.contains(&ability)).unwrap_or(true)
     }
 
-    pub(super) fn act(directory: &Path) {
-        if let Some(act) = with(directory, |rules| rules.act.take()).flatten() {
+    pub(super) fn act(moment: Moment, directory: &Path) {
+        let due = with(directory, |rules| rules.act.take_if(|(at, _)| *at == moment)).flatten();
+        if let Some((_, act)) = due {
             act();
         }
     }

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 
 use super::{
     beginning::{Beginning, FirstBlocks},
+    event_opening::{EventOpening, Past},
     existing::Existing,
     name_change::{Changed, NameChange},
     next_segment::{NextSegment, Promoted},
@@ -18,13 +19,13 @@ use crate::{
     Config, Error, ErrorKind, Opened, Rotation,
     format::{LogId, MAX_ALIGN, Prefix, Start},
     io::{
-        Alignment, BlockFile, Directory, Driver, EventsLock, KeepWhen, Kept, OpenRequest,
-        OpenedFile, check_file_limit, file_size_limit, open_file, reopen_file,
+        Alignment, BlockFile, Driver, KeepWhen, Kept, OpenRequest, OpenedFile, check_file_limit,
+        file_size_limit, open_file, reopen_file,
     },
     mem::AlignedBytes,
     sync::Arc,
     write::{
-        archive::{ArchiveSettings, ArchivedSegment, LastName, Lineage, WholeDirectory, set_aside},
+        archive::{ArchiveSettings, ArchivedSegment, LastName, Lineage, set_aside},
         common::wall_clock,
     },
 };
@@ -48,27 +49,6 @@ pub(crate) struct LogFiles {
     beginning: FirstBlocks,
     /// The first file is begun, and its name and start are not durable when its opening returns.
     is_synced_later: bool,
-}
-
-/// The arguments, beside the config, for opening the log of an event.
-pub(crate) struct EventOpening<'a> {
-    pub(crate) directory: Arc<Directory>,
-    pub(crate) lock: &'a EventsLock,
-    /// The name of the event, as the user gave it.
-    pub(crate) full_name: &'a str,
-    pub(crate) past: Past,
-    pub(crate) whole: Option<Arc<WholeDirectory>>,
-}
-
-/// Whether a log can have segments besides its active file, and when they are looked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Past {
-    None,
-    /// Segments are looked for only when their number matters: the look reads the directory, which can hold the files
-    /// of many events.
-    Possible,
-    /// Segments are looked for when the log is opened.
-    Looked,
 }
 
 impl LogFiles {
@@ -269,6 +249,14 @@ impl LogFiles {
         numbers::last(&self.home, self.config.failover_dir.as_deref(), log_id)
     }
 
+    /// If somebody has given the prepared file another name: its number is not given again.
+    fn keep_number_of(&mut self, prepared: &Segment) {
+        let is_somewhere = prepared.file().state().is_ok_and(|state| state.links > 0);
+        if is_somewhere && !self.has_prepared(prepared) {
+            self.last_seen = self.last_seen.max(prepared.lineage().segment);
+        }
+    }
+
     fn last_without_active(&self) -> Result<Option<Lineage>, Error> {
         numbers::last_without_active(&self.home, self.config.failover_dir.as_deref())
     }
@@ -425,6 +413,9 @@ impl NextSegment for LogFiles {
             NameChange { place, old, next, linked: &mut linked, last_name: self.last_name };
         let changed = change.make();
         (self.last_name, self.linked) = (change.last_name, linked);
+        if changed.is_err() {
+            self.keep_number_of(next);
+        }
         let Changed { archived, remark } = changed?;
         self.linked = None;
         let Place { directory, name, archive, .. } = self.place();
@@ -470,6 +461,7 @@ impl NextSegment for LogFiles {
     }
 
     fn discard(&mut self, prepared: Segment) {
+        self.keep_number_of(&prepared);
         let hidden = prepared.path().file_name().unwrap_or_default();
         if let Some(identity) = prepared.identity() {
             // If the removal fails, the next start removes the file.

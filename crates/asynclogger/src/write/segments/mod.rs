@@ -3,6 +3,7 @@
 mod active;
 mod adopted;
 mod beginning;
+mod event_opening;
 mod existing;
 mod files;
 #[cfg(all(test, not(loom)))]
@@ -25,7 +26,7 @@ pub(super) use self::adopted::{Adopted, EventOf};
 pub(super) use self::next_segment::Promoted;
 pub(super) use self::{
     active::{Active, Changed},
-    files::{EventOpening, Past},
+    event_opening::{EventOpening, Past},
     layout::Spot,
     next_segment::NextSegment,
     rotation::Rotator,

@@ -99,12 +99,14 @@ impl NameChange<'_> {
         fault::kill_point("archived");
         if directory.exchange(&self.hidden(), name.file())? {
             fault::kill_point("exchanged");
-            if directory.identity_of(name.file())? != self.next.identity() {
+            let at_path = directory.identity_of(name.file())?;
+            if at_path.is_some() && at_path != self.next.identity() {
                 // Another file had the hidden name. It gets that name back, and the log its path.
                 directory.exchange(&self.hidden(), name.file())?;
                 return Err(self.is_replaced());
             }
-            // From here on there is no way back, and no need for one: the next file has the path.
+            // From here on there is no way back, and no need for one: the next file has the path, or somebody has
+            // renamed it already. Then the next look finds that out.
             let remark = self.put_away_displaced(&mut archived).err();
             return Ok((archived, remark));
         }

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     Config, Logger, Rotation,
-    io::{Ability, World},
+    io::{Ability, Moment, World},
     read::LogDir,
 };
 
@@ -77,7 +77,7 @@ fn rotate_while(act: impl FnOnce(&Path) + Send + 'static) -> Place {
     log(&logger, 0);
     let old = inode(&path);
     let directory = place.directory.path().to_owned();
-    place.world.before_exchange(move || act(&directory));
+    place.world.act_at(Moment::BeforeExchange, move || act(&directory));
     logger.rotate().expect("rotate");
     assert!(place.world.has_acted());
     // At once, and not after the next record.
@@ -102,6 +102,26 @@ fn a_log_that_is_renamed_within_a_rotation_has_a_new_file_at_once() {
     assert_eq!(records(&place.path("app.log")), [0, 1, 2]);
     assert!(place.path("app.log.1").is_file());
     assert_eq!(place.names("app_").len(), 1, "the renamed file has the name that it was given");
+    assert_eq!(place.names(".app"), [""; 0]);
+}
+
+/// The next file is renamed as soon as it has the log's path, with its number and without a record.
+#[test]
+fn a_new_file_that_is_renamed_at_once_keeps_its_number() {
+    let place = Place::new();
+    let logger = place.open();
+    log(&logger, 0);
+    let (from, to) = (place.path("app.log"), place.path("app.log.1"));
+    place.world.act_at(Moment::AfterExchange, move || fs::rename(from, to).expect("renamed"));
+    logger.rotate().expect("rotate");
+    assert!(place.world.has_acted());
+    log(&logger, 1);
+    logger.rotate().expect("rotate");
+    log(&logger, 2);
+    logger.close().expect("close");
+    assert_eq!(records(&place.path("app.log")), [0, 1, 2]);
+    assert!(place.path("app.log.1").is_file());
+    assert_eq!(place.names("app_").len(), 2, "the first file, and the one behind the renamed one");
     assert_eq!(place.names(".app"), [""; 0]);
 }
 
@@ -222,7 +242,7 @@ fn a_log_that_is_renamed_within_a_rotation_goes_on_whatever_is_lacking() {
         let logger = place.open();
         log(&logger, 0);
         let (from, to) = (place.path("app.log"), place.path("app.log.1"));
-        place.world.before_exchange(move || fs::rename(from, to).expect("renamed"));
+        place.world.act_at(Moment::BeforeExchange, move || fs::rename(from, to).expect("renamed"));
         logger.rotate().unwrap_or_else(|error| panic!("{lacks:?}: {error:#}"));
         assert!(place.path("app.log").is_file(), "{lacks:?}");
         log(&logger, 1);

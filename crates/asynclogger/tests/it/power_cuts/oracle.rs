@@ -183,9 +183,9 @@ impl Found {
             let kept = numbers.iter().copied().take_while(|number| *number < promised);
             if !kept.eq(first.min(promised)..promised) {
                 let missing = (first..promised).find(|n| numbers.binary_search(n).is_err());
+                let found: Vec<_> = numbers.chunk_by(|a, b| a + 1 == *b).map(ends).collect();
                 return Err(format!(
-                    "thread {thread}: {promised} are durable, and {missing:?} is missing ({} found)",
-                    numbers.len()
+                    "thread {thread}: {promised} are durable, and {missing:?} is missing: {found:?}"
                 ));
             }
         }
@@ -198,6 +198,11 @@ impl Found {
         }
         Ok((durable, all))
     }
+}
+
+/// The first and the last of some numbers.
+fn ends(numbers: &[u64]) -> (u64, u64) {
+    (numbers[0], numbers[numbers.len() - 1])
 }
 
 /// Opens the log again and adds records.

@@ -65,9 +65,13 @@ impl Plan {
         };
         // Retention does not know moved files: it deletes newer ones, and leaves older ones.
         let plan = Plan { is_moved: plan.is_moved && !plan.deletes, ..plan };
-        // One write at a time: else the sync of one makes a half-made state of the others durable.
+        if seed < WITHOUT_JOURNAL {
+            return plan;
+        }
+        // One write at a time: else the sync of one makes a half-made state of the others durable. And nothing is
+        // deleted: a removed file comes back with blocks that a new one has by then, and e2fsck finds them twice.
         let (on, engine) = (FileSystem::Ext4WithoutJournal, Engine::Pwrite);
-        if seed < WITHOUT_JOURNAL { plan } else { Plan { on, engine, ..plan } }
+        Plan { on, engine, deletes: false, ..plan }
     }
 
     /// Whether names come and go in their order. Else a cut can bring a name back that was removed, and its file, which
