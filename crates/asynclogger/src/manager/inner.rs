@@ -378,6 +378,10 @@ impl Closing for AllEvents {
         lock(&self.opening).is_over = true;
     }
 
+    fn let_waiters_go(&self) {
+        self.shared.all().iter().for_each(|event| event.let_waiters_go());
+    }
+
     fn closed(&self) {
         lock(&self.opening).opener = None;
         self.shared.shards.pool().give_up_map();

@@ -21,6 +21,6 @@ pub(crate) use self::{compressed::Finding, positioned::read_full};
 pub(crate) use self::{
     origin::{Origin, Tally},
     place::{Body, Ids, Part, Place, later_version, look},
-    regular::{Identity, is_gone, is_lock_name, is_prepared_name},
+    regular::{Identity, has_log_name, is_gone, is_lock_name, is_prepared_name},
     source::{Packing, Source, is_compressed_name},
 };

@@ -2,6 +2,7 @@
 //! process.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, Metadata, OpenOptions},
     io,
     path::Path,
@@ -98,6 +99,12 @@ pub(crate) fn is_prepared_name(name: &[u8]) -> bool {
 pub(crate) fn is_lock_name(name: &[u8]) -> bool {
     let is_log_lock = name.starts_with(b".") && name.ends_with(b".lock");
     is_log_lock || name == b".asynclogger-events" || name.ends_with(b".asynclogger-map")
+}
+
+/// Whether this is the name of a log's file, plain or compressed. Readers report such a file whatever it holds.
+pub(crate) fn has_log_name(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.ends_with(b".log") || name.ends_with(b".log.zst")
 }
 
 /// Whether the log at `path` is being rotated: a rotation gives the active file an archived name, and gives

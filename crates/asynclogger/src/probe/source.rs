@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io,
+    io, iter,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind,
-    format::{Kind, ZSTD_MAGIC, metadata},
+    format::{MAX_ALIGN, MIN_ALIGN, ZSTD_MAGIC, metadata},
 };
 
 /// How the bytes of a segment are stored.
@@ -59,34 +59,38 @@ enum Bytes {
 impl Source {
     /// Opens a regular file for reading. If the log is being rotated, waits a moment until the file exists.
     pub(crate) fn open(path: &Path) -> Result<Source, Error> {
-        Source::new(path, regular::open(path)?)
+        Source::recognised(path, regular::open(path)?)
     }
 
     /// The same as [`Source::open`], without waiting, for a file that was seen in its directory: if the file
     /// is gone now, it has another name.
     pub(crate) fn open_listed(path: &Path) -> Result<Source, Error> {
-        Source::new(path, regular::open_now(path)?)
+        Source::recognised(path, regular::open_now(path)?)
+    }
+
+    /// Makes a source of an open regular file, plain or compressed.
+    pub(crate) fn of(file: File, path: &Path) -> Result<Source, Error> {
+        Source::recognised(path, Regular::of(file, path)?)
     }
 
     /// Makes a source of an opened file. A file that is compressed by its first bytes or by its name is
-    /// decompressed; but a file that begins with a valid start is plain, whatever its name is.
-    fn new(path: &Path, opened: Regular) -> Result<Source, Error> {
+    /// decompressed; but a file with a valid part in the place of a plain segment's first ones is plain, whatever its
+    /// name is.
+    fn recognised(path: &Path, opened: Regular) -> Result<Source, Error> {
         let cannot_read = |error| Error::io("cannot read", error).at_path(path);
-        let mut first = [0; metadata::PEEK_LEN];
+        let mut first = [0; ZSTD_MAGIC.len()];
         let read = read_full(&opened.file, 0, &mut first).map_err(cannot_read)?;
-        let first = first.get(..read).unwrap_or_default();
-        let is_compressed = first.starts_with(&ZSTD_MAGIC)
-            || (is_compressed_name(path)
-                && !begins_plain(&opened.file, first).map_err(cannot_read)?);
+        let is_compressed = read == first.len() && first == ZSTD_MAGIC
+            || is_compressed_name(path) && !is_plain(&opened.file).map_err(cannot_read)?;
         let source = Source::plain(path, opened);
         if is_compressed { source.decompressed() } else { Ok(source) }
     }
 
-    /// Makes a source of an open regular file.
+    /// Makes a source of an open regular file that has to have this form.
     ///
     /// # Errors
     /// [`ErrorKind::NotALog`] if the file is not compressed but `packing` says so; errors of the system.
-    pub(crate) fn of(file: File, path: &Path, packing: Packing) -> Result<Source, Error> {
+    pub(crate) fn of_form(file: File, path: &Path, packing: Packing) -> Result<Source, Error> {
         let source = Source::plain(path, Regular::of(file, path)?);
         match packing {
             Packing::Plain => Ok(source),
@@ -256,13 +260,24 @@ impl Source {
     }
 }
 
-/// Whether a file with these first bytes begins with a valid start, and so is not compressed.
-fn begins_plain(file: &File, first: &[u8]) -> io::Result<bool> {
-    let Some((size, Kind::Start)) = metadata::peek(first) else { return Ok(false) };
-    let mut start = vec![0; size];
-    let read = read_full(file, 0, &mut start)?;
-    let decoded = metadata::decode(start.get(..read).unwrap_or_default());
-    Ok(decoded.is_ok_and(|(prefix, _)| prefix.offset == 0))
+/// Whether a file has a start, or behind a damaged one the next part, in its place. The start is as long as the
+/// segment's alignment, which a damaged one does not tell.
+fn is_plain(file: &File) -> io::Result<bool> {
+    let aligns = iter::successors(Some(MIN_ALIGN), |align| Some(align * 2));
+    for at in iter::once(0).chain(aligns.take_while(|align| *align <= MAX_ALIGN)) {
+        let mut part = vec![0; metadata::PEEK_LEN];
+        let read = read_full(file, at as u64, &mut part)?;
+        let Some((size, _)) = metadata::peek(part.get(..read).unwrap_or_default()) else {
+            continue;
+        };
+        part.resize(size, 0);
+        let read = read_full(file, at as u64, &mut part)?;
+        let decoded = metadata::decode(part.get(..read).unwrap_or_default());
+        if decoded.is_ok_and(|(prefix, _)| prefix.offset == at as u64) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether the name is that of a compressed file. With damaged first bytes such a file still counts as

@@ -14,7 +14,9 @@ use super::{
 };
 use crate::{
     Error, LogId,
-    probe::{Identity, Source, is_compressed_name, is_gone, is_lock_name, is_prepared_name},
+    probe::{
+        Identity, Source, has_log_name, is_compressed_name, is_gone, is_lock_name, is_prepared_name,
+    },
 };
 
 /// How often a directory is listed at most. A file that is renamed or compressed during a listing can be seen
@@ -132,11 +134,6 @@ impl NameKind {
             () => NameKind::Other,
         }
     }
-}
-
-fn has_log_name(name: &OsStr) -> bool {
-    let name = name.as_encoded_bytes();
-    name.ends_with(b".log") || name.ends_with(b".log.zst")
 }
 
 fn look_at(path: &Path, kind: NameKind, search: &mut Search) -> Seen {

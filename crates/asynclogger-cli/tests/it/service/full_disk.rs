@@ -16,8 +16,10 @@ use crate::{support::Place, tail::lines};
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Two waits of that time would be longer.
 const LATE: Duration = Duration::from_millis(5500);
-/// More lines than disk and memory have room for.
-const LINES: u64 = 150_000;
+/// More lines than disk and memory have room for, and fewer than the pipe has room for beside these.
+const LINES: u64 = 60_000;
+/// More lines than disk, memory, and pipe have room for.
+const MORE: u64 = 150_000;
 /// The same, but the disk has room for them when it is empty. (It would not have it for their times.)
 const FEWER: u64 = 80_000;
 const MEMORY: &str = "--buffer-size 64K --shards 1 --rotate-size 96K --no-timestamps";
@@ -48,7 +50,10 @@ fn nothing_is_uncounted(place: &Place, log: &str, text: &str, said: &str) {
     assert!(dropped > 0 && lost > 0, "{said}");
     assert_eq!(accepted + dropped, text.lines().count() as u64, "{said}");
     let stored = place.run(&format!("cat --all {log}"), "").text();
-    assert!(text.starts_with(&stored));
+    // Two blocks are in flight, and the disk may have room for the later one.
+    let mut lines = text.lines();
+    let stranger = stored.lines().find(|stored| !lines.any(|line| line == *stored));
+    assert_eq!(stranger, None, "{log}, not in the order of the input: {said}");
     // A block can be in the file before the disk has confirmed it.
     assert!(stored.lines().count() as u64 >= accepted - lost, "{said}");
 }
@@ -111,14 +116,16 @@ fn a_signal_ends_a_full_disk_in_the_time_that_is_promised() {
         let Some(_mounted) = full(&place) else { return };
         let (log, before) = if events { ("--events small", "a\t") } else { ("small/app.log", "") };
         let mut writer = Writer::start(&place, &format!("--grace {grace}s {MEMORY} {log}"));
-        let text: String = (1..=LINES).map(|line| format!("{before}{line}\n")).collect();
+        let text: String = (1..=MORE).map(|line| format!("{before}{line}\n")).collect();
         writer.say(&text);
-        // The line that waits, and those behind it.
+        // The line that waits, and those behind it. Before the disk is full, its waits are short.
+        let mut looks = (String::new(), 0);
         super::wait_until("memory is full", || {
-            writer.status("State").starts_with('S') && {
-                let left = rustix::io::ioctl_fionread(writer.input.as_ref().expect("a pipe"));
-                left.expect("a pipe") > 0
-            }
+            let left = rustix::io::ioctl_fionread(writer.input.as_ref().expect("a pipe"));
+            let waits = writer.status("voluntary_ctxt_switches");
+            looks.1 = if looks.0 == waits { looks.1 + 1 } else { 0 };
+            looks.0 = waits;
+            left.expect("a pipe") > 0 && writer.status("State").starts_with('S') && looks.1 > 30
         });
         let sent = Instant::now();
         writer.send(Signal::TERM);
@@ -129,6 +136,6 @@ fn a_signal_ends_a_full_disk_in_the_time_that_is_promised() {
         assert!(took >= due && took < due - PATIENCE + LATE, "{took:?}: {said}");
         let [accepted, dropped, lost] = counts(&said);
         // What was still in the pipe is not read.
-        assert!(accepted + dropped < LINES && dropped > 0 && lost > 0, "{said}");
+        assert!(accepted + dropped < MORE && dropped > 0 && lost > 0, "{said}");
     }
 }

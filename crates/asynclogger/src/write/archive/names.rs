@@ -112,16 +112,14 @@ impl LogName {
         is_time_and_number(rest.strip_suffix(SUFFIX.as_bytes())?).then_some(packing)
     }
 
-    /// The form of the file, if the name is one that somebody may have given to a segment of this log, and none of the
-    /// log's. `anywhere`: whether that may be any name, or only one that begins like the log's.
-    pub(super) fn packing_of_moved(&self, name: &OsStr, anywhere: bool) -> Option<Packing> {
+    /// Whether the name is one that somebody may have given to a segment of this log, and none of the log's. `anywhere`:
+    /// whether that may be any name, or only one that begins like the log's.
+    pub(super) fn may_be_moved(&self, name: &OsStr, anywhere: bool) -> bool {
         let bytes = name.as_encoded_bytes();
-        let may_be = (bytes.starts_with(self.base.as_encoded_bytes())
-            || anywhere && !bytes.starts_with(b"."))
+        (bytes.starts_with(self.base.as_encoded_bytes()) || anywhere && !bytes.starts_with(b"."))
             && name != self.file
             && self.packing_of(name).is_none()
-            && !is_lock_name(bytes);
-        may_be.then(|| split_packing(bytes).1)
+            && !is_lock_name(bytes)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
+    fs::File,
     path::Path,
 };
 
@@ -13,7 +14,7 @@ use crate::{
     Error, ErrorKind,
     format::{Lineage, LogId},
     io::{Directory, FileState, is_written, want_soon},
-    probe::{Origin, Packing, Source},
+    probe::{Origin, Packing, Source, has_log_name},
 };
 
 /// The number of files that are open at a time: a device answers many requests in little more time than one.
@@ -35,14 +36,50 @@ pub(in crate::write) fn open_segment(
     let Some((file, state)) = directory.open_regular(name)? else {
         return Ok(None);
     };
-    let source = Source::of(file, &directory.path().join(name), packing)?;
+    let source = Source::of_form(file, &directory.path().join(name), packing)?;
     Ok(Some((source, state)))
 }
 
 /// The start of a file. A file that cannot be read is ignored: logging matters more.
-fn origin(directory: &Directory, name: &OsStr, packing: Packing) -> Option<Origin> {
-    let (mut source, _) = open_segment(directory, name, packing).ok()??;
+fn origin(directory: &Directory, name: &OsStr) -> Option<Origin> {
+    let (file, _) = directory.open_regular(name).ok()??;
+    let mut source = Source::of(file, &directory.path().join(name)).ok()?;
     Origin::read(&mut source).ok()?.ok()
+}
+
+/// The number of a segment.
+struct Number {
+    lineage: Lineage,
+    /// The full name of the log; `None` if the start of the segment is damaged.
+    full_name: Option<Vec<u8>>,
+}
+
+impl Number {
+    /// Reads the number from an open file. Somebody can have renamed the file, so its first bytes say whether it is
+    /// compressed. A file with the name of a log counts with a damaged start, too: readers find its log and number.
+    fn read(file: File, directory: &Directory, name: &OsStr) -> Option<Number> {
+        let mut source = Source::of(file, &directory.path().join(name)).ok()?;
+        match Origin::read(&mut source).ok()? {
+            Ok(origin) => {
+                let (lineage, full_name) = (origin.lineage(), Some(origin.name));
+                Some(Number { lineage, full_name })
+            }
+            Err(_) if has_log_name(name) => {
+                let lineage = Origin::lineage_without_start(&mut source).ok()??;
+                Some(Number { lineage, full_name: None })
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Whether the segment belongs to the log with this full name and this id, if the id is known.
+    fn is_of(&self, full_name: &[u8], log_id: Option<LogId>) -> bool {
+        let is_same = |log_id| log_id == self.lineage.log_id;
+        match &self.full_name {
+            Some(found) => found == full_name && log_id.is_none_or(is_same),
+            None => log_id.is_some_and(is_same),
+        }
+    }
 }
 
 /// The files with archived names of a log.
@@ -50,34 +87,23 @@ fn archived(directory: &Directory, name: &LogName) -> Vec<OsString> {
     directory.names(|file| name.packing_of(file).is_some()).unwrap_or_default()
 }
 
-/// The starts of files. Every file is read, since only its start says which number it has; but many are requested at a
+/// The numbers of files. Every file is read, since only its start says which number it has; but many are requested at a
 /// time.
-fn origins(
-    directory: &Directory,
-    files: &[OsString],
-    packing_of: impl Fn(&OsStr) -> Option<Packing>,
-) -> Vec<Origin> {
-    let mut origins = Vec::with_capacity(files.len());
+fn numbers<'a>(directory: &Directory, files: impl Iterator<Item = &'a OsStr>) -> Vec<Number> {
+    let files: Vec<_> = files.collect();
+    let mut numbers = Vec::with_capacity(files.len());
     for files in files.chunks(AHEAD) {
+        let open = |file: &OsStr| directory.open_regular(file).ok()?.map(|(opened, _)| opened);
         let opened: Vec<_> = files
             .iter()
-            .map(|file| {
-                let (opened, _) = directory.open_regular(file).ok()??;
-                want_soon(&opened, START);
-                Some(opened)
-            })
+            .map(|file| open(file).inspect(|opened| want_soon(opened, START)))
             .collect();
-        origins.extend(opened.into_iter().zip(files).filter_map(|(opened, file)| {
-            let packing = packing_of(file)?;
-            let Some(opened) = opened else {
-                // Perhaps this process has no descriptor left for so many files at a time.
-                return origin(directory, file, packing);
-            };
-            let mut source = Source::of(opened, &directory.path().join(file), packing).ok()?;
-            Origin::read(&mut source).ok()?.ok()
+        numbers.extend(opened.into_iter().zip(files).filter_map(|(opened, file)| {
+            // Perhaps this process has no descriptor left for so many files at a time.
+            Number::read(opened.or_else(|| open(file))?, directory, file)
         }));
     }
-    origins
+    numbers
 }
 
 /// The segment of this log with the greatest number, archived or not, whatever clocks and names say; the next segment
@@ -94,24 +120,20 @@ pub(in crate::write) fn last_segment(
     log_id: Option<LogId>,
     is_of_event: bool,
 ) -> Option<Lineage> {
-    let greatest = |origins: &mut dyn Iterator<Item = Origin>, log_id: Option<LogId>| {
-        let ours = origins.filter(|origin| {
-            origin.name == full_name && log_id.is_none_or(|log_id| log_id == origin.prefix.log_id)
-        });
-        ours.map(|origin| origin.lineage()).max_by_key(|lineage| lineage.segment)
+    let greatest = |numbers: Vec<Number>, log_id: Option<LogId>| {
+        let ours = numbers.into_iter().filter(|number| number.is_of(full_name, log_id));
+        ours.map(|number| number.lineage).max_by_key(|lineage| lineage.segment)
     };
-    let active = origin(directory, name.file(), Packing::Plain);
-    let past = origins(directory, &archived(directory, name), |file| name.packing_of(file));
-    let last = greatest(&mut active.into_iter().chain(past), log_id);
+    let archived = archived(directory, name);
+    let names = archived.iter().map(OsString::as_os_str).chain([name.file()]);
+    let last = greatest(numbers(directory, names), log_id);
     let log_id = log_id.or(last.map(|last| last.log_id))?;
-    let moved = |anywhere| {
-        let is_moved = |file: &OsStr| name.packing_of_moved(file, anywhere).is_some();
-        directory.names(is_moved).unwrap_or_default()
-    };
+    let moved =
+        |anywhere| directory.names(|file| name.may_be_moved(file, anywhere)).unwrap_or_default();
     let all = Some(moved(true)).filter(|all| !is_of_event || all.len() <= FEW);
     let moved = all.unwrap_or_else(|| moved(false));
-    let moved = origins(directory, &moved, |file| name.packing_of_moved(file, true));
-    let moved = greatest(&mut moved.into_iter(), Some(log_id));
+    let moved = numbers(directory, moved.iter().map(OsString::as_os_str));
+    let moved = greatest(moved, Some(log_id));
     last.into_iter().chain(moved).max_by_key(|last| last.segment)
 }
 
@@ -171,11 +193,11 @@ pub(in crate::write) fn full_name_of(
     name: &LogName,
     has_past: bool,
 ) -> Option<Vec<u8>> {
-    let active = origin(directory, name.file(), Packing::Plain);
+    let active = origin(directory, name.file());
     let last = || {
         let mut files = if has_past { archived(directory, name) } else { Vec::new() };
         files.sort_unstable_by(|a, b| b.cmp(a));
-        files.iter().find_map(|file| origin(directory, file, name.packing_of(file)?))
+        files.iter().find_map(|file| origin(directory, file))
     };
     active.or_else(last).map(|origin| origin.name)
 }

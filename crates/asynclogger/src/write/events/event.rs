@@ -25,6 +25,8 @@ pub(super) enum Hold {
 }
 
 const CLOSED: u32 = 1 << 2;
+/// The manager is being closed: no caller waits for the end of a [`Hold`] any more.
+const UNAWAITED: u32 = 1 << 3;
 
 /// An event whose log is open, or was open once.
 pub(crate) struct Event {
@@ -46,7 +48,8 @@ pub(crate) struct Event {
     durable: Marks,
     /// The number of pieces of memory that the event's records have.
     pieces: AtomicUsize,
-    /// CLOSED, and the [`Hold`]s for which the event takes no records. Read without a lock, also by signal handlers.
+    /// CLOSED, UNAWAITED, and the [`Hold`]s for which the event takes no records. Read without a lock, also by signal
+    /// handlers.
     standing: AtomicU32,
     /// Held while `standing` changes, and by threads that wait for a change.
     changing: Mutex<()>,
@@ -125,9 +128,9 @@ impl Event {
         self.standing() & CLOSED == 0
     }
 
-    /// Whether the open event takes no records for now.
+    /// Whether the open event takes no records for now, and callers may wait until it does.
     pub(super) fn is_held(&self) -> bool {
-        self.standing() != 0 && self.is_open()
+        self.standing() != 0 && self.standing() & (CLOSED | UNAWAITED) == 0
     }
 
     /// Whether the open event takes no records for now, and `why` is one of the reasons.
@@ -150,11 +153,16 @@ impl Event {
         self.stand(|standing| standing & !(why as u32));
     }
 
+    /// Releases the callers that wait while the event is held, now and later: the shared buffers refuse their records.
+    pub(crate) fn let_waiters_go(&self) {
+        self.stand(|standing| standing | UNAWAITED);
+    }
+
     fn stand(&self, change: impl FnOnce(u32) -> u32) {
         let changing = lock(&self.changing);
         let standing = change(self.standing());
         self.standing.store(standing, Ordering::Relaxed);
-        let limit = if standing == 0 { self.max_record } else { 0 };
+        let limit = if standing & !UNAWAITED == 0 { self.max_record } else { 0 };
         self.limit.store(limit, Ordering::Relaxed);
         self.name.set_limit(self.number, limit);
         drop(changing);

@@ -48,6 +48,9 @@ pub(crate) trait Closing {
     /// From now on no log can be opened.
     fn close_openings(&self) {}
 
+    /// Releases the callers that wait for more than a free buffer. The shards are closed, and refuse their records.
+    fn let_waiters_go(&self) {}
+
     /// Called once, when all logs are closed.
     fn closed(&self) {}
 }
@@ -158,6 +161,8 @@ impl<C: Closing> Closer<C> {
             self.of.close_openings();
             let shards = self.of.shards();
             let stuck = shards.close(Instant::now() + self.of.flush_timeout());
+            // With a device that fails the close ends without them, and nobody would wake them later.
+            self.of.let_waiters_go();
             if stuck > 0 {
                 let what = format!("{stuck} shards are claimed by threads that do not continue");
                 return Err(self.not_closed(ErrorKind::Timeout, &self.of.stats(), &what));

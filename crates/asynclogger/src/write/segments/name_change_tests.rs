@@ -125,6 +125,18 @@ fn a_new_file_that_is_renamed_at_once_keeps_its_number() {
     assert_eq!(place.names(".app"), [""; 0]);
 }
 
+/// Somebody gives the prepared file, which has a number, a name that readers look at.
+#[test]
+fn a_prepared_file_that_is_renamed_within_a_rotation_keeps_its_number() {
+    let place = rotate_while(|directory| {
+        fs::rename(directory.join(".app.next"), directory.join("app.log.1")).expect("renamed");
+    });
+    // That no number has two files is looked at there.
+    assert_eq!(records(&place.path("app.log")), [0, 1, 2]);
+    assert!(place.path("app.log.1").is_file());
+    assert_eq!(place.names(".app"), [""; 0]);
+}
+
 /// The archived name is the file's last one by then: durable records are not deleted by us.
 #[test]
 fn a_log_that_is_deleted_within_a_rotation_keeps_its_archived_name() {

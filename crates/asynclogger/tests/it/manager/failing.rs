@@ -334,3 +334,40 @@ fn a_flush_is_told_of_a_full_disk_whatever_is_in_memory() {
     assert_balanced(&stats.total);
     assert_eq!((stats.total.durable, stats.total.lost), (stats.total.accepted, 0));
 }
+
+/// Callers that wait because their events have used up their quota are released by a close, also if the disk is full,
+/// memory is used up, and the close gives up.
+#[test]
+fn a_close_that_gives_up_releases_callers_that_the_quota_holds() {
+    let Some(mounted) = or_skip(FileSystem::Tmpfs.mount_of_size(16)) else {
+        return;
+    };
+    let config = asynclogger::Config::new(mounted.path().join("logs/base.log"));
+    let config = config.buffer_size(64 << 10).num_shards(1).overflow(Overflow::Block);
+    let config = config.flush_interval(Duration::from_millis(20));
+    let manager = LoggerManager::new(config.flush_timeout(A_SECOND / 10)).expect("a manager");
+    // The quota of an event is a third of the memory.
+    let events: Vec<_> =
+        (0..5).map(|of| manager.event(&format!("event{of}")).expect("opened")).collect();
+    let _filler = mounted.fill_up_to(1 << 20);
+    let log_until_refused = |event: asynclogger::EventLogger| loop {
+        if let Err(error) = event.try_log_bytes(&[7; 500]) {
+            return error;
+        }
+    };
+    let mut callers = Vec::new();
+    for event in events {
+        callers.push(std::thread::spawn(move || log_until_refused(event)));
+        let mut looks = (0, 0);
+        wait_until("the caller waits", || {
+            let accepted = manager.stats().total.accepted;
+            looks = if looks.0 == accepted { (accepted, looks.1 + 1) } else { (accepted, 0) };
+            manager.health() == Health::Failing && looks.1 > 20
+        });
+    }
+    assert!(manager.close().is_err());
+    for caller in callers {
+        wait_until("a caller goes on", || caller.is_finished());
+        assert_eq!(caller.join().expect("a caller"), asynclogger::LogError::Closed);
+    }
+}

@@ -338,9 +338,11 @@ fn a_file_may_be_moved_again_and_again() {
 #[test]
 fn a_number_is_not_given_again_after_its_file_was_moved_to_any_name() {
     // With an active file at the next opening, an older one that was put back, and none.
-    let names = ["app.log.1", "app.old", "other.log", "notes.txt"];
+    let names = ["app.log.1", "app.old", "other.log", "notes.txt", "app.log.zst", "other.log.zst"];
     let cases = names.into_iter().flat_map(|name| [(false, name), (true, name)]);
-    for (restores, name) in cases {
+    // With a damaged start a file needs the name of a log to be found.
+    let damaged = ["other.log", "other.log.zst"].map(|name| (false, name, true));
+    for (restores, name, damages) in cases.map(|(put, name)| (put, name, false)).chain(damaged) {
         let directory = directory();
         let path = log_path(&directory);
         let logger = open(small(&path));
@@ -355,6 +357,10 @@ fn a_number_is_not_given_again_after_its_file_was_moved_to_any_name() {
         logger.rotate().expect("rotated");
         log_as(&logger, 0, 20..30);
         logger.close().expect("closed");
+        if damages {
+            let file = fs::OpenOptions::new().write(true).open(&path).expect("opened");
+            file.write_all_at(&[7; 100], 20).expect("damaged");
+        }
         // Number 2 is archived, and 3 has a name of somebody else's.
         fs::rename(&path, path.with_file_name(name)).expect("renamed");
         if restores {
@@ -363,7 +369,7 @@ fn a_number_is_not_given_again_after_its_file_was_moved_to_any_name() {
         let logger = open(small(&path));
         log_as(&logger, 0, 30..40);
         logger.close().expect("closed");
-        assert_eq!(numbers_of(&path), (4, 3), "{name}");
+        assert_eq!(numbers_of(&path), (4, 3), "{name} {damages}");
         let mut log = LogDir::open(&path).expect("the log");
         let mut found = Vec::new();
         while let Some(record) = log.next_record().expect("a record") {

@@ -317,7 +317,7 @@ mod tests {
 
     fn same(stored: &File, plain: &File) -> Option<bool> {
         let copy = stored.try_clone().expect("the file");
-        let mut source = Source::of(copy, Path::new("stored"), Packing::Compressed).ok()?;
+        let mut source = Source::of_form(copy, Path::new("stored"), Packing::Compressed).ok()?;
         let go_on = |_| ControlFlow::Continue(());
         is_all_of(&mut source, plain, go_on).expect("read")
     }
