@@ -1,5 +1,7 @@
 //! All segments of one log, read as one log.
 
+mod blocks;
+
 use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -490,6 +492,8 @@ impl LogDir {
     }
 
     fn drop_segment(&mut self, id: u64) {
+        let is_read = |segment: &&Segment| segment.id == id;
+        self.next -= self.segments.iter().take(self.next).filter(is_read).count();
         self.segments.retain(|segment| segment.id != id);
         if self.log_id.is_some() {
             self.gone.push(id);

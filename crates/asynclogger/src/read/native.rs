@@ -1,6 +1,7 @@
 //! The walk over the parts of one native file: docs/format.md, section 4.
 
 use super::{
+    ahead::Ahead,
     block::{self, Checked},
     history::History,
     ledger::Ledger,
@@ -70,6 +71,8 @@ pub(super) struct Native {
     /// Whether the walk waits at a hole near the end, because a write to the hole may still be in flight.
     pub(super) follow: bool,
     pub(super) selection: Selection,
+    /// What the heads say, while only these are read.
+    pub(super) ahead: Option<Vec<Ahead>>,
     /// The same as in [`Undo`], for the block that is read again.
     delivered: Option<(u64, Vec<bool>)>,
 }
@@ -87,7 +90,8 @@ impl Native {
             suspects: Suspects::default(),
         };
         let (search, selection) = (Search::default(), Selection::default());
-        Native { state, search, undo: None, follow: false, selection, delivered: None }
+        let (undo, ahead, delivered) = (None, None, None);
+        Native { state, search, undo, follow: false, selection, ahead, delivered }
     }
 
     /// Leaves out the next `records` selected records. A block that is left out completely is not read.
@@ -313,7 +317,10 @@ impl Native {
         let data_at = begin + u64::from(info.head_len);
         let end = begin.saturating_add(info.block_len());
         let selected = Selected::of(&self.selection, part, info);
-        let is_asked_for = self.state.to_pass < selected.count;
+        if let Some(ahead) = &mut self.ahead {
+            ahead.extend(Ahead::of(&self.selection, part, info, (begin, selected.count)));
+        }
+        let is_asked_for = self.ahead.is_none() && self.state.to_pass < selected.count;
         if !is_asked_for && end <= source.len() {
             return Ok(self.skip_block(part, info, selected, head_kind, (begin, end)));
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 #[cfg(feature = "zstd")]
 use super::report::{Damage, Ending, Loss};
 use super::{
+    ahead::Ahead,
     history::History,
     loaded::{Cursor, Loaded},
     native::{Native, Step},
@@ -244,6 +245,26 @@ impl Reader {
         let mut history = native.state.history.clone()?;
         history.end_segment(&native.state.ledger, &native.state.report);
         Some(history)
+    }
+
+    /// Reads the heads of all blocks, and adds what they say to `found`.
+    pub(super) fn look_ahead(mut self, segment: u64, found: &mut Vec<Ahead>) -> Result<(), Error> {
+        let Walk::Native(native) = &mut self.walk else {
+            found.push(Ahead::unknown(segment));
+            return Ok(());
+        };
+        native.ahead = Some(std::mem::take(found));
+        let read = self.read_to_end().map(|_| ());
+        if let Walk::Native(native) = &mut self.walk {
+            *found = native.ahead.take().unwrap_or_default();
+        }
+        read
+    }
+
+    /// The loaded block, whose records count as delivered.
+    pub(super) fn take_loaded(&mut self) -> &mut Loaded {
+        self.cursor.pass(&self.loaded.runs);
+        &mut self.loaded
     }
 
     /// Whether [`next_record`](Reader::next_record) will have a record.
