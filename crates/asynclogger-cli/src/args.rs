@@ -415,6 +415,9 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "PER_THREAD")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) rate: Option<u64>,
+    /// Give each record the time of its call
+    #[arg(long)]
+    pub(crate) timestamps: bool,
     /// One JSON object on standard output
     #[arg(long)]
     pub(crate) json: bool,
