@@ -5,6 +5,8 @@ use crate::{Error, probe::Source};
 
 /// How many files are kept open, in addition to one for each log.
 const KEPT: usize = 16;
+/// How many of them keep what they have decompressed: at most 6 MiB each.
+const WARM: usize = 3;
 
 /// Open files, the one that was used last at the end.
 #[derive(Debug, Default)]
@@ -32,6 +34,8 @@ impl Files {
                 }
             }
         }
+        let cold = self.open.len().saturating_sub(WARM);
+        self.open.iter_mut().take(cold).for_each(|(_, source)| source.release());
         let last = self.open.last_mut().filter(|(open, _)| *open == key);
         last.map(|(_, source)| source).ok_or_else(|| super::window::changed())
     }

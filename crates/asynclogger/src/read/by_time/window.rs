@@ -59,6 +59,7 @@ impl Window {
         let to_boundary = step - offset % step;
         let len = self.end.saturating_sub(from).min(to_boundary as usize);
         let before = self.bytes.len();
+        self.bytes.reserve_exact(len);
         self.bytes.resize(before + len, 0);
         let new = self.bytes.get_mut(before..).unwrap_or_default();
         if len == 0 || source.read_at(offset, new)? < len {
