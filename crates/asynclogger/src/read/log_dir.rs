@@ -100,8 +100,8 @@ impl LogDir {
         };
         let mut log = LogDir::new(dir, Some(log_id), Vec::new(), options);
         log.named = Some(own.id);
-        let listing = list(dir, path.file_name())?;
-        log.take_files(listing, Some(own));
+        let mut listing = list(dir, path.file_name())?;
+        log.take_files(&mut listing, Some(own));
         Ok(log)
     }
 
@@ -348,15 +348,15 @@ impl LogDir {
     fn list_again(&mut self) -> Result<(), Error> {
         self.learn_log();
         if self.log_id.is_some() {
-            let listing = list(&self.dir, None)?;
-            self.take_files(listing, None);
+            let mut listing = list(&self.dir, None)?;
+            self.take_files(&mut listing, None);
         }
         Ok(())
     }
 
     /// Takes over the new paths, and the new segments behind the last one that was read. Segments that were
     /// still to be read and have disappeared are noted as gone.
-    fn take_files(&mut self, mut listing: Listing, own: Option<Segment>) {
+    fn take_files(&mut self, listing: &mut Listing, own: Option<Segment>) {
         let Some(log_id) = self.log_id else { return };
         let Files { segments: mut found, copies } =
             listing.logs.remove(&log_id).unwrap_or_default();
@@ -366,7 +366,7 @@ impl LogDir {
                 found.insert(index, own);
             }
         }
-        (self.copies, self.unreadable) = (copies, listing.unreadable);
+        (self.copies, self.unreadable) = (copies, listing.unreadable.clone());
         let read = self.next.min(self.segments.len());
         let (mut segments, to_read) = (self.segments.clone(), self.segments.split_off(read));
         segments.truncate(read);

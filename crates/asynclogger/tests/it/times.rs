@@ -121,7 +121,9 @@ fn many_threads_and_logs_are_merged_as_a_sort_would() {
             scope.spawn(|| log_some(logger, 8, 4_000, 100));
         }
     });
-    loggers.into_iter().for_each(|logger| drop(logger.close().expect("closed")));
+    for logger in loggers {
+        logger.close().expect("closed");
+    }
     paths.iter().for_each(|path| assert_eq!(check(path), 32_000));
     assert_eq!(check_by_time(&paths.each_ref().map(PathBuf::as_path)), 96_000);
 }

@@ -1,6 +1,6 @@
 //! The files from which the records of waiting blocks are read.
 
-use super::walk::Walk;
+use super::{walk::Walk, window::changed};
 use crate::{Error, probe::Source};
 
 /// How many files are kept open, in addition to one for each log.
@@ -37,6 +37,6 @@ impl Files {
         let cold = self.open.len().saturating_sub(WARM);
         self.open.iter_mut().take(cold).for_each(|(_, source)| source.release());
         let last = self.open.last_mut().filter(|(open, _)| *open == key);
-        last.map(|(_, source)| source).ok_or_else(|| super::window::changed())
+        last.map(|(_, source)| source).ok_or_else(changed)
     }
 }

@@ -1,6 +1,6 @@
 //! The last records of several logs, by time.
 
-use super::{ByTime, walk::Walk};
+use super::{ByTime, queue::Queue, walk::Walk};
 use crate::{Error, read::ahead::Ahead};
 
 impl ByTime {
@@ -16,6 +16,8 @@ impl ByTime {
     ///
     /// The same as [`LogDir::seek_last`](crate::read::LogDir::seek_last).
     pub fn seek_last(&mut self, count: u64) -> Result<(), Error> {
+        (self.queue, self.looked_at, self.is_delivered) = (Queue::default(), 0, false);
+        self.walks.iter_mut().for_each(Walk::reset);
         let mut ahead = Vec::new();
         for walk in &mut self.walks {
             walk.log.seek_before_last(count)?;

@@ -23,6 +23,9 @@ use crate::{Error, format::time::to_nanoseconds};
 /// a second for the write.
 const HOLD_BACK: Duration = Duration::from_secs(11);
 
+/// How many logs keep what their readers have decompressed: at most 6 MiB each.
+const WARM: usize = 8;
+
 /// The records of one log or of several, merged into one order by time.
 ///
 /// A log has the records of each thread's buffers in blocks, one block after the other as they were written. A record
@@ -34,10 +37,10 @@ const HOLD_BACK: Duration = Duration::from_secs(11);
 /// place in a log, that no record behind the place is earlier than this or that moment. The files are then read in
 /// their order, only as far as the next record needs it. A block that was read and checked keeps no memory while it
 /// waits for its turn; its records are read again when the turn comes, a piece at a time. So the memory is: for each
-/// block of the logs, 32 bytes; for each that waits, 200; for each whose times surround the current moment (as many as
-/// there are shards, usually), the times of its records and a piece of at most 2 MiB, or its longest record; one block;
-/// and what the readers of compressed segments keep, 6 MiB for each of the segments that are being read. One file a log is
-/// open, and at most 16 others.
+/// block of the logs, 32 bytes; for each that waits, 300; for each whose times surround the current moment (as many as
+/// there are shards, usually), the times of its records and a piece of 256 KiB, or 2 MiB of a compressed segment, or
+/// its longest record; one block; and where segments are compressed, 6 MiB for each log, at most eight times, and 18 MiB.
+/// One file a log is open, and at most 16 others.
 ///
 /// Where records have no times of their own, the time of their block stands for them, which is when it was sealed: they
 /// come late, by at most an interval of their logger. Files of the original have no times at all: their records come
@@ -79,6 +82,8 @@ pub struct ByTime {
     files: Files,
     /// The memory for the block that is read. All logs share it.
     memory: Vec<u8>,
+    /// The logs that were read last: only their readers keep what they have decompressed.
+    warm: Vec<usize>,
     /// The number of logs whose heads were read.
     looked_at: usize,
     /// Whether the first record of the queue was delivered.
@@ -107,6 +112,7 @@ impl ByTime {
             queue: Queue::default(),
             files: Files::default(),
             memory: Vec::new(),
+            warm: Vec::new(),
             looked_at: 0,
             is_delivered: false,
             to_pass: 0,
@@ -124,6 +130,7 @@ impl ByTime {
     }
 
     /// The logs, each with its report on what was read of it. That can be more than what was delivered.
+    #[must_use]
     pub fn logs(&self) -> impl ExactSizeIterator<Item = &LogDir> {
         self.walks.iter().map(|walk| &walk.log)
     }
@@ -133,14 +140,13 @@ impl ByTime {
         self.walks.push(Walk::new(log));
     }
 
-    /// Reads the directories again; see [`LogDir::refresh`].
+    /// Reads the directories again, each once; see [`LogDir::refresh`].
     ///
     /// # Errors
     ///
     /// The same as [`LogDir::refresh`]; the other logs are refreshed all the same.
     pub fn refresh(&mut self) -> Result<(), Error> {
-        let refreshed = self.walks.iter_mut().map(|walk| walk.log.refresh());
-        refreshed.fold(Ok(()), Result::and)
+        LogDir::refresh_all(self.walks.iter_mut().map(|walk| &mut walk.log))
     }
 
     /// The next record; `None` at the current end of all logs, or if the next record is held back. A later call goes
@@ -231,6 +237,12 @@ impl ByTime {
     fn read_block(&mut self, log: usize) -> Result<bool, Error> {
         let Some(walk) = self.walks.get_mut(log) else { return Ok(false) };
         let read = walk.next(&mut self.memory);
+        self.warm.retain(|warm| *warm != log);
+        self.warm.push(log);
+        if self.warm.len() > WARM {
+            let cold = self.warm.remove(0);
+            self.walks.iter_mut().skip(cold).take(1).for_each(|walk| walk.log.release());
+        }
         self.set_limit();
         let Some((waiting, block)) = read? else { return Ok(false) };
         self.queue.push(log, block, waiting);

@@ -59,10 +59,7 @@ impl Walk {
         self.log.swap_memory(memory);
         let Ok(Some((place, waiting))) = found else {
             // Nothing more can be read for now. The other logs do not wait for that.
-            self.ahead.clear();
-            if let Some(selection) = self.selection.take() {
-                self.log.set_selection(selection);
-            }
+            self.reset();
             return found.map(|_| None);
         };
         while self.ahead.front().is_some_and(|ahead| ahead.place <= place) {
@@ -72,11 +69,19 @@ impl Walk {
         Ok(Some((waiting, self.read)))
     }
 
+    /// Forgets what was read, for a log that moves to another place.
+    pub(super) fn reset(&mut self) {
+        self.ahead.clear();
+        if let Some(selection) = self.selection.take() {
+            self.log.set_selection(selection);
+        }
+    }
+
     /// Leaves out the blocks that are there and have no record at `first` or later.
     pub(super) fn begin_at(&mut self, first: i128) {
         let selection = self.log.selection();
         let since = selection.since.map_or(first, |since| since.max(first));
         self.log.set_selection(Selection { since: Some(since), ..selection });
-        self.selection.get_or_insert(selection);
+        self.selection = Some(selection);
     }
 }

@@ -1,11 +1,15 @@
 //! What a merge by time needs of a log: block after block, and the heads of those that follow.
 
+use std::{collections::BTreeMap, path::PathBuf};
+
 use super::LogDir;
 use crate::{
     Error, ErrorKind,
     probe::Source,
     read::{
         ahead::Ahead,
+        listed::Listed,
+        listing::{Listing, list},
         loaded::Loaded,
         reader::Reader,
         report::{SessionReport, SessionState},
@@ -46,8 +50,8 @@ impl LogDir {
         ahead
     }
 
-    /// Moves to a segment at whose begin at most the last `count` records of the log are still to come, and all of
-    /// these but for a few that are out of order: to the one before the segment that [`LogDir::seek_last`] finds.
+    /// Moves to the segment before the one in which the last `count` records begin, since records of its last blocks can
+    /// be later than the first ones of the next segment.
     pub(in crate::read) fn seek_before_last(&mut self, count: u64) -> Result<(), Error> {
         self.seek_last(count)?;
         (self.next, self.to_pass) = (self.next.saturating_sub(1), 0);
@@ -59,6 +63,39 @@ impl LogDir {
         if let Some(reader) = &mut self.reader {
             std::mem::swap(&mut reader.take_loaded().data, memory);
         }
+    }
+
+    /// Gives up the memory for what was decompressed.
+    pub(in crate::read) fn release(&mut self) {
+        if let Some(reader) = &mut self.reader {
+            reader.source.release();
+        }
+    }
+
+    /// The same as [`LogDir::refresh`] for each of these logs; each directory is read once at most.
+    pub(in crate::read) fn refresh_all<'a>(
+        logs: impl Iterator<Item = &'a mut LogDir>,
+    ) -> Result<(), Error> {
+        let mut directories: BTreeMap<PathBuf, (Listed, Option<Listing>)> = BTreeMap::new();
+        let mut result = Ok(());
+        for log in logs {
+            let new = || (Listed::now(&log.dir), None);
+            let (fresh, listing) = directories.entry(log.dir.clone()).or_insert_with(new);
+            if log.listed.as_ref().is_some_and(|listed| listed.is_still_right(fresh)) {
+                continue;
+            }
+            log.learn_log();
+            if listing.is_none() {
+                match list(&log.dir, None) {
+                    Ok(found) => *listing = Some(found),
+                    Err(error) => result = result.and(Err(error)),
+                }
+            }
+            let Some(listing) = listing.as_mut() else { continue };
+            log.take_files(listing, None);
+            log.listed = Some(fresh.clone());
+        }
+        result
     }
 
     pub(in crate::read) fn is_followed(&self) -> bool {
