@@ -46,6 +46,7 @@ mod resync;
 mod scan;
 mod segments;
 mod selection;
+mod step;
 mod suspects;
 mod times;
 mod verdict;

@@ -11,6 +11,7 @@ use super::{
     report::{Damage, DamageKind, Ending, Loss, Report},
     resync::{Found, Search, Skipped},
     selection::Selection,
+    step::Step,
     suspects::Suspects,
     times::Selected,
     verdict::{kind_at, stretch_at, verdict_of},
@@ -27,17 +28,6 @@ use crate::{
 /// How many bytes have to be behind a hole until a following reader passes over it. Writes in flight finish
 /// in any order, but within the size of a logger's buffers.
 const PATIENCE: u64 = 256 << 20;
-
-/// The result of a step of the walk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// A block is loaded, possibly without records to deliver.
-    Block,
-    /// Another part was read, or a block that is not delivered.
-    Other,
-    /// The end of the file.
-    End,
-}
 
 /// Everything that a step changes and that has to be taken back if a torn end grows.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use super::{
     ahead::Ahead,
     history::History,
     loaded::{Cursor, Loaded},
-    native::{Native, Step},
+    native::Native,
     options::ReadOptions,
     original::{self, Original},
     promise::Promise,
@@ -16,6 +16,7 @@ use super::{
     report::{DamageKind, Format, Layout, Report, SessionState},
     resync::Search,
     selection::Selection,
+    step::Step,
     writer,
 };
 #[cfg(feature = "zstd")]
