@@ -10,6 +10,8 @@ mod crash_safe;
 mod durability;
 mod ended;
 mod environment;
+#[cfg(all(feature = "log", feature = "tracing"))]
+mod facades;
 mod failing_disk;
 mod files;
 mod filesystems;
