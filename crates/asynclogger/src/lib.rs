@@ -32,7 +32,7 @@
 //! Features: `io-uring` (on by default; without the feature, and where the system refuses io_uring,
 //! `pwritev2` writes the blocks), `local-time` ([`Rotation::local_time`]), `zstd` (writes
 //! [`Compression::Zstd`] and reads the compressed files; brings a C library), `log` and `tracing` (modules of these names:
-//! the facades' records go to a log).
+//! the facades' records go to a log), `async` (`Logger::flush_async`, `wait_durable_async`).
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
@@ -66,6 +66,9 @@ mod sync;
 #[cfg(target_os = "linux")]
 mod write;
 
+#[cfg(all(target_os = "linux", feature = "async"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "async")))]
+pub use crate::logger::Flushing;
 pub use crate::{
     config::{
         Archived, Boundary, Compression, Config, CrashSafe, DirectIo, Durability, Engine, Overflow,

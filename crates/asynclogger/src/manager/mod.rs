@@ -156,6 +156,16 @@ impl LoggerManager {
         self.inner.flush(None)
     }
 
+    /// [`flush`](LoggerManager::flush) for asynchronous programs; see [`Logger::flush_async`](crate::Logger::flush_async).
+    ///
+    /// # Errors
+    /// Of the future: those of `flush`, but for [`ErrorKind::WouldDeadlock`](crate::ErrorKind::WouldDeadlock).
+    #[cfg(feature = "async")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "async")))]
+    pub fn flush_async(&self) -> crate::Flushing {
+        self.inner.flush_async()
+    }
+
     /// [`flush`](LoggerManager::flush), but waits at most for `timeout`.
     ///
     /// # Errors

@@ -3,6 +3,8 @@
 
 mod accounting;
 mod archiving;
+#[cfg(feature = "async")]
+mod asynchronous;
 mod auto_traits;
 mod bad_input;
 mod config;

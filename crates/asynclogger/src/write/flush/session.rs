@@ -1,5 +1,7 @@
 //! One session of one log: the records that it took, their progress to the medium, and the gate of the flusher.
 
+#[cfg(feature = "async")]
+use crate::write::common::HasGate;
 use std::time::Duration;
 
 use super::intake::Intake;
@@ -32,6 +34,13 @@ pub(crate) struct Written {
     pub(crate) lost: u64,
     /// Bytes of the written records.
     pub(crate) payload: u64,
+}
+
+#[cfg(feature = "async")]
+impl HasGate for Session {
+    fn gate(&self) -> &Gate {
+        self.gate()
+    }
 }
 
 impl Session {
