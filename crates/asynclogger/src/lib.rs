@@ -77,8 +77,8 @@ pub use crate::{
     error::{Error, ErrorKind, LogError},
     format::LogId,
     stats::{
-        Dropped, EngineKind, ErrorCounts, FlushMetrics, Health, IoMode, LeftAlone, ManagerStats,
-        MapInUse, Opened, Position, Salvage, Salvaged, ShardStats, Stats,
+        Dropped, EngineKind, ErrorCounts, FlushMetrics, Health, Histogram, IoMode, LeftAlone,
+        ManagerStats, MapInUse, Opened, Position, Salvage, Salvaged, ShardStats, Stats,
     },
 };
 #[cfg(target_os = "linux")]

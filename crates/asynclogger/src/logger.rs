@@ -11,6 +11,7 @@ use crate::{
     Config, Durability, Error, ErrorKind, FlushMetrics, Health, LogError, Opened, Position,
     Salvage, ShardStats, Stats,
     io::{AtExit, Driver, file_size_limit, register_at_exit},
+    stats::{Source, render},
     sync::{Arc, Weak},
     write::{
         Archiving, Archivist, Bell, Closer, Gate, Ingest, IngestParts, Intake, LogFiles, LogWriter,
@@ -280,6 +281,18 @@ impl Logger {
     #[must_use]
     pub fn flush_metrics(&self) -> FlushMetrics {
         self.session().flush_metrics(self.of().shards.pool().sealed_count())
+    }
+
+    /// Counters, health and times in the text format of Prometheus, for the answer to `GET /metrics`.
+    ///
+    /// Names begin with `asynclogger_`: `records_accepted_total`, `records_dropped_total{reason}`, `records_pending`,
+    /// `records_not_durable`, `records_lost_total`, `errors_total{cause}`, `health`, `flush_duration_seconds` and
+    /// `write_duration_seconds` (histograms), and others. Several loggers of one process need a label of their own each,
+    /// which the scraper or the program adds.
+    #[must_use]
+    pub fn render_prometheus(&self) -> String {
+        let (health, metrics) = (Some(self.health()), Some(self.flush_metrics()));
+        render(&[Source { event: None, stats: self.stats(), health, metrics }])
     }
 
     /// The current counters of each shard.

@@ -10,6 +10,7 @@ use crate::write::Flushing;
 use crate::{
     Config, Error, ErrorKind, FlushMetrics, Health, ManagerStats, Position, Salvage, Stats,
     io::{AtExit, file_size_limit, register_at_exit},
+    stats::Source,
     sync::{Arc, Mutex, MutexGuard, Ordering, Weak, lock},
     write::{
         Callers, Closer, Closing, Ending, Event, EventHandle, Gate, Local, NotOpened, Opener,
@@ -362,6 +363,20 @@ impl Inner {
     pub(super) fn event_stats(&self, name: &str) -> Result<Stats, Error> {
         self.sort();
         self.of_event(name, |event| event.session().stats())
+    }
+
+    /// The figures of each event, in the order of the names.
+    pub(super) fn sources(&self) -> Vec<Source> {
+        self.sort();
+        let mut events = inside(|| self.shared().all());
+        events.sort_by(|one, other| one.name().cmp(other.name()));
+        let source = |event: &Arc<Event>| Source {
+            event: Some(event.name().to_owned()),
+            stats: event.session().stats(),
+            health: Some(event.session().health()),
+            metrics: Some(event.flush_metrics()),
+        };
+        events.iter().map(source).collect()
     }
 
     pub(super) fn stats_of(&self, event: &Event) -> Stats {

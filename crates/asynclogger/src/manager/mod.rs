@@ -12,7 +12,7 @@ use std::{
 pub use self::event_logger::EventLogger;
 use self::inner::Inner;
 use crate::{
-    Config, Error, FlushMetrics, Health, ManagerStats, Salvage, Stats, sync::Arc,
+    Config, Error, FlushMetrics, Health, ManagerStats, Salvage, Stats, stats::render, sync::Arc,
     write::MAX_EVENT_NAME,
 };
 
@@ -236,6 +236,17 @@ impl LoggerManager {
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such event.
     pub fn event_flush_metrics(&self, name: &str) -> Result<FlushMetrics, Error> {
         self.inner.of_event(name, |event| event.flush_metrics())
+    }
+
+    /// Counters, health and times of each open event in the text format of Prometheus, with the label `event`; see
+    /// [`Logger::render_prometheus`](crate::Logger::render_prometheus). An event that is closed has no more samples. A
+    /// thousand events make a text of about 5 MB, so a manager of many events gives
+    /// [`ManagerStats::render_prometheus`] instead: the sums.
+    #[must_use]
+    pub fn render_prometheus(&self) -> String {
+        let mut text = render(&self.inner.sources());
+        self.stats().render_own(&mut text);
+        text
     }
 
     /// The health of the event that is worst off.

@@ -30,6 +30,7 @@ mod matrix;
 mod ml_serving;
 mod mounts;
 mod power_cuts;
+mod prometheus;
 mod reentrancy;
 mod resident;
 mod resources;
