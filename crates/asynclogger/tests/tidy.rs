@@ -88,6 +88,7 @@ const EXPORTED: [(&str, &[&str]); 7] = [
             "Dropped",
             "EngineKind",
             "ErrorCounts",
+            "Histogram",
             "FlushMetrics",
             "Health",
             "IoMode",
