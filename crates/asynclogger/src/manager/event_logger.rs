@@ -161,7 +161,7 @@ impl EventLogger {
     /// Of the future: those of `flush`, but for [`ErrorKind::WouldDeadlock`](crate::ErrorKind::WouldDeadlock).
     #[cfg(feature = "async")]
     #[cfg_attr(docsrs, doc(cfg(feature = "async")))]
-    pub fn flush_async(&self) -> crate::Flushing {
+    pub fn flush_async(&self) -> crate::write::Flushing {
         self.manager.flush_event_async(self.handle.event())
     }
 
@@ -172,7 +172,7 @@ impl EventLogger {
     /// Of the future: those of [`flush_async`](EventLogger::flush_async) and of `wait_durable`.
     #[cfg(feature = "async")]
     #[cfg_attr(docsrs, doc(cfg(feature = "async")))]
-    pub fn wait_durable_async(&self, position: &Position) -> crate::Flushing {
+    pub fn wait_durable_async(&self, position: &Position) -> crate::write::Flushing {
         self.manager.wait_durable_async(self.handle.event(), position)
     }
 

@@ -162,7 +162,7 @@ impl LoggerManager {
     /// Of the future: those of `flush`, but for [`ErrorKind::WouldDeadlock`](crate::ErrorKind::WouldDeadlock).
     #[cfg(feature = "async")]
     #[cfg_attr(docsrs, doc(cfg(feature = "async")))]
-    pub fn flush_async(&self) -> crate::Flushing {
+    pub fn flush_async(&self) -> crate::write::Flushing {
         self.inner.flush_async()
     }
 
