@@ -4,11 +4,17 @@ mod block_memory;
 mod clock;
 mod drops;
 pub(super) mod fault;
+#[cfg(feature = "async")]
+mod flushing;
 mod gate;
 mod inside;
 pub(super) mod own_thread;
 mod progress;
 
+#[cfg(feature = "async")]
+pub use self::flushing::Flushing;
+#[cfg(feature = "async")]
+pub(crate) use self::flushing::HasGate;
 pub(super) use self::{
     block_memory::BlockMemory,
     clock::{backoff, wall_clock},
