@@ -15,8 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// ```compile_fail
 /// #![deny(let_underscore_drop)]
-/// # fn init() -> asynclogger::FlushGuard { unimplemented!() }
-/// let _ = init(); // Dropped at once: the lint refuses this line.
+/// fn program(init: fn() -> asynclogger::FlushGuard) {
+///     let _ = init(); // Dropped at once: the lint refuses this line.
+/// }
 /// ```
 ///
 /// `let _guard = ..` keeps it. After the drop records are still taken. [`std::process::exit`], `abort` and signals drop

@@ -30,7 +30,7 @@ const WARM: usize = 8;
 ///
 /// A log has the records of each thread's buffers in blocks, one block after the other as they were written. A record
 /// of this moment can so stand megabytes before one of an earlier moment. A `ByTime` delivers the records of all shards,
-/// segments and logs by [`Record::time`]. Records of equal times come in the order of the logs, and within a log in the
+/// segments and logs by [`Record::time`](super::Record::time). Records of equal times come in the order of the logs, and within a log in the
 /// order of its files: the result is that of a stable sort of everything, whatever the clock did.
 ///
 /// It is not made by a sort. First the heads of all blocks are read, which have the times: then it is known, for each
