@@ -121,6 +121,22 @@ pub(crate) enum Command {
     /// All files are read back, so options that delete old files are refused.
     #[command(after_help = EXIT_CODES)]
     Bench(BenchArgs),
+    /// Print the completions of a shell
+    ///
+    /// For example: asynclogger completions bash > /etc/bash_completion.d/asynclogger
+    #[command(after_help = EXIT_CODES)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page of asynclogger, or of one of its commands
+    ///
+    /// For example: asynclogger man write | man -l -
+    #[command(after_help = EXIT_CODES)]
+    Man {
+        /// The command whose page is printed
+        command: Option<String>,
+    },
 }
 
 /// How a log is written.

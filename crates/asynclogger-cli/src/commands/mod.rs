@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 mod by_time;
 pub(crate) mod cat;
+pub(crate) mod paper;
 pub(crate) mod salvage;
 pub(crate) mod stat;
 pub(crate) mod tail;
