@@ -366,7 +366,7 @@ impl Logger {
     /// the runtime's own timeout; the flush goes on without the caller.
     ///
     /// # Errors
-    /// Of the future: those of `flush`, but for [`ErrorKind::WouldDeadlock`].
+    /// The future gives those of `flush`, but for [`ErrorKind::WouldDeadlock`].
     #[cfg(feature = "async")]
     #[cfg_attr(docsrs, doc(cfg(feature = "async")))]
     pub fn flush_async(&self) -> Flushing {
@@ -392,7 +392,7 @@ impl Logger {
     /// ```
     ///
     /// # Errors
-    /// Of the future: those of [`flush_async`](Logger::flush_async); [`ErrorKind::NotFound`] for a position that is not of
+    /// The future gives those of [`flush_async`](Logger::flush_async); [`ErrorKind::NotFound`] for a position that is not of
     /// this logger's session.
     #[cfg(feature = "async")]
     #[cfg_attr(docsrs, doc(cfg(feature = "async")))]

@@ -158,7 +158,7 @@ impl EventLogger {
     /// [`flush`](EventLogger::flush) for asynchronous programs; see [`Logger::flush_async`](crate::Logger::flush_async).
     ///
     /// # Errors
-    /// Of the future: those of `flush`, but for [`ErrorKind::WouldDeadlock`](crate::ErrorKind::WouldDeadlock).
+    /// The future gives those of `flush`, but for [`ErrorKind::WouldDeadlock`](crate::ErrorKind::WouldDeadlock).
     #[cfg(feature = "async")]
     #[cfg_attr(docsrs, doc(cfg(feature = "async")))]
     pub fn flush_async(&self) -> crate::write::Flushing {
@@ -169,7 +169,7 @@ impl EventLogger {
     /// [`Logger::wait_durable_async`](crate::Logger::wait_durable_async).
     ///
     /// # Errors
-    /// Of the future: those of [`flush_async`](EventLogger::flush_async) and of `wait_durable`.
+    /// The future gives those of [`flush_async`](EventLogger::flush_async) and of `wait_durable`.
     #[cfg(feature = "async")]
     #[cfg_attr(docsrs, doc(cfg(feature = "async")))]
     pub fn wait_durable_async(&self, position: &Position) -> crate::write::Flushing {

@@ -159,7 +159,7 @@ impl LoggerManager {
     /// [`flush`](LoggerManager::flush) for asynchronous programs; see [`Logger::flush_async`](crate::Logger::flush_async).
     ///
     /// # Errors
-    /// Of the future: those of `flush`, but for [`ErrorKind::WouldDeadlock`](crate::ErrorKind::WouldDeadlock).
+    /// The future gives those of `flush`, but for [`ErrorKind::WouldDeadlock`](crate::ErrorKind::WouldDeadlock).
     #[cfg(feature = "async")]
     #[cfg_attr(docsrs, doc(cfg(feature = "async")))]
     pub fn flush_async(&self) -> crate::write::Flushing {

@@ -23,51 +23,68 @@ impl<'a> Fields<'a> {
     pub(super) fn found(self) -> Option<String> {
         self.found
     }
-
-    fn name(&mut self, field: &Field) -> &mut Vec<u8> {
-        json::name(self.out, field.name());
-        self.out
-    }
 }
 
-impl Visit for Fields<'_> {
+/// A place for the JSON value of each field.
+pub(super) trait Places {
+    fn place(&mut self, field: &Field) -> &mut Vec<u8>;
+
+    /// Takes notice of a string.
+    fn text(&mut self, _field: &Field, _value: &str) {}
+}
+
+/// Writes each field as a JSON value to its place.
+pub(super) struct Values<'a, P>(pub(super) &'a mut P);
+
+impl<P: Places> Visit for Values<'_, P> {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        json::float(self.name(field), value);
+        json::float(self.0.place(field), value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        json::plain(self.name(field), value);
+        json::plain(self.0.place(field), value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        json::plain(self.name(field), value);
+        json::plain(self.0.place(field), value);
     }
 
     fn record_i128(&mut self, field: &Field, value: i128) {
-        json::plain(self.name(field), value);
+        json::plain(self.0.place(field), value);
     }
 
     fn record_u128(&mut self, field: &Field, value: u128) {
-        json::plain(self.name(field), value);
+        json::plain(self.0.place(field), value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        json::plain(self.name(field), value);
+        json::plain(self.0.place(field), value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        if self.wanted == Some(field.name()) {
-            self.found = Some(value.to_owned());
-        }
-        json::string(self.name(field), value);
+        self.0.text(field, value);
+        json::string(self.0.place(field), value);
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        json::displayed(self.name(field), value);
+        json::displayed(self.0.place(field), value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        json::displayed(self.name(field), format_args!("{value:?}"));
+        json::displayed(self.0.place(field), format_args!("{value:?}"));
+    }
+}
+
+impl Places for Fields<'_> {
+    fn place(&mut self, field: &Field) -> &mut Vec<u8> {
+        json::name(self.out, field.name());
+        self.out
+    }
+
+    fn text(&mut self, field: &Field, value: &str) {
+        if self.wanted == Some(field.name()) {
+            self.found = Some(value.to_owned());
+        }
     }
 }
 
@@ -91,10 +108,6 @@ impl SpanFields {
         }
     }
 
-    fn place(&mut self, field: &Field) -> &mut Vec<u8> {
-        self.place_of(field.name())
-    }
-
     fn place_of(&mut self, name: &'static str) -> &mut Vec<u8> {
         let at = self.0.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
             self.0.push((name, Vec::new()));
@@ -106,40 +119,8 @@ impl SpanFields {
     }
 }
 
-impl Visit for SpanFields {
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        json::float(self.place(field), value);
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        json::plain(self.place(field), value);
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        json::plain(self.place(field), value);
-    }
-
-    fn record_i128(&mut self, field: &Field, value: i128) {
-        json::plain(self.place(field), value);
-    }
-
-    fn record_u128(&mut self, field: &Field, value: u128) {
-        json::plain(self.place(field), value);
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        json::plain(self.place(field), value);
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        json::string(self.place(field), value);
-    }
-
-    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        json::displayed(self.place(field), value);
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        json::displayed(self.place(field), format_args!("{value:?}"));
+impl Places for SpanFields {
+    fn place(&mut self, field: &Field) -> &mut Vec<u8> {
+        self.place_of(field.name())
     }
 }

@@ -10,7 +10,7 @@ use tracing_subscriber::{
     registry::{LookupSpan, SpanRef},
 };
 
-use super::fields::{Fields, SpanFields};
+use super::fields::{Fields, SpanFields, Values};
 use crate::integrations::{Destination, json, with_scratch};
 
 /// A [`Layer`] that makes one record of each event, a JSON object:
@@ -39,7 +39,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLayer {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
         let mut fields = SpanFields::default();
-        attributes.record(&mut fields);
+        attributes.record(&mut Values(&mut fields));
         span.extensions_mut().replace(fields);
     }
 
@@ -47,7 +47,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLayer {
         let Some(span) = context.span(id) else { return };
         // Before the lock: a value's `Debug` may log within this span.
         let mut later = SpanFields::default();
-        values.record(&mut later);
+        values.record(&mut Values(&mut later));
         if let Some(fields) = span.extensions_mut().get_mut::<SpanFields>() {
             fields.merge(later);
         }
@@ -62,7 +62,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLayer {
             json::name(out, "fields");
             out.push(b'{');
             let mut fields = Fields::new(out, self.destination.field());
-            event.record(&mut fields);
+            event.record(&mut Values(&mut fields));
             let named = fields.found();
             out.push(b'}');
             if let Some(scope) = context.event_scope(event) {
