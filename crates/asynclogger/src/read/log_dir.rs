@@ -18,11 +18,13 @@ use super::{
     reader::Reader,
     records::Record,
     report::{Layout, Report},
-    resync::Search,
     segments::{self, Segment, identify},
     selection::Selection,
 };
-use crate::{Error, LogId, probe::Source};
+use crate::{
+    Error, LogId,
+    probe::{Search, Source},
+};
 
 /// How often a file is looked for under the name that its directory shows. The file can be renamed and
 /// compressed between the look and the opening.

@@ -42,7 +42,6 @@ mod promise;
 mod reader;
 mod records;
 mod report;
-mod resync;
 mod scan;
 mod segments;
 mod selection;

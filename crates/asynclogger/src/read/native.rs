@@ -9,7 +9,6 @@ use super::{
     partial::Copy,
     promise::Promise,
     report::{Damage, DamageKind, Ending, Loss, Report},
-    resync::{Found, Search, Skipped},
     selection::Selection,
     step::Step,
     suspects::Suspects,
@@ -22,7 +21,7 @@ use crate::{
         BlockInfo, ChunkEntry, Kind, MIN_ALIGN, TIMED_VERSION, VERSION, metadata,
         time::from_nanoseconds,
     },
-    probe::{Body, Ids, Part, Place, Source, later_version, look},
+    probe::{Body, Found, Ids, Part, Place, Search, Skipped, Source, later_version, look},
 };
 
 /// How many bytes have to be behind a hole until a following reader passes over it. Writes in flight finish
@@ -108,7 +107,7 @@ impl Native {
         while at < source.len() {
             let range = (at, source.len());
             let ids = self.state.ids.as_ref();
-            let found = self.search.run(source, range, ids, |_: &_| DamageKind::Misplaced)?;
+            let found = self.search.run(source, range, ids, |_| ())?;
             let Some(part) = found.part else { break };
             if matches!(part.body, Body::Start { .. } | Body::Totals { is_end: true, .. }) {
                 return Ok(false);
@@ -162,7 +161,10 @@ impl Native {
         loaded: &mut Loaded,
     ) -> Result<Step, Error> {
         let State { ids, ledger, .. } = &self.state;
-        let verdict = |part: &Part| verdict_of(part, from, ids.as_ref(), ledger);
+        let verdict = |part: Option<&Part>| match part {
+            Some(part) => verdict_of(part, from, ids.as_ref(), ledger),
+            None => DamageKind::Gap,
+        };
         let Found { part, skipped, .. } =
             self.search.run(source, (from, source.len()), ids.as_ref(), verdict)?;
         let part = match part {
@@ -182,7 +184,7 @@ impl Native {
     }
 
     /// Notes the damaged region `[from, to)`, which a valid part follows.
-    fn skip(&mut self, skipped: &[Skipped], from: u64, to: u64, align: u64) {
+    fn skip(&mut self, skipped: &[Skipped<DamageKind>], from: u64, to: u64, align: u64) {
         if to <= from {
             return;
         }
@@ -200,7 +202,7 @@ impl Native {
         &mut self,
         source: &mut Source,
         from: u64,
-        skipped: &[Skipped],
+        skipped: &[Skipped<DamageKind>],
     ) -> Result<Step, Error> {
         self.keep_undo(None);
         let len = source.len() - from;
@@ -223,7 +225,7 @@ impl Native {
     /// because it has cost nothing.
     fn note_region(
         &mut self,
-        skipped: &[Skipped],
+        skipped: &[Skipped<DamageKind>],
         from: u64,
         to: u64,
         gap: DamageKind,

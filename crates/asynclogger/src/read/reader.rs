@@ -14,7 +14,6 @@ use super::{
     promise::Promise,
     records::{Block, OwnedRecord, Record},
     report::{DamageKind, Format, Layout, Report, SessionState},
-    resync::Search,
     selection::Selection,
     step::Step,
     writer,
@@ -24,11 +23,8 @@ use crate::probe::Finding;
 use crate::{
     Error, ErrorKind,
     format::{VERSION, metadata},
-    probe::{Place, Source, later_version, look},
+    probe::{Place, Search, Source, later_version, look},
 };
-
-/// A file without a sign of this format in its first `SIGN_WITHIN` bytes can be a file of the original.
-const SIGN_WITHIN: u64 = 1 << 20;
 
 impl ReadOptions {
     /// Opens `path` for reading.
@@ -442,15 +438,14 @@ fn recognise(source: &mut Source) -> Result<Option<Layout>, Error> {
         Place::Nothing if metadata::has_magic(&search.buffer) => return Ok(None),
         Place::Nothing => {}
     }
-    let misplaced = |_: &_| DamageKind::Misplaced;
-    let near = search.run(source, (0, SIGN_WITHIN.min(source.len())), None, misplaced)?;
-    if near.part.is_some() {
+    // Without a sign near its beginning, the file can be one of the original.
+    if search.sign(source)?.is_some() {
         return Ok(None);
     }
     if let Some(layout) = original::layout_of(source)? {
         return Ok(Some(layout));
     }
-    let all = search.run(source, (0, source.len()), None, misplaced)?;
+    let all = search.run(source, (0, source.len()), None, |_| ())?;
     if all.part.is_some() {
         return Ok(None);
     }
