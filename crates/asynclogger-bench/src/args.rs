@@ -16,6 +16,13 @@ pub(crate) enum Trouble {
     Full,
 }
 
+impl Trouble {
+    /// Whether the medium takes nothing for a while.
+    pub(crate) fn is_outage(self) -> bool {
+        matches!(self, Trouble::Freeze | Trouble::Full)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) scenario: String,
@@ -44,7 +51,9 @@ impl Plan {
         let mut values = HashMap::new();
         for pair in options.chunks(2) {
             match pair {
-                [name, value] if name.starts_with("--") => values.insert(&name[2..], value.as_str()),
+                [name, value] if name.starts_with("--") => {
+                    values.insert(&name[2..], value.as_str())
+                }
                 _ => return Err(format!("an option without a value: {pair:?}").into()),
             };
         }

@@ -66,7 +66,10 @@ impl Records {
 /// Thread and number of a record of `size` bytes; the text of a line in front of the record is the logger's own.
 pub(crate) fn stamp(line: &[u8], size: usize) -> Option<(usize, u64)> {
     let record = line.get(line.len().checked_sub(size)?..)?;
-    let filled = record[STAMP..].iter().enumerate().all(|(at, byte)| *byte == b'a' + ((STAMP + at) % 26) as u8);
+    let filled = record[STAMP..]
+        .iter()
+        .enumerate()
+        .all(|(at, byte)| *byte == b'a' + ((STAMP + at) % 26) as u8);
     let digits = |part: &[u8]| std::str::from_utf8(part).ok()?.parse::<u64>().ok();
     let (thread, number) = (digits(&record[..THREAD])?, digits(&record[THREAD..STAMP])?);
     filled.then_some((thread as usize, number))

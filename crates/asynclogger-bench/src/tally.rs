@@ -49,3 +49,30 @@ impl Tally {
         self.found_after += u64::from(number >= *after);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Records;
+
+    /// The count finds what is missing, doubled, or never offered.
+    #[test]
+    fn a_tally_is_exact() {
+        let offered = [Offered { records: 100, after: 60 }, Offered { records: 70, after: 70 }];
+        let mut tally = Tally::new(32, &offered);
+        let mut first = Records::new(0, 32);
+        for number in 0..101 {
+            let record = first.next();
+            if number != 64 {
+                tally.line(record.bytes());
+            }
+        }
+        let mut second = Records::new(1, 32);
+        let record = second.next();
+        tally.line(record.bytes());
+        tally.line(record.bytes());
+        tally.line(Records::new(2, 32).next().bytes());
+        tally.line(b"a line of the logger itself");
+        assert_eq!((tally.found, tally.twice, tally.alien, tally.found_after), (100, 1, 3, 39));
+    }
+}

@@ -10,13 +10,13 @@ use std::{
 
 use crate::{args::Trouble, outcome::Outcome};
 
-const BEFORE: Duration = Duration::from_secs(1);
+const BEFORE: Duration = Duration::from_millis(500);
 const LASTS: Duration = Duration::from_secs(2);
 /// `_IOWR('X', 119, int)` and `_IOWR('X', 120, int)`, from linux/fs.h.
 const FIFREEZE: libc::Ioctl = 0xc004_5877_u32 as libc::Ioctl;
 const FITHAW: libc::Ioctl = 0xc004_5878_u32 as libc::Ioctl;
 
-/// Makes the trouble from its first second to its third, and calls `over` at its end.
+/// Makes the trouble, and calls `over` at its end.
 pub(crate) fn make(trouble: Trouble, directory: &Path, over: impl FnOnce()) -> Outcome<()> {
     match trouble {
         Trouble::None | Trouble::Rotate => {

@@ -41,7 +41,8 @@ pub(crate) fn measure<S: Subject>(plan: &Plan) -> Outcome<Value> {
     if fs::read_dir(&plan.directory)?.any(|entry| entry.is_ok_and(|entry| entry.path().is_file())) {
         return Err(format!("{}: not empty", plan.directory.display()).into());
     }
-    let place = Place { directory: plan.directory.clone(), rotate: plan.trouble == Trouble::Rotate };
+    let place =
+        Place { directory: plan.directory.clone(), rotate: plan.trouble == Trouble::Rotate };
     let cpu = usage::cpu();
     let subject = S::open(&place)?;
     let mut fields = Map::new();
@@ -69,16 +70,16 @@ pub(crate) fn measure<S: Subject>(plan: &Plan) -> Outcome<Value> {
         Ok(refused) => fields.insert("refused".into(), json!(refused)),
         Err(error) => fields.insert("end_error".into(), json!(error.to_string())),
     };
-    tell(plan, told, &mut fields);
+    let offered = tell(plan, told, &mut fields);
     if !S::FLOOR {
-        count::<S>(plan, seconds, cpu, &mut fields)?;
+        count::<S>(plan, &offered, (seconds, cpu), &mut fields)?;
     }
     fields.insert("subject".into(), json!(S::NAME));
     Ok(Value::Object(fields))
 }
 
-/// What the threads have told, as one.
-fn tell(plan: &Plan, told: Vec<Told>, fields: &mut Map<String, Value>) {
+/// What the threads have told, as one. Returns what each has offered.
+fn tell(plan: &Plan, told: Vec<Told>, fields: &mut Map<String, Value>) -> Vec<Offered> {
     let mut latency: Option<Latency> = None;
     let mut calls = Vec::new();
     let mut offered = Vec::new();
@@ -98,34 +99,29 @@ fn tell(plan: &Plan, told: Vec<Told>, fields: &mut Map<String, Value>) {
     if let Some(latency) = latency {
         fields.insert("latency".into(), latency.to_json());
     }
-    let sum = offered.iter().map(|offered| offered.records).sum::<u64>();
-    let after = offered.iter().map(|offered| offered.records - offered.after).sum::<u64>();
-    fields.insert("offered".into(), json!(sum));
-    if matches!(plan.trouble, Trouble::Freeze | Trouble::Full) {
-        fields.insert("offered_after".into(), json!(after));
+    let sum = |records: fn(&Offered) -> u64| offered.iter().map(records).sum::<u64>();
+    fields.insert("offered".into(), json!(sum(|offered| offered.records)));
+    if plan.trouble.is_outage() {
+        fields
+            .insert("offered_after".into(), json!(sum(|offered| offered.records - offered.after)));
     }
-    fields.insert(
-        "offered_by_thread".into(),
-        json!(offered.iter().map(|offered| [offered.records, offered.after]).collect::<Vec<_>>()),
-    );
+    offered
 }
 
 /// Reads the files, and adds what is in them.
-fn count<S: Subject>(plan: &Plan, seconds: f64, cpu: f64, fields: &mut Map<String, Value>) -> Outcome<()> {
-    let by_thread = fields.remove("offered_by_thread").and_then(|value| value.as_array().cloned());
-    let number = |value: &Value, at: usize| value[at].as_u64().unwrap_or(0);
-    let offered: Vec<Offered> = by_thread
-        .unwrap_or_default()
-        .iter()
-        .map(|value| Offered { records: number(value, 0), after: number(value, 1) })
-        .collect();
-    let mut tally = Tally::new(plan.size, &offered);
+fn count<S: Subject>(
+    plan: &Plan,
+    offered: &[Offered],
+    (seconds, cpu): (f64, f64),
+    fields: &mut Map<String, Value>,
+) -> Outcome<()> {
+    let mut tally = Tally::new(plan.size, offered);
     S::read(&plan.directory, &mut |line| tally.line(line))?;
     let bytes = tally.found as f64 * plan.size as f64;
     fields.insert("found".into(), json!(tally.found));
     fields.insert("twice".into(), json!(tally.twice));
     fields.insert("alien".into(), json!(tally.alien));
-    if matches!(plan.trouble, Trouble::Freeze | Trouble::Full) {
+    if plan.trouble.is_outage() {
         fields.insert("found_after".into(), json!(tally.found_after));
     }
     fields.insert("mb_per_s".into(), json!(bytes / seconds / 1e6));

@@ -10,8 +10,8 @@ use std::{
 
 use super::{Told, nanoseconds, on_threads};
 use crate::{
-    args::Plan, latency::Latency, outcome::Outcome, record::Records, subject::Subject, tally::Offered,
-    trouble,
+    args::Plan, latency::Latency, outcome::Outcome, record::Records, subject::Subject,
+    tally::Offered, trouble,
 };
 
 pub(super) fn run<S: Subject>(subject: &S, plan: &Plan) -> Outcome<Vec<Told>> {

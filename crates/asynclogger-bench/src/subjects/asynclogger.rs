@@ -60,5 +60,10 @@ macro_rules! ours {
     };
 }
 
-ours!(Block, "asynclogger", "defaults (64 MiB, every block synced, direct I/O), Overflow::Block", Overflow::Block);
+ours!(
+    Block,
+    "asynclogger",
+    "defaults (64 MiB, every block synced, direct I/O), Overflow::Block",
+    Overflow::Block
+);
 ours!(Drop, "asynclogger, drop", "defaults: Overflow::Drop", Overflow::Drop);

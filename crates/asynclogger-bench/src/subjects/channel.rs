@@ -39,7 +39,8 @@ fn write(file: File, lines: &Receiver<Vec<u8>>) -> std::io::Result<()> {
 
 impl Subject for Channel {
     const NAME: &'static str = "channel + BufWriter";
-    const SETUP: &'static str = "crossbeam-channel, 128,000 lines, blocking; a thread with a buffer of 64 KiB";
+    const SETUP: &'static str =
+        "crossbeam-channel, 128,000 lines, blocking; a thread with a buffer of 64 KiB";
     const NO_ROTATION: Option<&'static str> = Some("no rotation");
 
     fn open(place: &Place) -> Outcome<Channel> {

@@ -24,9 +24,12 @@ impl Subject for Flexi {
     const NO_ROTATION: Option<&'static str> = None;
 
     fn open(place: &Place) -> Outcome<Flexi> {
-        let file = FileSpec::default().directory(&place.directory).basename("peer").suppress_timestamp();
-        let mut logger =
-            Logger::try_with_str("info")?.log_to_file(file).format(plain).write_mode(WriteMode::Async);
+        let file =
+            FileSpec::default().directory(&place.directory).basename("peer").suppress_timestamp();
+        let mut logger = Logger::try_with_str("info")?
+            .log_to_file(file)
+            .format(plain)
+            .write_mode(WriteMode::Async);
         if place.rotate {
             logger = logger.rotate(Criterion::Age(Age::Second), Naming::Timestamps, Cleanup::Never);
         }

@@ -13,7 +13,8 @@ pub(super) struct Empty;
 
 impl Subject for Empty {
     const NAME: &'static str = "empty call";
-    const SETUP: &'static str = "a call that does nothing: stamp, loop and clocks of the measurement";
+    const SETUP: &'static str =
+        "a call that does nothing: stamp, loop and clocks of the measurement";
     const NO_ROTATION: Option<&'static str> = Some("a floor has no file");
     const FLOOR: bool = true;
 
@@ -42,7 +43,8 @@ thread_local! {
 
 impl Subject for Copy {
     const NAME: &'static str = "raw copy";
-    const SETUP: &'static str = "length and bytes copied to 8 MiB of the thread's own, round and round";
+    const SETUP: &'static str =
+        "length and bytes copied to 8 MiB of the thread's own, round and round";
     const NO_ROTATION: Option<&'static str> = Some("a floor has no file");
     const FLOOR: bool = true;
 

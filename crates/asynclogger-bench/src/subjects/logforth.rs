@@ -19,7 +19,11 @@ pub(super) struct Logforth;
 struct Plain;
 
 impl Layout for Plain {
-    fn format(&self, record: &record::Record<'_>, _: &[Box<dyn Diagnostic>]) -> Result<Vec<u8>, Error> {
+    fn format(
+        &self,
+        record: &record::Record<'_>,
+        _: &[Box<dyn Diagnostic>],
+    ) -> Result<Vec<u8>, Error> {
         Ok(record.payload().to_string().into_bytes())
     }
 }

@@ -27,11 +27,13 @@ impl Subject for Spdlog {
     const NO_ROTATION: Option<&'static str> = Some("rotates by the minute at most");
 
     fn open(place: &Place) -> Outcome<Spdlog> {
-        let plain = FullFormatter::builder().time(false).level(false).source_location(false).build();
+        let plain =
+            FullFormatter::builder().time(false).level(false).source_location(false).build();
         let file = FileSink::builder().path(file_in(place)).formatter(plain).build_arc()?;
         // A pool of its own, so that its end can be waited for.
         let pool = Arc::new(ThreadPool::new()?);
-        let sink = AsyncPoolSink::builder().sink(file.clone()).thread_pool(pool.clone()).build_arc()?;
+        let sink =
+            AsyncPoolSink::builder().sink(file.clone()).thread_pool(pool.clone()).build_arc()?;
         let logger = Logger::builder().sink(sink).level_filter(LevelFilter::All).build_arc()?;
         Ok(Spdlog { logger, pool, file })
     }

@@ -99,5 +99,15 @@ macro_rules! appender {
     };
 }
 
-appender!(AppenderLossy, "tracing to tracing-appender", "tracing_subscriber::fmt, non_blocking, defaults", true);
-appender!(AppenderBlocking, "tracing to tracing-appender, blocking", "the same with lossy(false)", false);
+appender!(
+    AppenderLossy,
+    "tracing to tracing-appender",
+    "tracing_subscriber::fmt, non_blocking, defaults",
+    true
+);
+appender!(
+    AppenderBlocking,
+    "tracing to tracing-appender, blocking",
+    "the same with lossy(false)",
+    false
+);

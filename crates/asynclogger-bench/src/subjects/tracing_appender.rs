@@ -76,5 +76,15 @@ macro_rules! appender {
     };
 }
 
-appender!(Lossy, "tracing-appender", "non_blocking, defaults: 128,000 lines, lossy; rolling::never", true);
-appender!(Blocking, "tracing-appender, blocking", "non_blocking with lossy(false); rolling::never", false);
+appender!(
+    Lossy,
+    "tracing-appender",
+    "non_blocking, defaults: 128,000 lines, lossy; rolling::never",
+    true
+);
+appender!(
+    Blocking,
+    "tracing-appender, blocking",
+    "non_blocking with lossy(false); rolling::never",
+    false
+);
