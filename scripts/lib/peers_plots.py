@@ -3,16 +3,17 @@ import math
 import os
 import statistics
 
-from peers_tables import FLOORS, OURS, median, of, subjects, value
+from peers_tables import FLOORS, OURS, OURS_DROP, median, of, subjects, value
 
-COLOURS = ["#d62728", "#ff7f0e", "#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#17becf", "#bcbd22", "#7f7f7f",
+OWN = {OURS: "#d62728", OURS_DROP: "#ff7f0e", "tracing to " + OURS: "#d62728"}
+COLOURS = ["#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#17becf", "#bcbd22", "#7f7f7f",
            "#5254a3", "#ad494a", "#6b8e23", "#008080"]
 WIDTH, HEIGHT, LEFT, TOP, LEGEND = 860, 420, 70, 40, 230
 
 
 def svg(height, title, body):
     style = ("text{font:12px system-ui,sans-serif;fill:#333}.title{font-size:15px;font-weight:600}"
-             ".grid{stroke:#999;stroke-opacity:.3}"
+             ".grid{stroke:#999;stroke-opacity:.3}.spread{stroke:#888;stroke-width:2}"
              "@media(prefers-color-scheme:dark){text{fill:#ddd}}")
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">'
             f"<title>{escape(title)}</title><style>{style}</style>"
@@ -27,8 +28,8 @@ def text(x, y, words, anchor="start"):
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
-def line(x1, y1, x2, y2):
-    return f'<line class="grid" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+def line(x1, y1, x2, y2, kind="grid"):
+    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
 def nines(percent):
@@ -54,10 +55,10 @@ def curves(title, series):
     for power in range(low, high + 1):
         body += [line(LEFT, y(10 ** power), right, y(10 ** power)),
                  text(LEFT - 6, y(10 ** power) + 4, time_label(10 ** power), "end")]
-    for percent in [0, 50, 90, 99, 99.9, 99.99, 99.999]:
+    for percent in [50, 90, 99, 99.9, 99.99, 99.999]:
         body += [line(x(percent), TOP, x(percent), bottom), text(x(percent), bottom + 18, f"{percent:g} %", "middle")]
     for at, (name, points) in enumerate(series):
-        colour, wide = COLOURS[at % len(COLOURS)], 3 if name.startswith(OURS) else 1.5
+        colour, wide = OWN.get(name, COLOURS[at % len(COLOURS)]), 3 if name in OWN else 1.5
         path = " ".join(f"{x(percent):.1f},{y(figure):.1f}" for percent, figure in points if percent < 100)
         body += [f'<polyline fill="none" stroke="{colour}" stroke-width="{wide}" points="{path}"/>',
                  f'<rect x="{right + 16}" y="{TOP + at * 20}" width="12" height="12" fill="{colour}"/>',
@@ -73,10 +74,10 @@ def bars(title, figures, unit):
     body = []
     for at, (name, found) in enumerate(figures):
         middle, y = statistics.median(found), TOP + 26 * at
-        colour = COLOURS[0] if name.startswith(OURS) else COLOURS[2]
+        colour = OWN.get(name, COLOURS[0])
         body += [text(left - 8, y + 14, name, "end"),
                  f'<rect x="{left}" y="{y + 2}" width="{x(middle) - left:.1f}" height="16" fill="{colour}"/>',
-                 line(x(min(found)), y + 10, x(max(found)), y + 10),
+                 line(x(min(found)), y + 10, x(max(found)), y + 10, "spread"),
                  text(x(max(found)) + 6, y + 14, f"{middle:,.4g} {unit}")]
     return svg(height, title, body)
 
