@@ -3,7 +3,7 @@
 use std::path::Path;
 
 #[cfg(feature = "zstd")]
-use super::report::{Damage, Ending, Loss};
+use super::report::{Damage, DamageKind, Ending, Loss};
 use super::{
     ahead::Ahead,
     history::History,
@@ -13,7 +13,7 @@ use super::{
     original::{self, Original},
     promise::Promise,
     records::{Block, OwnedRecord, Record},
-    report::{DamageKind, Format, Layout, Report, SessionState},
+    report::{Format, Layout, Report, SessionState},
     selection::Selection,
     step::Step,
     writer,
