@@ -245,7 +245,7 @@ fn the_written_file_keeps_its_name_and_finished_ones_have_dates() {
     write(&logger, b"new\n");
     logger.close().expect("closed");
     let names = names(directory.path());
-    let [archived, active] = &names[..] else { panic!("{names:?}") };
+    let [active, archived] = &names[..] else { panic!("{names:?}") };
     assert_eq!(active, "app.log");
     let date = archived.strip_prefix("app_").and_then(|rest| rest.strip_suffix(".log"));
     let date = date.unwrap_or_else(|| panic!("{archived}"));
