@@ -89,7 +89,7 @@ fn an_idle_logger_is_watched() {
 }
 
 #[test]
-fn who_cannot_rotate_says_so_and_the_others_lose_nothing() {
+fn some_cannot_rotate_by_the_second_and_the_others_lose_nothing() {
     let options = ["--seconds", "2", "--rate", "1000", "--trouble", "rotate"];
     let measured = all("paced", &options, 2000);
     let can: Vec<&str> = measured
