@@ -152,7 +152,7 @@ impl Logger {
     /// The record was refused, and counted under this reason.
     #[inline]
     pub fn try_log_bytes(&self, record: &[u8]) -> Result<Position, LogError> {
-        self.ingest.append_bytes(record)
+        self.ingest.append(record.len(), |room| room.copy_from_slice(record))
     }
 
     /// Logs the pieces as one record.

@@ -8,6 +8,7 @@ mod gate;
 mod inside;
 pub(super) mod own_thread;
 mod progress;
+mod when;
 
 pub(super) use self::{
     block_memory::BlockMemory,
@@ -16,6 +17,7 @@ pub(super) use self::{
     gate::Request,
     own_thread::{OwnThread, panicked},
     progress::{Counter, Degraded, Progress},
+    when::{Grid, MOST_ERROR, When},
 };
 pub(crate) use self::{
     gate::{Ending, Gate},

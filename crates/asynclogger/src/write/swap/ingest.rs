@@ -99,7 +99,7 @@ impl Ingest {
     }
 
     /// Appends a record of `len` bytes, which `fill` writes in place. This is the whole hot path: home, claim, copy,
-    /// publish, release. Only for a log without times.
+    /// publish, release. The comparison of the length asks for the times, too.
     ///
     /// # Errors
     /// The record was refused, and counted.
@@ -109,48 +109,29 @@ impl Ingest {
         len: usize,
         fill: impl FnOnce(&mut [u8]),
     ) -> Result<Position, LogError> {
-        let appended = self.append_some(len, |room| {
-            fill(room);
-            Filled::Whole
-        });
-        // `fill` always makes a record, so the position is never `None`.
-        appended.and_then(|position| position.ok_or(LogError::Closed))
-    }
-
-    /// [`append`](Ingest::append) of these bytes, with or without times.
-    ///
-    /// # Errors
-    /// The record was refused, and counted.
-    #[inline]
-    pub(crate) fn append_bytes(&self, record: &[u8]) -> Result<Position, LogError> {
-        let len = record.len();
         let appended = if len.wrapping_sub(1) < self.max_untimed {
             self.append_usual::<NOTHING>(len, |room| {
-                room.copy_from_slice(record);
+                fill(room);
                 Filled::Whole
             })
         } else if len.wrapping_sub(1) < self.max_stamped {
             self.append_usual::<STAMPS>(len, |room| {
-                room.copy_from_slice(record);
+                fill(room);
                 Filled::Whole
             })
         } else {
-            return self.append_rarely(record);
+            return self.append_any(len, fill);
         };
+        // `fill` always makes a record, so the position is never `None`.
         appended.and_then(|position| position.ok_or(LogError::Closed))
     }
 
-    /// [`append_bytes`](Ingest::append_bytes) with times of a clock, or with a length that is refused.
-    #[cold]
-    #[inline(never)]
-    fn append_rarely(&self, record: &[u8]) -> Result<Position, LogError> {
-        self.append_any(record.len(), |room| room.copy_from_slice(record))
-    }
-
-    /// [`append`](Ingest::append), with or without times.
+    /// [`append`](Ingest::append) with times of a clock, with a length that is refused, or apart from the hot path.
     ///
     /// # Errors
     /// The record was refused, and counted.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn append_any(
         &self,
         len: usize,

@@ -44,6 +44,7 @@ mod tests;
 pub use self::record_writer::RecordWriter;
 pub(super) use self::{
     buffer::HEADER,
+    kept::{Filling, LeftBuffer},
     memory::Form,
     pool::Elastic,
     prefault::Prefault,
