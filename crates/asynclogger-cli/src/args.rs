@@ -243,7 +243,7 @@ pub(crate) struct WriteArgs {
     /// A log for each event, in this directory: lines are EVENT, a tab, and the record
     #[arg(long, value_name = "DIR", conflicts_with = "path")]
     pub(crate) events: Option<PathBuf>,
-    /// Give lines no time of their own (with --events they have none yet)
+    /// Give lines no time of their own
     #[arg(long)]
     pub(crate) no_timestamps: bool,
     // Last, since their headings are also those of what follows.

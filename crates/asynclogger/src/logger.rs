@@ -152,7 +152,7 @@ impl Logger {
     /// The record was refused, and counted under this reason.
     #[inline]
     pub fn try_log_bytes(&self, record: &[u8]) -> Result<Position, LogError> {
-        self.ingest.append(record.len(), |room| room.copy_from_slice(record))
+        self.ingest.append_bytes(record)
     }
 
     /// Logs the pieces as one record.
@@ -161,7 +161,7 @@ impl Logger {
     /// The record was refused, and counted under this reason.
     pub fn try_log_vectored(&self, pieces: &[IoSlice<'_>]) -> Result<Position, LogError> {
         let len = pieces.iter().fold(0_usize, |sum, piece| sum.saturating_add(piece.len()));
-        self.ingest.append_any(len, |mut room| {
+        self.ingest.append(len, |mut room| {
             for piece in pieces {
                 let (place, rest) = room.split_at_mut(piece.len());
                 place.copy_from_slice(piece);

@@ -128,7 +128,7 @@ impl Inner {
     /// Appends a record; a refusal is counted.
     fn append(&self, event: &Arc<Event>, record: &[u8]) {
         let handle = EventHandle::new(&self.callers, event);
-        let _ = handle.append(record.len(), |room| room.copy_from_slice(record));
+        let _ = handle.append_bytes(record);
     }
 
     /// Opens an event for a record; `None` if this call interrupted another one, or runs on the flusher's thread.
@@ -394,7 +394,7 @@ mod tests {
     use crate::{CrashSafe, read::LogDir, write::Sleep};
 
     fn log(handle: &EventHandle, record: &[u8]) {
-        handle.append(record.len(), |room| room.copy_from_slice(record)).expect("accepted");
+        handle.append_bytes(record).expect("accepted");
     }
 
     /// A manager with one shard, and an event of it that has five records.

@@ -66,11 +66,7 @@ impl Callers {
         if len.wrapping_sub(1) >= limit {
             return false;
         }
-        let appended = self.ingest.append(TAG + len, |room| {
-            let (tag, bytes) = room.split_at_mut(TAG);
-            tag.copy_from_slice(&number.to_le_bytes());
-            bytes.copy_from_slice(record);
-        });
+        let appended = self.ingest.append_numbered(number, record);
         appended.map_or_else(|error| self.refused(name, error), |_| true)
     }
 

@@ -29,17 +29,31 @@ impl EventHandle {
         &self.event
     }
 
-    /// Appends a record of `len` bytes, which `fill` writes in place, with the number of its event in front.
+    /// Appends these bytes as a record, with the number of the event in front.
     ///
     /// # Errors
     /// The record was refused, and counted.
     #[inline]
+    pub(crate) fn append_bytes(&self, record: &[u8]) -> Result<Position, LogError> {
+        // One comparison checks all: the length of an empty record wraps around, and a closed event takes no length.
+        if record.len().wrapping_sub(1) >= self.event.limit() {
+            self.wait_to_append(record.len())?;
+        }
+        match self.callers.ingest().append_numbered(self.event.number(), record) {
+            Ok(position) => Ok(self.event.position(position)),
+            Err(error) => Err(self.refused(error)),
+        }
+    }
+
+    /// Appends a record of `len` bytes, which `fill` writes in place, with the number of the event in front.
+    ///
+    /// # Errors
+    /// The record was refused, and counted.
     pub(crate) fn append(
         &self,
         len: usize,
         fill: impl FnOnce(&mut [u8]),
     ) -> Result<Position, LogError> {
-        // One comparison checks all: the length of an empty record wraps around, and a closed event takes no length.
         if len.wrapping_sub(1) >= self.event.limit() {
             self.wait_to_append(len)?;
         }

@@ -31,6 +31,14 @@ thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
+/// Fills the room of a record that begins with a number.
+#[inline(always)]
+fn put_numbered(room: &mut [u8], number: u32, record: &[u8]) {
+    let (front, bytes) = room.split_at_mut(size_of::<u32>());
+    front.copy_from_slice(&number.to_le_bytes());
+    bytes.copy_from_slice(record);
+}
+
 /// The parts of the callers' side of a log.
 pub(crate) struct IngestParts {
     pub(crate) pool: Pool,
@@ -98,41 +106,82 @@ impl Ingest {
         self.max_record
     }
 
-    /// Appends a record of `len` bytes, which `fill` writes in place. This is the whole hot path: home, claim, copy,
-    /// publish, release. The comparison of the length asks for the times, too.
+    /// Appends these bytes as a record. This is the whole hot path: home, claim, copy, publish, release. The comparison of
+    /// the length asks for the times, too.
     ///
     /// # Errors
     /// The record was refused, and counted.
     #[inline]
-    pub(crate) fn append(
-        &self,
-        len: usize,
-        fill: impl FnOnce(&mut [u8]),
-    ) -> Result<Position, LogError> {
+    pub(crate) fn append_bytes(&self, record: &[u8]) -> Result<Position, LogError> {
+        let len = record.len();
         let appended = if len.wrapping_sub(1) < self.max_untimed {
             self.append_usual::<NOTHING>(len, |room| {
-                fill(room);
+                room.copy_from_slice(record);
                 Filled::Whole
             })
         } else if len.wrapping_sub(1) < self.max_stamped {
             self.append_usual::<STAMPS>(len, |room| {
-                fill(room);
+                room.copy_from_slice(record);
                 Filled::Whole
             })
         } else {
-            return self.append_any(len, fill);
+            return self.append_rarely(record);
         };
-        // `fill` always makes a record, so the position is never `None`.
+        // The closures always make a record, so the position is never `None`.
         appended.and_then(|position| position.ok_or(LogError::Closed))
     }
 
-    /// [`append`](Ingest::append) with times of a clock, with a length that is refused, or apart from the hot path.
+    /// [`append_bytes`](Ingest::append_bytes) with times of a clock, or with a length that is refused.
+    #[cold]
+    #[inline(never)]
+    fn append_rarely(&self, record: &[u8]) -> Result<Position, LogError> {
+        self.append(record.len(), |room| room.copy_from_slice(record))
+    }
+
+    /// [`append_bytes`](Ingest::append_bytes) with a number in front, which is part of the record. (One function for both
+    /// would cost either of them some instructions, and so would the way of a record with a time in this function.)
     ///
     /// # Errors
     /// The record was refused, and counted.
+    #[inline]
+    pub(crate) fn append_numbered(&self, number: u32, record: &[u8]) -> Result<Position, LogError> {
+        let len = size_of::<u32>() + record.len();
+        if len.wrapping_sub(1) >= self.max_untimed {
+            return self.append_numbered_timed(number, record);
+        }
+        let appended = self.append_usual::<NOTHING>(len, move |room| {
+            put_numbered(room, number, record);
+            Filled::Whole
+        });
+        appended.and_then(|position| position.ok_or(LogError::Closed))
+    }
+
+    /// [`append_numbered`](Ingest::append_numbered) with times, or with a length that is refused.
+    #[inline(never)]
+    fn append_numbered_timed(&self, number: u32, record: &[u8]) -> Result<Position, LogError> {
+        let len = size_of::<u32>() + record.len();
+        if len.wrapping_sub(1) >= self.max_stamped {
+            return self.append_numbered_rarely(number, record);
+        }
+        let appended = self.append_usual::<STAMPS>(len, move |room| {
+            put_numbered(room, number, record);
+            Filled::Whole
+        });
+        appended.and_then(|position| position.ok_or(LogError::Closed))
+    }
+
+    /// [`append_numbered`](Ingest::append_numbered) with times of a clock, or with a length that is refused.
     #[cold]
     #[inline(never)]
-    pub(crate) fn append_any(
+    fn append_numbered_rarely(&self, number: u32, record: &[u8]) -> Result<Position, LogError> {
+        self.append(size_of::<u32>() + record.len(), |room| put_numbered(room, number, record))
+    }
+
+    /// Appends a record of `len` bytes, which `fill` writes in place.
+    ///
+    /// # Errors
+    /// The record was refused, and counted.
+    pub(crate) fn append(
         &self,
         len: usize,
         fill: impl FnOnce(&mut [u8]),
@@ -201,7 +250,7 @@ impl Ingest {
         let appended = if wanted == 0 || wanted > max {
             Err(self.refuse_length(wanted, max))
         } else {
-            self.append_any(front.len() + wanted, |room| {
+            self.append(front.len() + wanted, |room| {
                 let (place, rest) = room.split_at_mut(front.len());
                 place.copy_from_slice(front);
                 rest.copy_from_slice(&scratch[..wanted]);

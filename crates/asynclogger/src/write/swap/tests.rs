@@ -4,6 +4,7 @@ use super::{
     buffer::HEADER,
     home::Slots,
     ingest::{Ingest, IngestParts},
+    memory::Form,
     pool::Pool,
     record_writer::RecordWriter,
     sealed::SealedBuffer,
@@ -12,13 +13,17 @@ use super::{
     wait::Bell,
     word::BufferState,
 };
-use crate::{LogError, Overflow, Position, sync::Arc, write::common::BlockMemory};
+use crate::{LogError, Overflow, Position, mem::Counter, sync::Arc, write::common::BlockMemory};
 
 const CAPACITY: usize = 64 << 10;
 
 fn log(buffers: usize, num_shards: usize) -> Ingest {
+    log_in(Pool::new(buffers, CAPACITY, 4096).expect("pool"), num_shards)
+}
+
+fn log_in(pool: Pool, num_shards: usize) -> Ingest {
     Ingest::new(IngestParts {
-        pool: Pool::new(buffers, CAPACITY, 4096).expect("pool"),
+        pool,
         bell: Arc::new(Bell::new().expect("bell")),
         num_shards,
         max_record: CAPACITY - 12,
@@ -314,4 +319,31 @@ fn an_encoder_gets_the_room_that_was_announced() {
     })
     .expect("it fits exactly");
     assert_eq!((log.shards().swaps(), log.shards().accepted()), (1, 3));
+}
+
+/// A write of a killed process can be in flight, with the scale that stood in the head. So a scale that stands there is not
+/// measured again, until the buffer is used for other records.
+#[cfg(not(any(loom, miri)))]
+#[test]
+fn the_scale_of_a_buffer_is_settled_once() {
+    let form = Form::new(CAPACITY, 4096);
+    let pool = Pool::limited(1, form, CAPACITY, Some(Counter::Clock)).expect("pool");
+    let log = log_in(pool, 1);
+    let mut bases = Vec::new();
+    for _ in 0..2 {
+        append(&log, b"a record").expect("accepted");
+        log.shards().seal_idle(0);
+        let mut buffer = sealed(&log).pop().expect("a buffer");
+        let base = buffer.scale(i64::MIN).expect("a scale").base;
+        // Not settled: it is moved, so that no time goes back.
+        assert_eq!(buffer.scale(base + 1_000).map(|scale| scale.base), Some(base + 1_000));
+        let settled = buffer.settle(base + 500);
+        assert_eq!(settled.map(|scale| scale.base), Some(base + 500));
+        assert_eq!(buffer.scale(base + 1_000), settled);
+        assert_eq!(buffer.settle(base + 2_000), settled);
+        assert_eq!(buffer.column().entry(0).map(|entry| entry < 1 << 20), Some(true));
+        bases.push(base);
+        buffer.give_back();
+    }
+    assert!(bases[0] < bases[1], "the second use has a moment of its own: {bases:?}");
 }
