@@ -10,7 +10,7 @@ use super::{
     record_writer::RecordWriter,
     shard::Refused,
     shards::Shards,
-    times::{ANY, NOTHING, STAMPS, Source},
+    times::{ANY, NOTHING, Source},
     wait::{Bell, Sleep, Waited},
 };
 use crate::{
@@ -29,14 +29,6 @@ const SPINS: u32 = if cfg!(loom) { 1 } else { 8 };
 // Memory for the records of encoders, kept for the next one.
 thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// Fills the room of a record that begins with a number.
-#[inline(always)]
-fn put_numbered(room: &mut [u8], number: u32, record: &[u8]) {
-    let (front, bytes) = room.split_at_mut(size_of::<u32>());
-    front.copy_from_slice(&number.to_le_bytes());
-    bytes.copy_from_slice(record);
 }
 
 /// The parts of the callers' side of a log.
@@ -59,8 +51,8 @@ pub(crate) struct Ingest {
     shards: Arc<Shards>,
     max_record: usize,
     /// The same for a log without times, and for one with times of [`Counter::Stamps`]; else 0.
-    max_untimed: usize,
-    max_stamped: usize,
+    pub(super) max_untimed: usize,
+    pub(super) max_stamped: usize,
     session: u64,
     overflow: Overflow,
     shares_barriers: bool,
@@ -104,77 +96,6 @@ impl Ingest {
     /// The longest record that is accepted, in bytes.
     pub(crate) fn max_record(&self) -> usize {
         self.max_record
-    }
-
-    /// Appends these bytes as a record. This is the whole hot path: home, claim, copy, publish, release. The comparison of
-    /// the length asks for the times, too.
-    ///
-    /// # Errors
-    /// The record was refused, and counted.
-    #[inline]
-    pub(crate) fn append_bytes(&self, record: &[u8]) -> Result<Position, LogError> {
-        let len = record.len();
-        let appended = if len.wrapping_sub(1) < self.max_untimed {
-            self.append_usual::<NOTHING>(len, |room| {
-                room.copy_from_slice(record);
-                Filled::Whole
-            })
-        } else if len.wrapping_sub(1) < self.max_stamped {
-            self.append_usual::<STAMPS>(len, |room| {
-                room.copy_from_slice(record);
-                Filled::Whole
-            })
-        } else {
-            return self.append_rarely(record);
-        };
-        // The closures always make a record, so the position is never `None`.
-        appended.and_then(|position| position.ok_or(LogError::Closed))
-    }
-
-    /// [`append_bytes`](Ingest::append_bytes) with times of a clock, or with a length that is refused.
-    #[cold]
-    #[inline(never)]
-    fn append_rarely(&self, record: &[u8]) -> Result<Position, LogError> {
-        self.append(record.len(), |room| room.copy_from_slice(record))
-    }
-
-    /// [`append_bytes`](Ingest::append_bytes) with a number in front, which is part of the record. (One function for both
-    /// would cost either of them some instructions, and so would the way of a record with a time in this function.)
-    ///
-    /// # Errors
-    /// The record was refused, and counted.
-    #[inline]
-    pub(crate) fn append_numbered(&self, number: u32, record: &[u8]) -> Result<Position, LogError> {
-        let len = size_of::<u32>() + record.len();
-        if len.wrapping_sub(1) >= self.max_untimed {
-            return self.append_numbered_timed(number, record);
-        }
-        let appended = self.append_usual::<NOTHING>(len, move |room| {
-            put_numbered(room, number, record);
-            Filled::Whole
-        });
-        appended.and_then(|position| position.ok_or(LogError::Closed))
-    }
-
-    /// [`append_numbered`](Ingest::append_numbered) with times, or with a length that is refused.
-    #[inline(never)]
-    fn append_numbered_timed(&self, number: u32, record: &[u8]) -> Result<Position, LogError> {
-        let len = size_of::<u32>() + record.len();
-        if len.wrapping_sub(1) >= self.max_stamped {
-            return self.append_numbered_rarely(number, record);
-        }
-        let appended = self.append_usual::<STAMPS>(len, move |room| {
-            put_numbered(room, number, record);
-            Filled::Whole
-        });
-        appended.and_then(|position| position.ok_or(LogError::Closed))
-    }
-
-    /// [`append_numbered`](Ingest::append_numbered) with times of a clock, or with a length that is refused.
-    #[cold]
-    #[inline(never)]
-    fn append_numbered_rarely(&self, number: u32, record: &[u8]) -> Result<Position, LogError> {
-        self.append(size_of::<u32>() + record.len(), |room| put_numbered(room, number, record))
     }
 
     /// Appends a record of `len` bytes, which `fill` writes in place.
@@ -292,7 +213,7 @@ impl Ingest {
 
     /// [`append_some`](Ingest::append_some) of a length that is accepted.
     #[inline(always)]
-    fn append_usual<const SOURCE: Source>(
+    pub(super) fn append_usual<const SOURCE: Source>(
         &self,
         room: usize,
         fill: impl FnOnce(&mut [u8]) -> Filled,

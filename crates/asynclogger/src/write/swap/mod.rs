@@ -31,6 +31,7 @@ mod shard;
 mod shards;
 mod stages;
 mod times;
+mod usual;
 mod wait;
 mod word;
 
