@@ -102,7 +102,9 @@ fn check(directory: &Path) -> (u64, u64) {
         let mut reader = Reader::open(&path).expect("a log");
         reader.read_to_end().expect("read");
         let Format::Native { version, .. } = reader.report().format else { panic!("not ours") };
-        assert_eq!((version, sessions.is_empty()), (2, false));
+        // A process that is killed early, or after a rotation, leaves a file without a block.
+        let has_blocks = reader.report().records > 0;
+        assert_eq!(version, if has_blocks { 2 } else { 1 }, "{} sessions", sessions.len());
     }
     let mut usual = 0;
     for ((call, (made, time)), (next, (made_next, later))) in calls.iter().zip(calls.iter().skip(1))
