@@ -60,6 +60,10 @@ pub(crate) enum Command {
     /// survived is printed. The logs of a directory come one after the other, by the names of their files; in JSON each
     /// record names its event.
     ///
+    /// A file has the records of each thread in blocks, so a record can stand far before an earlier one of another
+    /// thread. --by-time prints the records of all PATHs in one order by time, equal times as they stand in the files. Where
+    /// records have no times of their own, those of their blocks stand for them; records of the Go original come first.
+    ///
     /// A TIME is RFC 3339 (2026-07-01T10:00:00Z), how long ago (90s, 15m, 2h, 7d), or in local time a day, or a time of
     /// today, or both (2026-07-01, today, yesterday, 10:00, 2026-07-01 10:00). Records are chosen by the times at
     /// which they were logged. Those of a manager's events, and of a log that was written without times, have none: there
@@ -79,6 +83,11 @@ pub(crate) enum Command {
     /// record is printed when its block has been written, which takes one flush interval of its logger at most. A log
     /// that was begun anew at PATH, since the files were deleted or replaced, is another log: -f says so, and -F
     /// continues with it.
+    ///
+    /// With --by-time, the last records by time of all logs of a directory, or of all PATHs, are printed in one order.
+    /// With -f, a record is then printed when no earlier one is to be expected: when it is as old as --hold-back, or at
+    /// once if all logs are closed. A record that comes later still is printed at once, behind later ones. New logs of
+    /// the directory are printed, too.
     #[command(after_help = EXIT_CODES)]
     Tail(TailArgs),
     /// Check every byte, and report exactly which parts are damaged or missing
@@ -112,6 +121,22 @@ pub(crate) enum Command {
     /// All files are read back, so options that delete old files are refused.
     #[command(after_help = EXIT_CODES)]
     Bench(BenchArgs),
+    /// Print the completions of a shell
+    ///
+    /// For example: asynclogger completions bash > /etc/bash_completion.d/asynclogger
+    #[command(after_help = EXIT_CODES)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page of asynclogger, or of one of its commands
+    ///
+    /// For example: asynclogger man write | man -l -
+    #[command(after_help = EXIT_CODES)]
+    Man {
+        /// The command whose page is printed
+        command: Option<String>,
+    },
 }
 
 /// How a log is written.
@@ -293,6 +318,9 @@ pub(crate) struct CatArgs {
     /// Layout of files of the Go original; our own files say it themselves
     #[arg(long, value_enum, default_value_t = LayoutArg::Auto)]
     pub(crate) layout: LayoutArg,
+    /// All records in one order by time: of all threads, segments, files and logs
+    #[arg(long, conflicts_with = "layout")]
+    pub(crate) by_time: bool,
     #[command(flatten)]
     pub(crate) input: InputArgs,
 }
@@ -313,8 +341,19 @@ pub(crate) struct TailArgs {
     /// In the directory PATH, the log of this event, by its full name, whatever its files are called
     #[arg(long, value_name = "NAME")]
     pub(crate) event: Option<String>,
+    /// The last records by time, and all records in one order by time: of all threads, and of all logs if PATH is a
+    /// directory or there are several
+    #[arg(long, conflicts_with = "follow_name")]
+    pub(crate) by_time: bool,
+    /// With --by-time and -f: print a record when it is this old, since no earlier one is to be expected then; at least
+    /// the flush interval of the loggers [default: 11s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "by_time")]
+    pub(crate) hold_back: Option<Duration>,
     /// A file of the log, or a directory with one log
     pub(crate) path: PathBuf,
+    /// Further logs, with --by-time
+    #[arg(value_name = "PATH", requires = "by_time")]
+    pub(crate) more: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -392,6 +431,9 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "PER_THREAD")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) rate: Option<u64>,
+    /// Give each record the time of its call
+    #[arg(long)]
+    pub(crate) timestamps: bool,
     /// One JSON object on standard output
     #[arg(long)]
     pub(crate) json: bool,

@@ -32,7 +32,7 @@ use clap::Parser;
 
 use crate::{
     args::{Command, CommandLine},
-    commands::{bench, cat, salvage, stat, tail, verify, write},
+    commands::{bench, cat, paper, salvage, stat, tail, verify, write},
     outcome::{Answer, Failure},
     output::say,
     signals::{Early, survive_the_limit_of_files},
@@ -68,6 +68,8 @@ fn run(line: CommandLine, early: Early) -> Result<Answer, Failure> {
         Command::Stat(args) => stat::run(args),
         Command::Salvage(args) => salvage::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Completions { shell } => paper::completions(shell),
+        Command::Man { command } => paper::manual(command.as_deref()),
     }
 }
 

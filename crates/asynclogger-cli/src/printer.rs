@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use asynclogger::read::{LogDir, Reader, Record};
+use asynclogger::read::{ByTime, LogDir, Reader, Record};
 
 use crate::{
     args::{Format, PrintArgs},
@@ -11,10 +11,36 @@ use crate::{
     sources::Problem,
 };
 
-/// A file or a log to read records from.
+/// A file or a log to read records from, or several logs.
 pub(crate) enum Input {
     File(Box<Reader>),
     Log(Box<LogDir>),
+    ByTime(Box<Merged>),
+}
+
+/// Logs whose records come in one order.
+pub(crate) struct Merged {
+    pub(crate) records: ByTime,
+    /// The names of the logs, as far as they are known.
+    names: Vec<Vec<u8>>,
+}
+
+impl Merged {
+    pub(crate) fn new(records: ByTime) -> Merged {
+        let mut merged = Merged { records, names: Vec::new() };
+        merged.learn_names();
+        merged
+    }
+
+    /// Takes over the names of logs that are new, or had no name so far.
+    pub(crate) fn learn_names(&mut self) {
+        self.names.resize(self.records.logs().len(), Vec::new());
+        let unnamed = self.names.iter_mut().zip(self.records.logs());
+        for (name, log) in unnamed.filter(|(name, _)| name.is_empty()) {
+            let mut names = log.segments().iter().map(|segment| &segment.name);
+            *name = names.find(|name| !name.is_empty()).cloned().unwrap_or_default();
+        }
+    }
 }
 
 impl Input {
@@ -23,6 +49,7 @@ impl Input {
         match self {
             Input::File(reader) => reader.next_record(),
             Input::Log(log) => log.next_record(),
+            Input::ByTime(merged) => Ok(merged.records.next_record()?.map(|it| it.record())),
         }
     }
 
@@ -31,6 +58,7 @@ impl Input {
         let reader = match self {
             Input::File(reader) => Some(&**reader),
             Input::Log(log) => log.reader(),
+            Input::ByTime(_) => None,
         };
         let report = reader.map(Reader::report);
         report.map_or((0, &[]), |report| (report.segment, &report.name))
@@ -59,7 +87,13 @@ impl Printer {
 
     fn print_each(&mut self, input: &mut Input, most: u64) -> Result<u64, Problem> {
         for printed in 0..most {
-            if self.format == Format::Json {
+            if let Input::ByTime(merged) = input {
+                let Some(next) = merged.records.next_record()? else { return Ok(printed) };
+                let (record, segment) = (next.record(), next.segment());
+                let (bytes, position, time) = (record.bytes(), record.position(), record.time());
+                let event = merged.names.get(next.log()).map_or(&[][..], Vec::as_slice);
+                self.print(&Shown { bytes, position, segment, event, time })?;
+            } else if self.format == Format::Json {
                 // The reader knows the segment of a record only after the record is read.
                 let record = input.next_record()?.map(Record::into_owned);
                 let Some(record) = record else { return Ok(printed) };

@@ -30,8 +30,9 @@
 //! Writing needs Linux; reading does not.
 //!
 //! Features: `io-uring` (on by default; without the feature, and where the system refuses io_uring,
-//! `pwritev2` writes the blocks), `local-time` ([`Rotation::local_time`]) and `zstd` (writes
-//! [`Compression::Zstd`] and reads the compressed files; brings a C library).
+//! `pwritev2` writes the blocks), `local-time` ([`Rotation::local_time`]), `zstd` (writes
+//! [`Compression::Zstd`] and reads the compressed files; brings a C library), `log` and `tracing` (modules of these names:
+//! the facades' records go to a log), `async` (`Logger::flush_async`, `wait_durable_async`).
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
@@ -42,6 +43,8 @@ mod format;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(all(target_os = "linux", any(feature = "log", feature = "tracing")))]
+mod integrations;
 #[cfg(target_os = "linux")]
 mod io;
 #[cfg(target_os = "linux")]
@@ -63,6 +66,9 @@ mod sync;
 #[cfg(target_os = "linux")]
 mod write;
 
+#[cfg(all(target_os = "linux", feature = "async"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "async")))]
+pub use crate::logger::Flushing;
 pub use crate::{
     config::{
         Archived, Boundary, Compression, Config, CrashSafe, DirectIo, Durability, Engine, Overflow,
@@ -71,8 +77,8 @@ pub use crate::{
     error::{Error, ErrorKind, LogError},
     format::LogId,
     stats::{
-        Dropped, EngineKind, ErrorCounts, FlushMetrics, Health, IoMode, LeftAlone, ManagerStats,
-        MapInUse, Opened, Position, Salvage, Salvaged, ShardStats, Stats,
+        Dropped, EngineKind, ErrorCounts, FlushMetrics, Health, Histogram, IoMode, LeftAlone,
+        ManagerStats, MapInUse, Opened, Position, Salvage, Salvaged, ShardStats, Stats,
     },
 };
 #[cfg(target_os = "linux")]
@@ -82,6 +88,16 @@ pub use crate::{
     manager::{EventLogger, LoggerManager},
     salvage::{Salvager, salvage},
 };
+
+#[cfg(all(target_os = "linux", feature = "log"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "log")))]
+pub use crate::integrations::log;
+#[cfg(all(target_os = "linux", feature = "tracing"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
+pub use crate::integrations::tracing;
+#[cfg(all(target_os = "linux", any(feature = "log", feature = "tracing")))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "log", feature = "tracing"))))]
+pub use crate::integrations::{Destination, FlushGuard};
 
 /// The example in the README, compiled.
 #[cfg(doctest)]

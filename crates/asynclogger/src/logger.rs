@@ -11,6 +11,7 @@ use crate::{
     Config, Durability, Error, ErrorKind, FlushMetrics, Health, LogError, Opened, Position,
     Salvage, ShardStats, Stats,
     io::{AtExit, Driver, file_size_limit, register_at_exit},
+    stats::{Source, render},
     sync::{Arc, Weak},
     write::{
         Archiving, Archivist, Bell, Closer, Gate, Ingest, IngestParts, Intake, LogFiles, LogWriter,
@@ -19,6 +20,8 @@ use crate::{
     },
 };
 
+#[cfg(feature = "async")]
+pub use crate::write::Flushing;
 pub use crate::write::RecordWriter;
 
 /// A logger: takes records on any thread, and writes them to one file on a thread of its own.
@@ -280,6 +283,18 @@ impl Logger {
         self.session().flush_metrics(self.of().shards.pool().sealed_count())
     }
 
+    /// Counters, health and times in the text format of Prometheus, for the answer to `GET /metrics`.
+    ///
+    /// Names begin with `asynclogger_`: `records_accepted_total`, `records_dropped_total{reason}`, `records_pending`,
+    /// `records_not_durable`, `records_lost_total`, `errors_total{cause}`, `health`, `flush_duration_seconds` and
+    /// `write_duration_seconds` (histograms), and others. Several loggers of one process need a label of their own each,
+    /// which the scraper or the program adds.
+    #[must_use]
+    pub fn render_prometheus(&self) -> String {
+        let (health, metrics) = (Some(self.health()), Some(self.flush_metrics()));
+        render(&[Source { event: None, stats: self.stats(), health, metrics }])
+    }
+
     /// The current counters of each shard.
     #[doc(alias = "GetShardStats")]
     #[must_use]
@@ -341,14 +356,64 @@ impl Logger {
     /// Those of [`flush_for`](Logger::flush_for); [`ErrorKind::NotFound`] for a position that is not of this
     /// logger's session.
     pub fn wait_durable(&self, position: &Position, timeout: Duration) -> Result<(), Error> {
-        if self.is_durable(position) {
+        if !self.is_waited_for(position)? {
             return Ok(());
+        }
+        self.flush_by(Gate::request, Instant::now().checked_add(timeout))
+    }
+
+    /// [`flush`](Logger::flush) for asynchronous programs: requests the flush now, and returns a future for its answer. Take
+    /// the runtime's own timeout; the flush goes on without the caller.
+    ///
+    /// # Errors
+    /// The future gives those of `flush`, but for [`ErrorKind::WouldDeadlock`].
+    #[cfg(feature = "async")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "async")))]
+    pub fn flush_async(&self) -> Flushing {
+        match self.handle.closer.begin(self.session().gate()) {
+            Ok(ticket) => Flushing::on(self.of().session.clone(), ticket, None),
+            Err(error) => Flushing::known(Err(error)),
+        }
+    }
+
+    /// [`wait_durable`](Logger::wait_durable) for asynchronous programs: requests a flush now, unless the record is durable.
+    /// All tasks that wait share the flush, so a thousand of them cost one barrier.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let logger = asynclogger::Logger::new(asynclogger::Config::new(directory.path().join("app.log"))).unwrap();
+    /// async fn pay(logger: &asynclogger::Logger) -> Result<(), asynclogger::Error> {
+    ///     if let Ok(position) = logger.try_log_bytes(b"paid") {
+    ///         logger.wait_durable_async(&position).await?; // Before the customer is told.
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # let _ = pay(&logger);
+    /// ```
+    ///
+    /// # Errors
+    /// The future gives those of [`flush_async`](Logger::flush_async); [`ErrorKind::NotFound`] for a position that is not of
+    /// this logger's session.
+    #[cfg(feature = "async")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "async")))]
+    pub fn wait_durable_async(&self, position: &Position) -> Flushing {
+        match self.is_waited_for(position) {
+            Ok(true) => self.flush_async(),
+            Ok(false) => Flushing::known(Ok(())),
+            Err(error) => Flushing::known(Err(error)),
+        }
+    }
+
+    /// Whether a record's durability has to be waited for.
+    fn is_waited_for(&self, position: &Position) -> Result<bool, Error> {
+        if self.is_durable(position) {
+            return Ok(false);
         }
         if !self.session().is_ours(position) {
             let what = "this position belongs to another logger or another session";
             return Err(Error::new(ErrorKind::NotFound, what).at_path(self.path()));
         }
-        self.flush_by(Gate::request, Instant::now().checked_add(timeout))
+        Ok(true)
     }
 
     /// The health of the logger. Never waits, and can be called from anywhere.

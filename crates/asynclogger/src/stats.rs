@@ -1,7 +1,13 @@
 //! Counters and states of a logger: plain values, taken at one moment.
 
+mod histogram;
+mod prometheus;
+
 use std::{fmt, path::PathBuf, time::Duration};
 
+pub use self::histogram::Histogram;
+#[cfg(target_os = "linux")]
+pub(crate) use self::prometheus::{Source, render};
 pub use crate::format::Dropped;
 
 /// The I/O mode in effect. The one that was asked for is in the [`Config`](crate::Config).
@@ -182,6 +188,10 @@ pub struct FlushMetrics {
     pub flush_queue_depth: usize,
     /// Number of times that a writer needed a buffer and none was free.
     pub blocked_swaps: u64,
+    /// How many flushes took how long.
+    pub flush_times: Histogram,
+    /// How many writes took how long. A write that was repeated counts each time that it succeeded.
+    pub write_times: Histogram,
 }
 
 /// The state of one shard at one moment.

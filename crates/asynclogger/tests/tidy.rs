@@ -12,7 +12,7 @@ use std::{
 use imports::Imports;
 
 /// A module, and the top-level modules it may import. Lower never imports higher.
-const MAY_IMPORT: [(&str, &[&str]); 16] = [
+const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("error", &[]),
     ("sync", &["error"]),
     ("format", &["error"]),
@@ -28,7 +28,21 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("logger", &["config", "error", "io", "stats", "sync", "write"]),
     ("manager", &["config", "error", "format", "io", "stats", "sync", "write"]),
     ("salvage", &["config", "error", "stats", "write"]),
-    ("lib", &["config", "error", "format", "logger", "manager", "read", "salvage", "stats"]),
+    ("integrations", &["error", "logger", "manager"]),
+    (
+        "lib",
+        &[
+            "config",
+            "error",
+            "format",
+            "integrations",
+            "logger",
+            "manager",
+            "read",
+            "salvage",
+            "stats",
+        ],
+    ),
 ];
 
 /// The rooms of `write`, and those that each may import. `events` and `salvage` are above, `common` is below.
@@ -74,6 +88,7 @@ const EXPORTED: [(&str, &[&str]); 7] = [
             "Dropped",
             "EngineKind",
             "ErrorCounts",
+            "Histogram",
             "FlushMetrics",
             "Health",
             "IoMode",

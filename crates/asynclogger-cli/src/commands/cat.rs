@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use asynclogger::read::{Layout, ReadOptions, Report};
+use asynclogger::read::{Layout, LogDir, ReadOptions, Report};
 
+use super::by_time;
 use crate::{
     args::{CatArgs, LayoutArg},
     outcome::{Answer, Failure},
@@ -22,6 +23,9 @@ pub(crate) fn run(args: CatArgs) -> Result<Answer, Failure> {
     let mut options = ReadOptions::new().layout(layout);
     options = args.since.map_or(options, |time| options.since(time));
     options = args.until.map_or(options, |time| options.until(time));
+    if args.by_time {
+        return by_time::cat(printer, &args.input, options);
+    }
     let open =
         |path: &Path| -> Result<Input, Problem> { Ok(Input::File(Box::new(options.open(path)?))) };
     let told = for_each_source(&args.input, options, |source| match source {
@@ -43,13 +47,17 @@ fn print(printer: &mut Printer, mut input: Input) -> Result<Answer, Problem> {
     printer.print_up_to(&mut input, u64::MAX)?;
     Ok(match input {
         Input::File(reader) => tell(reader.report()),
-        Input::Log(log) => {
-            let report = log.report();
-            report.segments.iter().for_each(say_damage);
-            say_missing(&report);
-            say_unread(&report).and(Answer::fine_if(report.is_whole()))
-        }
+        Input::Log(log) => tell_log(&log),
+        Input::ByTime(_) => Answer::Fine,
     })
+}
+
+/// Reports what is wrong with a log that was read.
+pub(super) fn tell_log(log: &LogDir) -> Answer {
+    let report = log.report();
+    report.segments.iter().for_each(say_damage);
+    say_missing(&report);
+    say_unread(&report).and(Answer::fine_if(report.is_whole()))
 }
 
 fn tell(report: &Report) -> Answer {

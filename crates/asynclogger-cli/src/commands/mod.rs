@@ -1,7 +1,9 @@
 //! One file per command. Each command calls the library and prints the result.
 
 pub(crate) mod bench;
+mod by_time;
 pub(crate) mod cat;
+pub(crate) mod paper;
 pub(crate) mod salvage;
 pub(crate) mod stat;
 pub(crate) mod tail;

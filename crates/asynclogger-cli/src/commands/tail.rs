@@ -7,6 +7,7 @@ use asynclogger::{
     read::{LogDir, ReadOptions, Scan},
 };
 
+use super::by_time;
 use crate::{
     args::TailArgs,
     outcome::{Answer, Failure},
@@ -19,13 +20,16 @@ use crate::{
 };
 
 /// The time between two looks for new records: short for people, long for the machine.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The most records that are printed between two looks for signals, because a log can grow faster than its
 /// records are printed.
-const AT_ONCE: u64 = 10_000;
+pub(super) const AT_ONCE: u64 = 10_000;
 
 pub(crate) fn run(args: TailArgs) -> Result<Answer, Failure> {
     let printer = Printer::open(args.print)?;
+    if args.by_time {
+        return by_time::tail(printer, &args).or_else(Problem::say);
+    }
     let is_followed = args.follow || args.follow_name;
     let options = ReadOptions::new().follow(is_followed);
     let told = match open(&args.path, args.event.as_deref(), options) {
@@ -90,7 +94,7 @@ fn open(path: &Path, event: Option<&str>, options: ReadOptions) -> Result<LogDir
     }
 }
 
-fn up_to_named(mut log: LogDir) -> LogDir {
+pub(super) fn up_to_named(mut log: LogDir) -> LogDir {
     if let Some(last) = log.named() {
         log.retain(|segment| segment.id <= last);
     }
@@ -104,11 +108,16 @@ fn print_last(mut printer: Printer, mut log: LogDir, records: u64) -> Result<Ans
     let mut input = Input::Log(Box::new(log));
     printer.print_up_to(&mut input, records)?;
     let Input::Log(log) = input else { return Ok(Answer::Fine) };
+    Ok(tell_end(&log))
+}
+
+/// Reports what is wrong with the end of a log, which was read.
+pub(super) fn tell_end(log: &LogDir) -> Answer {
     let report = log.report();
     report.segments.iter().for_each(say_damage);
     // A missing segment counts only if it would have been read.
     let is_whole = report.segments.iter().all(|segment| segment.is_whole());
-    Ok(say_unread(&report).and(Answer::fine_if(is_whole && report.lost.is_none())))
+    say_unread(&report).and(Answer::fine_if(is_whole && report.lost.is_none()))
 }
 
 /// The state of following a log until a signal comes.

@@ -4,6 +4,7 @@ mod support;
 
 /// The numbers of `bench`, and that it finds every record again.
 mod bench;
+mod by_time;
 /// What is printed of records.
 mod cat;
 /// What a killed `write` leaves, and what becomes of it.

@@ -30,6 +30,27 @@ fn the_defaults_are_in_the_help() {
     assert!(help.contains("[default: 2]") && help.contains("[default: 256]"), "{help}");
 }
 
+/// Every command and option is in the completions of every shell, and on the manual pages.
+#[test]
+fn completions_and_manual_have_every_command() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let text = place.run(&format!("completions {shell}"), "").ends_with(0).text();
+        for word in COMMANDS.into_iter().chain(["salvage", "rotate-size", "by-time"]) {
+            assert!(text.contains(word), "{word} in {shell}");
+        }
+    }
+    let main = place.run("man", "").ends_with(0).text();
+    assert!(main.starts_with(".ie") || main.starts_with(".TH"), "{main}");
+    for command in COMMANDS {
+        assert!(main.contains(&format!("asynclogger\\-{command}")), "{command} in {main}");
+        let page = place.run(&format!("man {command}"), "").ends_with(0).text();
+        assert!(page.contains(".SH OPTIONS") && page.contains("Exit codes"), "{page}");
+    }
+    assert_eq!(place.run("man nothing", "").code, 2);
+    assert_eq!(place.run("completions tcsh", "").code, 2);
+}
+
 #[test]
 fn what_cannot_be_meant_is_a_usage_error() {
     let place = Place::new();

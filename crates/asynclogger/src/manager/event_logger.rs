@@ -155,6 +155,27 @@ impl EventLogger {
         self.manager.wait_durable(self.handle.event(), position, timeout)
     }
 
+    /// [`flush`](EventLogger::flush) for asynchronous programs; see [`Logger::flush_async`](crate::Logger::flush_async).
+    ///
+    /// # Errors
+    /// The future gives those of `flush`, but for [`ErrorKind::WouldDeadlock`](crate::ErrorKind::WouldDeadlock).
+    #[cfg(feature = "async")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "async")))]
+    pub fn flush_async(&self) -> crate::write::Flushing {
+        self.manager.flush_event_async(self.handle.event())
+    }
+
+    /// [`wait_durable`](EventLogger::wait_durable) for asynchronous programs; see
+    /// [`Logger::wait_durable_async`](crate::Logger::wait_durable_async).
+    ///
+    /// # Errors
+    /// The future gives those of [`flush_async`](EventLogger::flush_async) and of `wait_durable`.
+    #[cfg(feature = "async")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "async")))]
+    pub fn wait_durable_async(&self, position: &Position) -> crate::write::Flushing {
+        self.manager.wait_durable_async(self.handle.event(), position)
+    }
+
     /// The name of the event, as it was given.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -5,9 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "async")]
+use crate::write::Flushing;
 use crate::{
     Config, Error, ErrorKind, FlushMetrics, Health, ManagerStats, Position, Salvage, Stats,
     io::{AtExit, file_size_limit, register_at_exit},
+    stats::Source,
     sync::{Arc, Mutex, MutexGuard, Ordering, Weak, lock},
     write::{
         Callers, Closer, Closing, Ending, Event, EventHandle, Gate, Local, NotOpened, Opener,
@@ -266,18 +269,63 @@ impl Inner {
         position: &Position,
         timeout: Duration,
     ) -> Result<(), Error> {
-        if self.is_durable(event, position) {
+        if !self.is_waited_for(event, position)? {
             return Ok(());
-        }
-        let none = |what| Err(Error::new(ErrorKind::NotFound, what).at_path(self.directory()));
-        if !event.session().is_ours(position) {
-            return none("this position belongs to another event or another session");
         }
         self.flush_event(event, Instant::now().checked_add(timeout))?;
         if !self.is_durable(event, position) {
-            return none("this record, or a record near it, was dropped behind the shared buffers");
+            return Err(dropped(self.directory()));
         }
         Ok(())
+    }
+
+    /// Whether the durability of an event's record has to be waited for.
+    fn is_waited_for(&self, event: &Event, position: &Position) -> Result<bool, Error> {
+        if self.is_durable(event, position) {
+            return Ok(false);
+        }
+        if !event.session().is_ours(position) {
+            let what = "this position belongs to another event or another session";
+            return Err(Error::new(ErrorKind::NotFound, what).at_path(self.directory()));
+        }
+        Ok(true)
+    }
+
+    #[cfg(feature = "async")]
+    pub(super) fn flush_async(&self) -> Flushing {
+        match self.closer.begin(&self.shared().gate) {
+            Ok(ticket) => Flushing::on(self.closer.of().shared.clone(), ticket, None),
+            Err(error) => Flushing::known(Err(error)),
+        }
+    }
+
+    #[cfg(feature = "async")]
+    pub(super) fn flush_event_async(&self, event: &Arc<Event>) -> Flushing {
+        match self.closer.not_forked() {
+            Ok(()) => Flushing::on(event.clone(), self.shared().begin_flush_of_event(event), None),
+            Err(error) => Flushing::known(Err(error)),
+        }
+    }
+
+    #[cfg(feature = "async")]
+    pub(super) fn wait_durable_async(&self, event: &Arc<Event>, position: &Position) -> Flushing {
+        match self.is_waited_for(event, position).and_then(|waits| {
+            self.closer.not_forked()?;
+            Ok(waits)
+        }) {
+            Ok(false) => Flushing::known(Ok(())),
+            Ok(true) => {
+                let ticket = self.shared().begin_flush_of_event(event);
+                let (shared, position) = (self.closer.of().shared.clone(), *position);
+                let (of, directory) = (event.clone(), self.directory().to_path_buf());
+                let then = move || match shared.is_durable(&of, &position) {
+                    true => Ok(()),
+                    false => Err(dropped(&directory)),
+                };
+                Flushing::on(event.clone(), ticket, Some(Box::new(then)))
+            }
+            Err(error) => Flushing::known(Err(error)),
+        }
     }
 
     pub(super) fn close(&self) -> Result<(), Error> {
@@ -317,6 +365,20 @@ impl Inner {
         self.of_event(name, |event| event.session().stats())
     }
 
+    /// The figures of each event, in the order of the names.
+    pub(super) fn sources(&self) -> Vec<Source> {
+        self.sort();
+        let mut events = inside(|| self.shared().all());
+        events.sort_by(|one, other| one.name().cmp(other.name()));
+        let source = |event: &Arc<Event>| Source {
+            event: Some(event.name().to_owned()),
+            stats: event.session().stats(),
+            health: Some(event.session().health()),
+            metrics: Some(event.flush_metrics()),
+        };
+        events.iter().map(source).collect()
+    }
+
     pub(super) fn stats_of(&self, event: &Event) -> Stats {
         self.sort();
         event.session().stats()
@@ -337,6 +399,11 @@ impl Inner {
         let told = self.callers.with(name, tell);
         told.ok_or_else(|| self.no_event(name))
     }
+}
+
+fn dropped(directory: &Path) -> Error {
+    let what = "this record, or a record near it, was dropped behind the shared buffers";
+    Error::new(ErrorKind::NotFound, what).at_path(directory)
 }
 
 impl Closing for AllEvents {

@@ -12,7 +12,7 @@ use std::{
 pub use self::event_logger::EventLogger;
 use self::inner::Inner;
 use crate::{
-    Config, Error, FlushMetrics, Health, ManagerStats, Salvage, Stats, sync::Arc,
+    Config, Error, FlushMetrics, Health, ManagerStats, Salvage, Stats, stats::render, sync::Arc,
     write::MAX_EVENT_NAME,
 };
 
@@ -156,6 +156,16 @@ impl LoggerManager {
         self.inner.flush(None)
     }
 
+    /// [`flush`](LoggerManager::flush) for asynchronous programs; see [`Logger::flush_async`](crate::Logger::flush_async).
+    ///
+    /// # Errors
+    /// The future gives those of `flush`, but for [`ErrorKind::WouldDeadlock`](crate::ErrorKind::WouldDeadlock).
+    #[cfg(feature = "async")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "async")))]
+    pub fn flush_async(&self) -> crate::write::Flushing {
+        self.inner.flush_async()
+    }
+
     /// [`flush`](LoggerManager::flush), but waits at most for `timeout`.
     ///
     /// # Errors
@@ -226,6 +236,17 @@ impl LoggerManager {
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such event.
     pub fn event_flush_metrics(&self, name: &str) -> Result<FlushMetrics, Error> {
         self.inner.of_event(name, |event| event.flush_metrics())
+    }
+
+    /// Counters, health and times of each open event in the text format of Prometheus, with the label `event`; see
+    /// [`Logger::render_prometheus`](crate::Logger::render_prometheus). An event that is closed has no more samples. A
+    /// thousand events make a text of about 5 MB, so a manager of many events gives
+    /// [`ManagerStats::render_prometheus`] instead: the sums.
+    #[must_use]
+    pub fn render_prometheus(&self) -> String {
+        let mut text = render(&self.inner.sources());
+        self.stats().render_own(&mut text);
+        text
     }
 
     /// The health of the event that is worst off.

@@ -11,6 +11,7 @@ mod origin;
 mod place;
 mod positioned;
 mod regular;
+mod search;
 mod source;
 
 #[cfg(feature = "zstd")]
@@ -22,5 +23,6 @@ pub(crate) use self::{
     origin::{Origin, Tally},
     place::{Body, Ids, Part, Place, later_version, look},
     regular::{Identity, has_log_name, is_gone, is_lock_name, is_prepared_name},
+    search::{Found, Search, Skipped},
     source::{Packing, Source, is_compressed_name},
 };

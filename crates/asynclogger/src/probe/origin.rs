@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Error,
-    format::{Lineage, MAX_ALIGN, MIN_ALIGN, Prefix, Totals, metadata},
+    format::{Lineage, Prefix, Totals, metadata},
 };
 
 /// How many bytes are read to find the first record of a segment. A segment with two thousand sessions before
@@ -56,22 +56,6 @@ impl Origin {
 
     pub(crate) fn lineage(&self) -> Lineage {
         self.prefix.lineage()
-    }
-
-    /// The log and the number of a segment whose start is damaged, from the part behind the start. A start is as long as
-    /// the segment's alignment, which the damaged start does not tell.
-    ///
-    /// # Errors
-    /// Errors of the system.
-    pub(crate) fn lineage_without_start(source: &mut Source) -> Result<Option<Lineage>, Error> {
-        let (mut at, mut buffer) = (MIN_ALIGN, Vec::new());
-        while at <= MAX_ALIGN {
-            match look(source, at as u64, &mut buffer)? {
-                Place::Valid(part) if part.belongs(None) => return Ok(Some(part.prefix.lineage())),
-                _ => at *= 2,
-            }
-        }
-        Ok(None)
     }
 
     /// The end of the segment, if the segment ends with an end that belongs there.
@@ -168,7 +152,7 @@ impl Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::{Kind, LogId, Start};
+    use crate::format::{Kind, LogId, MIN_ALIGN, Start};
 
     const ORIGIN: Prefix = Prefix {
         align: MIN_ALIGN as u32,
@@ -206,22 +190,6 @@ mod tests {
         source.change(|bytes| bytes.truncate(MIN_ALIGN));
         source.refresh().expect("memory");
         assert_eq!(origin.last_time(&mut source).expect("read"), None);
-    }
-
-    #[test]
-    fn behind_a_damaged_start_the_next_part_tells_the_number() {
-        let lineage = |bytes| {
-            let mut source = Source::from_bytes(bytes);
-            Origin::lineage_without_start(&mut source).expect("no error of the system")
-        };
-        let mut damaged = bytes();
-        damaged.iter_mut().skip(20).take(100).for_each(|byte| *byte = 7);
-        assert_eq!(lineage(damaged), Some(ORIGIN.lineage()));
-        assert_eq!(lineage(vec![7; 4 * MIN_ALIGN]), None);
-        // The part of another file.
-        let mut moved = vec![0; MIN_ALIGN];
-        moved.extend(bytes());
-        assert_eq!(lineage(moved), None);
     }
 
     #[test]

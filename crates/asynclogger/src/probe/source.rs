@@ -170,6 +170,14 @@ impl Source {
         }
     }
 
+    /// Gives up the memory for what was decompressed.
+    pub(crate) fn release(&mut self) {
+        #[cfg(feature = "zstd")]
+        if let Bytes::Compressed(compressed) = &mut self.bytes {
+            compressed.release();
+        }
+    }
+
     /// The file, if it is a plain file.
     pub(crate) fn into_file(self) -> Option<File> {
         match self.bytes {

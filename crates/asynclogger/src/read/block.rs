@@ -12,6 +12,8 @@ pub(crate) struct BlockMeta {
     pub(crate) offset: u64,
     /// Offset of the data part.
     pub(crate) data_offset: u64,
+    /// Offset of the head or tail by which the block was read.
+    pub(crate) part_offset: u64,
     pub(crate) len: u64,
     pub(crate) segment: u64,
     pub(crate) session: u64,

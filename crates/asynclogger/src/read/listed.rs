@@ -14,7 +14,7 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// The state that a directory showed just before it was read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Listed {
     modified: Option<SystemTime>,
     is_settled: bool,

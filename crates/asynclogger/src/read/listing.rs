@@ -8,14 +8,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    resync::Search,
-    segments::{self, Segment, identify},
-};
+use super::segments::{self, Segment, identify};
 use crate::{
     Error, LogId,
     probe::{
-        Identity, Source, has_log_name, is_compressed_name, is_gone, is_lock_name, is_prepared_name,
+        Identity, Search, Source, has_log_name, is_compressed_name, is_gone, is_lock_name,
+        is_prepared_name,
     },
 };
 

@@ -71,6 +71,7 @@ impl Loaded {
         self.meta = BlockMeta {
             offset,
             data_offset,
+            part_offset: part.offset,
             len: info.block_len(),
             segment: part.prefix.segment,
             session: part.prefix.session,

@@ -1,5 +1,7 @@
 //! All segments of one log, read as one log.
 
+mod blocks;
+
 use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -16,11 +18,13 @@ use super::{
     reader::Reader,
     records::Record,
     report::{Layout, Report},
-    resync::Search,
     segments::{self, Segment, identify},
     selection::Selection,
 };
-use crate::{Error, LogId, probe::Source};
+use crate::{
+    Error, LogId,
+    probe::{Search, Source},
+};
 
 /// How often a file is looked for under the name that its directory shows. The file can be renamed and
 /// compressed between the look and the opening.
@@ -98,8 +102,8 @@ impl LogDir {
         };
         let mut log = LogDir::new(dir, Some(log_id), Vec::new(), options);
         log.named = Some(own.id);
-        let listing = list(dir, path.file_name())?;
-        log.take_files(listing, Some(own));
+        let mut listing = list(dir, path.file_name())?;
+        log.take_files(&mut listing, Some(own));
         Ok(log)
     }
 
@@ -346,15 +350,15 @@ impl LogDir {
     fn list_again(&mut self) -> Result<(), Error> {
         self.learn_log();
         if self.log_id.is_some() {
-            let listing = list(&self.dir, None)?;
-            self.take_files(listing, None);
+            let mut listing = list(&self.dir, None)?;
+            self.take_files(&mut listing, None);
         }
         Ok(())
     }
 
     /// Takes over the new paths, and the new segments behind the last one that was read. Segments that were
     /// still to be read and have disappeared are noted as gone.
-    fn take_files(&mut self, mut listing: Listing, own: Option<Segment>) {
+    fn take_files(&mut self, listing: &mut Listing, own: Option<Segment>) {
         let Some(log_id) = self.log_id else { return };
         let Files { segments: mut found, copies } =
             listing.logs.remove(&log_id).unwrap_or_default();
@@ -364,7 +368,7 @@ impl LogDir {
                 found.insert(index, own);
             }
         }
-        (self.copies, self.unreadable) = (copies, listing.unreadable);
+        (self.copies, self.unreadable) = (copies, listing.unreadable.clone());
         let read = self.next.min(self.segments.len());
         let (mut segments, to_read) = (self.segments.clone(), self.segments.split_off(read));
         segments.truncate(read);
@@ -490,6 +494,8 @@ impl LogDir {
     }
 
     fn drop_segment(&mut self, id: u64) {
+        let is_read = |segment: &&Segment| segment.id == id;
+        self.next -= self.segments.iter().take(self.next).filter(is_read).count();
         self.segments.retain(|segment| segment.id != id);
         if self.log_id.is_some() {
             self.gone.push(id);

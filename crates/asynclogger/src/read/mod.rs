@@ -7,7 +7,7 @@
 //! file shows it.
 //!
 //! The records of one shard come in the order in which they were logged, each once. Records of different
-//! shards have no order.
+//! shards have no order, unless [`LogDir::by_time`] or [`ByTime`] merges them into one.
 //!
 //! ```
 //! # fn main() -> Result<(), asynclogger::Error> {
@@ -22,7 +22,9 @@
 //! ```
 #![deny(clippy::indexing_slicing)]
 
+mod ahead;
 mod block;
+mod by_time;
 mod gaps;
 mod history;
 mod ledger;
@@ -40,16 +42,17 @@ mod promise;
 mod reader;
 mod records;
 mod report;
-mod resync;
 mod scan;
 mod segments;
 mod selection;
+mod step;
 mod suspects;
 mod times;
 mod verdict;
 mod writer;
 
 pub use self::{
+    by_time::{ByTime, LogRecord},
     log_dir::LogDir,
     log_report::LogReport,
     options::ReadOptions,

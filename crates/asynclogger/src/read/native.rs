@@ -1,6 +1,7 @@
 //! The walk over the parts of one native file: docs/format.md, section 4.
 
 use super::{
+    ahead::Ahead,
     block::{self, Checked},
     history::History,
     ledger::Ledger,
@@ -8,8 +9,8 @@ use super::{
     partial::Copy,
     promise::Promise,
     report::{Damage, DamageKind, Ending, Loss, Report},
-    resync::{Found, Search, Skipped},
     selection::Selection,
+    step::Step,
     suspects::Suspects,
     times::Selected,
     verdict::{kind_at, stretch_at, verdict_of},
@@ -20,23 +21,12 @@ use crate::{
         BlockInfo, ChunkEntry, Kind, MIN_ALIGN, TIMED_VERSION, VERSION, metadata,
         time::from_nanoseconds,
     },
-    probe::{Body, Ids, Part, Place, Source, later_version, look},
+    probe::{Body, Found, Ids, Part, Place, Search, Skipped, Source, later_version, look},
 };
 
 /// How many bytes have to be behind a hole until a following reader passes over it. Writes in flight finish
 /// in any order, but within the size of a logger's buffers.
 const PATIENCE: u64 = 256 << 20;
-
-/// The result of a step of the walk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// A block is loaded, possibly without records to deliver.
-    Block,
-    /// Another part was read, or a block that is not delivered.
-    Other,
-    /// The end of the file.
-    End,
-}
 
 /// Everything that a step changes and that has to be taken back if a torn end grows.
 #[derive(Clone, Debug)]
@@ -70,6 +60,8 @@ pub(super) struct Native {
     /// Whether the walk waits at a hole near the end, because a write to the hole may still be in flight.
     pub(super) follow: bool,
     pub(super) selection: Selection,
+    /// What the heads say, while only these are read.
+    pub(super) ahead: Option<Vec<Ahead>>,
     /// The same as in [`Undo`], for the block that is read again.
     delivered: Option<(u64, Vec<bool>)>,
 }
@@ -87,7 +79,8 @@ impl Native {
             suspects: Suspects::default(),
         };
         let (search, selection) = (Search::default(), Selection::default());
-        Native { state, search, undo: None, follow: false, selection, delivered: None }
+        let (undo, ahead, delivered) = (None, None, None);
+        Native { state, search, undo, follow: false, selection, ahead, delivered }
     }
 
     /// Leaves out the next `records` selected records. A block that is left out completely is not read.
@@ -114,7 +107,7 @@ impl Native {
         while at < source.len() {
             let range = (at, source.len());
             let ids = self.state.ids.as_ref();
-            let found = self.search.run(source, range, ids, |_: &_| DamageKind::Misplaced)?;
+            let found = self.search.run(source, range, ids, |_| ())?;
             let Some(part) = found.part else { break };
             if matches!(part.body, Body::Start { .. } | Body::Totals { is_end: true, .. }) {
                 return Ok(false);
@@ -168,7 +161,10 @@ impl Native {
         loaded: &mut Loaded,
     ) -> Result<Step, Error> {
         let State { ids, ledger, .. } = &self.state;
-        let verdict = |part: &Part| verdict_of(part, from, ids.as_ref(), ledger);
+        let verdict = |part: Option<&Part>| match part {
+            Some(part) => verdict_of(part, from, ids.as_ref(), ledger),
+            None => DamageKind::Gap,
+        };
         let Found { part, skipped, .. } =
             self.search.run(source, (from, source.len()), ids.as_ref(), verdict)?;
         let part = match part {
@@ -188,7 +184,7 @@ impl Native {
     }
 
     /// Notes the damaged region `[from, to)`, which a valid part follows.
-    fn skip(&mut self, skipped: &[Skipped], from: u64, to: u64, align: u64) {
+    fn skip(&mut self, skipped: &[Skipped<DamageKind>], from: u64, to: u64, align: u64) {
         if to <= from {
             return;
         }
@@ -206,7 +202,7 @@ impl Native {
         &mut self,
         source: &mut Source,
         from: u64,
-        skipped: &[Skipped],
+        skipped: &[Skipped<DamageKind>],
     ) -> Result<Step, Error> {
         self.keep_undo(None);
         let len = source.len() - from;
@@ -229,7 +225,7 @@ impl Native {
     /// because it has cost nothing.
     fn note_region(
         &mut self,
-        skipped: &[Skipped],
+        skipped: &[Skipped<DamageKind>],
         from: u64,
         to: u64,
         gap: DamageKind,
@@ -313,7 +309,10 @@ impl Native {
         let data_at = begin + u64::from(info.head_len);
         let end = begin.saturating_add(info.block_len());
         let selected = Selected::of(&self.selection, part, info);
-        let is_asked_for = self.state.to_pass < selected.count;
+        if let Some(ahead) = &mut self.ahead {
+            ahead.extend(Ahead::of(&self.selection, part, info, (begin, selected.count)));
+        }
+        let is_asked_for = self.ahead.is_none() && self.state.to_pass < selected.count;
         if !is_asked_for && end <= source.len() {
             return Ok(self.skip_block(part, info, selected, head_kind, (begin, end)));
         }

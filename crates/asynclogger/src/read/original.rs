@@ -4,8 +4,8 @@ use super::{
     block::{BlockMeta, Run},
     ledger::most_records,
     loaded::Loaded,
-    native::Step,
     report::{Damage, DamageKind, Ending, Layout, Loss, Report},
+    step::Step,
 };
 use crate::{
     Error,

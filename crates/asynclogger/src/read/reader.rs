@@ -5,16 +5,17 @@ use std::path::Path;
 #[cfg(feature = "zstd")]
 use super::report::{Damage, Ending, Loss};
 use super::{
+    ahead::Ahead,
     history::History,
     loaded::{Cursor, Loaded},
-    native::{Native, Step},
+    native::Native,
     options::ReadOptions,
     original::{self, Original},
     promise::Promise,
     records::{Block, OwnedRecord, Record},
     report::{DamageKind, Format, Layout, Report, SessionState},
-    resync::Search,
     selection::Selection,
+    step::Step,
     writer,
 };
 #[cfg(feature = "zstd")]
@@ -22,11 +23,8 @@ use crate::probe::Finding;
 use crate::{
     Error, ErrorKind,
     format::{VERSION, metadata},
-    probe::{Place, Source, later_version, look},
+    probe::{Place, Search, Source, later_version, look},
 };
-
-/// A file without a sign of this format in its first `SIGN_WITHIN` bytes can be a file of the original.
-const SIGN_WITHIN: u64 = 1 << 20;
 
 impl ReadOptions {
     /// Opens `path` for reading.
@@ -246,6 +244,26 @@ impl Reader {
         Some(history)
     }
 
+    /// Reads the heads of all blocks, and adds what they say to `found`.
+    pub(super) fn look_ahead(mut self, segment: u64, found: &mut Vec<Ahead>) -> Result<(), Error> {
+        let Walk::Native(native) = &mut self.walk else {
+            found.push(Ahead::unknown(segment));
+            return Ok(());
+        };
+        native.ahead = Some(std::mem::take(found));
+        let read = self.read_to_end().map(|_| ());
+        if let Walk::Native(native) = &mut self.walk {
+            *found = native.ahead.take().unwrap_or_default();
+        }
+        read
+    }
+
+    /// The loaded block, whose records count as delivered.
+    pub(super) fn take_loaded(&mut self) -> &mut Loaded {
+        self.cursor.pass(&self.loaded.runs);
+        &mut self.loaded
+    }
+
     /// Whether [`next_record`](Reader::next_record) will have a record.
     pub(super) fn has_record(&mut self) -> Result<bool, Error> {
         Ok(self.cursor.has_next() || self.advance()?)
@@ -420,15 +438,14 @@ fn recognise(source: &mut Source) -> Result<Option<Layout>, Error> {
         Place::Nothing if metadata::has_magic(&search.buffer) => return Ok(None),
         Place::Nothing => {}
     }
-    let misplaced = |_: &_| DamageKind::Misplaced;
-    let near = search.run(source, (0, SIGN_WITHIN.min(source.len())), None, misplaced)?;
-    if near.part.is_some() {
+    // Without a sign near its beginning, the file can be one of the original.
+    if search.sign(source)?.is_some() {
         return Ok(None);
     }
     if let Some(layout) = original::layout_of(source)? {
         return Ok(Some(layout));
     }
-    let all = search.run(source, (0, source.len()), None, misplaced)?;
+    let all = search.run(source, (0, source.len()), None, |_| ())?;
     if all.part.is_some() {
         return Ok(None);
     }

@@ -57,6 +57,20 @@ impl<'a> Record<'a> {
         OwnedRecord { bytes: bytes.to_vec(), position, time, offset }
     }
 
+    /// A record whose block is not loaded.
+    #[inline]
+    pub(super) fn of(
+        meta: &BlockMeta,
+        times: &Times,
+        bytes: &'a [u8],
+        (number, data_offset): (u64, u64),
+    ) -> Record<'a> {
+        let position = Position { session: meta.session, shard: meta.shard, number };
+        let offset = meta.data_offset + data_offset;
+        let time = times.of(number).map(from_nanoseconds).or(meta.time);
+        Record { bytes, position, time, offset }
+    }
+
     #[inline]
     pub(super) fn new(
         meta: &BlockMeta,
@@ -66,11 +80,7 @@ impl<'a> Record<'a> {
     ) -> Option<Record<'a>> {
         let start = located.at + RECORD_HEADER;
         let bytes = data.get(start..start + located.len)?;
-        let position =
-            Position { session: meta.session, shard: meta.shard, number: located.number };
-        let offset = meta.data_offset + located.at as u64;
-        let time = times.of(located.number).map(from_nanoseconds).or(meta.time);
-        Some(Record { bytes, position, time, offset })
+        Some(Record::of(meta, times, bytes, (located.number, located.at as u64)))
     }
 }
 

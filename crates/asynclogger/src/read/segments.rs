@@ -2,18 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::{
-    reader::Reader,
-    report::{DamageKind, Layout},
-    resync::Search,
-};
+use super::{reader::Reader, report::Layout};
 use crate::{
     Error, LogId,
-    probe::{Body, Part, Place, Source, is_gone, look},
+    probe::{Body, Part, Place, Search, Source, is_gone, look},
 };
-
-/// How many bytes of a file with a damaged start are searched for another sign of its log.
-const SIGN_WITHIN: u64 = 1 << 20;
 
 /// One file of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,10 +49,7 @@ pub(super) fn identify(
     let found = match look(source, 0, &mut search.buffer)? {
         Place::Valid(part) if part.belongs(None) => Some(part),
         Place::Valid(_) | Place::Later(_) => None,
-        Place::Nothing => {
-            let range = (0, SIGN_WITHIN.min(source.len()));
-            search.run(source, range, None, |_: &_| DamageKind::Misplaced)?.part
-        }
+        Place::Nothing => search.sign(source)?,
     };
     Ok(found.map(|part| segment_of(source, part)))
 }

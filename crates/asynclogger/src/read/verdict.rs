@@ -1,8 +1,8 @@
 //! The kind of a damage, and its place in the file.
 
-use super::{block::BadStretch, ledger::Ledger, report::DamageKind, resync::Skipped};
+use super::{block::BadStretch, ledger::Ledger, report::DamageKind};
 use crate::format::{BlockInfo, CHUNK};
-use crate::probe::{Body, Ids, Part};
+use crate::probe::{Body, Ids, Part, Skipped};
 
 /// The kind of damage that a valid part means if it does not stand in its own place. `from` is the offset
 /// that the reading has reached.
@@ -21,7 +21,7 @@ pub(super) fn verdict_of(part: &Part, from: u64, ids: Option<&Ids>, ledger: &Led
 }
 
 /// The kind of damage in the place of a lost head.
-pub(super) fn kind_at(skipped: &[Skipped], offset: u64) -> DamageKind {
+pub(super) fn kind_at(skipped: &[Skipped<DamageKind>], offset: u64) -> DamageKind {
     match skipped.iter().rev().find(|region| region.offset <= offset) {
         Some(region) if region.kind != DamageKind::Gap => region.kind,
         _ => DamageKind::Metadata,

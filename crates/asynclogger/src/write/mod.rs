@@ -12,6 +12,8 @@ mod swap;
 
 #[cfg(all(test, feature = "zstd"))]
 pub(crate) use self::archive::compress;
+#[cfg(feature = "async")]
+pub use self::common::Flushing;
 pub use self::swap::RecordWriter;
 #[cfg(test)]
 pub(crate) use self::swap::Sleep;

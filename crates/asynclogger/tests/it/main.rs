@@ -3,6 +3,8 @@
 
 mod accounting;
 mod archiving;
+#[cfg(feature = "async")]
+mod asynchronous;
 mod auto_traits;
 mod bad_input;
 mod config;
@@ -10,6 +12,8 @@ mod crash_safe;
 mod durability;
 mod ended;
 mod environment;
+#[cfg(all(feature = "log", feature = "tracing"))]
+mod facades;
 mod failing_disk;
 mod files;
 mod filesystems;
@@ -26,6 +30,7 @@ mod matrix;
 mod ml_serving;
 mod mounts;
 mod power_cuts;
+mod prometheus;
 mod reentrancy;
 mod resident;
 mod resources;

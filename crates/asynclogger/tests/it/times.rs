@@ -11,7 +11,7 @@ use std::{
 
 use asynclogger::{
     Compression, Config, CrashSafe, Logger, Overflow, Rotation, Timestamps,
-    read::{Format, LogDir, ReadOptions, Reader},
+    read::{ByTime, Format, LogDir, ReadOptions, Reader},
 };
 
 use crate::{
@@ -83,7 +83,50 @@ fn check(path: &Path) -> u64 {
     let report = log.report();
     assert!(report.is_whole(), "{report:#?}");
     assert_eq!(calls.len() as u64, count);
+    assert_eq!(check_by_time(&[path]), count);
     count
+}
+
+/// Compares the merge by time of some logs with a stable sort of all their records. Returns how many there are.
+fn check_by_time(paths: &[&Path]) -> u64 {
+    let open = || paths.iter().map(|path| LogDir::open(path).expect("a log"));
+    let mut sorted = Vec::new();
+    for (index, mut log) in open().enumerate() {
+        while let Some(record) = log.next_record().expect("a record") {
+            sorted.push((index, record.into_owned()));
+        }
+    }
+    sorted.sort_by_key(|(_, record)| record.time);
+    let mut merge = ByTime::new(open().collect());
+    for (index, record) in &sorted {
+        let merged = merge.next_record().expect("read").expect("a record");
+        assert_eq!((merged.log(), merged.record().into_owned()), (*index, record.clone()));
+    }
+    assert!(merge.next_record().expect("read").is_none());
+    assert!(merge.logs().all(|log| log.report().is_whole()));
+    sorted.len() as u64
+}
+
+#[test]
+fn many_threads_and_logs_are_merged_as_a_sort_would() {
+    let directory = directory();
+    let paths = ["one.log", "two.log", "three.log"].map(|name| directory.path().join(name));
+    let loggers = paths.each_ref().map(|path| {
+        let rotation = Rotation::new().max_size(2 << 20);
+        let config = config(path).num_shards(8).buffer_size(1 << 20).rotation(rotation);
+        let is_packed = cfg!(feature = "zstd");
+        open(if is_packed { config.compression(Compression::zstd(3)) } else { config })
+    });
+    std::thread::scope(|scope| {
+        for logger in &loggers {
+            scope.spawn(|| log_some(logger, 8, 4_000, 100));
+        }
+    });
+    for logger in loggers {
+        logger.close().expect("closed");
+    }
+    paths.iter().for_each(|path| assert_eq!(check(path), 32_000));
+    assert_eq!(check_by_time(&paths.each_ref().map(PathBuf::as_path)), 96_000);
 }
 
 #[test]

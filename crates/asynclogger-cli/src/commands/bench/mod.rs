@@ -9,7 +9,7 @@ mod report;
 
 use std::{fs, io::Write, path::Path, time::Instant};
 
-use asynclogger::{Logger, Opened, Overflow, read::LogDir};
+use asynclogger::{Logger, Opened, Overflow, Timestamps, read::LogDir};
 use rustix::time::{ClockId, clock_gettime};
 
 use self::{calibration::Calibration, check::Check, load::Load, record::Record, report::Report};
@@ -31,7 +31,9 @@ pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {
             "bench reads all files back, so none of them can be deleted".into(),
         ));
     }
-    let config = args.rotation.apply(args.logger.config(args.path.clone(), policy));
+    let times = if args.timestamps { Timestamps::On } else { Timestamps::Off };
+    let config = args.logger.config(args.path.clone(), policy).timestamps(times);
+    let config = args.rotation.apply(config);
     if args.size > config.max_record() {
         return Err(Failure::Usage(format!(
             "a record of {} bytes does not fit: the longest with these settings has {}",

@@ -96,6 +96,11 @@ impl Compressed {
         std::mem::take(&mut self.findings)
     }
 
+    /// Gives up the memory for frames.
+    pub(crate) fn release(&mut self) {
+        (self.kept, self.input) = (Vec::new(), Vec::new());
+    }
+
     /// Fills `buffer` from `offset` on; returns less than its length at the end of a frame, and nothing
     /// at the end of the segment.
     pub(crate) fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {

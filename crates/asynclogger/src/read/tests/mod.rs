@@ -2,6 +2,7 @@
 #![expect(clippy::indexing_slicing, reason = "tests")]
 
 mod builder;
+mod by_time;
 #[cfg(all(feature = "zstd", target_os = "linux"))]
 mod compressed;
 mod damage;

@@ -14,7 +14,7 @@ use crate::{
     Error, ErrorKind,
     format::{Lineage, LogId},
     io::{Directory, FileState, is_written, want_soon},
-    probe::{Origin, Packing, Source, has_log_name},
+    probe::{Origin, Packing, Search, Source, has_log_name},
 };
 
 /// The number of files that are open at a time: a device answers many requests in little more time than one.
@@ -57,7 +57,12 @@ struct Number {
 impl Number {
     /// Reads the number from an open file. Somebody can have renamed the file, so its first bytes say whether it is
     /// compressed. A file with the name of a log counts with a damaged start, too: readers find its log and number.
-    fn read(file: File, directory: &Directory, name: &OsStr) -> Option<Number> {
+    fn read(
+        file: File,
+        directory: &Directory,
+        name: &OsStr,
+        search: &mut Search,
+    ) -> Option<Number> {
         let mut source = Source::of(file, &directory.path().join(name)).ok()?;
         match Origin::read(&mut source).ok()? {
             Ok(origin) => {
@@ -65,8 +70,8 @@ impl Number {
                 Some(Number { lineage, full_name })
             }
             Err(_) if has_log_name(name) => {
-                let lineage = Origin::lineage_without_start(&mut source).ok()??;
-                Some(Number { lineage, full_name: None })
+                let sign = search.sign(&mut source).ok()??;
+                Some(Number { lineage: sign.prefix.lineage(), full_name: None })
             }
             Err(_) => None,
         }
@@ -89,9 +94,9 @@ fn archived(directory: &Directory, name: &LogName) -> Vec<OsString> {
 
 /// The numbers of files. Every file is read, since only its start says which number it has; but many are requested at a
 /// time.
-fn numbers<'a>(directory: &Directory, files: impl Iterator<Item = &'a OsStr>) -> Vec<Number> {
+fn numbers_of<'a>(directory: &Directory, files: impl Iterator<Item = &'a OsStr>) -> Vec<Number> {
     let files: Vec<_> = files.collect();
-    let mut numbers = Vec::with_capacity(files.len());
+    let (mut numbers, mut search) = (Vec::with_capacity(files.len()), Search::default());
     for files in files.chunks(AHEAD) {
         let open = |file: &OsStr| directory.open_regular(file).ok()?.map(|(opened, _)| opened);
         let opened: Vec<_> = files
@@ -100,7 +105,7 @@ fn numbers<'a>(directory: &Directory, files: impl Iterator<Item = &'a OsStr>) ->
             .collect();
         numbers.extend(opened.into_iter().zip(files).filter_map(|(opened, file)| {
             // Perhaps this process has no descriptor left for so many files at a time.
-            Number::read(opened.or_else(|| open(file))?, directory, file)
+            Number::read(opened.or_else(|| open(file))?, directory, file, &mut search)
         }));
     }
     numbers
@@ -120,21 +125,23 @@ pub(in crate::write) fn last_segment(
     log_id: Option<LogId>,
     is_of_event: bool,
 ) -> Option<Lineage> {
-    let greatest = |numbers: Vec<Number>, log_id: Option<LogId>| {
-        let ours = numbers.into_iter().filter(|number| number.is_of(full_name, log_id));
-        ours.map(|number| number.lineage).max_by_key(|lineage| lineage.segment)
-    };
     let archived = archived(directory, name);
     let names = archived.iter().map(OsString::as_os_str).chain([name.file()]);
-    let last = greatest(numbers(directory, names), log_id);
-    let log_id = log_id.or(last.map(|last| last.log_id))?;
+    let mut numbers = numbers_of(directory, names);
+    // A file with a damaged start counts only for a log id that is known, and an undamaged file can tell the id.
+    let log_id = log_id.or_else(|| Some(greatest(&numbers, full_name, None)?.log_id))?;
     let moved =
         |anywhere| directory.names(|file| name.may_be_moved(file, anywhere)).unwrap_or_default();
     let all = Some(moved(true)).filter(|all| !is_of_event || all.len() <= FEW);
     let moved = all.unwrap_or_else(|| moved(false));
-    let moved = numbers(directory, moved.iter().map(OsString::as_os_str));
-    let moved = greatest(moved, Some(log_id));
-    last.into_iter().chain(moved).max_by_key(|last| last.segment)
+    numbers.extend(numbers_of(directory, moved.iter().map(OsString::as_os_str)));
+    greatest(&numbers, full_name, Some(log_id))
+}
+
+/// The greatest of the numbers that belong to the log with this full name and this id, if the id is known.
+fn greatest(numbers: &[Number], full_name: &[u8], log_id: Option<LogId>) -> Option<Lineage> {
+    let ours = numbers.iter().filter(|number| number.is_of(full_name, log_id));
+    ours.map(|number| number.lineage).max_by_key(|lineage| lineage.segment)
 }
 
 /// # Errors

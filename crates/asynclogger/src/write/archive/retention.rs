@@ -192,18 +192,18 @@ mod tests {
     fn the_oldest_go_first_whatever_their_order() {
         let files = files(&[3, 10, 2, 1]);
         let keep = |count| select(&files, &Retention::new().keep(count), active(11), 0);
-        assert_eq!(keep(4), []);
+        assert!(keep(4).is_empty());
         assert_eq!(keep(3), [3]);
         assert_eq!(keep(1), [3, 2, 0]);
         assert_eq!(keep(0), [3, 2, 0], "never the newest");
         let total = |max| select(&files, &Retention::new().max_total(max), active(11), 0);
-        assert_eq!(total(40), []);
+        assert!(total(40).is_empty());
         assert_eq!(total(39), [3]);
         assert_eq!(total(20), [3, 2]);
         assert_eq!(total(1), [3, 2, 0], "never the newest");
         let age =
             |now| select(&files, &Retention::new().max_age(secs(50)), active(11), now * SECOND);
-        assert_eq!(age(150), []);
+        assert!(age(150).is_empty());
         assert_eq!(age(151), [3]);
         assert_eq!(age(251), [3, 2]);
         assert_eq!(age(1_000_000), [3, 2, 0], "never the newest");
@@ -235,7 +235,7 @@ mod tests {
     fn two_files_of_one_segment_are_one() {
         let mut files = files(&[1, 2, 2, 3, 3]);
         let keep = |count| select(&files, &Retention::new().keep(count), active(4), 0);
-        assert_eq!(keep(3), []);
+        assert!(keep(3).is_empty());
         assert_eq!(keep(2), [0]);
         assert_eq!(keep(1), [0, 1, 2]);
         assert_eq!(select(&files, &Retention::new().max_total(20), active(4), 0), [0, 1, 2]);
@@ -265,12 +265,12 @@ mod tests {
     fn of_several_logs_the_segment_goes_that_was_over_first() {
         // Segment 1 of the first log ends when 5 begins, and 2 of the second log when 4 begins.
         let logs = [one_of(1, &[1, 5], 6), one_of(2, &[4, 2], 7), one_of(3, &[], 1)];
-        assert_eq!(of_all(&logs, 40), []);
+        assert!(of_all(&logs, 40).is_empty());
         assert_eq!(of_all(&logs, 39), [(1, 2)]);
         assert_eq!(of_all(&logs, 20), [(1, 2), (0, 1)]);
         assert_eq!(of_all(&logs, 19), [(1, 2), (0, 1), (0, 5)]);
         assert_eq!(of_all(&logs, 0), [(1, 2), (0, 1), (0, 5)], "never the newest of all");
-        assert_eq!(of_all(&[], 0), []);
+        assert!(of_all(&[], 0).is_empty());
     }
 
     #[test]
@@ -279,7 +279,7 @@ mod tests {
         logs[0].files[0].lineage.log_id = FOREIGN;
         logs[0].active.segment = 3;
         // Segment 2 of the first log and segment 5 of the second are left.
-        assert_eq!(of_all(&logs, 20), []);
+        assert!(of_all(&logs, 20).is_empty());
         assert_eq!(of_all(&logs, 1), [(0, 2)]);
     }
 
@@ -335,7 +335,7 @@ mod tests {
             select(files, &Retention::new().max_age(secs(50)), active(4), now * SECOND)
         };
         // Segment 2 began at 190 s.
-        assert_eq!(age(&files, 240), []);
+        assert!(age(&files, 240).is_empty());
         assert_eq!(age(&files, 241), [0]);
         files[1].last_time = None;
         assert_eq!(age(&files, 340), [0]);
@@ -350,7 +350,7 @@ mod tests {
         // The clock was in 1970 for a while: the segments before are young, and this one stays with them.
         let mut files = files(&[1, 2, 3, 4]);
         files[1].last_time = Some(0);
-        assert_eq!(age(&files, 240), []);
+        assert!(age(&files, 240).is_empty());
         assert_eq!(age(&files, 251), [0, 1]);
         // The clock was in the future for a while: the segment is deleted with the next one.
         files[1].last_time = Some(i64::MAX);

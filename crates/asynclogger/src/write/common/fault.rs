@@ -58,7 +58,7 @@ mod told {
     }
 
     pub(super) fn kill_point() {
-        let at = std::env::var("ASYNCLOGGER_KILL_AT").ok().and_then(|at| at.parse().ok());
+        let at = std::env::var("ASYNCLOGGER_KILL_AT").ok().and_then(|at| at.parse::<u64>().ok());
         if let Some(at) = at {
             let mut passed = PASSED.lock().unwrap_or_else(PoisonError::into_inner);
             if *passed == at {

@@ -1,5 +1,7 @@
 //! The meeting point of callers of `flush` and `close` with the flusher: tickets, results, and the last error.
 
+#[cfg(feature = "async")]
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use crate::{
@@ -30,6 +32,23 @@ struct State {
     /// Set if the log is closed and not everything accepted is durable: the reason.
     doubt: Option<Error>,
     last_error: Option<Error>,
+    /// The tasks that wait for a change.
+    #[cfg(feature = "async")]
+    wakers: Vec<Waker>,
+}
+
+impl State {
+    /// The result for a ticket; `None` if it is not known yet.
+    fn answer(&self, ticket: u64) -> Option<Result<(), Error>> {
+        if self.completed >= ticket {
+            return Some(Ok(()));
+        }
+        if self.failed >= ticket {
+            let unknown = || Error::new(ErrorKind::Io, "a flush failed");
+            return Some(Err(self.failure.clone().unwrap_or_else(unknown)));
+        }
+        (self.ending == Ending::Closed).then(|| self.doubt.clone().map_or(Ok(()), Err))
+    }
 }
 
 /// A request for which a caller waits.
@@ -81,15 +100,8 @@ impl Gate {
     pub(crate) fn wait(&self, ticket: u64, deadline: Option<Instant>) -> Result<(), Error> {
         let mut state = lock(&self.state);
         loop {
-            if state.completed >= ticket {
-                return Ok(());
-            }
-            if state.failed < ticket && state.ending == Ending::Closed {
-                return state.doubt.clone().map_or(Ok(()), Err);
-            }
-            if state.failed >= ticket {
-                let unknown = || Error::new(ErrorKind::Io, "a flush failed");
-                return Err(state.failure.clone().unwrap_or_else(unknown));
+            if let Some(answer) = state.answer(ticket) {
+                return answer;
             }
             if is_over(deadline) {
                 return Err(Error::new(ErrorKind::Timeout, "the flush took longer than allowed"));
@@ -100,12 +112,20 @@ impl Gate {
 
     /// The result for a ticket; `None` if it is not known yet. Never waits.
     pub(crate) fn answer(&self, ticket: u64) -> Option<Result<(), Error>> {
-        let state = lock(&self.state);
-        if state.completed < ticket && state.failed < ticket && state.ending != Ending::Closed {
-            return None;
+        lock(&self.state).answer(ticket)
+    }
+
+    /// The result for a ticket, or a promise to wake the task.
+    #[cfg(feature = "async")]
+    pub(crate) fn poll(&self, ticket: u64, context: &Context<'_>) -> Poll<Result<(), Error>> {
+        let mut state = lock(&self.state);
+        if let Some(answer) = state.answer(ticket) {
+            return Poll::Ready(answer);
         }
-        drop(state);
-        Some(self.wait(ticket, Some(Instant::now())))
+        if !state.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+            state.wakers.push(context.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// The last ticket, if it is not answered yet.
@@ -123,8 +143,9 @@ impl Gate {
 
     /// Reports everything up to `ticket` as durable.
     pub(crate) fn complete(&self, ticket: u64) {
-        lock(&self.state).completed = ticket;
-        self.changed.notify_all();
+        let mut state = lock(&self.state);
+        state.completed = ticket;
+        self.tell(state);
     }
 
     /// Reports a failed attempt, which covered all tickets up to `ticket`, if any.
@@ -135,8 +156,7 @@ impl Gate {
             state.failure = Some(error.clone());
         }
         state.last_error = Some(error.clone());
-        drop(state);
-        self.changed.notify_all();
+        self.tell(state);
     }
 
     pub(crate) fn last_error(&self) -> Option<Error> {
@@ -148,8 +168,22 @@ impl Gate {
     }
 
     pub(crate) fn set_ending(&self, ending: Ending) {
-        lock(&self.state).ending = ending;
+        let mut state = lock(&self.state);
+        state.ending = ending;
+        self.tell(state);
+    }
+
+    /// Tells all that wait that the state has changed.
+    fn tell(&self, state: MutexGuard<'_, State>) {
+        #[cfg(feature = "async")]
+        let (wakers, state) = {
+            let mut state = state;
+            (std::mem::take(&mut state.wakers), state)
+        };
+        drop(state);
         self.changed.notify_all();
+        #[cfg(feature = "async")]
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Reports that the file is ended. `doubt`: not everything is durable, for this reason.

@@ -4,12 +4,18 @@ mod block_memory;
 mod clock;
 mod drops;
 pub(super) mod fault;
+#[cfg(feature = "async")]
+mod flushing;
 mod gate;
 mod inside;
 pub(super) mod own_thread;
 mod progress;
 mod when;
 
+#[cfg(feature = "async")]
+pub use self::flushing::Flushing;
+#[cfg(feature = "async")]
+pub(crate) use self::flushing::HasGate;
 pub(super) use self::{
     block_memory::BlockMemory,
     clock::{backoff, wall_clock},

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    EngineKind, ErrorCounts, Health, IoMode,
+    EngineKind, ErrorCounts, Health, Histogram, IoMode,
     io::Cause,
     sync::{AtomicU64, Ordering},
 };
@@ -94,26 +94,34 @@ pub(in crate::write) struct Progress {
     io: Counter,
 }
 
-/// Sum and maximum, in nanoseconds.
+/// Durations: sum and maximum, in nanoseconds, and a histogram.
 #[derive(Debug)]
 struct Timing {
     sum: Counter,
     max: Counter,
+    counts: [Counter; Histogram::BUCKETS],
 }
 
 impl Timing {
     fn new() -> Timing {
-        Timing { sum: Counter::new(), max: Counter::new() }
+        let counts = std::array::from_fn(|_| Counter::new());
+        Timing { sum: Counter::new(), max: Counter::new(), counts }
     }
 
     fn add(&self, duration: Duration) {
         let nanos = nanos(duration);
         self.sum.add(nanos);
         self.max.raise(nanos);
+        // A model repeats its schedules, and has to use the same counters each time.
+        let bucket = if cfg!(loom) { 0 } else { Histogram::bucket(nanos) };
+        self.counts[bucket].add(1);
     }
 
-    fn get(&self) -> (Duration, Duration) {
-        (Duration::from_nanos(self.sum.get()), Duration::from_nanos(self.max.get()))
+    /// The histogram and the maximum.
+    fn get(&self) -> (Histogram, Duration) {
+        let counts = std::array::from_fn(|index| self.counts[index].get());
+        let sum = Duration::from_nanos(self.sum.get());
+        (Histogram::new(counts, sum), Duration::from_nanos(self.max.get()))
     }
 }
 
@@ -155,8 +163,8 @@ impl Progress {
         self.write_time.add(write);
     }
 
-    /// Sum and maximum of the flushes, then of the writes.
-    pub(in crate::write) fn times(&self) -> ((Duration, Duration), (Duration, Duration)) {
+    /// Histogram and maximum of the flushes, then of the writes.
+    pub(in crate::write) fn times(&self) -> ((Histogram, Duration), (Histogram, Duration)) {
         (self.flush_time.get(), self.write_time.get())
     }
 

@@ -3,6 +3,8 @@
 use std::time::Instant;
 
 use super::{durable::Marks, in_map::InMap, names::Name};
+#[cfg(feature = "async")]
+use crate::write::common::HasGate;
 use crate::{
     FlushMetrics, Opened, Position,
     sync::{
@@ -54,6 +56,13 @@ pub(crate) struct Event {
     /// Held while `standing` changes, and by threads that wait for a change.
     changing: Mutex<()>,
     changed: Condvar,
+}
+
+#[cfg(feature = "async")]
+impl HasGate for Event {
+    fn gate(&self) -> &Gate {
+        self.flushes()
+    }
 }
 
 impl Event {

@@ -9,6 +9,8 @@ use super::{
     places::Places,
     sums::Sums,
 };
+#[cfg(feature = "async")]
+use crate::write::common::HasGate;
 use crate::{
     Config, EngineKind, Error, IoMode, Position,
     config::tell,
@@ -71,6 +73,13 @@ impl State {
             past.add_past(event);
             false
         });
+    }
+}
+
+#[cfg(feature = "async")]
+impl HasGate for Shared {
+    fn gate(&self) -> &Gate {
+        &self.gate
     }
 }
 
@@ -152,13 +161,19 @@ impl Shared {
         event: &Arc<Event>,
         deadline: Option<Instant>,
     ) -> Result<(), Error> {
+        let ticket = self.begin_flush_of_event(event);
+        event.flushes().wait(ticket, deadline)
+    }
+
+    /// Asks for a flush of an event, and returns its ticket.
+    pub(crate) fn begin_flush_of_event(&self, event: &Arc<Event>) -> u64 {
         let ticket = inside(|| {
             let ticket = event.flushes().request();
             self.orders.flush(event);
             ticket
         });
         self.bell.ring(Sleep::Timed);
-        event.flushes().wait(ticket, deadline)
+        ticket
     }
 
     /// Whether a record of an event is known to be durable.

@@ -46,5 +46,7 @@ impl Sums {
         let percent = 100.0 * mean * flushes as f64 / sum.total_flush_duration.as_secs_f64();
         sum.write_percent = if percent.is_finite() { percent } else { 0.0 };
         sum.flush_queue_depth += more.flush_queue_depth;
+        sum.flush_times.add(&more.flush_times);
+        sum.write_times.add(&more.write_times);
     }
 }

@@ -140,6 +140,18 @@ impl<C: Closing> Closer<C> {
         gate.wait(ticket, deadline)
     }
 
+    /// Sends the flusher a request through a gate; returns the ticket of the answer.
+    ///
+    /// # Errors
+    /// Those of [`not_forked`](Closer::not_forked).
+    #[cfg(feature = "async")]
+    pub(crate) fn begin(&self, gate: &Gate) -> Result<u64, Error> {
+        self.not_forked()?;
+        let ticket = gate.request();
+        self.of.shards().bell().ring(Sleep::Timed);
+        Ok(ticket)
+    }
+
     /// Takes no more records, writes all accepted ones, and ends all files.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! One session of one log: the records that it took, their progress to the medium, and the gate of the flusher.
 
+#[cfg(feature = "async")]
+use crate::write::common::HasGate;
 use std::time::Duration;
 
 use super::intake::Intake;
@@ -32,6 +34,13 @@ pub(crate) struct Written {
     pub(crate) lost: u64,
     /// Bytes of the written records.
     pub(crate) payload: u64,
+}
+
+#[cfg(feature = "async")]
+impl HasGate for Session {
+    fn gate(&self) -> &Gate {
+        self.gate()
+    }
 }
 
 impl Session {
@@ -188,7 +197,8 @@ impl Session {
 
     /// How long flushes took, and the number of buffers that wait for one.
     pub(crate) fn flush_metrics(&self, flush_queue_depth: usize) -> FlushMetrics {
-        let ((flush_total, flush_max), (write_total, write_max)) = self.progress.times();
+        let ((flush_times, flush_max), (write_times, write_max)) = self.progress.times();
+        let (flush_total, write_total) = (flush_times.sum(), write_times.sum());
         let flushes = self.flushes();
         let mean = |total: Duration| {
             total.checked_div(u32::try_from(flushes).unwrap_or(u32::MAX)).unwrap_or_default()
@@ -204,6 +214,8 @@ impl Session {
             write_percent: if percent.is_finite() { percent } else { 0.0 },
             flush_queue_depth,
             blocked_swaps: self.intake.blocked_swaps(),
+            flush_times,
+            write_times,
         }
     }
 }

@@ -186,4 +186,51 @@ mod tests {
             assert_eq!(begin(base, reached), moved);
         }
     }
+
+    /// 2.5 counts a nanosecond, and so many nanoseconds of the clock that is never set, and of the wall clock.
+    fn later(moment: &Moment, counts: u64, steady: u64, wall: i64) -> Moment {
+        let Moment { wall: before, clock, counter } = *moment;
+        Moment { wall: before + wall, clock: clock + steady, counter: counter + counts }
+    }
+
+    /// A leap second that is smeared over a day slows both clocks by 11.6 ppm, and not the counter.
+    #[test]
+    fn a_smeared_leap_second_shows_nowhere() {
+        const TEN_SECONDS: u64 = 10_000_000_000;
+        let slow = |nanoseconds: u64| nanoseconds - nanoseconds * 116 / 10_000_000;
+        let counts = |nanoseconds: u64| nanoseconds * 5 / 2;
+        let mut moment = Moment { wall: 1_000, clock: 5_000, counter: 7_000 };
+        let mut reached = i64::MIN;
+        // The smear begins within the second buffer, and ends within the fourth.
+        for [usual, smeared] in [[10, 0], [5, 5], [0, 10], [5, 5], [10, 0]] {
+            let steady = usual * TEN_SECONDS / 10 + slow(smeared * TEN_SECONDS / 10);
+            let end = later(&moment, counts(TEN_SECONDS), steady, steady.cast_signed());
+            let scale = scale(&moment, &end);
+            assert!(scale.base >= reached, "a block that goes back would be moved");
+            let last = scale.time((counts(TEN_SECONDS) >> SHIFT) as u32);
+            assert!((end.wall - 100..=end.wall).contains(&last), "{last} {}", end.wall);
+            // In the middle of a buffer within which the rate changes: 5 s by 11.6 ppm, halved.
+            let middle = scale.time((counts(TEN_SECONDS / 2) >> SHIFT) as u32);
+            let wall = moment.wall + usual.min(5).cast_signed() * 1_000_000_000;
+            let wall = wall + slow((5 - usual.min(5)) * 1_000_000_000).cast_signed();
+            assert!(middle.abs_diff(wall) < 30_000, "{middle} {wall}");
+            (moment, reached) = (end, last);
+        }
+    }
+
+    /// While the machine sleeps, the wall clock goes on alone. The records of the buffer that began before are early by the
+    /// sleep, also those logged later; the next buffer has the right time.
+    #[test]
+    fn a_sleep_of_the_machine_shows_in_the_next_buffer() {
+        const HOUR: i64 = 3_600_000_000_000;
+        let begin = Moment { wall: 1_000, clock: 5_000, counter: 7_000 };
+        // A second, an hour of sleep, and a second.
+        let end = later(&begin, 5_000_000_000, 2_000_000_000, 2_000_000_000 + HOUR);
+        let scale = scale(&begin, &end);
+        let last = scale.time((5_000_000_000_u64 >> SHIFT) as u32);
+        assert!((end.wall - HOUR - 100..=end.wall - HOUR).contains(&last), "{last}");
+        let after = later(&end, 2_500_000_000, 1_000_000_000, 1_000_000_000);
+        let next = super::scale(&end, &after);
+        assert_eq!((next.base, next.time(0)), (end.wall, end.wall));
+    }
 }

@@ -378,3 +378,38 @@ fn a_number_is_not_given_again_after_its_file_was_moved_to_any_name() {
         assert!(found.iter().copied().eq(0..40), "{name}: {found:?}");
     }
 }
+
+/// The number of an active file stays its own if nothing but the parts behind its damage can tell the number, and the id
+/// of the log comes from an archived segment.
+#[test]
+fn the_number_of_an_active_file_with_a_damaged_start_is_not_given_again() {
+    // The start alone, and the start with the head of a block whose tail lies at an odd place.
+    for damaged in [100, 6000] {
+        let directory = directory();
+        let path = log_path(&directory);
+        let logger = open(small(&path));
+        for number in 0..3 {
+            log_as(&logger, 0, number * 300..number * 300 + 300);
+            logger.rotate().expect("rotated");
+        }
+        log_as(&logger, 0, 900..1200);
+        logger.close().expect("closed");
+        // Nothing else tells that 2 and 3 exist.
+        let mut segments = archived(&path);
+        segments.sort_by_key(|path| numbers_of(path).0);
+        segments[1..].iter().for_each(|path| fs::remove_file(path).expect("removed"));
+        let file = fs::OpenOptions::new().write(true).open(&path).expect("opened");
+        file.write_all_at(&vec![7; damaged], 20).expect("damaged");
+
+        let logger = open(small(&path));
+        log_as(&logger, 0, 1200..1210);
+        logger.close().expect("closed");
+        assert_eq!(numbers_of(&path).0, 5, "{damaged}");
+        let mut log = LogDir::open(&path).expect("the log");
+        let mut found = Vec::new();
+        while let Some(record) = log.next_record().expect("a record") {
+            found.push(Numbered::parse(record.bytes()).expect("a record").1);
+        }
+        assert!(found.iter().copied().eq((0..300).chain(900..1210)), "{damaged}: {found:?}");
+    }
+}

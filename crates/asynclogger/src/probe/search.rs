@@ -1,15 +1,19 @@
 //! The search for the next valid part behind damage, sector by sector.
 
-use super::report::DamageKind;
+use super::{
+    place::{Ids, Part, Place, look},
+    source::Source,
+};
 use crate::{
     Error,
     format::{
         SECTOR,
         metadata::{self, MAX_METADATA, PEEK_LEN},
     },
-    probe::{Ids, Part, Place, Source, look},
 };
 
+/// How many bytes of a file with a damaged start are searched for another sign of its log.
+const SIGN_WITHIN: u64 = 1 << 20;
 /// How many bytes of the file are searched at a time.
 const WINDOW: usize = 256 * 1024;
 /// How many bytes of candidates the search reads, per byte searched and in advance. Without this limit a file
@@ -19,9 +23,9 @@ const COST_IN_ADVANCE: u64 = 4 * MAX_METADATA as u64;
 
 /// The buffers of the search; `buffer` also serves for looking at single places.
 #[derive(Debug, Default)]
-pub(super) struct Search {
+pub(crate) struct Search {
     window: Vec<u8>,
-    pub(super) buffer: Vec<u8>,
+    pub(crate) buffer: Vec<u8>,
     cost: Cost,
 }
 
@@ -34,35 +38,34 @@ struct Cost {
 
 /// A stretch of the skipped region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Skipped {
-    pub(super) offset: u64,
-    /// `Misplaced`, `Duplicate`, `Foreign`, or `Gap` for bytes without a valid part.
-    pub(super) kind: DamageKind,
+pub(crate) struct Skipped<K> {
+    pub(crate) offset: u64,
+    pub(crate) kind: K,
 }
 
 /// The result of a search.
-#[derive(Debug, Default)]
-pub(super) struct Found {
+#[derive(Debug)]
+pub(crate) struct Found<K> {
     /// The first valid part that stands in its own place; `None` if there is none up to the end.
-    pub(super) part: Option<Part>,
+    pub(crate) part: Option<Part>,
     /// The skipped region, with one entry for each change of kind. The first entry is at the place where the
     /// search began.
-    pub(super) skipped: Vec<Skipped>,
+    pub(crate) skipped: Vec<Skipped<K>>,
     /// The version of a valid part of a later version, if the search met one.
-    pub(super) later: Option<u32>,
+    pub(crate) later: Option<u32>,
 }
 
 impl Search {
     /// Searches `[from, to)` for a valid part that belongs to the file with these `ids`. `verdict` gives the
-    /// kind of a valid part that does not belong there.
-    pub(super) fn run(
+    /// kind of a valid part that does not belong there, and of bytes without a valid part.
+    pub(crate) fn run<K: PartialEq>(
         &mut self,
         source: &mut Source,
         (from, to): (u64, u64),
         ids: Option<&Ids>,
-        verdict: impl Fn(&Part) -> DamageKind,
-    ) -> Result<Found, Error> {
-        let mut found = Found::default();
+        verdict: impl Fn(Option<&Part>) -> K,
+    ) -> Result<Found<K>, Error> {
+        let mut found = Found { part: None, skipped: Vec::new(), later: None };
         // Where the next part would begin if the parts that do not belong here were a file of their own.
         let mut expected = from;
         let mut window_at = from;
@@ -90,14 +93,14 @@ impl Search {
                     }
                     Place::Valid(part) if offset == expected => {
                         expected = offset.saturating_add(part.claimed_len());
-                        verdict(&part)
+                        verdict(Some(&part))
                     }
                     Place::Valid(_) => continue,
                     Place::Later(version) => {
                         found.later = found.later.or(Some(version));
                         continue;
                     }
-                    Place::Nothing if offset == expected => DamageKind::Gap,
+                    Place::Nothing if offset == expected => verdict(None),
                     Place::Nothing => continue,
                 };
                 if found.skipped.last().is_none_or(|last| last.kind != kind) {
@@ -107,6 +110,15 @@ impl Search {
             window_at = window_at.saturating_add(WINDOW as u64);
         }
         Ok(found)
+    }
+}
+
+impl Search {
+    /// The first part that stands in its own place near the beginning of the file: behind a damaged start that part
+    /// tells the log and the number.
+    pub(crate) fn sign(&mut self, source: &mut Source) -> Result<Option<Part>, Error> {
+        let near = (0, SIGN_WITHIN.min(source.len()));
+        Ok(self.run(source, near, None, |_| ())?.part)
     }
 }
 
@@ -149,8 +161,7 @@ mod tests {
         let mut search = Search::default();
         let mut most = COST_IN_ADVANCE;
         for _ in 0..3 {
-            let misplaced = |_: &Part| DamageKind::Misplaced;
-            let found = search.run(&mut source, (0, len as u64), None, misplaced)?;
+            let found = search.run(&mut source, (0, len as u64), None, |_| ())?;
             assert!(found.part.is_none());
             most += COST_PER_BYTE * len as u64;
             assert!(search.cost.looked_at <= most, "{}", search.cost.looked_at);

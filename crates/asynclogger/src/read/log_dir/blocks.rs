@@ -1,0 +1,143 @@
+//! What a merge by time needs of a log: block after block, and the heads of those that follow.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use super::LogDir;
+use crate::{
+    Error, ErrorKind,
+    probe::Source,
+    read::{
+        ahead::Ahead,
+        listed::Listed,
+        listing::{Listing, list},
+        loaded::Loaded,
+        reader::Reader,
+        report::{SessionReport, SessionState},
+        selection::Selection,
+    },
+};
+
+impl LogDir {
+    /// The next block with records, and the number of its segment; `None` at the current end of the log. See
+    /// [`next_record`](LogDir::next_record).
+    pub(in crate::read) fn next_loaded(&mut self) -> Result<Option<(u64, &mut Loaded)>, Error> {
+        while !self.has_record()? {
+            if !self.open_next()? {
+                return Ok(None);
+            }
+        }
+        // A file that was empty at first has a number from now on.
+        self.learn_log();
+        let segment = self.current();
+        Ok(self.reader.as_mut().map(|reader| (segment, reader.take_loaded())))
+    }
+
+    /// Reads the heads of the blocks of all segments that are still to be read.
+    pub(in crate::read) fn look_ahead(&mut self) -> Vec<Ahead> {
+        let mut ahead = Vec::new();
+        let to_read = self.segments.get(self.next..).unwrap_or_default();
+        let ids: Vec<u64> = to_read.iter().map(|segment| segment.id).collect();
+        for id in ids {
+            let read = self.open_segment(id).and_then(|source| {
+                let Some(source) = source else { return Ok(()) };
+                Reader::with(source, &self.options)?.look_ahead(id, &mut ahead)
+            });
+            if read.is_err() {
+                // The reading itself reports the error, if the error is still there.
+                ahead.push(Ahead::unknown(id));
+            }
+        }
+        ahead
+    }
+
+    /// Moves to the segment before the one in which the last `count` records begin, since records of its last blocks can
+    /// be later than the first ones of the next segment.
+    pub(in crate::read) fn seek_before_last(&mut self, count: u64) -> Result<(), Error> {
+        self.seek_last(count)?;
+        (self.next, self.to_pass) = (self.next.saturating_sub(1), 0);
+        Ok(())
+    }
+
+    /// Exchanges the memory for blocks of the current reader.
+    pub(in crate::read) fn swap_memory(&mut self, memory: &mut Vec<u8>) {
+        if let Some(reader) = &mut self.reader {
+            std::mem::swap(&mut reader.take_loaded().data, memory);
+        }
+    }
+
+    /// Gives up the memory for what was decompressed.
+    pub(in crate::read) fn release(&mut self) {
+        if let Some(reader) = &mut self.reader {
+            reader.source.release();
+        }
+    }
+
+    /// The same as [`LogDir::refresh`] for each of these logs; each directory is read once at most.
+    pub(in crate::read) fn refresh_all<'a>(
+        logs: impl Iterator<Item = &'a mut LogDir>,
+    ) -> Result<(), Error> {
+        let mut directories: BTreeMap<PathBuf, (Listed, Option<Listing>)> = BTreeMap::new();
+        let mut result = Ok(());
+        for log in logs {
+            let new = || (Listed::now(&log.dir), None);
+            let (fresh, listing) = directories.entry(log.dir.clone()).or_insert_with(new);
+            if log.listed.as_ref().is_some_and(|listed| listed.is_still_right(fresh)) {
+                continue;
+            }
+            log.learn_log();
+            if listing.is_none() {
+                match list(&log.dir, None) {
+                    Ok(found) => *listing = Some(found),
+                    Err(error) => result = result.and(Err(error)),
+                }
+            }
+            let Some(listing) = listing.as_mut() else { continue };
+            log.take_files(listing, None);
+            log.listed = Some(fresh.clone());
+        }
+        result
+    }
+
+    pub(in crate::read) fn is_followed(&self) -> bool {
+        self.options.follow
+    }
+
+    pub(in crate::read) fn selection(&self) -> Selection {
+        self.options.selection
+    }
+
+    /// Selects other records, from the next block on.
+    pub(in crate::read) fn set_selection(&mut self, selection: Selection) {
+        self.options.selection = selection;
+        if let Some(reader) = &mut self.reader {
+            reader.set_selection(selection);
+        }
+    }
+
+    /// The number of the segment that is being read.
+    fn current(&self) -> u64 {
+        let last = self.next.checked_sub(1).and_then(|last| self.segments.get(last));
+        last.map_or(0, |segment| segment.id)
+    }
+
+    /// Opens a segment again that was read.
+    pub(in crate::read) fn open_again(&mut self, id: u64) -> Result<Source, Error> {
+        self.open_segment(id)?.ok_or_else(|| {
+            let text = format!("segment {id} was deleted while it was read");
+            Error::new(ErrorKind::NotFound, text).at_path(&self.dir)
+        })
+    }
+
+    /// Notes that a block that was read could not be delivered.
+    pub(in crate::read) fn note_undelivered(&mut self, error: Error) {
+        self.unread.push(error);
+    }
+
+    /// Whether everything was read, and nobody writes the log.
+    pub(in crate::read) fn is_over(&self) -> bool {
+        let last = self.reader.as_ref().and_then(|reader| reader.report().sessions.last());
+        let is_over =
+            |last: &SessionReport| matches!(last.state, SessionState::Closed | SessionState::Died);
+        self.next >= self.segments.len() && last.is_none_or(is_over)
+    }
+}
