@@ -4,6 +4,8 @@ mod files;
 mod last;
 mod queue;
 mod record;
+mod slab;
+mod turn;
 mod waiting;
 mod walk;
 mod window;
@@ -244,8 +246,8 @@ impl ByTime {
             self.walks.iter_mut().skip(cold).take(1).for_each(|walk| walk.log.release());
         }
         self.set_limit();
-        let Some((waiting, block)) = read? else { return Ok(false) };
-        self.queue.push(log, block, waiting);
+        let Some(block) = read? else { return Ok(false) };
+        self.queue.push(log, block);
         Ok(true)
     }
 
@@ -285,4 +287,13 @@ impl ByTime {
         let bound = bounds.min().map_or(i128::MAX, |bound| i128::from(bound) - 1);
         self.limit = self.released.min(bound);
     }
+}
+
+/// The pieces of a block: their runs, whether they are ordered, and their least times.
+#[cfg(test)]
+pub(super) fn pieces_of(
+    loaded: &mut super::loaded::Loaded,
+) -> Vec<(Vec<super::block::Run>, bool, i64)> {
+    let (_, pieces) = waiting::Block::new(loaded, 1);
+    pieces.into_iter().map(|piece| (piece.runs, piece.is_ordered, piece.first)).collect()
 }

@@ -205,7 +205,7 @@ mod tests {
         for [usual, smeared] in [[10, 0], [5, 5], [0, 10], [5, 5], [10, 0]] {
             let steady = usual * TEN_SECONDS / 10 + slow(smeared * TEN_SECONDS / 10);
             let end = later(&moment, counts(TEN_SECONDS), steady, steady.cast_signed());
-            let scale = scale(&moment, &end);
+            let scale = scale(&begun(&moment), &end);
             assert!(scale.base >= reached, "a block that goes back would be moved");
             let last = scale.time((counts(TEN_SECONDS) >> SHIFT) as u32);
             assert!((end.wall - 100..=end.wall).contains(&last), "{last} {}", end.wall);
@@ -226,11 +226,11 @@ mod tests {
         let begin = Moment { wall: 1_000, clock: 5_000, counter: 7_000 };
         // A second, an hour of sleep, and a second.
         let end = later(&begin, 5_000_000_000, 2_000_000_000, 2_000_000_000 + HOUR);
-        let scale = scale(&begin, &end);
+        let scale = scale(&begun(&begin), &end);
         let last = scale.time((5_000_000_000_u64 >> SHIFT) as u32);
         assert!((end.wall - HOUR - 100..=end.wall - HOUR).contains(&last), "{last}");
         let after = later(&end, 2_500_000_000, 1_000_000_000, 1_000_000_000);
-        let next = super::scale(&end, &after);
+        let next = super::scale(&begun(&end), &after);
         assert_eq!((next.base, next.time(0)), (end.wall, end.wall));
     }
 }
