@@ -131,7 +131,7 @@ impl Inner {
     /// Appends a record; a refusal is counted.
     fn append(&self, event: &Arc<Event>, record: &[u8]) {
         let handle = EventHandle::new(&self.callers, event);
-        let _ = handle.append_bytes(record);
+        let _ = handle.append(record.len(), |room| room.copy_from_slice(record));
     }
 
     /// Opens an event for a record; `None` if this call interrupted another one, or runs on the flusher's thread.

@@ -51,6 +51,7 @@ pub(super) use self::{
     prefault::Prefault,
     sealed::SealedBuffer,
     shards::{Held, SealAttempt},
+    times::{NOTHING, STAMPS, Source},
 };
 pub(crate) use self::{
     ingest::{Ingest, IngestParts},

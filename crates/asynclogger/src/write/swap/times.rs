@@ -15,11 +15,11 @@ pub(super) const SHIFT: u32 = 7;
 const MOST: i64 = i32::MAX as i64;
 
 /// What is known of the times of records when a function is compiled: then it is no question in the function.
-pub(super) type Source = u8;
+pub(in crate::write) type Source = u8;
 /// Records have no times.
-pub(super) const NOTHING: Source = 0;
+pub(in crate::write) const NOTHING: Source = 0;
 /// They are taken from [`Counter::Stamps`].
-pub(super) const STAMPS: Source = 1;
+pub(in crate::write) const STAMPS: Source = 1;
 /// The pool knows.
 pub(super) const ANY: Source = 2;
 

@@ -3,7 +3,7 @@
 use super::{
     claim::Filled,
     ingest::Ingest,
-    times::{NOTHING, STAMPS},
+    times::{NOTHING, STAMPS, Source},
 };
 use crate::{LogError, Position};
 
@@ -40,50 +40,37 @@ impl Ingest {
         self.append(record.len(), |room| room.copy_from_slice(record))
     }
 
-    /// [`append_bytes`](Ingest::append_bytes) with a number in front, which is part of the record. (One function for both
-    /// would cost either of them some instructions, and so would the way of a record with a time in this function.)
+    /// Whether records have times that are taken from [`Counter::Stamps`](crate::mem::Counter): then the usual way is that
+    /// of [`STAMPS`], else that of [`NOTHING`].
+    #[inline(always)]
+    pub(crate) fn takes_stamps(&self) -> bool {
+        self.max_stamped > 0
+    }
+
+    /// Whether a record of this length takes the usual way of this `SOURCE`: if not, its length is refused, or its time is
+    /// one of a clock.
+    #[inline(always)]
+    pub(crate) fn is_usual<const SOURCE: Source>(&self, len: usize) -> bool {
+        let max = if SOURCE == STAMPS { self.max_stamped } else { self.max_untimed };
+        len.wrapping_sub(1) < max
+    }
+
+    /// [`append`](Ingest::append) of a record that [takes the usual way](Ingest::is_usual). The caller has asked for the
+    /// source before anything else: one function for both sources would cost either of them some instructions. And each
+    /// caller has a `fill` of its own: then the compiler makes one function of all that follows.
     ///
     /// # Errors
     /// The record was refused, and counted.
-    #[inline]
-    pub(crate) fn append_numbered(&self, number: u32, record: &[u8]) -> Result<Position, LogError> {
-        let len = size_of::<u32>() + record.len();
-        if len.wrapping_sub(1) >= self.max_untimed {
-            return self.append_numbered_timed(number, record);
-        }
-        let appended = self.append_usual::<NOTHING>(len, move |room| {
-            put_numbered(room, number, record);
+    #[inline(always)]
+    pub(crate) fn append_usually<const SOURCE: Source>(
+        &self,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<Position, LogError> {
+        let appended = self.append_usual::<SOURCE>(len, move |room| {
+            fill(room);
             Filled::Whole
         });
         appended.and_then(|position| position.ok_or(LogError::Closed))
     }
-
-    /// [`append_numbered`](Ingest::append_numbered) with times, or with a length that is refused.
-    #[inline(never)]
-    fn append_numbered_timed(&self, number: u32, record: &[u8]) -> Result<Position, LogError> {
-        let len = size_of::<u32>() + record.len();
-        if len.wrapping_sub(1) >= self.max_stamped {
-            return self.append_numbered_rarely(number, record);
-        }
-        let appended = self.append_usual::<STAMPS>(len, move |room| {
-            put_numbered(room, number, record);
-            Filled::Whole
-        });
-        appended.and_then(|position| position.ok_or(LogError::Closed))
-    }
-
-    /// [`append_numbered`](Ingest::append_numbered) with times of a clock, or with a length that is refused.
-    #[cold]
-    #[inline(never)]
-    fn append_numbered_rarely(&self, number: u32, record: &[u8]) -> Result<Position, LogError> {
-        self.append(size_of::<u32>() + record.len(), |room| put_numbered(room, number, record))
-    }
-}
-
-/// Fills the room of a record that begins with a number.
-#[inline(always)]
-fn put_numbered(room: &mut [u8], number: u32, record: &[u8]) {
-    let (front, bytes) = room.split_at_mut(size_of::<u32>());
-    front.copy_from_slice(&number.to_le_bytes());
-    bytes.copy_from_slice(record);
 }
