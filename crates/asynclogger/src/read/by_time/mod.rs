@@ -46,8 +46,10 @@ const WARM: usize = 8;
 ///
 /// Where records have no times of their own, the time of their block stands for them, which is when it was sealed: they
 /// come late, by at most an interval of their logger. Files of the original have no times at all: their records come
-/// first, as they stand in the file. Within a block the records stay in their order: one with an earlier time than the
-/// one before it, which no logger of ours writes, comes right behind that.
+/// first, as they stand in the file.
+///
+/// The block of a manager's event has the records of several threads, so its times go back. Such a block is cut
+/// where its times go back. Short pieces that stand together are one piece, which is sorted when its turn comes.
 ///
 /// What is written to the logs meanwhile comes behind everything that was there at the first call.
 ///

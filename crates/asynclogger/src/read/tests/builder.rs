@@ -45,6 +45,8 @@ pub(super) struct Builder {
     pub(super) is_timed: bool,
     /// The times of so many records go on, and then begin anew, as in an event's block; 0: they never go back.
     pub(super) stretch: usize,
+    /// The length of a unit of the times, in 2^-32 nanoseconds.
+    pub(super) unit: u64,
 }
 
 impl Builder {
@@ -62,6 +64,7 @@ impl Builder {
             clock: 1_700_000_000_000_000_000,
             is_timed: false,
             stretch: 0,
+            unit: 3 << 32,
         }
     }
 
@@ -130,7 +133,7 @@ impl Builder {
         let entries: Vec<u32> = (0..records.len()).map(|index| self.entry(index)).collect();
         let last = entries.iter().copied().max().unwrap_or_default();
         let counter = self.clock.cast_unsigned();
-        let scale = Scale { base: self.clock, clock: 5, counter, unit: 3 << 32, last, shift: 0 };
+        let scale = Scale { base: self.clock, clock: 5, counter, unit: self.unit, last, shift: 0 };
         if self.is_timed {
             self.clock = scale.time(last);
         }

@@ -183,7 +183,7 @@ fn an_events_block_is_delivered_in_short_pieces() -> Result<(), Error> {
         (50, 900, 6, 7),
         (600, 900, 3, 4),
         (40, 9000, 5, 5),
-        (1, 300_000, 7, 7),
+        (1, 300_000, 2, 2),
     ] {
         let mut log = Builder::new();
         log.with_times().session(1).stretch = stretch;
@@ -353,6 +353,32 @@ fn a_record_is_held_back_until_no_earlier_one_can_come() -> Result<(), Error> {
     assert_eq!(bytes(drain(&mut merge)), Vec::<Vec<u8>>::new());
     let mut merge = open()?.hold_back(Duration::ZERO);
     assert_eq!(drain(&mut merge).len(), 15);
+    Ok(())
+}
+
+/// The records of an event's block whose times are over are delivered, wherever they stand in the block; the others wait, and a
+/// later block can have earlier ones.
+#[test]
+fn an_events_block_is_held_back_in_part() -> Result<(), Error> {
+    let now = i64::try_from(to_nanoseconds(SystemTime::now())).expect("a time");
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("app.log");
+    let mut log = Builder::new();
+    // A unit is half a millisecond, and a stretch 105 seconds, half of them held back.
+    log.with_times().session(1);
+    (log.stretch, log.unit) = (40_000, 1 << 51);
+    block_at(&mut log, now - 150_000_000_000, 0, &records(1, 80_000, 20));
+    fs::write(&path, &log.bytes).expect("written");
+    let merge = ReadOptions::new().follow(true).open_log(&path)?.by_time();
+    let mut merge = merge.hold_back(Duration::from_secs(100));
+    let first = drain(&mut merge);
+    assert!((10_000..70_000).contains(&first.len()), "{} records", first.len());
+    (log.stretch, log.unit) = (1, 3 << 32);
+    block_at(&mut log, now + 1_000_000_000, 1, &records(2, 50, 20));
+    fs::write(&path, &log.end().bytes).expect("written");
+    let merged = [first, drain(&mut merge)].concat();
+    let sorted = sorted(vec![LogDir::open(&path)?]);
+    assert!(merged == sorted, "{} of {} records", merged.len(), sorted.len());
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Logs the records of one event. A call costs one comparison and four copied bytes more than one of a plain logger.
+/// Logs the records of one event. A call costs two comparisons and four copied bytes more than one of a plain logger.
 ///
 /// A log call looks at two values in the event: its number, which goes in front of the record, and the longest
 /// record that the event takes now. That length is 0 while the event takes no records, because it is closed or held.

@@ -13,7 +13,13 @@ use super::{
     wait::Bell,
     word::BufferState,
 };
-use crate::{LogError, Overflow, Position, mem::Counter, sync::Arc, write::common::BlockMemory};
+use crate::{
+    LogError, Overflow, Position,
+    format::{BlockInfo, ChunkEntry, Kind, Prefix},
+    mem::Counter,
+    sync::Arc,
+    write::common::BlockMemory,
+};
 
 const CAPACITY: usize = 64 << 10;
 
@@ -346,4 +352,27 @@ fn the_scale_of_a_buffer_is_settled_once() {
         buffer.give_back();
     }
     assert!(bases[0] < bases[1], "the second use has a moment of its own: {bases:?}");
+}
+
+/// The same for a logger, whose flusher makes the head of the block in place: when a block of a killed process is made again,
+/// its times are those of the block that may already be in the file.
+#[cfg(not(any(loom, miri)))]
+#[test]
+fn the_scale_of_a_block_is_settled_with_its_head() {
+    let form = Form::new(CAPACITY, 4096);
+    let pool = Pool::limited(1, form, CAPACITY, Some(Counter::Clock)).expect("pool");
+    let log = log_in(pool, 1);
+    append(&log, b"a record").expect("accepted");
+    log.shards().seal_idle(0);
+    let mut buffer = sealed(&log).pop().expect("a buffer");
+    let measured = buffer.scale(i64::MIN).expect("a scale");
+    let moved = buffer.scale(measured.base + 500).expect("a scale");
+    assert_eq!(moved.base, measured.base + 500);
+    let mut info = BlockInfo { scale: Some(moved), records: 1, ..BlockInfo::default() };
+    info.set_lengths(buffer.valid(), 4096);
+    let table = [ChunkEntry { first: HEADER as u32, records: 1, ..ChunkEntry::default() }];
+    let head_len = info.head_len as usize;
+    let prefix = Prefix { align: 4096, ..Prefix::default() };
+    buffer.write_head(head_len, &mut |head| info.encode(Kind::Head, &prefix, &table, head));
+    assert_eq!(buffer.scale(measured.base + 1_000), Some(moved));
 }

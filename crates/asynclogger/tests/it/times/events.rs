@@ -10,10 +10,10 @@ use std::{
 
 use asynclogger::{
     Compression, Config, CrashSafe, LoggerManager, Overflow, Rotation, Timestamps,
-    read::{Format, LogDir, Reader},
+    read::{ByTime, Format, LogDir, ReadOptions, Reader},
 };
 
-use super::{NEAR, nanoseconds, now};
+use super::{NEAR, check_by_time, nanoseconds, now};
 use crate::{
     seed_readers::{self, Step},
     support::{allocations, directory},
@@ -76,14 +76,17 @@ fn log_some(manager: &LoggerManager, threads: u32, each: u32, (len, pause): (usi
 }
 
 /// Compares the time of each record of all events with the one in its bytes: the call was after the record was made, and
-/// before its thread made the next one, perhaps of another event. Returns how many records there are, and how many of these
-/// were near the wall clock to the microsecond.
+/// before its thread made the next one, perhaps of another event. Merged by time, the records of each event, and those of all
+/// of them, come as a sort would have them. Returns how many records there are, and how many of these were near the wall
+/// clock to the microsecond.
 fn check(directory: &Path) -> (u64, u64) {
     let mut calls = BTreeMap::new();
     let mut count = 0;
-    for number in 0..EVENTS {
-        let path = directory.join(event(number).replace(' ', "_")).with_extension("log");
-        let mut log = LogDir::open(&path).expect("a log");
+    let path = |number| directory.join(event(number).replace(' ', "_")).with_extension("log");
+    let paths: Vec<_> = (0..EVENTS).map(path).collect();
+    for path in &paths {
+        let before = count;
+        let mut log = LogDir::open(path).expect("a log");
         let mut sessions = BTreeSet::new();
         while let Some(record) = log.next_record().expect("a record") {
             let word = |at: usize| {
@@ -99,13 +102,15 @@ fn check(directory: &Path) -> (u64, u64) {
         }
         let report = log.report();
         assert!(report.is_whole(), "{report:#?}");
-        let mut reader = Reader::open(&path).expect("a log");
+        assert_eq!(check_by_time(&[path]), count - before);
+        let mut reader = Reader::open(path).expect("a log");
         reader.read_to_end().expect("read");
         let Format::Native { version, .. } = reader.report().format else { panic!("not ours") };
         // A process that is killed early, or after a rotation, leaves a file without a block.
         let has_blocks = reader.report().records > 0;
         assert_eq!(version, if has_blocks { 2 } else { 1 }, "{} sessions", sessions.len());
     }
+    assert_eq!(check_by_time(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>()), count);
     let mut usual = 0;
     for ((call, (made, time)), (next, (made_next, later))) in calls.iter().zip(calls.iter().skip(1))
     {
@@ -181,6 +186,44 @@ fn times_of_events_go_through_rotation_compression_and_suspended_files() {
     assert!(files > 20, "{files} files");
     assert_eq!(compressed > 10, cfg!(feature = "zstd"), "{compressed} files are compressed");
     assert_eq!(check(home.path()).0, 120_000);
+}
+
+/// The records of an event stand in its file as they were sorted from the shared buffers, and so not in the order of their
+/// times. By time they do, also while they are read as they are written.
+#[test]
+fn events_are_merged_while_they_are_written() {
+    let home = directory();
+    let config = Config::default().num_shards(3).buffer_size(300 << 10);
+    let config = config.flush_interval(Duration::from_millis(50));
+    let manager = manager(home.path(), config);
+    (0..EVENTS).for_each(|number| manager.initialize_event_logger(&event(number)).expect("open"));
+    let open = || ReadOptions::new().follow(true).scan(home.path()).expect("logs").logs;
+    // Longer than a record waits, however busy the machine is: else a record could come too late.
+    let mut merge = ByTime::new(open()).hold_back(Duration::from_secs(3600));
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| log_some(&manager, 3, 10_000, (20, Duration::ZERO)));
+        while !writer.is_finished() {
+            assert!(merge.next_record().expect("read").is_none(), "all are held back");
+            merge.refresh().expect("read");
+        }
+    });
+    manager.close().expect("closed");
+    let (mut count, mut last, mut steps) = (0, None, 0);
+    while let Some(record) = merge.next_record().expect("read") {
+        let time = record.record().time();
+        assert!(last <= time, "{last:?} {time:?}");
+        (count, last) = (count + 1, time);
+    }
+    assert_eq!(count, 30_000);
+    for mut log in open() {
+        let mut last = None;
+        while let Some(record) = log.next_record().expect("read") {
+            steps += u64::from(record.time() < last);
+            last = record.time();
+        }
+    }
+    assert!(steps > 0, "the files have no step back, so nothing was sorted");
+    check(home.path());
 }
 
 /// Blocks of few records and of many, of short and of long ones, have room for their times.
