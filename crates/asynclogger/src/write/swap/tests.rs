@@ -14,7 +14,7 @@ use super::{
     word::BufferState,
 };
 use crate::{
-    LogError, Overflow, Position,
+    LogError, LogId, Overflow, Position,
     format::{BlockInfo, ChunkEntry, Kind, Prefix},
     mem::Counter,
     sync::Arc,
@@ -372,7 +372,8 @@ fn the_scale_of_a_block_is_settled_with_its_head() {
     info.set_lengths(buffer.valid(), 4096);
     let table = [ChunkEntry { first: HEADER as u32, records: 1, ..ChunkEntry::default() }];
     let head_len = info.head_len as usize;
-    let prefix = Prefix { align: 4096, ..Prefix::default() };
+    let (log_id, segment, session) = (LogId([7; 16]), 1, 1);
+    let prefix = Prefix { align: 4096, offset: 4096, log_id, segment, session, time: 1 };
     buffer.write_head(head_len, &mut |head| info.encode(Kind::Head, &prefix, &table, head));
     assert_eq!(buffer.scale(measured.base + 1_000), Some(moved));
 }
