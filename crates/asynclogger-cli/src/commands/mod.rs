@@ -4,6 +4,8 @@ pub(crate) mod bench;
 mod by_time;
 pub(crate) mod cat;
 pub(crate) mod paper;
+pub(crate) mod repair;
+pub(crate) mod report;
 pub(crate) mod salvage;
 pub(crate) mod stat;
 pub(crate) mod tail;
