@@ -33,7 +33,7 @@ use clap::Parser;
 
 use crate::{
     args::{Command, CommandLine},
-    commands::{self, bench, cat, paper, repair, salvage, stat, tail, verify, write},
+    commands::{bench, cat, paper, repair, salvage, stat, tail, verify, write},
     outcome::{Answer, Failure},
     output::say,
     signals::{Early, survive_the_limit_of_files},

@@ -182,8 +182,11 @@ pub(crate) fn write_text(out: &mut impl Write, report: &Report) -> io::Result<()
         writeln!(out, "  salvaged  {salvaged}, written after the death of their process")?;
     }
     if is_repaired(report) {
-        let lost = show_number_of(given_up(report), "record");
-        writeln!(out, "  repaired  from a damaged file, in which at least {lost} had been lost")?;
+        let lost = match given_up(report) {
+            0 => String::new(),
+            lost => format!(", in which {} or more had been lost", show_number_of(lost, "record")),
+        };
+        writeln!(out, "  repaired  from a damaged file{lost}")?;
     }
     writeln!(out, "  ending    {}", report.ending)?;
     for session in unended(report) {

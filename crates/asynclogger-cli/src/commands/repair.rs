@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::{
     args::RepairArgs,
+    figures::LossJson,
     new_file::{NewFile, exists},
     outcome::{Answer, Failure},
     output::{Output, say},
@@ -75,7 +76,9 @@ fn tell(args: &RepairArgs, repaired: &Repaired, new: &Report) -> Result<Answer, 
         let how = match (repaired.is_copy, source.lost.is_none()) {
             (true, _) => format!("nothing is damaged; copied with {records}"),
             (false, true) => format!("repaired: all {records}, nothing is lost"),
-            (false, false) => format!("repaired: {records}, {} lost", source.lost),
+            (false, false) => {
+                format!("repaired: {records}, {} lost", LossJson::from(source.lost))
+            }
         };
         writeln!(out, "{}: {how}, {}", plain(&output), show_bytes(repaired.bytes))?;
     }

@@ -16,6 +16,10 @@ mod events;
 /// Files and directories that cannot be used.
 mod files;
 mod hostile;
+/// A whole file out of a damaged one.
+mod repair;
+/// The page that shows what happened.
+mod report;
 /// A log that goes on in new files while it is written.
 mod rotation;
 /// Logs of several files, some of them compressed or missing.

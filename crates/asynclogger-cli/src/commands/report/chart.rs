@@ -13,7 +13,9 @@ const HEIGHT: f64 = 190.0;
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 12.0;
-const BOTTOM: f64 = 28.0;
+const BOTTOM: f64 = 42.0;
+/// Distances of ticks on the axis of time, in columns.
+const TICKS: [usize; 12] = [1, 2, 3, 5, 6, 10, 12, 15, 20, 24, 30, 60];
 const ROW: f64 = 24.0;
 /// The place of the names of the rows of marks.
 const LABELS: f64 = 190.0;
@@ -107,23 +109,32 @@ impl<'a> Plot<'a> {
     /// The axis of time: a tick at some columns, with the time, and the date where it changes.
     fn time_axis(&mut self) {
         let count = self.span.columns.len();
-        let every = count.div_ceil(6).max(1);
+        let every = TICKS.into_iter().find(|every| count.div_ceil(*every) <= 8).unwrap_or(60);
+        // At round times.
+        let first = self.span.begin.div_euclid(self.span.width).rem_euclid(every as i128);
+        let first = (every - first as usize) % every;
         let mut day = String::new();
         let y = self.bottom;
-        for index in (0..count).step_by(every) {
+        // A few columns can all be before the first round time.
+        let first = if first < count { first } else { 0 };
+        for index in (first..count).step_by(every) {
             let x = self.x(index);
             let shown = self.span.show(index);
             let (date, time) = shown.split_once('T').unwrap_or((&shown, ""));
             let time = time.trim_end_matches('Z');
-            let label = if date == day { time.to_owned() } else { format!("{date} {time}") };
-            day = date.to_owned();
-            let anchor = if index == 0 { "start" } else { "middle" };
-            let _ = write!(
-                self.svg,
-                "<path class=\"axis\" d=\"M{x:.1} {y:.1}v4\"/>\
-                 <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{label}</text>\n",
-                y + 18.0
-            );
+            let mut label = |text: &str, below: f64| {
+                let y = y + below;
+                let _ = writeln!(
+                    self.svg,
+                    "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{text}</text>"
+                );
+            };
+            label(time, 18.0);
+            if date != day {
+                label(date, 34.0);
+                day = date.to_owned();
+            }
+            let _ = writeln!(self.svg, "<path class=\"axis\" d=\"M{x:.1} {y:.1}v4\"/>");
         }
         let (left, right) = (self.left, WIDTH - RIGHT);
         let _ = writeln!(self.svg, "<path class=\"axis\" d=\"M{left:.1} {y:.1}H{right:.1}\"/>");

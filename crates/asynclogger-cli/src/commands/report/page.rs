@@ -103,14 +103,17 @@ fn verdict(page: &mut String, model: &Model) {
 
 fn figures(page: &mut String, sums: &Sums) {
     let span = match sums.times.0 {
-        Some((first, last)) => format!("{} to {}", show_time(first, 0), show_time(last, 0)),
+        Some((first, last)) => {
+            let (first, last) = (show_time(first, 0), show_time(last, 0));
+            format!("<time>{first}</time> to <time>{last}</time>")
+        }
         None => "no times in these files".into(),
     };
     let figures = [
         ("Records", show_count(sums.records)),
         ("Payload", show_bytes(sums.bytes)),
         ("On the medium", show_bytes(sums.stored)),
-        ("Dropped", show_dropped(&sums.dropped)),
+        ("Dropped", show_count(sums.dropped.total())),
         ("Lost", sums.lost.to_string()),
         ("Salvaged", show_count(sums.salvaged)),
         ("Segments", show_count(sums.segments)),
@@ -135,7 +138,7 @@ fn plots(page: &mut String, model: &Model) {
     let of = chart::show_width(&span);
     let _ = writeln!(page, "<p>One column is {of}. Each shows its figures under the pointer.</p>");
     let records = chart::rate(&span, "records", ("Records per second", "records/s"), |it| it.records);
-    let bytes = chart::rate(&span, "bytes", ("Payload per second", "MB/s"), |it| it.bytes / 1e6);
+    let bytes = chart::rate(&span, "bytes", ("Payload per second, in MB", "MB/s"), |it| it.bytes / 1e6);
     for plot in [records, bytes, chart::drops(&span), chart::marks(&span)] {
         page.push_str(&plot);
     }
