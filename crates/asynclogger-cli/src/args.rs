@@ -101,6 +101,10 @@ pub(crate) enum Command {
     ///
     /// For a directory, or with --all, each log is also shown as a whole, with its segments and its times. A directory
     /// with several logs gets only one line for each event; --event shows the files of one event.
+    ///
+    /// With --watch, the heads of the blocks are read, and then those of new ones: a line with the sums and the rates since
+    /// the line before, on a terminal redrawn in place. A record counts when its block is written. Logs that begin later
+    /// are not shown.
     #[command(after_help = EXIT_CODES)]
     Stat(StatArgs),
     /// Make a page of HTML that shows what happened to logs
@@ -407,6 +411,10 @@ pub(crate) struct StatArgs {
     /// One JSON object for each file, then one with the totals
     #[arg(long)]
     pub(crate) json: bool,
+    /// Show what comes in, every second or so many seconds, until SIGINT or SIGTERM; a PATH that is a file means its log
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "1", value_parser = parse_seconds, conflicts_with = "json")]
+    pub(crate) watch: Option<Duration>,
     #[command(flatten)]
     pub(crate) input: InputArgs,
 }

@@ -73,9 +73,7 @@ impl NewFile {
         rights.and_then(|()| self.complete()).map_err(|error| self.failure(error))?;
         match self.rename_without_replacing() {
             Ok(()) => self.named(),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(exists(&self.path))
-            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists(&self.path)),
             Err(error) => Err(self.failure(error)),
         }
     }

@@ -8,6 +8,7 @@ pub(crate) mod repair;
 pub(crate) mod report;
 pub(crate) mod salvage;
 pub(crate) mod stat;
+mod stat_watch;
 pub(crate) mod tail;
 pub(crate) mod verify;
 pub(crate) mod write;

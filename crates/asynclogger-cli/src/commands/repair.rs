@@ -1,10 +1,6 @@
 //! `asynclogger repair`: a damaged file becomes a whole one, under another name.
 
-use std::{
-    fs,
-    io::Write,
-    os::unix::fs::PermissionsExt,
-};
+use std::{fs, io::Write, os::unix::fs::PermissionsExt};
 
 use asynclogger::read::{Repaired, Report, SessionState, repair, verify};
 use serde::Serialize;
@@ -28,8 +24,9 @@ pub(crate) fn run(args: RepairArgs) -> Result<Answer, Failure> {
     if fs::symlink_metadata(&args.output).is_ok() {
         return Err(exists(&args.output));
     }
-    let metadata = fs::metadata(&args.path)
-        .map_err(|error| Failure::io(format_args!("{}: cannot be opened", args.path.display()), error))?;
+    let metadata = fs::metadata(&args.path).map_err(|error| {
+        Failure::io(format_args!("{}: cannot be opened", args.path.display()), error)
+    })?;
     let mut file = NewFile::beside(&args.output, 0o600)?;
     let repaired = repair(&args.path, &mut file)?;
     file.flush().map_err(|error| Failure::io(args.output.display(), error))?;
@@ -88,7 +85,9 @@ fn tell(args: &RepairArgs, repaired: &Repaired, new: &Report) -> Result<Answer, 
         say(format_args!("{path}: is being written; what came meanwhile is not in {output}"));
     }
     if !new.is_whole() {
-        say(format_args!("{output}: the numbers of the records contradict each other (verify says where)"));
+        say(format_args!(
+            "{output}: the numbers of the records contradict each other (verify says where)"
+        ));
     }
     Ok(Answer::fine_if(source.lost.is_none() && new.is_whole()))
 }

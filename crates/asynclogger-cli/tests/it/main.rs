@@ -26,6 +26,7 @@ mod rotation;
 mod segments;
 /// A log that a service writes to: signals, locks, pauses, and whoever does not read standard error.
 mod service;
+mod stat_watch;
 /// The end of a log, and how it goes on.
 pub(crate) mod tail;
 /// Help, and what cannot be meant.

@@ -34,6 +34,7 @@ fn what_can_be_read_is_kept_and_the_rest_is_told() {
     fs::set_permissions(place.file("bad.log"), fs::Permissions::from_mode(0o640)).unwrap();
     let lost = place.run("verify --json bad.log", "").json()[0]["lost"]["min"].as_u64().unwrap();
     assert!(lost > 0);
+    fs::remove_file(place.file("app.log")).unwrap();
     let kept = 60_000 - lost;
 
     let told = place.run("repair bad.log --output new.log --json", "").ends_with(1).json();
@@ -89,7 +90,8 @@ fn a_whole_file_is_copied_and_a_compressed_one_becomes_plain() {
     place.run("repair bad.log --output plain.log", "").ends_with(0);
     place.compress("bad.log");
     place.run("repair bad.log.zst --output packed.log", "").ends_with(0);
-    let [plain, packed] = ["plain.log", "packed.log"].map(|name| fs::read(place.file(name)).unwrap());
+    let [plain, packed] =
+        ["plain.log", "packed.log"].map(|name| fs::read(place.file(name)).unwrap());
     assert!(plain == packed);
     assert_eq!(records(&place, "plain.log"), records(&place, "bad.log.zst"));
     place.compress("app.log");
@@ -151,7 +153,8 @@ fn a_full_disk_leaves_no_file() {
     fs::write(place.file("small/fill"), vec![0; 700 << 10]).expect("written");
     let run = place.run("repair bad.log --output small/new.log", "").ends_with(3);
     assert!(run.stderr.contains("No space left"), "{}", run.stderr);
-    let names: Vec<_> = fs::read_dir(place.file("small")).unwrap().map(|it| it.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(place.file("small")).unwrap().map(|it| it.unwrap().file_name()).collect();
     assert!(names.iter().all(|name| !name.as_encoded_bytes().starts_with(b".new")), "{names:?}");
     assert!(!place.file("small/new.log").exists());
 }

@@ -24,8 +24,7 @@ mod verify;
 pub use self::compressed::compressed_segment;
 pub use self::{
     chunks::check_block, live::live_segment, log::read_log, metadata::decode_metadata,
-    original::original_layout, read::read_segment,
-    repair::repair_segment, verify::verify_segment,
+    original::original_layout, read::read_segment, repair::repair_segment, verify::verify_segment,
 };
 
 /// The function of a target: it panics if the input is a finding.

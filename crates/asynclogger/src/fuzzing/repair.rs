@@ -56,7 +56,12 @@ pub(super) fn keeps_the_records(file: &[u8]) -> Option<(Report, Report)> {
     let (before, source) = records_of(file);
     assert_eq!(repaired.source, source);
     let (after, report) = records_of(&new);
-    assert!(before == after, "{} records, {} after the repair: {source:#?}", before.len(), after.len());
+    assert!(
+        before == after,
+        "{} records, {} after the repair: {source:#?}",
+        before.len(),
+        after.len()
+    );
     if repaired.is_copy {
         assert_eq!(file, new);
     }

@@ -247,7 +247,9 @@ impl Native {
             Body::Block { info, table, .. } => {
                 let (step, is_new) =
                     self.take_block(source, &part, info, table, head_kind, loaded)?;
-                self.seen = is_new.then_some(part);
+                // A block that is waited for is read again when it is complete.
+                let is_waited_for = self.follow && self.undo.is_some();
+                self.seen = (is_new && !is_waited_for).then_some(part);
                 return Ok(step);
             }
             Body::Start { previous, first_sequence, name } => {

@@ -86,7 +86,13 @@ struct Plot<'a> {
 }
 
 impl<'a> Plot<'a> {
-    fn begin(span: &'a Span, id: &str, (title, desc): (&str, &str), left: f64, height: f64) -> Plot<'a> {
+    fn begin(
+        span: &'a Span,
+        id: &str,
+        (title, desc): (&str, &str),
+        left: f64,
+        height: f64,
+    ) -> Plot<'a> {
         let mut svg = String::new();
         let _ = write!(
             svg,
@@ -230,7 +236,9 @@ pub(super) fn drops(span: &Span) -> String {
     let all = |column: &Column| column.dropped.iter().map(|n| *n as f64).sum::<f64>();
     let (at, peak) = span.peak(all);
     let sums: Vec<u64> = (0..REASONS.len())
-        .map(|reason| span.columns.iter().map(|column| column.dropped[reason]).fold(0, u64::saturating_add))
+        .map(|reason| {
+            span.columns.iter().map(|column| column.dropped[reason]).fold(0, u64::saturating_add)
+        })
         .collect();
     if sums.iter().all(|sum| *sum == 0) {
         return format!("<h3>{title}</h3>\n<p>No record was dropped.</p>\n");
@@ -280,7 +288,9 @@ pub(super) fn drops(span: &Span) -> String {
 pub(super) fn marks(span: &Span) -> String {
     let title = "Restarts, rotations, salvages, damage and gaps";
     let sums: Vec<u64> = (0..MARKS.len())
-        .map(|mark| span.columns.iter().map(|column| column.marks[mark]).fold(0, u64::saturating_add))
+        .map(|mark| {
+            span.columns.iter().map(|column| column.marks[mark]).fold(0, u64::saturating_add)
+        })
         .collect();
     let shown = MARKS.iter().zip(&sums);
     let parts: Vec<String> = shown.map(|((_, name), sum)| many(*sum, name)).collect();
@@ -349,10 +359,7 @@ mod tests {
     #[test]
     fn numbers_have_three_digits() {
         let shown = [0.0, 0.5, 7.0, 12.34, 999.4, 999.6, 123_456.0, 2e6, 3.21e9].map(si);
-        assert_eq!(
-            shown,
-            ["0", "0.50", "7", "12.3", "999", "1.00 k", "123 k", "2 M", "3.21 G"]
-        );
+        assert_eq!(shown, ["0", "0.50", "7", "12.3", "999", "1.00 k", "123 k", "2 M", "3.21 G"]);
     }
 
     #[test]

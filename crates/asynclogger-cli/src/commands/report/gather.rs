@@ -9,11 +9,11 @@ use asynclogger::{
 
 use super::{
     columns::Mark,
-    model::{
-        DamageRow, LogRow, Model, SegmentRow, SessionRow, Sums, more_dropped,
-    },
+    model::{DamageRow, LogRow, Model, SegmentRow, SessionRow, Sums, more_dropped},
 };
-use crate::{figures::add_dropped, log_summary::count_missing, report::show_writer, units::nanoseconds};
+use crate::{
+    figures::add_dropped, log_summary::count_missing, report::show_writer, units::nanoseconds,
+};
 
 /// A block without times of its own has the records of this time before its sealing, or of less if its shard was sealed
 /// later than that: the default of the flush interval. A file does not have the interval.
@@ -78,10 +78,10 @@ impl Gathering {
         }
         let segment = self.segments.entry(head.segment).or_default();
         segment.times.add(time);
-        let session = self.sessions.entry(head.session).or_insert_with(|| Session {
-            begin: now,
-            ..Session::default()
-        });
+        let session = self
+            .sessions
+            .entry(head.session)
+            .or_insert_with(|| Session { begin: now, ..Session::default() });
         session.last = session.last.max(now);
         session.sums.times.add(time);
         match head.kind {

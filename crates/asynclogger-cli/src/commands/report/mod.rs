@@ -49,7 +49,8 @@ pub(crate) fn run(args: ReportArgs) -> Result<Answer, Failure> {
         out.flush()?;
     } else {
         let mut file = NewFile::beside(&args.output, 0o666)?;
-        file.write_all(page.as_bytes()).map_err(|error| Failure::io(args.output.display(), error))?;
+        file.write_all(page.as_bytes())
+            .map_err(|error| Failure::io(args.output.display(), error))?;
         check_replaceable(&args.output)?;
         file.replace()?;
         say(format_args!("{}: written", args.output.display()));
@@ -73,6 +74,7 @@ fn check_replaceable(path: &Path) -> Result<(), Failure> {
         Ok(_) => {}
     }
     let path = path.display();
-    let what = format!("{path}: exists, and is no page of `asynclogger report`; it is not replaced");
+    let what =
+        format!("{path}: exists, and is no page of `asynclogger report`; it is not replaced");
     Err(Failure::Usage(what))
 }

@@ -1,11 +1,6 @@
 //! The page: one file of HTML that needs nothing else.
 
-use std::{
-    fmt::Write as _,
-    os::unix::ffi::OsStrExt,
-    path::Path,
-    time::SystemTime,
-};
+use std::{fmt::Write as _, os::unix::ffi::OsStrExt, path::Path, time::SystemTime};
 
 use super::{
     chart::{self, Span},
@@ -86,7 +81,9 @@ fn verdict(page: &mut String, model: &Model) {
     let (class, mut said) = match (bad.is_empty(), notable.is_empty()) {
         (false, _) => ("bad", format!("Not whole: {}.", bad.join(", "))),
         (true, false) => ("notable", "Nothing is missing in the files.".to_owned()),
-        (true, true) => ("good", "Nothing is missing in the files, nothing was dropped.".to_owned()),
+        (true, true) => {
+            ("good", "Nothing is missing in the files, nothing was dropped.".to_owned())
+        }
     };
     if !notable.is_empty() {
         let _ = write!(said, " Also: {}.", notable.join(", "));
@@ -137,8 +134,10 @@ fn plots(page: &mut String, model: &Model) {
     let span = Span { begin, width: model.columns.width(), columns };
     let of = chart::show_width(&span);
     let _ = writeln!(page, "<p>One column is {of}. Each shows its figures under the pointer.</p>");
-    let records = chart::rate(&span, "records", ("Records per second", "records/s"), |it| it.records);
-    let bytes = chart::rate(&span, "bytes", ("Payload per second, in MB", "MB/s"), |it| it.bytes / 1e6);
+    let records =
+        chart::rate(&span, "records", ("Records per second", "records/s"), |it| it.records);
+    let bytes =
+        chart::rate(&span, "bytes", ("Payload per second, in MB", "MB/s"), |it| it.bytes / 1e6);
     for plot in [records, bytes, chart::drops(&span), chart::marks(&span)] {
         page.push_str(&plot);
     }
@@ -189,8 +188,17 @@ fn damage(page: &mut String, model: &Model) {
 fn logs(page: &mut String, model: &Model) {
     let words = [0, 1, 9, 10];
     let heads = [
-        "Log or event", "Last file", "Segments", "Missing", "Records", "Payload", "Stored",
-        "Dropped", "Lost", "First (UTC)", "Last (UTC)",
+        "Log or event",
+        "Last file",
+        "Segments",
+        "Missing",
+        "Records",
+        "Payload",
+        "Stored",
+        "Dropped",
+        "Lost",
+        "First (UTC)",
+        "Last (UTC)",
     ];
     begin(page, "Logs", "Logs; of a manager, one for each event", &heads, &words);
     for it in &model.logs.rows {
@@ -217,8 +225,16 @@ fn logs(page: &mut String, model: &Model) {
 fn segments(page: &mut String, model: &Model) {
     let words = [0, 7, 8, 9];
     let heads = [
-        "File", "Number", "Records", "Payload", "Stored", "Damaged places", "Lost", "First (UTC)",
-        "Last (UTC)", "Ending",
+        "File",
+        "Number",
+        "Records",
+        "Payload",
+        "Stored",
+        "Damaged places",
+        "Lost",
+        "First (UTC)",
+        "Last (UTC)",
+        "Ending",
     ];
     begin(page, "Segments", "The files, in their order", &heads, &words);
     for it in &model.segments.rows {
@@ -246,8 +262,15 @@ fn sessions(page: &mut String, model: &Model) {
     }
     let words = [0, 1, 2, 3, 4];
     let heads = [
-        "Log or event", "Session", "State", "First (UTC)", "Last (UTC)", "Records", "Dropped",
-        "Salvaged", "Lost",
+        "Log or event",
+        "Session",
+        "State",
+        "First (UTC)",
+        "Last (UTC)",
+        "Records",
+        "Dropped",
+        "Salvaged",
+        "Lost",
     ];
     begin(page, "Sessions", "The runs of the loggers", &heads, &words);
     for it in &model.sessions.rows {
@@ -281,7 +304,10 @@ fn notes(page: &mut String, model: &Model) {
     );
     if model.timeless > 0 {
         let records = show_number_of(model.timeless, "record");
-        let _ = writeln!(page, "<li>{records} of the original's files have no times and are in no plot.</li>");
+        let _ = writeln!(
+            page,
+            "<li>{records} of the original's files have no times and are in no plot.</li>"
+        );
     }
     page.push_str("</ul>\n</section>\n");
 }

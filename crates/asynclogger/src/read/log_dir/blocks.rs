@@ -30,7 +30,13 @@ impl LogDir {
         loop {
             let is_over = self.next < self.segments.len();
             if let Some(reader) = self.reader.as_mut().filter(|_| !self.is_given_up) {
-                match reader.next_head() {
+                let mut found = reader.next_head();
+                if self.options.follow && is_over && matches!(found, Ok(None)) {
+                    // A later segment exists, so nothing is written to this one any more.
+                    reader.set_follow(false);
+                    found = reader.next_head();
+                }
+                match found {
                     Ok(None) => {}
                     Err(error) if is_over || !self.options.follow => {
                         self.unread.push(error);

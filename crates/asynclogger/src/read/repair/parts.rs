@@ -221,7 +221,8 @@ impl Parts {
         session.next = session.next.saturating_add(1);
         let totals = &mut session.totals;
         totals.segment_records = totals.segment_records.saturating_add(records);
-        totals.payload = totals.payload.saturating_add(valid as u64 - RECORD_HEADER as u64 * records);
+        totals.payload =
+            totals.payload.saturating_add(valid as u64 - RECORD_HEADER as u64 * records);
         if totals.first_time == 0 {
             totals.first_time = prefix.time;
         }
@@ -270,6 +271,8 @@ fn placed(log_id: LogId, prefix: &Prefix, offset: u64) -> Prefix {
     let a = number(a).wrapping_add(prefix.segment.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let b = number(b).wrapping_add(0x6a09_e667_f3bc_c909);
     let mut id = [0; 16];
-    id.iter_mut().zip(a.to_le_bytes().into_iter().chain(b.to_le_bytes())).for_each(|(to, from)| *to = from);
+    id.iter_mut()
+        .zip(a.to_le_bytes().into_iter().chain(b.to_le_bytes()))
+        .for_each(|(to, from)| *to = from);
     Prefix { log_id: LogId(id), offset, ..*prefix }
 }
