@@ -34,6 +34,8 @@
 //! [`Compression::Zstd`] and reads the compressed files; brings a C library), `log` and `tracing` (modules of these names:
 //! the facades' records go to a log), `async` (`Logger::flush_async`, `wait_durable_async`).
 #![deny(unsafe_code)]
+// Only Linux has the writing side; what serves that side alone is idle elsewhere.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
@@ -43,7 +45,7 @@ mod format;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-#[cfg(all(target_os = "linux", any(feature = "log", feature = "tracing")))]
+#[cfg(all(target_os = "linux", any(feature = "log", feature = "metrics", feature = "tracing")))]
 mod integrations;
 #[cfg(target_os = "linux")]
 mod io;
@@ -92,6 +94,9 @@ pub use crate::{
 #[cfg(all(target_os = "linux", feature = "log"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "log")))]
 pub use crate::integrations::log;
+#[cfg(all(target_os = "linux", feature = "metrics"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub use crate::integrations::metrics;
 #[cfg(all(target_os = "linux", feature = "tracing"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 pub use crate::integrations::tracing;

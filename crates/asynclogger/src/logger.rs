@@ -291,8 +291,13 @@ impl Logger {
     /// which the scraper or the program adds.
     #[must_use]
     pub fn render_prometheus(&self) -> String {
+        render(&[self.figures()])
+    }
+
+    /// Counters, health and times.
+    pub(crate) fn figures(&self) -> Source {
         let (health, metrics) = (Some(self.health()), Some(self.flush_metrics()));
-        render(&[Source { event: None, stats: self.stats(), health, metrics }])
+        Source { event: None, stats: self.stats(), health, metrics }
     }
 
     /// The current counters of each shard.

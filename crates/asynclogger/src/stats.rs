@@ -1,13 +1,16 @@
 //! Counters and states of a logger: plain values, taken at one moment.
 
+mod figures;
 mod histogram;
 mod prometheus;
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+#[cfg(all(target_os = "linux", feature = "metrics"))]
+pub(crate) use self::figures::{Family, Kind, Sample, families, families_of_manager, times};
 pub use self::histogram::Histogram;
 #[cfg(target_os = "linux")]
-pub(crate) use self::prometheus::{Source, render};
+pub(crate) use self::{figures::Source, prometheus::render};
 pub use crate::format::Dropped;
 
 /// The I/O mode in effect. The one that was asked for is in the [`Config`](crate::Config).

@@ -28,7 +28,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("logger", &["config", "error", "io", "stats", "sync", "write"]),
     ("manager", &["config", "error", "format", "io", "stats", "sync", "write"]),
     ("salvage", &["config", "error", "stats", "write"]),
-    ("integrations", &["error", "logger", "manager"]),
+    ("integrations", &["error", "logger", "manager", "stats"]),
     (
         "lib",
         &[

@@ -24,7 +24,7 @@ use ::log::{
 };
 use std::{io::Write, time::Duration};
 
-use super::{Destination, FlushGuard, json, with_scratch};
+use super::{Destination, FlushGuard, json, scratch::with_scratch};
 use crate::{Error, ErrorKind};
 
 /// The longest time that `log::logger().flush()` waits.

@@ -12,7 +12,9 @@ use std::{
 pub use self::event_logger::EventLogger;
 use self::inner::Inner;
 use crate::{
-    Config, Error, FlushMetrics, Health, ManagerStats, Salvage, Stats, stats::render, sync::Arc,
+    Config, Error, FlushMetrics, Health, ManagerStats, Salvage, Stats,
+    stats::{Source, render},
+    sync::Arc,
     write::MAX_EVENT_NAME,
 };
 
@@ -244,9 +246,14 @@ impl LoggerManager {
     /// [`ManagerStats::render_prometheus`] instead: the sums.
     #[must_use]
     pub fn render_prometheus(&self) -> String {
-        let mut text = render(&self.inner.sources());
+        let mut text = render(&self.figures());
         self.stats().render_own(&mut text);
         text
+    }
+
+    /// Counters, health and times of each open event.
+    pub(crate) fn figures(&self) -> Vec<Source> {
+        self.inner.sources()
     }
 
     /// The health of the event that is worst off.

@@ -6,7 +6,7 @@ use std::{
     ptr::NonNull,
 };
 
-use super::{Process, Region, SharedMemory, prefetch::prefetch};
+use super::{Process, Region, SharedMemory, prefetch::prefetch, region::HUGE_PAGE};
 use crate::{
     Error,
     sync::{Arc, AtomicBool, Mutex, Ordering, lock},
@@ -50,12 +50,14 @@ struct Free {
     pieces: Vec<u32>,
     /// The pieces before this one are allocated; the others are in no list.
     allocated: u32,
+    /// Whether more than the first huge page was ever needed: then huge pages pay.
+    was_busy: bool,
 }
 
 impl Free {
-    /// All pieces, the first on top.
-    fn all(count: u32) -> Mutex<Free> {
-        Mutex::new(Free { pieces: (0..count).rev().collect(), allocated: count })
+    /// The first pieces, the very first on top.
+    fn first(allocated: u32) -> Mutex<Free> {
+        Mutex::new(Free { pieces: (0..allocated).rev().collect(), allocated, was_busy: false })
     }
 }
 
@@ -85,7 +87,7 @@ impl Arena {
         debug_assert!(piece.is_power_of_two());
         let count = u32::try_from(bytes / piece).unwrap_or(u32::MAX);
         let region = Region::anonymous(count as usize * piece, piece, bytes)?;
-        Ok(Arc::new(Arena::of(region, (count, piece), Free::all(count))))
+        Ok(Arc::new(Arena::of(region, (count, piece), Free::first(count))))
     }
 
     fn of(region: Region, (count, piece): (u32, usize), free: Mutex<Free>) -> Arena {
@@ -115,8 +117,7 @@ impl Arena {
     ) -> Arc<Arena> {
         let region = Region::shared(memory.clone(), skip, count as usize * piece);
         let allocated = allocated.min(count);
-        let free = Mutex::new(Free { pieces: (0..allocated).rev().collect(), allocated });
-        let mut arena = Arena::of(region, (count, piece), free);
+        let mut arena = Arena::of(region, (count, piece), Free::first(allocated));
         arena.marks = Some(Marks { memory: memory.clone(), first, stride });
         arena.allocate = Some(allocate);
         Arc::new(arena)
@@ -131,7 +132,7 @@ impl Arena {
         (count, piece): (u32, usize),
     ) -> Vec<Piece> {
         let region = Region::shared(memory.clone(), skip, count as usize * piece);
-        let arena = Arc::new(Arena::of(region, (count, piece), Free::all(count)));
+        let arena = Arc::new(Arena::of(region, (count, piece), Free::first(count)));
         std::iter::from_fn(|| arena.take()).collect()
     }
 
@@ -190,8 +191,12 @@ impl Arena {
             let _ = self.allocate_more(&mut free);
         }
         let number = free.pieces.pop()?;
+        let at = number as usize * self.piece;
+        if at >= HUGE_PAGE && !std::mem::replace(&mut free.was_busy, true) {
+            self.region.use_huge_pages();
+        }
         drop(free);
-        let start = self.region.at(number as usize * self.piece);
+        let start = self.region.at(at);
         Some(Piece { start, len: self.piece, number, arena: self.clone() })
     }
 }
@@ -264,7 +269,7 @@ impl fmt::Debug for Piece {
 mod tests {
     use super::*;
     #[cfg(not(any(loom, miri)))]
-    use crate::sync::AtomicUsize;
+    use crate::{mem::region::has_huge_pages, sync::AtomicUsize};
 
     #[test]
     fn each_piece_has_one_owner_and_comes_back() {
@@ -285,6 +290,29 @@ mod tests {
         assert_eq!(arena.take().map(|piece| piece.as_ptr().addr()), last, "the warm one");
         drop(pieces);
         assert_eq!(arena.left(), 5);
+    }
+
+    #[cfg(not(any(loom, miri)))]
+    #[test]
+    fn an_arena_asks_for_huge_pages_when_the_first_one_is_used_up() {
+        if !std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
+            return eprintln!("skipped: the kernel has no huge pages");
+        }
+        let piece = HUGE_PAGE / 4;
+        // In a child, where no other thread changes the list of mappings while it is read.
+        crate::mem::in_forked_child(|| {
+            let arena = Arena::new(3 * HUGE_PAGE, piece).expect("an arena");
+            let mut asks = || {
+                arena.take().map(|piece| {
+                    let asks = has_huge_pages(piece.as_ptr().cast_mut());
+                    std::mem::forget(piece);
+                    asks
+                })
+            };
+            let mut asked = std::iter::from_fn(&mut asks).collect::<Vec<_>>();
+            let rest = asked.split_off(4);
+            asked == [false; 4] && rest == [true; 8]
+        });
     }
 
     /// Else the successor of a dead process would take the bytes of a free piece for a block that was not written.

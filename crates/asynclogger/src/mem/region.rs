@@ -9,7 +9,7 @@ use super::{
 use crate::{Error, error::ErrorKind, sync::Arc};
 
 /// The size of huge pages, which are used for regions whose parts are at least as long.
-const HUGE_PAGE: usize = 2 << 20;
+pub(super) const HUGE_PAGE: usize = 2 << 20;
 
 /// An aligned range of memory that is mapped once and stays at its place.
 ///
@@ -145,6 +145,21 @@ impl Region {
     }
 }
 
+/// Whether huge pages were asked for at this address.
+#[cfg(all(test, not(any(loom, miri))))]
+pub(super) fn has_huge_pages(at: *mut u8) -> bool {
+    let all = std::fs::read_to_string("/proc/self/smaps").expect("the mappings");
+    let mut is_there = false;
+    all.lines().any(|line| {
+        let bounds = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
+        let number = |text| usize::from_str_radix(text, 16).ok();
+        if let Some((Some(start), Some(end))) = bounds.map(|(a, b)| (number(a), number(b))) {
+            is_there = (start..end).contains(&at.addr());
+        }
+        is_there && line.starts_with("VmFlags:") && line.contains(" hg")
+    })
+}
+
 #[cfg(all(test, not(miri)))]
 mod tests {
     use super::*;
@@ -185,21 +200,6 @@ mod tests {
         // SAFETY: as above.
         let bytes = unsafe { [8191, 8192, 65535, 65536].map(|at| start.add(at).read()) };
         assert_eq!(bytes, [7, 0, 0, 7]);
-    }
-
-    /// Whether the system makes huge pages at this address, if it has any.
-    #[cfg(not(loom))]
-    fn has_huge_pages(at: *mut u8) -> bool {
-        let all = std::fs::read_to_string("/proc/self/smaps").expect("the mappings");
-        let mut is_there = false;
-        all.lines().any(|line| {
-            let bounds = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
-            let number = |text| usize::from_str_radix(text, 16).ok();
-            if let Some((Some(start), Some(end))) = bounds.map(|(a, b)| (number(a), number(b))) {
-                is_there = (start..end).contains(&at.addr());
-            }
-            is_there && line.starts_with("VmFlags:") && line.contains(" hg")
-        })
     }
 
     #[cfg(not(loom))]

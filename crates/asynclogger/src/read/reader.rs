@@ -3,6 +3,8 @@
 use std::path::Path;
 
 #[cfg(feature = "zstd")]
+use super::report::DamageKind;
+#[cfg(feature = "zstd")]
 use super::report::{Damage, Ending, Loss};
 use super::{
     ahead::Ahead,
@@ -14,7 +16,7 @@ use super::{
     original::{self, Original},
     promise::Promise,
     records::{Block, OwnedRecord, Record},
-    report::{DamageKind, Format, Layout, Report, SessionState},
+    report::{Format, Layout, Report, SessionState},
     selection::Selection,
     step::Step,
     writer,

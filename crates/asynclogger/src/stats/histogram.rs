@@ -16,6 +16,10 @@ pub struct Histogram {
 }
 
 impl Histogram {
+    /// The greatest bound.
+    #[cfg(feature = "metrics")]
+    pub(crate) const LAST: Duration = Duration::from_nanos(FIRST << (BOUNDED - 1));
+
     /// The number of buckets.
     pub(crate) const BUCKETS: usize = BOUNDED + 1;
 

@@ -11,7 +11,7 @@ use tracing_subscriber::{
 };
 
 use super::fields::{Fields, SpanFields, Values};
-use crate::integrations::{Destination, json, with_scratch};
+use crate::integrations::{Destination, json, scratch::with_scratch};
 
 /// A [`Layer`] that makes one record of each event, a JSON object:
 ///

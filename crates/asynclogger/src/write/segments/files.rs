@@ -35,8 +35,10 @@ pub(crate) struct LogFiles {
     config: Config,
     driver: Driver,
     session: u64,
-    /// The greatest segment number found for the log; 0: not looked for yet.
+    /// The greatest segment number of the log that is known.
     last_seen: u64,
+    /// Whether all numbers were looked for since another writer could last give one away.
+    has_looked: bool,
     /// The prepared file has a number that another writer may have given away since.
     is_outdated: bool,
     home: Place,
@@ -94,6 +96,7 @@ impl LogFiles {
             driver,
             session,
             last_seen: 0,
+            has_looked: false,
             is_outdated: false,
             home,
             is_away: away.is_some(),
@@ -133,7 +136,7 @@ impl LogFiles {
         self.is_synced_later = false;
         self.home.remove_unused(segment.lineage().log_id);
         if past == Past::Looked || opened != Opened::Continued {
-            self.last_seen = segment.lineage().segment;
+            (self.last_seen, self.has_looked) = (segment.lineage().segment, true);
         }
         Ok((self, segment, opened))
     }
@@ -356,18 +359,18 @@ impl LogFiles {
 
     /// Takes over the result of a look after a lock. While the lock was lost, another writer may have given numbers
     /// away.
-    fn take_over(&mut self, kept: Result<Kept, Error>) -> Result<(), Error> {
+    pub(super) fn take_over(&mut self, kept: Result<Kept, Error>) -> Result<(), Error> {
         if !matches!(kept, Ok(Kept::Held)) {
-            (self.last_seen, self.is_outdated) = (0, true);
+            (self.has_looked, self.is_outdated) = (false, true);
         }
         kept.map(drop)
     }
 
-    /// Looks for the greatest number of the log, if it is not known.
+    /// Looks for the greatest number of the log, if others may have given some away.
     fn look_for_numbers(&mut self, old: &Segment) {
-        if self.last_seen == 0 {
+        if !std::mem::replace(&mut self.has_looked, true) {
             let last = self.last_segment(Some(old.lineage().log_id)).unwrap_or(old.lineage());
-            self.last_seen = last.segment;
+            self.last_seen = self.last_seen.max(last.segment);
         }
     }
 

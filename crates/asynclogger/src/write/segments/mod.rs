@@ -7,6 +7,8 @@ mod event_opening;
 mod existing;
 mod files;
 #[cfg(all(test, not(loom)))]
+mod files_tests;
+#[cfg(all(test, not(loom)))]
 mod killed_tests;
 mod layout;
 mod name_change;
