@@ -153,10 +153,10 @@ impl<'a> Plot<'a> {
         while value <= top * 1.001 {
             let y = self.bottom - value / top * (self.bottom - TOP);
             let (left, right) = (self.left, WIDTH - RIGHT);
-            let _ = write!(
+            let _ = writeln!(
                 self.svg,
                 "<path class=\"grid\" d=\"M{left:.1} {y:.1}H{right:.1}\"/>\
-                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
+                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
                 left - 6.0,
                 y + 4.0,
                 si(value)
@@ -301,10 +301,10 @@ pub(super) fn marks(span: &Span) -> String {
         let y = TOP + ROW * (row as f64 + 0.5);
         let right = WIDTH - RIGHT;
         let class = if sums[row] > 0 { "name" } else { "name none" };
-        let _ = write!(
+        let _ = writeln!(
             plot.svg,
             "<path class=\"grid\" d=\"M{LABELS:.1} {y:.1}H{right:.1}\"/>\
-             <text class=\"{class}\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
+             <text class=\"{class}\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
             LABELS - 10.0,
             y + 4.0,
             text(part)
