@@ -66,7 +66,7 @@ pub(crate) enum Command {
     ///
     /// A TIME is RFC 3339 (2026-07-01T10:00:00Z), how long ago (90s, 15m, 2h, 7d), or in local time a day, or a time of
     /// today, or both (2026-07-01, today, yesterday, 10:00, 2026-07-01 10:00). Records are chosen by the times at
-    /// which they were logged. Those of a manager's events, and of a log that was written without times, have none: there
+    /// which they were logged. Those of a log that was written without times have none: there
     /// whole blocks are chosen, by the time when they were sealed. A block is sealed at most one flush interval (10s
     /// unless set) after its records were logged: to see all records logged before a moment, make --until later by that
     /// interval. Blocks without a chosen record are neither read nor checked. Files of the Go original have no times: they are printed
@@ -289,7 +289,7 @@ pub(crate) struct WriteArgs {
     /// A log for each event, in this directory: lines are EVENT, a tab, and the record
     #[arg(long, value_name = "DIR", conflicts_with = "path")]
     pub(crate) events: Option<PathBuf>,
-    /// Give lines no time of their own (with --events they have none yet)
+    /// Give lines no time of their own
     #[arg(long)]
     pub(crate) no_timestamps: bool,
     // Last, since their headings are also those of what follows.

@@ -1,6 +1,7 @@
 //! What `scripts/bench-manager` runs, a process for each, so that nothing raises another's peak of memory:
 //!
 //! * `manager`: many events, unevenly logged to from many threads;
+//! * `timed`: the same, with times; the files stay, for `scripts/bench-by-time`;
 //! * `one`: one plain logger, the same threads, as many records;
 //! * `names`: a call by name against one through a handle, in pairs of short turns.
 //!
@@ -16,7 +17,7 @@ use std::{
 };
 
 use asynclogger::{
-    Config, Durability, Engine, Logger, LoggerManager, Overflow, Stats, read::verify,
+    Config, Durability, Engine, Logger, LoggerManager, Overflow, Stats, Timestamps, read::verify,
 };
 
 const RECORD: usize = 256;
@@ -33,12 +34,13 @@ struct Load<'a> {
     threads: u64,
     durability: Durability,
     engine: Engine,
+    timestamps: Timestamps,
 }
 
 impl Load<'_> {
     fn config(&self, file: &str) -> Config {
         let config = Config::new(self.directory.join(file)).overflow(Overflow::Block);
-        config.durability(self.durability).engine(self.engine)
+        config.durability(self.durability).engine(self.engine).timestamps(self.timestamps)
     }
 
     /// Unevenly: the share of an event is about one over its number.
@@ -272,9 +274,11 @@ fn main() {
     let directory = Path::new(&directory);
     let _ = fs::remove_dir_all(directory);
     let events = events as usize;
-    let load = Load { directory, records, events, threads, durability, engine };
+    let timestamps = if kind == "timed" { Timestamps::On } else { Timestamps::Off };
+    let load = Load { directory, records, events, threads, durability, engine, timestamps };
     match kind.as_str() {
         "manager" => load.manager(),
+        "timed" => return load.manager(),
         "one" => load.one(),
         "names" => load.names(),
         other => panic!("no kind: {other}"),

@@ -495,9 +495,8 @@ impl Config {
 
     /// [`validate`](Config::validate) for a manager: refuses the settings that only loggers have.
     pub(crate) fn for_manager(self) -> Result<Config, Error> {
-        let loggers = [("prefault", self.prefault), ("timestamps", self.timestamps.is_on())];
-        if let Some((setting, _)) = loggers.iter().find(|(_, is_set)| *is_set) {
-            let what = format!("Config::{setting} is for a Logger, and this is a LoggerManager");
+        if self.prefault {
+            let what = "Config::prefault is for a Logger, and this is a LoggerManager";
             return Err(Error::new(ErrorKind::InvalidConfig, what).at_path(&self.path));
         }
         self.validate()

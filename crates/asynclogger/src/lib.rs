@@ -108,3 +108,8 @@ pub use crate::integrations::{Destination, FlushGuard};
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The lines that other loggers' lines become, compiled.
+#[cfg(all(doctest, target_os = "linux", feature = "log", feature = "tracing"))]
+#[doc = include_str!("../../../docs/migrating.md")]
+struct Migrating;

@@ -164,7 +164,7 @@ impl Logger {
     /// The record was refused, and counted under this reason.
     pub fn try_log_vectored(&self, pieces: &[IoSlice<'_>]) -> Result<Position, LogError> {
         let len = pieces.iter().fold(0_usize, |sum, piece| sum.saturating_add(piece.len()));
-        self.ingest.append_any(len, |mut room| {
+        self.ingest.append(len, |mut room| {
             for piece in pieces {
                 let (place, rest) = room.split_at_mut(piece.len());
                 place.copy_from_slice(piece);

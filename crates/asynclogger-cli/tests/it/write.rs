@@ -61,6 +61,26 @@ fn each_line_has_its_time_unless_that_is_refused() {
 }
 
 #[test]
+fn each_line_of_an_event_has_its_time_unless_that_is_refused() {
+    let place = Place::new();
+    let lines: String =
+        (0..6_000).map(|number| format!("event{}\t{number}\n", number % 2)).collect();
+    let times = |directory: &str, option: &str| {
+        let write = format!("write {option} --flush-interval 1h --events {directory}");
+        place.run(&write, lines.as_str()).ends_with(0);
+        let cat = format!("cat --format json --event event1 {directory}");
+        let json = place.run(&cat, "").ends_with(0).json();
+        let mut times: Vec<_> = json.iter().map(|it| it["time"].as_i64().unwrap()).collect();
+        assert_eq!(times.len(), 3_000);
+        assert!(times.is_sorted());
+        times.dedup();
+        times.len()
+    };
+    assert!(times("with", "") > 300);
+    assert_eq!(times("without", "--no-timestamps"), 1, "one block");
+}
+
+#[test]
 fn the_summary_is_one_line_with_everything() {
     let place = Place::new();
     let run = place.write("app.log", numbers(1000));

@@ -140,8 +140,7 @@ impl Rotation {
     /// The largest number of bytes of header and records in a block, at most `capacity`, so that a file with
     /// one block stays within the size limit.
     pub(crate) fn block_limit(&self, capacity: usize, align: usize, is_timed: bool) -> usize {
-        let len = if is_timed { timed_block_len } else { block_len };
-        longest(self.room_for_blocks(align), capacity, align, len)
+        Rotation::block_limit_in(self.room_for_blocks(align), capacity, align, is_timed)
     }
 
     /// Bytes of a file that are for blocks: at least the length of the shortest block.
@@ -151,8 +150,13 @@ impl Rotation {
     }
 
     /// [`block_limit`](Rotation::block_limit) for a file with `room` bytes for blocks.
-    pub(crate) fn block_limit_in(room: usize, capacity: usize, align: usize) -> usize {
-        longest(room, capacity, align, block_len)
+    pub(crate) fn block_limit_in(
+        room: usize,
+        capacity: usize,
+        align: usize,
+        is_timed: bool,
+    ) -> usize {
+        longest(room, capacity, align, if is_timed { timed_block_len } else { block_len })
     }
 
     /// Whether a file of `size` bytes has no room for one more session with a block of a full buffer, while a

@@ -29,7 +29,9 @@ impl Config {
     /// A time costs four bytes for each record, in memory and in the file, and a buffer is sealed early if its records
     /// are shorter than 28 bytes on average.
     ///
-    /// Only for a [`Logger`](crate::Logger).
+    /// The records of a manager's events have times with a resolution of 64 nanoseconds. Those of a thread never go back,
+    /// in one event and from one to another. The records of different threads are in an event's file in the order in which
+    /// the flusher sorted them, and so are their times. [`ByTime`](crate::read::ByTime) delivers them by their times.
     pub fn timestamps(mut self, timestamps: Timestamps) -> Config {
         self.timestamps = timestamps;
         self

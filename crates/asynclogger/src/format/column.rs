@@ -60,7 +60,7 @@ impl Scale {
     pub(crate) const MAX_UNIT: u64 = 1 << 52;
 
     /// Writes the scale to the end of a head or tail.
-    pub(super) fn encode(&self, block: &mut [u8]) {
+    pub(crate) fn encode(&self, block: &mut [u8]) {
         let start = block.len().saturating_sub(SCALE_LEN);
         let mut put = Put(block.get_mut(start..).unwrap_or_default());
         put.i64(self.base);
@@ -72,7 +72,7 @@ impl Scale {
     }
 
     /// The scale at the end of a head or tail; `None` if it makes no sense.
-    pub(super) fn decode(block: &[u8]) -> Option<Scale> {
+    pub(crate) fn decode(block: &[u8]) -> Option<Scale> {
         let mut take = Take(block.get(block.len().checked_sub(SCALE_LEN)?..)?);
         let scale = Scale {
             base: take.i64()?,
@@ -101,6 +101,13 @@ impl<'a> Column<'a> {
     /// The column of these bytes.
     pub(crate) fn of(bytes: &'a [u8]) -> Column<'a> {
         Column(bytes)
+    }
+
+    /// The entry of the record with this index; `None` if the column is shorter.
+    #[inline]
+    pub(crate) fn entry(&self, index: usize) -> Option<u32> {
+        let at = self.0.len().checked_sub(column_len(index.checked_add(1)?))?;
+        self.0.get(at..)?.first_chunk().copied().map(u32::from_le_bytes)
     }
 
     /// The entries, in the order of the records. In memory the column grows towards the front, away from the
@@ -142,6 +149,8 @@ mod tests {
         let bytes = column_of(&[1, 2, 0x0403_0201]);
         assert_eq!(bytes, [1, 2, 3, 4, 2, 0, 0, 0, 1, 0, 0, 0]);
         assert!(Column(&bytes).entries().eq([1, 2, 0x0403_0201]));
+        let one_by_one = [0, 1, 2, 3, usize::MAX].map(|index| Column(&bytes).entry(index));
+        assert_eq!(one_by_one, [Some(1), Some(2), Some(0x0403_0201), None, None]);
         assert_eq!(Column(&[]).entries().len(), 0);
     }
 }

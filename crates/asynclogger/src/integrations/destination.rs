@@ -39,9 +39,10 @@ impl Destination {
     ///
     /// ```no_run
     /// # fn main() -> Result<(), asynclogger::Error> {
-    /// use asynclogger::{Config, Destination, LoggerManager};
+    /// use asynclogger::{Config, Destination, LoggerManager, Timestamps};
     ///
-    /// let manager = LoggerManager::in_dir("logs", Config::default())?;
+    /// let config = Config::default().timestamps(Timestamps::On);
+    /// let manager = LoggerManager::in_dir("logs", config)?;
     /// // One event for each crate.
     /// let _by_crate = Destination::by_target(manager, |target| target.split("::").next().unwrap_or(target));
     /// # Ok(())

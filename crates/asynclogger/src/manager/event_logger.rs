@@ -63,7 +63,7 @@ impl EventLogger {
     /// The record was refused, and counted under this reason.
     #[inline]
     pub fn try_log_bytes(&self, record: &[u8]) -> Result<Position, LogError> {
-        self.handle.append(record.len(), |room| room.copy_from_slice(record))
+        self.handle.append_bytes(record)
     }
 
     /// Logs the pieces as one record.

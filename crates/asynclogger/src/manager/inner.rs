@@ -461,7 +461,7 @@ mod tests {
     use crate::{CrashSafe, read::LogDir, write::Sleep};
 
     fn log(handle: &EventHandle, record: &[u8]) {
-        handle.append(record.len(), |room| room.copy_from_slice(record)).expect("accepted");
+        handle.append_bytes(record).expect("accepted");
     }
 
     /// A manager with one shard, and an event of it that has five records.

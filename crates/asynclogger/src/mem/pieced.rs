@@ -13,9 +13,18 @@ impl Run {
         self.0.push(piece);
     }
 
+    pub(crate) fn first_mut(&mut self) -> Option<&mut Piece> {
+        self.0.first_mut()
+    }
+
     /// The number of pieces.
     pub(crate) fn count(&self) -> usize {
         self.0.len()
+    }
+
+    /// The number of bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.len() * self.piece_len()
     }
 
     fn piece_len(&self) -> usize {
@@ -42,7 +51,8 @@ impl Run {
         });
     }
 
-    /// Gives a range to `write` as one slice; through a copy, if the range is not in one piece.
+    /// Gives a range to `write` as one slice, with the bytes that stand there; through a copy, if the range is not in one
+    /// piece.
     pub(crate) fn write(&mut self, at: usize, len: usize, write: &mut dyn FnMut(&mut [u8])) {
         let piece_len = self.piece_len();
         let (number, from) = (at / piece_len, at % piece_len);
@@ -50,7 +60,8 @@ impl Run {
             write(&mut self.0[number][from..from + len]);
             return;
         }
-        let mut bytes = vec![0; len];
+        let mut bytes = Vec::with_capacity(len);
+        self.each(at, len, |part| bytes.extend_from_slice(part));
         write(&mut bytes);
         self.put(at, &bytes);
     }
@@ -76,7 +87,7 @@ impl Run {
 pub(crate) struct PiecedBytes<T> {
     pub(crate) front: Run,
     pub(crate) body: Run,
-    /// The part that goes to the file: the first `front_len` bytes of `front`, and `start..end` of `body`.
+    /// The part that goes to the file: the last `front_len` bytes of `front`, and `start..end` of `body`.
     front_len: usize,
     start: usize,
     end: usize,
@@ -89,7 +100,7 @@ impl<T> PiecedBytes<T> {
         PiecedBytes { front, body, front_len: 0, start: 0, end: 0, of }
     }
 
-    /// Sets the part that goes to the file: the first bytes of `front`, and a range of `body`.
+    /// Sets the part that goes to the file: the last bytes of `front`, and a range of `body`.
     pub(crate) fn set_range(&mut self, front_len: usize, start: usize, end: usize) {
         (self.front_len, self.start, self.end) = (front_len, start, end);
     }
@@ -106,8 +117,10 @@ impl<T> PiecedBytes<T> {
 // `&mut` only.
 unsafe impl<T: Send + Sync> StableBytes for PiecedBytes<T> {
     fn piece(&self, number: usize) -> &[u8] {
-        match number.checked_sub(self.front.touched(0, self.front_len)) {
-            None => self.front.part(number, 0, self.front_len),
+        let end = self.front.bytes();
+        let start = end - self.front_len.min(end);
+        match number.checked_sub(self.front.touched(start, end)) {
+            None => self.front.part(number, start, end),
             Some(number) => self.body.part(number, self.start, self.end),
         }
     }
@@ -132,7 +145,11 @@ mod tests {
             let mut put = run(3 * 4096);
             put.put(at, &bytes[at..at + len]);
             let mut written = run(3 * 4096);
-            written.write(at, len, &mut |room| room.copy_from_slice(&bytes[at..at + len]));
+            written.write(at, len, &mut |room| {
+                assert!(room.iter().all(|byte| *byte == 0));
+                room.copy_from_slice(&bytes[at..at + len]);
+            });
+            written.write(at, len, &mut |room| assert_eq!(room, &bytes[at..at + len]));
             for mut run in [put, written] {
                 let mut found = Vec::new();
                 run.each(at, len, |part| found.extend_from_slice(part));
@@ -156,7 +173,7 @@ mod tests {
         all.set_range(0, 512, 8704);
         assert_eq!(pieces(&all), [(2, 3584), (2, 4096), (2, 512)]);
         all.set_range(4608, 4096, 8192);
-        assert_eq!(pieces(&all), [(1, 4096), (1, 512), (2, 4096)]);
+        assert_eq!(pieces(&all), [(1, 512), (1, 4096), (2, 4096)]);
         assert_eq!(all.give_back(), 5);
         assert!(pieces(&all).is_empty());
     }

@@ -11,7 +11,7 @@ use crate::{
 pub(super) struct Ahead {
     /// The segment of the block, and its offset there.
     pub(super) place: (u64, u64),
-    /// The time of its first selected record.
+    /// The least time of a selected record of it.
     pub(super) first: i64,
     /// The number of its selected records, damaged ones included.
     pub(super) records: u64,
@@ -28,8 +28,10 @@ impl Ahead {
         let own = part.prefix.time;
         let first = match (info.scale, &part.body) {
             (Some(scale), Body::Block { times, .. }) if !times.is_empty() => {
-                let mut times = times.iter().map(|entry| scale.time(*entry));
-                times.find(|time| selection.admits(*time))
+                // Not the first one's: an event's block has the records of several threads.
+                let admits =
+                    |entry: &&u32| selection.is_all() || selection.admits(scale.time(**entry));
+                times.iter().filter(admits).min().map(|entry| scale.time(*entry))
             }
             _ => selection.admits(own).then_some(own),
         };

@@ -3,9 +3,7 @@
 use std::path::Path;
 
 #[cfg(feature = "zstd")]
-use super::report::DamageKind;
-#[cfg(feature = "zstd")]
-use super::report::{Damage, Ending, Loss};
+use super::report::{Damage, DamageKind, Ending, Loss};
 use super::{
     ahead::Ahead,
     heads::Head,

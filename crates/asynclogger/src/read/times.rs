@@ -44,6 +44,11 @@ impl Times {
         self.entries.get(index).map(|entry| self.scale.time(*entry))
     }
 
+    /// Whether the times never go back.
+    pub(super) fn is_ordered(&self) -> bool {
+        self.entries.is_sorted()
+    }
+
     /// Removes the records that are not selected from `runs`; returns the other runs, and the number of the removed
     /// records and of their bytes.
     pub(super) fn select(

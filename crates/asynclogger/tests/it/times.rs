@@ -1,5 +1,7 @@
 //! Each record has the time of its log call: in one file and in many, compressed, and salvaged after a kill.
 
+mod events;
+
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
@@ -8,8 +10,7 @@ use std::{
 };
 
 use asynclogger::{
-    Compression, Config, CrashSafe, ErrorKind, Logger, LoggerManager, Overflow, Rotation,
-    Timestamps,
+    Compression, Config, CrashSafe, Logger, Overflow, Rotation, Timestamps,
     read::{ByTime, Format, LogDir, ReadOptions, Reader},
 };
 
@@ -300,15 +301,6 @@ fn what_a_record_costs_in_the_file() {
     };
     let more = size("with.log", Timestamps::On) - size("without.log", Timestamps::Off);
     assert!(more <= 425_000, "{more} bytes more for 100,000 records");
-}
-
-#[test]
-fn a_manager_has_no_times_yet() {
-    let directory = directory();
-    let config = Config::default().timestamps(Timestamps::On);
-    let error = LoggerManager::in_dir(directory.path(), config).expect_err("refused");
-    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
-    assert!(error.to_string().contains("timestamps"), "{error}");
 }
 
 fn crash_safe(home: &Path) -> Config {

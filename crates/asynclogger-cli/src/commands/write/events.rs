@@ -12,8 +12,8 @@ use asynclogger::{Error, ErrorKind, EventLogger, LoggerManager, Opened, Overflow
 use memchr::memchr;
 
 use super::{
-    Patience, Service, done, ending::Ending, how_written, no_signals, record_of, say_salvaged,
-    show_records, unstored,
+    Patience, Service, configured, done, ending::Ending, how_written, no_signals, record_of,
+    say_salvaged, show_records, unstored,
 };
 use crate::{
     args::WriteArgs,
@@ -34,7 +34,7 @@ pub(super) fn run(args: &WriteArgs, directory: &Path, early: Early) -> Result<An
     // The manager uses only the directory of the path.
     let config =
         args.logger.config(directory.join("events.log"), args.logger.policy_or(Overflow::Block));
-    let config = args.service.apply(args.rotation.apply(config)).on_error(reporter.callback());
+    let config = configured(args, config).on_error(reporter.callback());
     let manager = patience.open(&signals, || LoggerManager::new(config.clone()))?;
     say_salvaged(manager.salvage());
     let ordered = manager.clone();

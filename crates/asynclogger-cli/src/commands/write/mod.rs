@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynclogger::{Error, ErrorKind, Logger, Opened, Overflow, Salvage, Stats, Timestamps};
+use asynclogger::{Config, Error, ErrorKind, Logger, Opened, Overflow, Salvage, Stats, Timestamps};
 
 use self::ending::Ending;
 use crate::{
@@ -44,9 +44,7 @@ fn write_log(args: &WriteArgs, path: PathBuf, early: Early) -> Result<Answer, Fa
     let Service { input, signals, ends, orders, patience, progress } = Service::begin(args, early)?;
     let reporter = Reporter::default();
     let config = args.logger.config(path, args.logger.policy_or(Overflow::Block));
-    let times = if args.no_timestamps { Timestamps::Off } else { Timestamps::On };
-    let config = config.timestamps(times);
-    let config = args.service.apply(args.rotation.apply(config)).on_error(reporter.callback());
+    let config = configured(args, config).on_error(reporter.callback());
     let logger = patience.open(&signals, || Logger::new(config.clone()))?;
     say_how_opened(&logger);
     let ordered = logger.clone();
@@ -74,6 +72,12 @@ fn write_log(args: &WriteArgs, path: PathBuf, early: Early) -> Result<Answer, Fa
     read?;
     closed?;
     Ok(Answer::fine_if(stats.dropped_logs == 0 && unstored(&stats) == 0))
+}
+
+/// A config with the settings that are the same for one log and for many.
+fn configured(args: &WriteArgs, config: Config) -> Config {
+    let times = if args.no_timestamps { Timestamps::Off } else { Timestamps::On };
+    args.service.apply(args.rotation.apply(config)).timestamps(times)
 }
 
 /// The surroundings of a log whose records come from standard input.

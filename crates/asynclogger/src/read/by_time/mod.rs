@@ -4,6 +4,8 @@ mod files;
 mod last;
 mod queue;
 mod record;
+mod slab;
+mod turn;
 mod waiting;
 mod walk;
 mod window;
@@ -44,8 +46,10 @@ const WARM: usize = 8;
 ///
 /// Where records have no times of their own, the time of their block stands for them, which is when it was sealed: they
 /// come late, by at most an interval of their logger. Files of the original have no times at all: their records come
-/// first, as they stand in the file. Within a block the records stay in their order: one with an earlier time than the
-/// one before it, which no logger of ours writes, comes right behind that.
+/// first, as they stand in the file.
+///
+/// The block of a manager's event has the records of several threads, so its times go back. Such a block is cut
+/// where its times go back. Short pieces that stand together are one piece, which is sorted when its turn comes.
 ///
 /// What is written to the logs meanwhile comes behind everything that was there at the first call.
 ///
@@ -244,8 +248,8 @@ impl ByTime {
             self.walks.iter_mut().skip(cold).take(1).for_each(|walk| walk.log.release());
         }
         self.set_limit();
-        let Some((waiting, block)) = read? else { return Ok(false) };
-        self.queue.push(log, block, waiting);
+        let Some(block) = read? else { return Ok(false) };
+        self.queue.push(log, block);
         Ok(true)
     }
 
@@ -285,4 +289,13 @@ impl ByTime {
         let bound = bounds.min().map_or(i128::MAX, |bound| i128::from(bound) - 1);
         self.limit = self.released.min(bound);
     }
+}
+
+/// The pieces of a block: their runs, whether they are ordered, and their least times.
+#[cfg(test)]
+pub(super) fn pieces_of(
+    loaded: &mut super::loaded::Loaded,
+) -> Vec<(Vec<super::block::Run>, bool, i64)> {
+    let (_, pieces) = waiting::Block::new(loaded, 1);
+    pieces.into_iter().map(|piece| (piece.runs, piece.is_ordered, piece.first)).collect()
 }

@@ -1,107 +1,97 @@
-//! Blocks that wait for their turn, and the ones whose records are being delivered.
+//! Blocks that were read, in pieces that wait for their turn.
 
 use std::time::Instant;
 
-use super::window::{Window, changed};
+use super::window::changed;
 use crate::{
     Error,
     format::{
-        ChunkEntry, RECORD_HEADER,
+        CHUNK, ChunkEntry, RECORD_HEADER,
         time::{saturated, to_nanoseconds},
     },
     probe::{Body, Place, Source, look},
     read::{
         block::{BlockMeta, Run},
-        loaded::Loaded,
-        records::Record,
+        loaded::{Cursor, Loaded},
         times::Times,
     },
 };
 
-/// A block that was read and checked. Its records are read again when it is their turn, so that it needs no memory
+/// The number of chunks from which on a piece ends where the times go back.
+const FULL: usize = 4;
+
+/// A block that was read and checked. Its records are read again when it is their turn, so that the block needs no memory
 /// until then.
 #[derive(Debug)]
-pub(super) struct Waiting {
-    meta: BlockMeta,
-    runs: Vec<Run>,
+pub(super) struct Block {
+    pub(super) meta: BlockMeta,
     /// The segment of the block, as its log counts.
-    segment: u64,
-    /// The time of its first record.
-    pub(super) first: i64,
+    pub(super) segment: u64,
     /// When the block was read.
     pub(super) since: Instant,
+    /// The number of its pieces that were not delivered yet, and of those that are being delivered.
+    pub(super) left: usize,
+    turns: usize,
+    /// Whether its log was told that the block cannot be read any more.
+    pub(super) is_told: bool,
+    /// While pieces are being delivered.
+    head: Head,
 }
 
-impl Waiting {
-    pub(super) fn new(loaded: &mut Loaded, segment: u64) -> Waiting {
-        let Loaded { meta, runs, times, .. } = loaded;
-        let first = runs.first().map_or(i64::MIN, |run| time_of(meta, times, run.number));
-        let (meta, runs) = (*meta, std::mem::take(runs));
-        Waiting { meta, runs, segment, first, since: Instant::now() }
-    }
-
-    pub(super) fn segment(&self) -> u64 {
-        self.segment
-    }
-}
-
-/// The time by which a record is ordered. Records of the original have none, and come first.
-#[inline]
-fn time_of(meta: &BlockMeta, times: &Times, number: u64) -> i64 {
-    match times.of(number) {
-        Some(time) => time,
-        None => meta.time.map_or(i64::MIN, |time| saturated(to_nanoseconds(time))),
-    }
-}
-
-/// A block whose records are delivered now, with its times and a part of its data in memory.
-#[derive(Debug)]
-pub(super) struct Turn {
-    meta: BlockMeta,
-    runs: Vec<Run>,
-    segment: u64,
-    since: Instant,
+/// What the head of a block has for its records.
+#[derive(Debug, Default)]
+pub(super) struct Head {
     times: Times,
-    table: Vec<ChunkEntry>,
+    pub(super) table: Vec<ChunkEntry>,
     /// The length of the data part; `None` if there are no checksums.
-    data_len: Option<usize>,
-    window: Window,
-    /// The current record: from its length to its end, and its number.
-    record: (usize, usize),
-    number: u64,
-    /// The end of the current run, and the index of the next one.
-    end: usize,
-    next_run: usize,
-    /// The time of the current record, or of one before it if that is later.
-    pub(super) time: i64,
+    pub(super) data_len: Option<usize>,
 }
 
-impl Turn {
-    /// Reads the times and the checksums of a block, by the same head or tail as before.
-    pub(super) fn new(
-        waiting: &mut Waiting,
-        source: &mut Source,
-        buffer: &mut Vec<u8>,
-    ) -> Result<Turn, Error> {
-        let mut turn = Turn {
-            times: Times::default(),
-            table: Vec::new(),
-            data_len: None,
-            window: Window::default(),
-            record: (0, 0),
-            number: 0,
-            end: 0,
-            next_run: 0,
-            time: i64::MIN,
-            segment: waiting.segment,
-            since: waiting.since,
-            meta: waiting.meta,
-            runs: Vec::new(),
-        };
+/// Records of a block that wait for their turn.
+///
+/// The times of a logger's block never go back, so such a block is one piece. The block of a manager's event has records of
+/// several threads, and its times go back where those of the next shared buffer begin. There each piece is either a stretch
+/// without a step back, or several short ones together, which are sorted when it is their turn. So the memory for an
+/// event's block is that of a few stretches, and not that of the block.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) runs: Vec<Run>,
+    /// Whether the times of the records never go back.
+    pub(super) is_ordered: bool,
+    /// The least time of a record.
+    pub(super) first: i64,
+}
+
+impl Block {
+    /// Takes over a block that is loaded.
+    pub(super) fn new(loaded: &mut Loaded, segment: u64) -> (Block, Vec<Piece>) {
+        let pieces = pieces(loaded);
+        let (meta, since, left) = (loaded.meta, Instant::now(), pieces.len());
+        let head = Head::default();
+        (Block { meta, segment, since, left, turns: 0, is_told: false, head }, pieces)
+    }
+
+    /// The time by which a record is ordered. Records of the original have none, and come first.
+    #[inline]
+    pub(super) fn time_of(&self, number: u64) -> i64 {
+        time_of(&self.meta, &self.head.times, number)
+    }
+
+    pub(super) fn times(&self) -> &Times {
+        &self.head.times
+    }
+
+    pub(super) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Begins the delivery of a piece. The first piece needs the times and checksums of the block: they are read from the
+    /// same head or tail as before.
+    pub(super) fn begin(&mut self, source: &mut Source, buffer: &mut Vec<u8>) -> Result<(), Error> {
         // The file can have grown since it was opened.
         source.refresh()?;
-        let meta = &waiting.meta;
-        if meta.time.is_some() {
+        let meta = &self.meta;
+        if self.turns == 0 && meta.time.is_some() {
             let place = look(source, meta.part_offset, buffer)?;
             let changed = || changed().at_path(source.path()).at_offset(meta.part_offset);
             let Place::Valid(part) = place else { return Err(changed()) };
@@ -110,60 +100,64 @@ impl Turn {
             if !is_same {
                 return Err(changed());
             }
-            turn.times.set(&part, &info);
-            turn.table.clone_from(table);
-            turn.data_len = Some(info.data_len as usize);
+            self.head.times.set(&part, &info);
+            self.head.table.clone_from(table);
+            self.head.data_len = Some(info.data_len as usize);
         }
-        turn.runs = std::mem::take(&mut waiting.runs);
-        Ok(turn)
+        self.turns += 1;
+        Ok(())
     }
 
-    pub(super) fn segment(&self) -> u64 {
-        self.segment
-    }
-
-    pub(super) fn since(&self) -> Instant {
-        self.since
-    }
-
-    /// Moves to the next record if its bytes are in memory; `Some(false)` at the end of the block.
-    #[inline]
-    pub(super) fn step(&mut self) -> Option<bool> {
-        let at = self.record.1;
-        if at >= self.end {
-            return self.next_run();
+    /// Ends a piece; `has_begun` says whether its delivery had begun.
+    pub(super) fn end(&mut self, has_begun: bool) {
+        self.left -= 1;
+        self.turns -= usize::from(has_begun);
+        if self.turns == 0 {
+            self.head = Head::default();
         }
-        let prefix = self.window.get(at, at + RECORD_HEADER)?.first_chunk()?;
-        let end = (at + RECORD_HEADER).saturating_add(u32::from_le_bytes(*prefix) as usize);
-        self.window.get(at, end)?;
-        (self.record, self.number) = ((at, end), self.number.wrapping_add(1));
-        self.time = self.time.max(time_of(&self.meta, &self.times, self.number));
-        Some(true)
     }
+}
 
-    #[cold]
-    fn next_run(&mut self) -> Option<bool> {
-        let Some(run) = self.runs.get(self.next_run) else { return Some(false) };
-        self.next_run += 1;
-        self.window.begin((run.start, run.end), self.data_len);
-        (self.record, self.number) = ((run.start, run.start), run.number.wrapping_sub(1));
-        self.end = run.end;
-        None
+fn time_of(meta: &BlockMeta, times: &Times, number: u64) -> i64 {
+    match times.of(number) {
+        Some(time) => time,
+        None => meta.time.map_or(i64::MIN, |time| saturated(to_nanoseconds(time))),
     }
+}
 
-    /// Reads more of the block.
-    #[cold]
-    pub(super) fn read_on(&mut self, source: &mut Source) -> Result<(), Error> {
-        let data_at = self.meta.data_offset;
-        self.window.extend(source, data_at, self.record.1, &self.table)
+/// Cuts a block where its times go back.
+fn pieces(loaded: &mut Loaded) -> Vec<Piece> {
+    let Loaded { meta, data, runs, times } = loaded;
+    if times.is_ordered() {
+        let first = runs.first().map_or(i64::MIN, |run| time_of(meta, times, run.number));
+        return vec![Piece { runs: std::mem::take(runs), is_ordered: true, first }];
     }
-
-    /// The current record.
-    #[inline]
-    pub(super) fn record(&self) -> Option<Record<'_>> {
-        let (from, to) = self.record;
-        let bytes = self.window.get(from + RECORD_HEADER, to)?;
-        let place = (self.number, from as u64);
-        Some(Record::of(&self.meta, &self.times, bytes, place))
+    let mut pieces = Vec::new();
+    for run in std::mem::take(runs) {
+        let mut cursor = Cursor::default();
+        cursor.next_run(&[run]);
+        // The piece so far, the chunk in which it begins, and the last time.
+        let mut piece: Option<(Piece, i64)> = None;
+        while let Some(record) = cursor.next(data) {
+            let (time, end) =
+                (time_of(meta, times, record.number), record.at + RECORD_HEADER + record.len);
+            if let Some((piece, last)) = &mut piece
+                && let Some(whole) = piece.runs.first_mut()
+            {
+                let is_full = record.at / CHUNK >= whole.start / CHUNK + FULL;
+                let goes_back = time < *last;
+                if !is_full || piece.is_ordered && !goes_back {
+                    whole.end = end;
+                    piece.is_ordered &= !goes_back;
+                    (piece.first, *last) = (piece.first.min(time), time);
+                    continue;
+                }
+            }
+            let runs = vec![Run { start: record.at, end, number: record.number }];
+            let next = (Piece { runs, is_ordered: true, first: time }, time);
+            pieces.extend(piece.replace(next).map(|(piece, _)| piece));
+        }
+        pieces.extend(piece.map(|(piece, _)| piece));
     }
+    pieces
 }

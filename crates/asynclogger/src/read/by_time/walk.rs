@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::waiting::Waiting;
+use super::waiting::{Block, Piece};
 use crate::{
     Error,
     read::{ahead::Ahead, log_dir::LogDir, selection::Selection},
@@ -16,15 +16,13 @@ use crate::{
 pub(super) struct Walk {
     pub(super) log: LogDir,
     ahead: VecDeque<Ahead>,
-    /// The number of blocks that were read.
-    read: u64,
     /// The selection that was asked for, while a smaller one is in its place.
     selection: Option<Selection>,
 }
 
 impl Walk {
     pub(super) fn new(log: LogDir) -> Walk {
-        Walk { log, ahead: VecDeque::new(), read: 0, selection: None }
+        Walk { log, ahead: VecDeque::new(), selection: None }
     }
 
     /// Reads the heads of all blocks.
@@ -47,17 +45,20 @@ impl Walk {
         self.ahead.front().map(|ahead| ahead.first)
     }
 
-    /// Reads the next block, and returns it with its number; `None` at the current end of the log.
-    pub(super) fn next(&mut self, memory: &mut Vec<u8>) -> Result<Option<(Waiting, u64)>, Error> {
+    /// Reads the next block; `None` at the current end of the log.
+    pub(super) fn next(
+        &mut self,
+        memory: &mut Vec<u8>,
+    ) -> Result<Option<(Block, Vec<Piece>)>, Error> {
         self.log.swap_memory(memory);
         let found = self.log.next_loaded().map(|found| {
             found.map(|(segment, loaded)| {
                 let place = (segment, loaded.meta.offset);
-                (place, Waiting::new(loaded, segment))
+                (place, Block::new(loaded, segment))
             })
         });
         self.log.swap_memory(memory);
-        let Ok(Some((place, waiting))) = found else {
+        let Ok(Some((place, block))) = found else {
             // Nothing more can be read for now. The other logs do not wait for that.
             self.reset();
             return found.map(|_| None);
@@ -65,8 +66,7 @@ impl Walk {
         while self.ahead.front().is_some_and(|ahead| ahead.place <= place) {
             self.ahead.pop_front();
         }
-        self.read += 1;
-        Ok(Some((waiting, self.read)))
+        Ok(Some(block))
     }
 
     /// Forgets what was read, for a log that moves to another place.

@@ -11,6 +11,8 @@ const PLAIN_STEP: u64 = 256 << 10;
 /// How far a compressed file is read at a time: its frames are as long as this, so each is decompressed once for each
 /// block in it.
 const COMPRESSED_STEP: u64 = 2 << 20;
+/// With more pieces than this at a time, each has a smaller part of its data in memory.
+const MANY: usize = 64;
 
 /// A part of the data of one block. The block was checked when it was read first; its bytes are checked again, since
 /// they are read again.
@@ -41,13 +43,14 @@ impl Window {
         bytes.filter(|_| to <= self.good)
     }
 
-    /// Reads on, and forgets the bytes before `keep`. `table` has the checksums; it is empty if there are none.
+    /// Reads on, and forgets the bytes before `keep`. `table` has the checksums; it is empty if there are none. `turns` is the
+    /// number of windows.
     pub(super) fn extend(
         &mut self,
         source: &mut Source,
         data_at: u64,
         keep: usize,
-        table: &[ChunkEntry],
+        (table, turns): (&[ChunkEntry], usize),
     ) -> Result<(), Error> {
         // The bytes behind the last good one are still to be checked.
         let gone = keep.min(self.good).saturating_sub(self.at).min(self.bytes.len());
@@ -55,6 +58,8 @@ impl Window {
         self.at += gone;
         let from = self.at + self.bytes.len();
         let step = if source.is_compressed() { COMPRESSED_STEP } else { PLAIN_STEP };
+        let step =
+            (step >> (turns / MANY).checked_ilog2().map_or(0, |log| log + 1)).max(CHUNK as u64);
         let offset = data_at.saturating_add(from as u64);
         let to_boundary = step - offset % step;
         let len = self.end.saturating_sub(from).min(to_boundary as usize);

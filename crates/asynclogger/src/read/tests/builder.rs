@@ -43,6 +43,10 @@ pub(super) struct Builder {
     pub(super) clock: i64,
     /// Whether the records of the next blocks have times.
     pub(super) is_timed: bool,
+    /// The times of so many records go on, and then begin anew, as in an event's block; 0: they never go back.
+    pub(super) stretch: usize,
+    /// The length of a unit of the times, in 2^-32 nanoseconds.
+    pub(super) unit: u64,
 }
 
 impl Builder {
@@ -59,6 +63,8 @@ impl Builder {
             shards: BTreeMap::new(),
             clock: 1_700_000_000_000_000_000,
             is_timed: false,
+            stretch: 0,
+            unit: 3 << 32,
         }
     }
 
@@ -108,16 +114,26 @@ impl Builder {
         self.block_with(shard, records, Dropped::default())
     }
 
+    /// The entry of the time of a record, by its index in the block.
+    fn entry(&self, index: usize) -> u32 {
+        let (stretch, at) = match self.stretch {
+            0 => (0, index),
+            len => (1 + index / len, index % len),
+        };
+        // An event's block has a base before its first record.
+        (at / 2 * 10 + if stretch > 0 { 100 + stretch % 5 * 3 } else { 0 }) as u32
+    }
+
     pub(super) fn block_with(
         &mut self,
         shard: u32,
         records: &[Vec<u8>],
         dropped: Dropped,
     ) -> &mut Builder {
-        let entries: Vec<u32> = (0..records.len() as u32).map(|index| index / 2 * 10).collect();
-        let last = entries.last().copied().unwrap_or_default();
+        let entries: Vec<u32> = (0..records.len()).map(|index| self.entry(index)).collect();
+        let last = entries.iter().copied().max().unwrap_or_default();
         let counter = self.clock.cast_unsigned();
-        let scale = Scale { base: self.clock, clock: 5, counter, unit: 3 << 32, last, shift: 0 };
+        let scale = Scale { base: self.clock, clock: 5, counter, unit: self.unit, last, shift: 0 };
         if self.is_timed {
             self.clock = scale.time(last);
         }

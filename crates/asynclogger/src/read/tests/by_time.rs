@@ -7,7 +7,9 @@ use std::{
 };
 
 use super::{
-    super::{ByTime, LogDir, LogRecord, OwnedRecord, ReadOptions, Record},
+    super::{
+        ByTime, LogDir, LogRecord, OwnedRecord, ReadOptions, Reader, Record, by_time::pieces_of,
+    },
     builder::*,
 };
 use crate::{Error, LogId, format::time::to_nanoseconds};
@@ -73,7 +75,8 @@ fn block_at(log: &mut Builder, time: i64, shard: u32, records: &[Vec<u8>]) {
 }
 
 /// Writes the segments of a log of any shape, and returns its directory. Shards overlap in time, the clock steps
-/// back, blocks are with and without times, sessions continue or end, segments end or do not.
+/// back, blocks are with and without times, also with times that go back within the block, as those of events; sessions
+/// continue or end, segments end or do not.
 fn random_log(random: &mut Random, id: u8) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a directory");
     let mut log = Builder::new();
@@ -96,6 +99,7 @@ fn random_log(random: &mut Random, id: u8) -> tempfile::TempDir {
             }
             _ => {}
         }
+        log.stretch = [0, 0, 1, 3, 40, 100][random.below(6) as usize];
         let (count, len) = match random.below(24) {
             0 => (200, 5000),
             1 => (3, 300_000),
@@ -166,6 +170,51 @@ fn compressed_segments_are_merged_as_a_sort_would() {
         }
         check_merge(|| open_all(&dirs, ReadOptions::new()), &format!("seed {seed}"));
     }
+}
+
+/// The pieces of an event's block have all its records. Those that are sorted are short, so that the memory for a block is not
+/// that of its length; the others are not cut without a reason.
+#[test]
+fn an_events_block_is_delivered_in_short_pieces() -> Result<(), Error> {
+    const FULL: usize = 4 << 16;
+    for (stretch, len, least, most) in [
+        (0, 900, 1, 1),
+        (1, 900, 6, 7),
+        (50, 900, 6, 7),
+        (600, 900, 3, 4),
+        (40, 9000, 5, 5),
+        (1, 300_000, 2, 2),
+    ] {
+        let mut log = Builder::new();
+        log.with_times().session(1).stretch = stretch;
+        let count = if len == 300_000 { 7 } else { 1_000_000 / len * 9 / 5 };
+        log.block(0, &records(1, count, len));
+        let mut reader = Reader::from_bytes(log.bytes.clone())?;
+        assert!(reader.has_record()?);
+        let data_at = log.written[0].range.start - 8;
+        let pieces = pieces_of(reader.take_loaded());
+        let context = format!("{stretch} of {len}: {} pieces", pieces.len());
+        assert!((least..=most).contains(&pieces.len()), "{context}");
+        let mut next = 0;
+        for (runs, is_ordered, first) in &pieces {
+            assert_eq!(runs.len(), 1);
+            let run = runs[0];
+            assert_eq!(
+                (run.number, run.start),
+                (next, log.written[next as usize].range.start - data_at)
+            );
+            let of = &log.written[next as usize..];
+            let own: Vec<_> =
+                of.iter().take_while(|it| it.range.end - data_at <= run.end).collect();
+            assert_eq!(own.last().map(|last| last.range.end - data_at), Some(run.end));
+            assert_eq!(Some(*first), own.iter().map(|it| it.time).min());
+            assert_eq!(*is_ordered, own.is_sorted_by_key(|it| it.time), "{context}");
+            assert!(*is_ordered || run.end - run.start <= FULL + len + 20, "{context}");
+            next += own.len() as u64;
+        }
+        assert_eq!(next as usize, count);
+    }
+    Ok(())
 }
 
 /// Two shards of a log whose blocks overlap by half, and a third one that logs only at the beginning.
@@ -242,6 +291,7 @@ fn the_last_records_are_the_last_of_the_sort() -> Result<(), Error> {
                 let mut now = 1_700_000_000_000_000_000;
                 for block in 0..40 {
                     now += 40;
+                    log.stretch = [0, 3][random.below(2) as usize];
                     let shard = random.below(3) as u32;
                     block_at(&mut log, now + random.below(30) as i64, shard, &records(block, 7, 9));
                     if block % 8 == 7 {
@@ -303,6 +353,32 @@ fn a_record_is_held_back_until_no_earlier_one_can_come() -> Result<(), Error> {
     assert_eq!(bytes(drain(&mut merge)), Vec::<Vec<u8>>::new());
     let mut merge = open()?.hold_back(Duration::ZERO);
     assert_eq!(drain(&mut merge).len(), 15);
+    Ok(())
+}
+
+/// The records of an event's block whose times are over are delivered, wherever they stand in the block; the others wait, and a
+/// later block can have earlier ones.
+#[test]
+fn an_events_block_is_held_back_in_part() -> Result<(), Error> {
+    let now = i64::try_from(to_nanoseconds(SystemTime::now())).expect("a time");
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("app.log");
+    let mut log = Builder::new();
+    // A unit is half a millisecond, and a stretch 105 seconds, half of them held back.
+    log.with_times().session(1);
+    (log.stretch, log.unit) = (40_000, 1 << 51);
+    block_at(&mut log, now - 150_000_000_000, 0, &records(1, 80_000, 20));
+    fs::write(&path, &log.bytes).expect("written");
+    let merge = ReadOptions::new().follow(true).open_log(&path)?.by_time();
+    let mut merge = merge.hold_back(Duration::from_secs(100));
+    let first = drain(&mut merge);
+    assert!((10_000..70_000).contains(&first.len()), "{} records", first.len());
+    (log.stretch, log.unit) = (1, 3 << 32);
+    block_at(&mut log, now + 1_000_000_000, 1, &records(2, 50, 20));
+    fs::write(&path, &log.end().bytes).expect("written");
+    let merged = [first, drain(&mut merge)].concat();
+    let sorted = sorted(vec![LogDir::open(&path)?]);
+    assert!(merged == sorted, "{} of {} records", merged.len(), sorted.len());
     Ok(())
 }
 

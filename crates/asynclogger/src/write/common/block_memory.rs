@@ -16,8 +16,10 @@ pub(crate) trait BlockMemory: StableBytes {
     fn record_count(&self) -> u32;
 
     /// The scale of the column of times, as far as it is known before the column is read; `None` if the records have no
-    /// times. The column stands in front of the scale, at the end of the head.
-    fn scale(&self) -> Option<Scale>;
+    /// times. The column stands in front of the scale, at the end of the head. `reached` is the last time of the shard's
+    /// block before: a scale that follows from readings of the clocks is moved so that it does not go back by an error of
+    /// these. Once the scale stands in the head, it does not change any more.
+    fn scale(&self, reached: i64) -> Option<Scale>;
 
     /// Completes the data part, whose lengths are in `info`: its header, and zeroes behind the records. Fills the table
     /// of its chunks, and returns the number of records.

@@ -10,6 +10,7 @@ mod gate;
 mod inside;
 pub(super) mod own_thread;
 mod progress;
+mod when;
 
 #[cfg(feature = "async")]
 pub use self::flushing::Flushing;
@@ -22,6 +23,7 @@ pub(super) use self::{
     gate::Request,
     own_thread::{OwnThread, panicked},
     progress::{Counter, Degraded, Progress},
+    when::{Grid, MOST_ERROR, When},
 };
 pub(crate) use self::{
     gate::{Ending, Gate},

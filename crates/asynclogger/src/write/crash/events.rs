@@ -28,6 +28,8 @@ pub(in crate::write) struct PieceOwner {
     /// The block, and the place of the piece in it.
     pub(in crate::write) generation: u64,
     pub(in crate::write) order: u32,
+    /// Whether the piece has no records, but the times of some; then `order` counts from the records on towards the front.
+    pub(in crate::write) is_of_head: bool,
     /// In the first piece of a block: the bytes of header and records of the block, and the number of the record that
     /// was sorted last into it.
     pub(in crate::write) filled: u32,
@@ -35,6 +37,8 @@ pub(in crate::write) struct PieceOwner {
 }
 
 const ORDER_BITS: u32 = 20;
+/// In the order of a piece: it is one of the head of a block, which has the times of records.
+pub(in crate::write) const OF_HEAD: u32 = 1 << (ORDER_BITS - 1);
 /// The numbers of events are the multiples of this: then no changed bit of the number in front of a record makes it the
 /// number of another event.
 pub(in crate::write) const NUMBER_STEP: u32 = 3;
@@ -167,6 +171,8 @@ impl CrashMap {
         };
         let (filled, serial) = words::move_of(filled, at.start + 2).map_err(damaged)?;
         let order = place as u32 & ((1 << ORDER_BITS) - 1);
-        Ok(Some(PieceOwner { log, generation: place >> ORDER_BITS, order, filled, serial }))
+        let (is_of_head, order) = (order & OF_HEAD != 0, order & !OF_HEAD);
+        let generation = place >> ORDER_BITS;
+        Ok(Some(PieceOwner { log, generation, order, is_of_head, filled, serial }))
     }
 }

@@ -14,9 +14,9 @@ mod words;
 
 pub(in crate::write) use self::{
     account::LogAccount,
-    events::{Identity, NUMBER_STEP, PieceOwner, is_number},
+    events::{Identity, NUMBER_STEP, OF_HEAD, PieceOwner, is_number},
     journal::{Before, Entry, Journal, Placed, Whereabouts},
-    map::{CrashMap, Opening, boot_id, path_in},
+    map::{CrashMap, Opening, Owned, boot_id, path_in},
     remains::Remains,
     track::Track,
     words::wrapped_serial,

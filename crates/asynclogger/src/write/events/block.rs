@@ -17,6 +17,8 @@ pub(super) struct Sealed {
     /// The offset of the data part in the body. The room before it is for the head, unless the head is too long.
     data_at: usize,
     valid: u32,
+    /// How the times of the records are to be read, if they have times.
+    scale: Option<Scale>,
     /// An entry, without checksum, for each chunk in which a record begins.
     table: Vec<ChunkEntry>,
 }
@@ -24,13 +26,13 @@ pub(super) struct Sealed {
 /// Makes a block of `event`. `head` has room for the head, if the head is too long for the room in front of `data_at`.
 pub(super) fn seal(
     event: Arc<Event>,
-    head: Run,
-    body: Run,
+    (head, body): (Run, Run),
     data_at: usize,
     valid: u32,
+    scale: Option<Scale>,
     table: Vec<ChunkEntry>,
 ) -> EventBlock {
-    PiecedBytes::new(head, body, Sealed { event, data_at, valid, table })
+    PiecedBytes::new(head, body, Sealed { event, data_at, valid, scale, table })
 }
 
 impl BlockMemory for EventBlock {
@@ -42,8 +44,8 @@ impl BlockMemory for EventBlock {
         self.of.table.iter().map(|entry| entry.records).sum()
     }
 
-    fn scale(&self) -> Option<Scale> {
-        None
+    fn scale(&self, _reached: i64) -> Option<Scale> {
+        self.of.scale
     }
 
     fn finish(&mut self, info: &BlockInfo, table: &mut Vec<ChunkEntry>) -> u32 {
@@ -66,9 +68,9 @@ impl BlockMemory for EventBlock {
     }
 
     fn write_head(&mut self, len: usize, write: &mut dyn FnMut(&mut [u8])) {
-        match self.of.data_at.checked_sub(len) {
-            Some(start) => self.body.write(start, len, write),
-            None => self.front.write(0, len, write),
+        match self.front.bytes() {
+            0 => self.body.write(self.of.data_at - len, len, write),
+            room => self.front.write(room - len, len, write),
         }
     }
 
@@ -78,9 +80,9 @@ impl BlockMemory for EventBlock {
 
     fn set_block(&mut self, head_len: usize, rest: usize) {
         let data_at = self.of.data_at;
-        match data_at.checked_sub(head_len) {
-            Some(start) => self.set_range(0, start, data_at + rest),
-            None => self.set_range(head_len, data_at, data_at + rest),
+        match self.front.bytes() {
+            0 => self.set_range(0, data_at - head_len, data_at + rest),
+            _ => self.set_range(head_len, data_at, data_at + rest),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
     sync::Arc,
     write::{
         common::{Local, Reason},
-        swap::Ingest,
+        swap::{Ingest, NOTHING, STAMPS, Source},
     },
 };
 
@@ -57,6 +57,16 @@ impl Callers {
     /// open, or does not take the record now.
     #[inline]
     pub(crate) fn log(&self, name: &str, record: &[u8]) -> bool {
+        if self.ingest.takes_stamps() {
+            self.log_by::<STAMPS>(name, record)
+        } else {
+            self.log_by::<NOTHING>(name, record)
+        }
+    }
+
+    /// [`log`](Callers::log), with times from this source.
+    #[inline(never)]
+    fn log_by<const SOURCE: Source>(&self, name: &str, record: &[u8]) -> bool {
         let len = record.len();
         let Some(entry) = self.names.find(name) else {
             return false;
@@ -66,11 +76,20 @@ impl Callers {
         if len.wrapping_sub(1) >= limit {
             return false;
         }
-        let appended = self.ingest.append(TAG + len, |room| {
-            let (tag, bytes) = room.split_at_mut(TAG);
-            tag.copy_from_slice(&number.to_le_bytes());
-            bytes.copy_from_slice(record);
+        if !self.ingest.is_usual::<SOURCE>(TAG + len) {
+            return self.log_unusually(name, number, record);
+        }
+        let appended = self.ingest.append_usually::<SOURCE>(TAG + len, move |room| {
+            tag(room, number, record);
         });
+        appended.map_or_else(|error| self.refused(name, error), |_| true)
+    }
+
+    /// [`log`](Callers::log) with times of a clock, or with a length that is refused.
+    #[cold]
+    #[inline(never)]
+    fn log_unusually(&self, name: &str, number: u32, record: &[u8]) -> bool {
+        let appended = self.ingest.append(TAG + record.len(), |room| tag(room, number, record));
         appended.map_or_else(|error| self.refused(name, error), |_| true)
     }
 
@@ -101,4 +120,12 @@ impl Callers {
         let may_wait = Local::with(|local| self.ingest.may_wait(&local.enter()));
         entry.with(may_wait, use_it)
     }
+}
+
+/// Fills the room of a record with the number of its event and its bytes.
+#[inline(always)]
+pub(super) fn tag(room: &mut [u8], number: u32, record: &[u8]) {
+    let (front, bytes) = room.split_at_mut(TAG);
+    front.copy_from_slice(&number.to_le_bytes());
+    bytes.copy_from_slice(record);
 }

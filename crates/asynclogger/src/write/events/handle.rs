@@ -2,14 +2,21 @@
 
 use std::time::Instant;
 
-use super::{callers::Callers, event::Event, memory::TAG};
+use super::{
+    callers::{Callers, tag},
+    event::Event,
+    memory::TAG,
+};
 use crate::{
     LogError, Overflow, Position,
     sync::Arc,
-    write::{common::Local, swap::RecordWriter},
+    write::{
+        common::Local,
+        swap::{NOTHING, RecordWriter, STAMPS, Source},
+    },
 };
 
-/// Logs the records of one event. A call costs one comparison and four copied bytes more than one of a plain logger.
+/// Logs the records of one event. A call costs two comparisons and four copied bytes more than one of a plain logger.
 ///
 /// A log call looks at two values in the event: its number, which goes in front of the record, and the longest
 /// record that the event takes now. That length is 0 while the event takes no records, because it is closed or held.
@@ -29,24 +36,62 @@ impl EventHandle {
         &self.event
     }
 
-    /// Appends a record of `len` bytes, which `fill` writes in place, with the number of its event in front.
+    /// Appends these bytes as a record, with the number of the event in front.
     ///
     /// # Errors
     /// The record was refused, and counted.
     #[inline]
+    pub(crate) fn append_bytes(&self, record: &[u8]) -> Result<Position, LogError> {
+        if self.callers.ingest().takes_stamps() {
+            self.append_by::<STAMPS>(record)
+        } else {
+            self.append_by::<NOTHING>(record)
+        }
+    }
+
+    /// [`append_bytes`](EventHandle::append_bytes), with times from this source.
+    #[inline(never)]
+    fn append_by<const SOURCE: Source>(&self, record: &[u8]) -> Result<Position, LogError> {
+        let (len, ingest) = (record.len(), self.callers.ingest());
+        // One comparison checks all: the length of an empty record wraps around, and a closed event takes no length.
+        if len.wrapping_sub(1) >= self.event.limit() {
+            self.wait_to_append(len)?;
+        }
+        if !ingest.is_usual::<SOURCE>(TAG + len) {
+            return self.append_unusually(record);
+        }
+        let number = self.event.number();
+        let appended =
+            ingest.append_usually::<SOURCE>(TAG + len, move |room| tag(room, number, record));
+        match appended {
+            Ok(position) => Ok(self.event.position(position)),
+            Err(error) => Err(self.refused(error)),
+        }
+    }
+
+    /// [`append_bytes`](EventHandle::append_bytes) with times of a clock, or with a length that is refused.
+    #[cold]
+    #[inline(never)]
+    fn append_unusually(&self, record: &[u8]) -> Result<Position, LogError> {
+        self.append(record.len(), |room| room.copy_from_slice(record))
+    }
+
+    /// Appends a record of `len` bytes, which `fill` writes in place, with the number of the event in front.
+    ///
+    /// # Errors
+    /// The record was refused, and counted.
     pub(crate) fn append(
         &self,
         len: usize,
         fill: impl FnOnce(&mut [u8]),
     ) -> Result<Position, LogError> {
-        // One comparison checks all: the length of an empty record wraps around, and a closed event takes no length.
         if len.wrapping_sub(1) >= self.event.limit() {
             self.wait_to_append(len)?;
         }
         let number = self.event.number();
         let appended = self.callers.ingest().append(TAG + len, move |room| {
-            let (tag, bytes) = room.split_at_mut(TAG);
-            tag.copy_from_slice(&number.to_le_bytes());
+            let (front, bytes) = room.split_at_mut(TAG);
+            front.copy_from_slice(&number.to_le_bytes());
             fill(bytes);
         });
         match appended {

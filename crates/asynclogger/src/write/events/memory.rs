@@ -1,9 +1,9 @@
 //! How the memory of a manager is shared out, and how much of it is in use for events.
 
-use super::gathered::pieces_of;
+use super::head::Shape;
 use crate::{
     Config, Error, Rotation,
-    format::{RECORD_HEADER, SHARD_HEADER, block},
+    format::{RECORD_HEADER, SHARD_HEADER, block, column::times_upto},
     mem::Arena,
     sync::Arc,
     write::{crash::CrashMap, swap::Elastic},
@@ -36,9 +36,8 @@ pub(crate) struct Shares {
     pub(crate) elastic: Elastic,
     /// The bytes for gathered records and blocks in flight.
     events: usize,
-    /// The bytes of each piece of that memory.
-    piece: usize,
-    align: usize,
+    /// The shape of the blocks, and the length of the pieces of that memory.
+    shape: Shape,
     /// The most of that memory that one event can have.
     quota: usize,
     /// The length from which on a block is written.
@@ -75,19 +74,27 @@ impl Shares {
         let piece = 1 << piece.ilog2();
         // The longest record, and the block around it, has room at all times.
         let data = block::data_len(config.shard_capacity());
-        let around = 2 * block::head_len(data, align) + block::tail_len(data, align) + 2 * piece;
+        let is_timed = config.timestamps.is_on();
+        let (head, tail) = if is_timed {
+            (block::timed_head_len(data, 1, align), block::timed_tail_len(data, align))
+        } else {
+            (block::head_len(data, align), block::tail_len(data, align))
+        };
+        let around = 2 * head + tail + 2 * piece;
         let events = (2 * config.buffer_size - ingest).max(data + around).next_multiple_of(piece);
         let quota = config.event_quota.unwrap_or(events / 3).max(data + around);
         let longest = config.shard_capacity().max(MOST.min(events / 8));
-        let longest = Rotation::block_limit_in(in_file / piece * piece, longest, align);
+        // The head with the times is apart from the other pieces, which are used up to their end.
+        let pieces = in_file / piece - usize::from(is_timed && in_file > piece);
+        let longest = Rotation::block_limit_in(pieces * piece, longest, align, is_timed);
+        let most_times = if is_timed { times_upto(longest) as u32 } else { 0 };
         let most = MOST.min(events / 8).min(longest);
         Shares {
             buffers,
             capacity,
             elastic: Elastic { limit, beyond, keep: limit },
             events,
-            piece,
-            align,
+            shape: Shape { align, piece, most_times },
             quota,
             most,
             longest,
@@ -96,13 +103,13 @@ impl Shares {
 
     /// The number and the length of the pieces of memory for events.
     pub(super) fn pieces(&self) -> (usize, usize) {
-        (self.events / self.piece, self.piece)
+        (self.events / self.shape.piece, self.shape.piece)
     }
 
     /// The number of pieces that the opening of a crash-safe manager allocates: the longest record finds room in them.
     pub(super) fn first_pieces(&self) -> usize {
-        let (heads, bodies) = pieces_of(SHARD_HEADER + self.capacity, self.align, self.piece);
-        (heads + bodies).min(self.events / self.piece)
+        let (heads, bodies) = self.shape.pieces_of(SHARD_HEADER + self.capacity, 1);
+        (heads + bodies).min(self.events / self.shape.piece)
     }
 
     /// The longest record in the shared buffers, its tag included.
@@ -114,6 +121,7 @@ impl Shares {
 /// The memory for events, in pieces.
 pub(super) struct Memory {
     arena: Arc<Arena>,
+    shape: Shape,
     /// Pieces with records that are not sealed.
     gathered: usize,
     quota: usize,
@@ -133,15 +141,20 @@ impl Memory {
     pub(super) fn new(shares: &Shares, map: Option<&Arc<CrashMap>>) -> Result<Memory, Error> {
         let arena = match map {
             Some(map) => map.arena(shares.first_pieces() as u32),
-            None => Arena::new(shares.events, shares.piece)?,
+            None => Arena::new(shares.events, shares.shape.piece)?,
         };
-        let Shares { quota, piece, most, longest, .. } = *shares;
-        let quota = quota / piece;
-        Ok(Memory { arena, gathered: 0, quota, longest, most, sorted: 0, wanted: false })
+        let Shares { quota, shape, most, longest, .. } = *shares;
+        let quota = quota / shape.piece;
+        Ok(Memory { arena, shape, gathered: 0, quota, longest, most, sorted: 0, wanted: false })
     }
 
     pub(super) fn arena(&self) -> &Arc<Arena> {
         &self.arena
+    }
+
+    /// The shape of the blocks of a file of this alignment.
+    pub(super) fn shape(&self, align: usize) -> Shape {
+        Shape { align, ..self.shape }
     }
 
     /// Counts more sorted bytes.
@@ -180,7 +193,7 @@ impl Memory {
 
     /// Whether a record of `len` bytes will have room once all sealed blocks are written.
     pub(super) fn will_have_room(&self, len: usize, align: usize) -> bool {
-        let (heads, bodies) = pieces_of(RECORD_HEADER + len, align, self.arena.piece_len());
+        let (heads, bodies) = self.shape(align).pieces_of(RECORD_HEADER + len, 1);
         self.gathered + heads + bodies <= self.arena.count()
     }
 
@@ -222,11 +235,17 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Timestamps;
 
     #[test]
     fn the_longest_record_fits_and_the_budget_is_kept() {
-        for (buffer_size, shards) in [(64 << 20, 8), (64 << 10, 1), (1 << 20, 16), (1 << 30, 1)] {
+        let sizes = [(64 << 20, 8), (64 << 10, 1), (1 << 20, 16), (1 << 30, 1)];
+        let times = [Timestamps::Off, Timestamps::On];
+        for ((buffer_size, shards), times) in
+            sizes.iter().flat_map(|size| times.map(|it| (*size, it)))
+        {
             let config = Config::new("x").buffer_size(buffer_size).num_shards(shards);
+            let config = config.timestamps(times);
             let config = config.validate().expect("valid");
             let shares = Shares::of(&config, 4096);
             assert_eq!(shares.max_record(), config.max_record() + TAG);

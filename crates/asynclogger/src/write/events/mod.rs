@@ -14,6 +14,7 @@ mod event;
 mod file_names;
 mod gathered;
 mod handle;
+mod head;
 mod in_map;
 mod memory;
 mod name;

@@ -60,7 +60,7 @@ impl<T> Names<T> {
     }
 
     /// The entry of a name that is open or was open once. Takes no lock.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, name: &str) -> Option<&Arc<Name<T>>> {
         let hash = hash_of(name);
         self.table()?.find(hash, name)

@@ -13,6 +13,7 @@ use crate::{
     Config, CrashSafe, Error, LogId, Salvage,
     format::{MIN_ALIGN, MapHead},
     io::{Driver, descriptor_limit},
+    mem::Counter,
     sync::Arc,
     write::{
         archive::Archivist,
@@ -63,14 +64,15 @@ pub(crate) fn set_up(config: Config) -> Result<Setup, Error> {
         Some(place) => salvage_events(&config, place, opener.directory())?,
         None => Salvage::default(),
     };
+    let counter = config.timestamps.is_on().then(Counter::choose);
     let map = match &config.crash_safe {
-        Some(place) => map_of(place, &config, &shares, align, session)?,
+        Some(place) => map_of(place, &config, &shares, align, (session, counter))?,
         None => None,
     };
     let pool = match map {
         Some(map) => Pool::in_map(Arc::new(map), usize::MAX)?,
         // These buffers do not go to a file, so any alignment does.
-        None => Pool::elastic(shares.buffers, shares.capacity, MIN_ALIGN, shares.elastic)?,
+        None => Pool::elastic(shares.buffers, shares.capacity, MIN_ALIGN, shares.elastic, counter)?,
     };
     let ingest = Ingest::new(IngestParts {
         pool,
@@ -93,7 +95,7 @@ fn map_of(
     config: &Config,
     shares: &Shares,
     align: usize,
-    session: u64,
+    (session, counter): (u64, Option<Counter>),
 ) -> Result<Option<CrashMap>, Error> {
     let (pieces, piece) = shares.pieces();
     let directory = config.path().parent().unwrap_or(Path::new(""));
@@ -119,9 +121,9 @@ fn map_of(
         logs: place.most_events(),
         pieces: pieces as u32,
         piece: piece as u32,
-        times: 0,
+        times: counter.map_or(0, |counter| 1 + counter as u32),
     };
-    let form = Form::new(shares.capacity, align);
+    let form = Form::new(shares.capacity, align).timed(counter.is_some());
     let buffers = Pool::bytes(shares.buffers, form);
     let whole = |bytes: usize| bytes.checked_next_multiple_of(align);
     let buffers = buffers.and_then(whole).unwrap_or(usize::MAX);

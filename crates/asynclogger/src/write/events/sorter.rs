@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{
     Overflow,
-    format::RECORD_HEADER,
+    format::{Column, RECORD_HEADER, Scale},
     sync::{Arc, Ordering},
     write::{
-        common::{BlockMemory, Ending},
+        common::{BlockMemory, Ending, When},
         swap::{HEADER, SealedBuffer},
     },
 };
@@ -28,8 +28,20 @@ const AHEAD: usize = 12;
 /// A shared buffer whose records are being sorted.
 pub(super) struct Unsorted {
     pub(super) buffer: SealedBuffer,
-    /// The offset of the next record, counted from the header.
+    /// The offset of the next record, counted from the header, and its index.
     pub(super) at: usize,
+    index: usize,
+    /// How the times of the records are to be read, if they have times.
+    scale: Option<Scale>,
+}
+
+impl Unsorted {
+    /// The time of a record, by its index.
+    #[inline]
+    fn when(&self, column: &Column<'_>, index: usize) -> When {
+        let of = |scale: &Scale| When::of(scale, column.entry(index).unwrap_or(0));
+        self.scale.as_ref().map(of).unwrap_or_default()
+    }
 }
 
 /// The records of a shared buffer, with their events' numbers.
@@ -83,6 +95,8 @@ pub(super) struct Sorter {
     pub(super) memory: Memory,
     /// For each shared shard the number of its records that are sorted.
     sorted: Vec<u64>,
+    /// For each shared shard the last time of its records that are sorted.
+    reached: Vec<i64>,
     /// The number of records that were sorted so far; wraps.
     serial: u32,
     /// Whether a record is dropped that finds no room within its quota.
@@ -105,12 +119,14 @@ impl Sorter {
     pub(super) fn new(shared: Arc<Shared>, memory: Memory) -> Sorter {
         let drops = shared.config.overflow == Overflow::Drop;
         let sorted = vec![0; shared.shards.len()];
+        let reached = vec![i64::MIN; sorted.len()];
         Sorter {
             shared,
             slots: ByNumber::default(),
             hot: Vec::new(),
             memory,
             sorted,
+            reached,
             serial: 0,
             drops,
             gives_up: false,
@@ -128,7 +144,8 @@ impl Sorter {
         }
         for (event, writer) in all {
             let number = event.number();
-            let gathered = Gathered::new(writer.align(), event.place().cloned());
+            let shape = self.memory.shape(writer.align());
+            let gathered = Gathered::new(shape, event.place().cloned());
             let staged = Box::new(Staged::new(event, writer));
             self.slots.insert(number, Sorted { gathered, staged });
         }
@@ -235,10 +252,17 @@ impl Sorter {
         }
     }
 
+    /// Takes up a buffer.
+    pub(super) fn take_up(&self, mut buffer: SealedBuffer) -> Unsorted {
+        let scale = buffer.settle(self.reached[buffer.shard() as usize]);
+        Unsorted { buffer, at: HEADER, index: 0, scale }
+    }
+
     /// Sorts the records of a buffer. Returns whether all of them are sorted.
     pub(super) fn sort(&mut self, hand: &mut Unsorted) -> bool {
         let end = HEADER + hand.buffer.valid() as usize;
         let data = hand.buffer.data(end);
+        let column = hand.buffer.column();
         let (begun_at, shard) = (hand.at, hand.buffer.shard() as usize);
         let mut ahead = Tagged::all(data, begun_at);
         for _ in 0..AHEAD {
@@ -250,7 +274,8 @@ impl Sorter {
         let mut records = Tagged::all(data, begun_at);
         while let Some((number, record)) = records.next() {
             self.prefetch(ahead.next());
-            match self.place(number, record) {
+            let when = hand.when(&column, hand.index);
+            match self.place(number, record, when) {
                 Placed::Done => {}
                 Placed::Out => self.sort_out(shard),
                 Placed::Not => {
@@ -260,7 +285,8 @@ impl Sorter {
             }
             self.sorted[shard] += 1;
             self.serial = self.serial.wrapping_add(1);
-            hand.at = records.at;
+            self.reached[shard] = when.wall();
+            (hand.at, hand.index) = (records.at, hand.index + 1);
             hand.buffer.note_sorted(hand.at, self.serial);
         }
         self.memory.tick(hand.at - begun_at);
@@ -278,21 +304,21 @@ impl Sorter {
     }
 
     #[inline]
-    fn place(&mut self, number: u32, record: &[u8]) -> Placed {
+    fn place(&mut self, number: u32, record: &[u8], when: When) -> Placed {
         if let Some(Sorted { gathered, .. }) = self.slots.get_mut(&number)
-            && gathered.add(record, self.serial.wrapping_add(1))
+            && gathered.add(record, when, self.serial.wrapping_add(1))
         {
             return Placed::Done;
         }
-        self.place_with_more(number, record)
+        self.place_with_more(number, record, when)
     }
 
     /// Places a record that needs more memory, or that comes after a block of full length, or whose event is unknown.
     #[cold]
-    fn place_with_more(&mut self, number: u32, record: &[u8]) -> Placed {
+    fn place_with_more(&mut self, number: u32, record: &[u8], when: When) -> Placed {
         let Sorter { slots, memory, .. } = self;
         let Some(Sorted { gathered, staged }) = slots.get_mut(&number) else {
-            return self.place_unknown(number, record);
+            return self.place_unknown(number, record, when);
         };
         let event = staged.event();
         if staged.is_ending() {
@@ -301,11 +327,12 @@ impl Sorter {
         }
         let is_only = event.pieces() == gathered.pieces();
         let is_long = memory.is_much(gathered.filled(), is_only)
-            || gathered.filled() + RECORD_HEADER + record.len() > memory.longest();
+            || gathered.filled() + RECORD_HEADER + record.len() > memory.longest()
+            || !gathered.takes(when);
         if is_long && !gathered.is_empty() {
             staged.seal(gathered, memory);
             self.heat(number);
-            return self.place_with_more(number, record);
+            return self.place_with_more(number, record, when);
         }
         if memory.is_over_quota(event.pieces()) {
             // From now on only the callers of this event wait, or drop.
@@ -317,7 +344,7 @@ impl Sorter {
             }
         }
         let serial = self.serial.wrapping_add(1);
-        match gathered.add_with(record, serial, memory.arena(), memory.now()) {
+        match gathered.add_with(record, when, serial, (memory.arena(), memory.now())) {
             Ok(pieces) => {
                 event.take(pieces);
                 memory.gathered(pieces);
@@ -333,8 +360,8 @@ impl Sorter {
 
     /// Places a record of an event that was opened a moment ago, or that is closed.
     #[cold]
-    fn place_unknown(&mut self, number: u32, record: &[u8]) -> Placed {
-        if self.adopt() { self.place(number, record) } else { self.closed() }
+    fn place_unknown(&mut self, number: u32, record: &[u8], when: When) -> Placed {
+        if self.adopt() { self.place(number, record, when) } else { self.closed() }
     }
 
     fn closed(&self) -> Placed {

@@ -160,7 +160,7 @@ impl LogWriter {
             }
             return;
         }
-        let scale = hand.memory.scale();
+        let scale = hand.memory.scale(self.account.reached(shard));
         // The length of the block counts if files have a limit, and follows also from the number of times.
         let counts = scale.is_some() && self.rotator.has_max_size();
         let records = if counts { hand.memory.record_count() } else { 0 };
@@ -174,7 +174,7 @@ impl LogWriter {
         fault::step("encode");
         let dropped = self.session.intake().dropped_at(shard as usize);
         let mut info = self.account.block(shard, generation, dropped);
-        info.scale = scale.map(|scale| self.account.not_before(shard, scale));
+        info.scale = scale;
         let time = wall_clock();
         self.outbox.encode(&self.active, memory, &mut info, time);
         fault::step("encoded");

@@ -12,17 +12,22 @@ use std::{
 use super::remnant::{Left, Remnant, preview};
 use crate::{
     Config, CrashSafe, Error, ErrorKind, LeftAlone, LogId, MapInUse, Salvage, Salvaged,
-    format::{MapHead, RECORD_HEADER, record::Records},
+    format::{
+        Column, MapHead, RECORD_HEADER, Scale,
+        column::{SCALE_LEN, column_len},
+        record::Records,
+    },
     io::{Directory, EventsLock},
     mem::Piece,
     sync::{Arc, thread},
     write::{
+        common::{Grid, When},
         crash::{
             CrashMap, Entry, Identity, LogAccount, Opening, PieceOwner, Placed, Remains, is_number,
             path_in, wrapped_serial,
         },
         segments::EventOf,
-        swap::{HEADER, Pool},
+        swap::{Filling, HEADER, LeftBuffer, Pool},
     },
 };
 
@@ -176,16 +181,25 @@ struct DeadEvent {
     place: u32,
     identity: Identity,
     remains: Remains,
-    /// Runs of whole records that may be in no file, by generation.
-    blocks: BTreeMap<u64, Vec<u8>>,
+    /// Runs of whole records that may be in no file, by generation, with their times.
+    blocks: BTreeMap<u64, Filling>,
     /// The generation of the first block that is made of records of shared buffers.
     next: u64,
+}
+
+/// The records of the shared buffers for one event, with their times, if records have times.
+#[derive(Default)]
+struct Rest {
+    records: Vec<u8>,
+    times: Vec<When>,
 }
 
 /// A block of an event, as its pieces say.
 #[derive(Default)]
 struct Block {
+    /// The pieces with records, and those with their times, each with its place among its like.
     pieces: Vec<(u32, usize)>,
+    heads: Vec<(u32, usize)>,
     filled: u32,
     serial: u32,
 }
@@ -202,8 +216,12 @@ impl Dead {
             let Some(owner) = map.piece_owner(number as u32)? else {
                 continue;
             };
-            let PieceOwner { log, generation, order, filled, serial } = owner;
+            let PieceOwner { log, generation, order, is_of_head, filled, serial } = owner;
             let block = owned.entry((log, generation)).or_default();
+            if is_of_head {
+                block.heads.push((order, number));
+                continue;
+            }
             block.pieces.push((order, number));
             if order == 0 {
                 (block.filled, block.serial) = (filled, serial);
@@ -229,8 +247,13 @@ impl Dead {
                 next = next.max(generation + 1);
                 serials.insert((identity.number, block.serial), ());
                 if remains.waits(0, *generation).is_some() {
-                    let bytes = block.records(&pieces, remains.whereabouts.align as usize)?;
-                    blocks.insert(*generation, bytes);
+                    let align = remains.whereabouts.align as usize;
+                    let records = block.records(&pieces, align)?;
+                    let count = Records::new(&records, 0).count();
+                    let is_timed = map.head().times > 0;
+                    let times =
+                        if is_timed { Some(block.times(&pieces, align, count)?) } else { None };
+                    blocks.insert(*generation, Filling { records, times });
                 }
             }
             events.push(DeadEvent { place, identity, remains, blocks, next });
@@ -245,7 +268,7 @@ impl Dead {
     /// What would be written, event by event.
     fn preview(&self, map: &Path, directory: &Path) -> Vec<Salvaged> {
         let preview_of = |event: &DeadEvent| {
-            let records = event.blocks.values().flat_map(|bytes| Records::new(bytes, 0));
+            let records = event.blocks.values().flat_map(|block| Records::new(&block.records, 0));
             let counts = records.fold((0, 0), |(records, bytes), (_, record)| {
                 (records + 1, bytes + record.len() as u64)
             });
@@ -258,13 +281,15 @@ impl Dead {
     /// Adds the records of the shared buffers to their events, those of a shard in their order.
     fn sort_the_rest(&mut self, serials: &BTreeMap<(u32, u32), ()>) -> Result<(), String> {
         let buffers = Pool::left_in(&self.map)?;
-        let mut more: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
-        for (buffer, bytes) in buffers {
+        let mut more: BTreeMap<u32, Rest> = BTreeMap::new();
+        for LeftBuffer { buffer, bytes, times } in buffers {
             let (at, serial) = self.map.sorted_to(buffer)?;
             let mut at = (at as usize).max(HEADER);
             if at > bytes.len() {
                 return Err("more of a shared buffer is sorted than it has".into());
             }
+            let sorted = Records::new(bytes.get(..at).unwrap_or_default(), HEADER).count();
+            let mut times = times.iter().skip(sorted);
             let mut may_be_moved = serial > 0 || at > HEADER;
             while at < bytes.len() {
                 let (number, record, next) =
@@ -275,17 +300,19 @@ impl Dead {
                 // Only the first one can be counted by its event already.
                 let is_moved = std::mem::take(&mut may_be_moved)
                     && serials.contains_key(&(number, wrapped_serial(serial + 1)));
+                let when = times.next();
                 if !is_moved {
-                    let bytes = more.entry(number).or_default();
-                    bytes.extend_from_slice(&(record.len() as u32).to_le_bytes());
-                    bytes.extend_from_slice(record);
+                    let rest = more.entry(number).or_default();
+                    rest.records.extend_from_slice(&(record.len() as u32).to_le_bytes());
+                    rest.records.extend_from_slice(record);
+                    rest.times.extend(when);
                 }
                 at = next;
             }
         }
         for event in &mut self.events {
-            if let Some(bytes) = more.remove(&event.identity.number) {
-                event.add(&bytes);
+            if let Some(rest) = more.remove(&event.identity.number) {
+                event.add(&rest);
             }
         }
         // What is left belongs to events that were closed when their records came: nobody accepted those.
@@ -328,11 +355,7 @@ impl Dead {
 impl Block {
     /// The records of the block.
     fn records(&self, pieces: &[Piece], align: usize) -> Result<Vec<u8>, String> {
-        let mut order = self.pieces.clone();
-        order.sort_unstable();
-        if order.iter().enumerate().any(|(at, (order, _))| at != *order as usize) {
-            return Err("a piece of a block is missing".into());
-        }
+        let order = in_order(&self.pieces)?;
         let (from, to) = (align + HEADER, align + self.filled as usize);
         let mut bytes = Vec::with_capacity(self.filled as usize);
         let mut start = 0;
@@ -349,6 +372,41 @@ impl Block {
         }
         Ok(bytes)
     }
+
+    /// The times of so many records of the block: in front of the records, or in the pieces of its head, if it has some.
+    fn times(
+        &self,
+        pieces: &[Piece],
+        align: usize,
+        count: usize,
+    ) -> Result<(Scale, Vec<u32>), String> {
+        let head: Vec<u8> = if self.heads.is_empty() {
+            let first = in_order(&self.pieces)?.first().map(|(_, number)| &pieces[*number]);
+            first.and_then(|first| first.get(..align)).unwrap_or_default().to_vec()
+        } else {
+            let heads = in_order(&self.heads)?.into_iter().rev();
+            heads.flat_map(|(_, number)| pieces[number].iter().copied()).collect()
+        };
+        let scale = Scale::decode(&head).ok_or("the scale of a block's times is damaged")?;
+        let end = head.len() - SCALE_LEN;
+        let start = end.checked_sub(column_len(count));
+        let column = start.and_then(|start| head.get(start..end));
+        let column = column.ok_or("a block has no room for its times")?;
+        Ok((scale, Column::of(column).entries().collect()))
+    }
+}
+
+/// Pieces in their order.
+///
+/// # Errors
+/// One is missing.
+fn in_order(pieces: &[(u32, usize)]) -> Result<Vec<(u32, usize)>, String> {
+    let mut order = pieces.to_vec();
+    order.sort_unstable();
+    if order.iter().enumerate().any(|(at, (order, _))| at != *order as usize) {
+        return Err("a piece of a block is missing".into());
+    }
+    Ok(order)
 }
 
 /// Whether bytes are a run of whole records.
@@ -369,17 +427,30 @@ fn tagged(bytes: &[u8], at: usize) -> Option<(u32, &[u8], usize)> {
 impl DeadEvent {
     /// Adds records behind all others, in blocks of their own: the same blocks, however often that is repeated. Those
     /// that an earlier salvager has written are left out.
-    fn add(&mut self, bytes: &[u8]) {
+    fn add(&mut self, rest: &Rest) {
+        let Rest { records: bytes, times } = rest;
         let (mut begin, mut records) = (0, Records::new(bytes, 0));
+        let mut times = times.iter();
+        let mut column: Option<(Grid, Vec<u32>)> = None;
         loop {
             let before = records.offset();
             let is_over = records.next().is_none();
-            if before > begin && (is_over || records.offset() - begin > LONGEST) {
+            let when = times.next().filter(|_| !is_over);
+            let entry = column.as_ref().zip(when).and_then(|((grid, _), when)| grid.entry(*when));
+            let has_grid = entry.is_some() || when.is_none();
+            if before > begin && (is_over || !has_grid || records.offset() - begin > LONGEST) {
+                let times = column.take().map(|(grid, entries)| (grid.scale(), entries));
                 if self.remains.waits(0, self.next).is_some() {
-                    self.blocks.insert(self.next, bytes[begin..before].to_vec());
+                    let records = bytes[begin..before].to_vec();
+                    self.blocks.insert(self.next, Filling { records, times });
                 }
                 self.next += 1;
                 begin = before;
+            }
+            if let Some(when) = when {
+                let (grid, entries) =
+                    column.get_or_insert_with(|| (Grid::around(*when), Vec::new()));
+                entries.push(grid.entry(*when).unwrap_or(0));
             }
             if is_over {
                 return;
@@ -398,9 +469,9 @@ impl DeadEvent {
             return Err(format!("a block of the event {:?} is missing", identity.name));
         }
         let is_right = |part: &Entry| match &part.placed {
-            Placed::Block { info, .. } => blocks.get(&info.generation).is_some_and(|bytes| {
-                let records = Records::new(bytes, 0).count();
-                (bytes.len(), records) == (info.valid as usize, info.records as usize)
+            Placed::Block { info, .. } => blocks.get(&info.generation).is_some_and(|block| {
+                let records = Records::new(&block.records, 0).count();
+                (block.records.len(), records) == (info.valid as usize, info.records as usize)
             }),
             Placed::Totals { .. } => true,
         };

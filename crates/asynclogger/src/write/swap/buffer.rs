@@ -9,10 +9,11 @@ use std::{marker::PhantomData, ptr::NonNull};
 use crate::sync::Watch;
 use crate::{
     format::{
+        Scale,
         column::{SCALE_LEN, column_len},
         record::Records,
     },
-    mem::{Moment, prefetch},
+    mem::prefetch,
     sync::{AtomicU32, Ordering},
 };
 
@@ -146,28 +147,22 @@ impl Buffer<'_> {
         unsafe { self.data.sub(back).cast::<u32>().write(entry.to_le()) };
     }
 
-    /// The moment at which the column of times began, which the holder of the claim has written.
+    /// The bytes of the scale in front of the header, which the holder of the claim has begun.
     ///
     /// # Safety
-    /// As for [`slice`](Buffer::slice), for the scale in front of the header.
-    pub(super) unsafe fn began(&self) -> Moment {
+    /// As for [`slice`](Buffer::slice), for these bytes.
+    pub(super) unsafe fn scale<'b>(&self) -> &'b [u8] {
         // SAFETY: passed on to the caller.
-        let bytes = unsafe { std::slice::from_raw_parts(self.data.sub(SCALE_LEN).as_ptr(), 24) };
-        let word =
-            |at: usize| bytes[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
-        Moment { wall: word(0).cast_signed(), clock: word(8), counter: word(16) }
+        unsafe { std::slice::from_raw_parts(self.data.sub(SCALE_LEN).as_ptr(), SCALE_LEN) }
     }
 
-    /// Writes the moment at which the column of times begins.
+    /// Writes the scale in front of the header.
     ///
     /// # Safety
-    /// As for [`head_mut`](Buffer::head_mut), for the scale in front of the header.
-    pub(super) unsafe fn begin_times(&self, moment: &Moment) {
+    /// As for [`head_mut`](Buffer::head_mut), for these bytes.
+    pub(super) unsafe fn write_scale(&self, scale: &Scale) {
         // SAFETY: passed on to the caller.
-        let bytes = unsafe { self.head_mut(SCALE_LEN) };
-        bytes[..8].copy_from_slice(&moment.wall.to_le_bytes());
-        bytes[8..16].copy_from_slice(&moment.clock.to_le_bytes());
-        bytes[16..24].copy_from_slice(&moment.counter.to_le_bytes());
+        scale.encode(unsafe { self.head_mut(SCALE_LEN) });
     }
 
     /// Tells loom that the first `len` bytes are read without atomics, also the count of valid bytes.

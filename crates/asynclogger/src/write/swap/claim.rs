@@ -5,7 +5,7 @@ use super::{
     pool::Pool,
     shard::{Refused, Shard},
     shards::Shards,
-    times::{ANY, NOTHING, STAMPS, Source},
+    times::{ANY, NOTHING, STAMPS, Source, begun},
     word::ShardWord,
 };
 use crate::{format::RECORD_HEADER, mem::Counter};
@@ -245,7 +245,7 @@ impl<'a> Claim<'a> {
             let moment = counter.moment();
             // SAFETY: this is the claim, and the flusher uses the head room only of a sealed buffer.
             unsafe {
-                buffer.begin_times(&moment);
+                buffer.write_scale(&begun(&moment));
                 self.shard.with_times(|times| times.begin(&moment, self.shard.accepted()));
             }
         }

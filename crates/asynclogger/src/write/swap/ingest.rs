@@ -10,7 +10,7 @@ use super::{
     record_writer::RecordWriter,
     shard::Refused,
     shards::Shards,
-    times::{ANY, NOTHING, STAMPS, Source},
+    times::{ANY, NOTHING, Source},
     wait::{Bell, Sleep, Waited},
 };
 use crate::{
@@ -51,8 +51,8 @@ pub(crate) struct Ingest {
     shards: Arc<Shards>,
     max_record: usize,
     /// The same for a log without times, and for one with times of [`Counter::Stamps`]; else 0.
-    max_untimed: usize,
-    max_stamped: usize,
+    pub(super) max_untimed: usize,
+    pub(super) max_stamped: usize,
     session: u64,
     overflow: Overflow,
     shares_barriers: bool,
@@ -98,60 +98,11 @@ impl Ingest {
         self.max_record
     }
 
-    /// Appends a record of `len` bytes, which `fill` writes in place. This is the whole hot path: home, claim, copy,
-    /// publish, release. Only for a log without times.
+    /// Appends a record of `len` bytes, which `fill` writes in place.
     ///
     /// # Errors
     /// The record was refused, and counted.
-    #[inline]
     pub(crate) fn append(
-        &self,
-        len: usize,
-        fill: impl FnOnce(&mut [u8]),
-    ) -> Result<Position, LogError> {
-        let appended = self.append_some(len, |room| {
-            fill(room);
-            Filled::Whole
-        });
-        // `fill` always makes a record, so the position is never `None`.
-        appended.and_then(|position| position.ok_or(LogError::Closed))
-    }
-
-    /// [`append`](Ingest::append) of these bytes, with or without times.
-    ///
-    /// # Errors
-    /// The record was refused, and counted.
-    #[inline]
-    pub(crate) fn append_bytes(&self, record: &[u8]) -> Result<Position, LogError> {
-        let len = record.len();
-        let appended = if len.wrapping_sub(1) < self.max_untimed {
-            self.append_usual::<NOTHING>(len, |room| {
-                room.copy_from_slice(record);
-                Filled::Whole
-            })
-        } else if len.wrapping_sub(1) < self.max_stamped {
-            self.append_usual::<STAMPS>(len, |room| {
-                room.copy_from_slice(record);
-                Filled::Whole
-            })
-        } else {
-            return self.append_rarely(record);
-        };
-        appended.and_then(|position| position.ok_or(LogError::Closed))
-    }
-
-    /// [`append_bytes`](Ingest::append_bytes) with times of a clock, or with a length that is refused.
-    #[cold]
-    #[inline(never)]
-    fn append_rarely(&self, record: &[u8]) -> Result<Position, LogError> {
-        self.append_any(record.len(), |room| room.copy_from_slice(record))
-    }
-
-    /// [`append`](Ingest::append), with or without times.
-    ///
-    /// # Errors
-    /// The record was refused, and counted.
-    pub(crate) fn append_any(
         &self,
         len: usize,
         fill: impl FnOnce(&mut [u8]),
@@ -220,7 +171,7 @@ impl Ingest {
         let appended = if wanted == 0 || wanted > max {
             Err(self.refuse_length(wanted, max))
         } else {
-            self.append_any(front.len() + wanted, |room| {
+            self.append(front.len() + wanted, |room| {
                 let (place, rest) = room.split_at_mut(front.len());
                 place.copy_from_slice(front);
                 rest.copy_from_slice(&scratch[..wanted]);
@@ -262,7 +213,7 @@ impl Ingest {
 
     /// [`append_some`](Ingest::append_some) of a length that is accepted.
     #[inline(always)]
-    fn append_usual<const SOURCE: Source>(
+    pub(super) fn append_usual<const SOURCE: Source>(
         &self,
         room: usize,
         fill: impl FnOnce(&mut [u8]) -> Filled,

@@ -11,12 +11,17 @@ use super::{
 };
 use crate::{
     Config, Error, ErrorKind, LogId,
-    format::{MapHead, block::timed_head_len, column::times_upto, record::Records},
+    format::{
+        Column, MapHead, Scale,
+        block::timed_head_len,
+        column::{BYTES_A_TIME, SCALE_LEN, column_len, times_upto},
+        record::Records,
+    },
     mem::Counter,
     sync::Arc,
     write::{
-        common::wall_clock,
-        crash::{CrashMap, Remains, boot_id},
+        common::{When, wall_clock},
+        crash::{CrashMap, Owned, Remains, boot_id},
     },
 };
 
@@ -103,27 +108,49 @@ impl Pool {
         Ok((pool, ends))
     }
 
-    /// The shared buffers of a dead manager that are in use, those of a shard in their order: number, and header and
-    /// records.
+    /// The shared buffers of a dead manager that are in use, those of a shard in their order. It is settled how the times
+    /// of their records are to be read: the next salvager reads them in the same way.
     ///
     /// # Errors
     /// What contradicts the account.
-    pub(in crate::write) fn left_in(map: &Arc<CrashMap>) -> Result<Vec<(u32, Vec<u8>)>, String> {
+    pub(in crate::write) fn left_in(map: &Arc<CrashMap>) -> Result<Vec<LeftBuffer>, String> {
         let memory = memory_in(map).ok_or("it has no room for its buffers")?;
         let pool = Pool::kept(memory, usize::MAX, map.clone(), false);
         let mut owned: Vec<_> = map.owned()?;
         owned.sort_unstable_by_key(|owned| (owned.shard, owned.generation));
-        let bytes = |buffer: u32| {
+        let (mut left, mut before) = (Vec::new(), None);
+        for Owned { buffer, shard, .. } in owned {
             if buffer as usize >= pool.len() {
                 return Err("there are more owners than buffers".to_owned());
             }
             let index = pool.index(buffer);
-            pool.check_records(index)?;
+            let (count, _) = pool.check_records(index)?;
             let valid = pool.buffer(index).valid() as usize;
             // SAFETY: `check_records` has shown that the range is within the buffer, and its process is dead.
-            Ok((buffer, unsafe { pool.buffer(index).slice(0, HEADER + valid) }.to_vec()))
+            let bytes = unsafe { pool.buffer(index).slice(0, HEADER + valid) }.to_vec();
+            let reached = before.filter(|(of, _)| *of == shard).map(|(_, reached)| reached);
+            let times = pool.settled_times(index, count as usize, reached.unwrap_or(i64::MIN));
+            before = times.last().map(|last| (shard, last.wall()));
+            left.push(LeftBuffer { buffer, bytes, times });
+        }
+        Ok(left)
+    }
+
+    /// The times of so many records of a buffer of a dead process, as they are read from now on; none, if records have no
+    /// times. `check_records` has passed.
+    fn settled_times(&self, index: BufferIndex, count: usize, reached: i64) -> Vec<When> {
+        // SAFETY: the process that wrote the buffer is dead.
+        let Some(scale) = (unsafe { self.scale_of(index, reached) }) else {
+            return Vec::new();
         };
-        owned.into_iter().map(|owned| bytes(owned.buffer)).collect()
+        let buffer = self.buffer(index);
+        // SAFETY: as above, and `check_column` has shown that the column is within the head room.
+        let head = unsafe {
+            buffer.write_scale(&scale);
+            buffer.slice(SCALE_LEN + column_len(count), 0)
+        };
+        let column = Column::of(head.get(..column_len(count)).unwrap_or_default());
+        column.entries().map(|entry| When::of(&scale, entry)).collect()
     }
 
     /// The number of records, and of their bytes, in the sealed buffers of a dead process.
@@ -184,35 +211,67 @@ impl Pool {
         Ok(())
     }
 
-    /// Sealed buffers with these records, each of which is a run of complete records, for one shard from this
-    /// generation on.
+    /// Sealed buffers with these records, for one shard from this generation on.
     ///
     /// # Errors
     /// If the system has no memory for them.
     pub(in crate::write) fn filled(
-        records: &[Vec<u8>],
+        blocks: &[Filling],
         first: u64,
         align: usize,
     ) -> Result<Pool, Error> {
-        let longest = records.iter().map(Vec::len).max().unwrap_or(0);
-        let pool = Pool::new(records.len().max(1), HEADER + longest.max(1), align)?;
-        for (bytes, generation) in records.iter().zip(first..) {
+        let needed = |block: &Filling| {
+            let times = block.times.as_ref().map_or(0, |(_, entries)| entries.len());
+            (HEADER + block.records.len().max(1)).max(times * BYTES_A_TIME)
+        };
+        let capacity = blocks.iter().map(needed).max().unwrap_or(HEADER + 1);
+        // The scales are known, so no counter is ever read.
+        let is_timed = blocks.iter().any(|block| block.times.is_some());
+        let counter = is_timed.then_some(Counter::Clock);
+        let form = Form::new(capacity, align).timed(is_timed);
+        let pool = Pool::of(blocks.len().max(1), form, None, counter)?;
+        for (block, generation) in blocks.iter().zip(first..) {
             let Some(taken) = pool.take(HEADER) else {
                 continue;
             };
             let index = taken.activate(0, generation);
-            pool.fill(index, bytes);
+            pool.fill(index, block);
             pool.seal(index, 0, generation);
         }
         Ok(pool)
     }
 
-    fn fill(&self, index: BufferIndex, bytes: &[u8]) {
+    fn fill(&self, index: BufferIndex, block: &Filling) {
+        let (bytes, buffer) = (&block.records, self.buffer(index));
         assert!(HEADER + bytes.len() <= self.capacity());
         // SAFETY: the range is within the buffer, and the pool is not shared yet.
-        unsafe { self.buffer(index).slice_mut(HEADER, bytes.len()) }.copy_from_slice(bytes);
-        self.buffer(index).publish(bytes.len() as u32);
+        unsafe { buffer.slice_mut(HEADER, bytes.len()) }.copy_from_slice(bytes);
+        if let Some((scale, entries)) = &block.times {
+            assert!(self.counter().is_some() && entries.len() <= times_upto(self.capacity()));
+            // SAFETY: the column has room for the entries, and the pool is not shared yet.
+            unsafe {
+                buffer.write_scale(scale);
+                for (number, entry) in entries.iter().enumerate() {
+                    buffer.write_time(number, *entry);
+                }
+            }
+        }
+        buffer.publish(bytes.len() as u32);
     }
+}
+
+/// A shared buffer of a dead manager: its number, header and records, and the times of the records, if they have times.
+pub(in crate::write) struct LeftBuffer {
+    pub(in crate::write) buffer: u32,
+    pub(in crate::write) bytes: Vec<u8>,
+    pub(in crate::write) times: Vec<When>,
+}
+
+/// What a block is to be filled with: a run of whole records, and a column of their times, if they have times.
+#[derive(Default)]
+pub(in crate::write) struct Filling {
+    pub(in crate::write) records: Vec<u8>,
+    pub(in crate::write) times: Option<(Scale, Vec<u32>)>,
 }
 
 /// The memory of the buffers of a map; `None` if the map has no room for them.

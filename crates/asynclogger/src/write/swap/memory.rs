@@ -53,7 +53,7 @@ impl Form {
     }
 
     /// The same buffers with times, or without.
-    pub(super) fn timed(self, is_timed: bool) -> Form {
+    pub(in crate::write) fn timed(self, is_timed: bool) -> Form {
         Form { is_timed, ..self }
     }
 

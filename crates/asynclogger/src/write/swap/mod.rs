@@ -31,6 +31,7 @@ mod shard;
 mod shards;
 mod stages;
 mod times;
+mod usual;
 mod wait;
 mod word;
 
@@ -44,11 +45,13 @@ mod tests;
 pub use self::record_writer::RecordWriter;
 pub(super) use self::{
     buffer::HEADER,
+    kept::{Filling, LeftBuffer},
     memory::Form,
     pool::Elastic,
     prefault::Prefault,
     sealed::SealedBuffer,
     shards::{Held, SealAttempt},
+    times::{NOTHING, STAMPS, Source},
 };
 pub(crate) use self::{
     ingest::{Ingest, IngestParts},

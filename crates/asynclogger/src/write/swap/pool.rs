@@ -84,6 +84,7 @@ impl Pool {
     ///
     /// # Errors
     /// If such a pool is impossible, or the system has no memory for it.
+    #[cfg(test)]
     pub(crate) fn new(count: usize, capacity: usize, align: usize) -> Result<Pool, Error> {
         Pool::of(count, Form::new(capacity, align), None, None)
     }
@@ -137,11 +138,13 @@ impl Pool {
         capacity: usize,
         align: usize,
         elastic: Elastic,
+        counter: Option<Counter>,
     ) -> Result<Pool, Error> {
-        Pool::of(count, Form::new(capacity, align), Some(elastic), None)
+        let form = Form::new(capacity, align).timed(counter.is_some());
+        Pool::of(count, form, Some(elastic), counter)
     }
 
-    fn of(
+    pub(super) fn of(
         count: usize,
         form: Form,
         elastic: Option<Elastic>,
@@ -438,7 +441,7 @@ mod tests {
     #[test]
     fn a_long_record_needs_a_grant_and_its_buffer_gives_it_back() {
         let elastic = Elastic { limit: 8192, beyond: 10_000, keep: 0 };
-        let pool = Pool::elastic(3, 1 << 16, 4096, elastic).expect("pool");
+        let pool = Pool::elastic(3, 1 << 16, 4096, elastic, None).expect("pool");
         assert!(pool.has_room_for(18_192) && !pool.has_room_for(18_193));
         assert!(pool.take(18_193).is_none());
         let index = pool.take(18_000).expect("granted").activate(0, 0);

@@ -6,7 +6,7 @@ use super::{
     times,
 };
 use crate::{
-    format::{BlockInfo, ChunkEntry, Scale, block, record::Records},
+    format::{BlockInfo, ChunkEntry, Column, Scale, block, column::SCALE_LEN, record::Records},
     mem::StableBytes,
     sync::Arc,
     write::common::BlockMemory,
@@ -36,6 +36,22 @@ impl Pool {
     /// Begins a scan for sealed buffers.
     pub(in crate::write) fn sealed(self: &Arc<Pool>) -> SealedBuffers {
         SealedBuffers { pool: self.clone(), indices: 0..self.len() }
+    }
+
+    /// The scale of a buffer's times; `None` if records have no times. `reached` is the last time of the shard's buffer
+    /// before.
+    ///
+    /// # Safety
+    /// No writer may have the buffer.
+    pub(super) unsafe fn scale_of(&self, index: BufferIndex, reached: i64) -> Option<Scale> {
+        let counter = self.counter()?;
+        // SAFETY: the scale is within the head room; the caller vouches for the rest.
+        let scale = Scale::decode(unsafe { self.buffer(index).scale() }).unwrap_or_default();
+        if scale.unit > 0 {
+            // It was settled before, perhaps by a process that was killed then: a write of that process can be in flight.
+            return Some(scale);
+        }
+        Some(times::not_before(times::scale(&scale, &counter.moment()), reached))
     }
 }
 
@@ -116,6 +132,21 @@ impl SealedBuffer {
         unsafe { self.buffer().slice(head_len, rest) }
     }
 
+    /// Settles how the times of the records are to be read; `None` if they have none. Also a successor of this process will
+    /// read them so. `reached` is the last time of the shard's buffer before.
+    pub(in crate::write) fn settle(&mut self, reached: i64) -> Option<Scale> {
+        let scale = self.scale(reached)?;
+        // SAFETY: only the flusher uses the head room of a sealed buffer.
+        unsafe { self.buffer().write_scale(&scale) };
+        Some(scale)
+    }
+
+    /// The column of times, with entries for more records than there are.
+    pub(in crate::write) fn column(&self) -> Column<'_> {
+        let head = self.range(self.pool.memory().head_room(), 0);
+        Column::of(head.get(..head.len().saturating_sub(SCALE_LEN)).unwrap_or_default())
+    }
+
     /// Notes, in memory that outlives the process, that the records before this offset are with their events. `serial`
     /// counts all records that were sorted so far.
     #[inline]
@@ -154,11 +185,9 @@ impl BlockMemory for SealedBuffer {
         Records::new(data, HEADER).count() as u32
     }
 
-    fn scale(&self) -> Option<Scale> {
-        let counter = self.pool.counter()?;
-        // SAFETY: the scale is within the head room. The buffer is sealed, so no writer has it.
-        let began = unsafe { self.buffer().began() };
-        Some(times::scale(&began, &counter.moment()))
+    fn scale(&self, reached: i64) -> Option<Scale> {
+        // SAFETY: the buffer is sealed, so no writer has it.
+        unsafe { self.pool.scale_of(self.index, reached) }
     }
 
     fn write_head(&mut self, len: usize, write: &mut dyn FnMut(&mut [u8])) {

@@ -17,8 +17,12 @@ use crate::{LogError, Overflow, Position, sync::Arc, write::common::BlockMemory}
 const CAPACITY: usize = 64 << 10;
 
 fn log(buffers: usize, num_shards: usize) -> Ingest {
+    log_in(Pool::new(buffers, CAPACITY, 4096).expect("pool"), num_shards)
+}
+
+fn log_in(pool: Pool, num_shards: usize) -> Ingest {
     Ingest::new(IngestParts {
-        pool: Pool::new(buffers, CAPACITY, 4096).expect("pool"),
+        pool,
         bell: Arc::new(Bell::new().expect("bell")),
         num_shards,
         max_record: CAPACITY - 12,
@@ -314,4 +318,64 @@ fn an_encoder_gets_the_room_that_was_announced() {
     })
     .expect("it fits exactly");
     assert_eq!((log.shards().swaps(), log.shards().accepted()), (1, 3));
+}
+
+/// What is settled of the times of a buffer.
+#[cfg(not(any(loom, miri)))]
+mod scales {
+    use super::{super::memory::Form, *};
+    use crate::{
+        LogId,
+        format::{BlockInfo, ChunkEntry, Kind, Prefix},
+        mem::Counter,
+    };
+
+    /// A write of a killed process can be in flight, with the scale that stood in the head. So a scale that stands there is not
+    /// measured again, until the buffer is used for other records.
+    #[test]
+    fn the_scale_of_a_buffer_is_settled_once() {
+        let form = Form::new(CAPACITY, 4096);
+        let pool = Pool::limited(1, form, CAPACITY, Some(Counter::Clock)).expect("pool");
+        let log = log_in(pool, 1);
+        let mut bases = Vec::new();
+        for _ in 0..2 {
+            append(&log, b"a record").expect("accepted");
+            log.shards().seal_idle(0);
+            let mut buffer = sealed(&log).pop().expect("a buffer");
+            let base = buffer.scale(i64::MIN).expect("a scale").base;
+            // Not settled: it is moved, so that no time goes back.
+            assert_eq!(buffer.scale(base + 1_000).map(|scale| scale.base), Some(base + 1_000));
+            let settled = buffer.settle(base + 500);
+            assert_eq!(settled.map(|scale| scale.base), Some(base + 500));
+            assert_eq!(buffer.scale(base + 1_000), settled);
+            assert_eq!(buffer.settle(base + 2_000), settled);
+            assert_eq!(buffer.column().entry(0).map(|entry| entry < 1 << 20), Some(true));
+            bases.push(base);
+            buffer.give_back();
+        }
+        assert!(bases[0] < bases[1], "the second use has a moment of its own: {bases:?}");
+    }
+
+    /// The same for a logger, whose flusher makes the head of the block in place: when a block of a killed process is made again,
+    /// its times are those of the block that may already be in the file.
+    #[test]
+    fn the_scale_of_a_block_is_settled_with_its_head() {
+        let form = Form::new(CAPACITY, 4096);
+        let pool = Pool::limited(1, form, CAPACITY, Some(Counter::Clock)).expect("pool");
+        let log = log_in(pool, 1);
+        append(&log, b"a record").expect("accepted");
+        log.shards().seal_idle(0);
+        let mut buffer = sealed(&log).pop().expect("a buffer");
+        let measured = buffer.scale(i64::MIN).expect("a scale");
+        let moved = buffer.scale(measured.base + 500).expect("a scale");
+        assert_eq!(moved.base, measured.base + 500);
+        let mut info = BlockInfo { scale: Some(moved), records: 1, ..BlockInfo::default() };
+        info.set_lengths(buffer.valid(), 4096);
+        let table = [ChunkEntry { first: HEADER as u32, records: 1, ..ChunkEntry::default() }];
+        let head_len = info.head_len as usize;
+        let (log_id, segment, session) = (LogId([7; 16]), 1, 1);
+        let prefix = Prefix { align: 4096, offset: 4096, log_id, segment, session, time: 1 };
+        buffer.write_head(head_len, &mut |head| info.encode(Kind::Head, &prefix, &table, head));
+        assert_eq!(buffer.scale(measured.base + 1_000), Some(moved));
+    }
 }

@@ -6,6 +6,7 @@ use crate::{
         column::{BYTES_A_TIME, times_upto},
     },
     mem::{Counter, Moment},
+    write::common::MOST_ERROR,
 };
 
 /// A unit of the column is two to this power counts of the counter: 128, some fifty nanoseconds.
@@ -14,11 +15,11 @@ pub(super) const SHIFT: u32 = 7;
 const MOST: i64 = i32::MAX as i64;
 
 /// What is known of the times of records when a function is compiled: then it is no question in the function.
-pub(super) type Source = u8;
+pub(in crate::write) type Source = u8;
 /// Records have no times.
-pub(super) const NOTHING: Source = 0;
+pub(in crate::write) const NOTHING: Source = 0;
 /// They are taken from [`Counter::Stamps`].
-pub(super) const STAMPS: Source = 1;
+pub(in crate::write) const STAMPS: Source = 1;
 /// The pool knows.
 pub(super) const ANY: Source = 2;
 
@@ -79,19 +80,26 @@ impl Times {
     }
 }
 
-/// The scale of a column that began at one moment and was sealed before another.
-pub(super) fn scale(began: &Moment, now: &Moment) -> Scale {
+/// The scale of a column that has begun, and is not sealed yet.
+pub(super) fn begun(moment: &Moment) -> Scale {
+    let Moment { wall, clock, counter } = *moment;
+    Scale { base: wall, clock, counter, unit: 0, last: 0, shift: SHIFT }
+}
+
+/// A scale, moved so that its times are not before `reached`, the last one of the shard's buffer before. The wall clock is
+/// read once for each buffer, and each reading has an error. A clock that was set back is no such error.
+pub(super) fn not_before(scale: Scale, reached: i64) -> Scale {
+    let is_error = scale.base < reached && reached.saturating_sub(scale.base) <= MOST_ERROR;
+    Scale { base: if is_error { reached } else { scale.base }, ..scale }
+}
+
+/// The scale of a column that [has begun](begun), and was sealed before this moment. Its unit is not 0.
+pub(super) fn scale(began: &Scale, now: &Moment) -> Scale {
     let nanoseconds = u128::from(now.clock.saturating_sub(began.clock));
     let counts = u128::from(now.counter.saturating_sub(began.counter)).max(1);
     let unit = (nanoseconds << (32 + SHIFT)) / counts;
-    Scale {
-        base: began.wall,
-        clock: began.clock,
-        counter: began.counter,
-        unit: u64::try_from(unit).unwrap_or(u64::MAX).min(Scale::MAX_UNIT - 1),
-        last: 0,
-        shift: SHIFT,
-    }
+    let unit = u64::try_from(unit).unwrap_or(u64::MAX).clamp(1, Scale::MAX_UNIT - 1);
+    Scale { unit, last: 0, shift: SHIFT, ..*began }
 }
 
 #[cfg(all(test, not(any(loom, miri))))]
@@ -146,15 +154,37 @@ mod tests {
 
     #[test]
     fn a_scale_is_the_line_through_two_moments() {
-        let began = Moment { wall: 1_000, clock: 5_000, counter: 7_000 };
+        let moment = Moment { wall: 1_000, clock: 5_000, counter: 7_000 };
+        let began = begun(&moment);
         // 2.5 counts a nanosecond.
         let now = Moment { wall: -9, clock: 5_000 + 1_000_000, counter: 7_000 + 2_500_000 };
         let scale = scale(&began, &now);
         assert_eq!((scale.base, scale.clock, scale.counter), (1_000, 5_000, 7_000));
         // 19,531 units of 51.2 nanoseconds.
         assert_eq!(scale.time(2_500_000 >> SHIFT), 1_000 + 999_987);
-        let none = super::scale(&began, &began);
-        assert_eq!(none.time(3), 1_000);
+        let none = super::scale(&began, &moment);
+        assert_eq!((none.unit, none.time(3)), (1, 1_000));
+    }
+
+    /// Two readings of the wall clock can contradict each other a little. A clock that is set does so by more, and is
+    /// followed, back as well as ahead.
+    #[test]
+    fn a_shard_goes_back_only_with_the_clock() {
+        const HOUR: i64 = 3_600_000_000_000;
+        let begin =
+            |base: i64, reached: i64| not_before(Scale { base, ..Scale::default() }, reached).base;
+        assert_eq!(begin(i64::MIN, i64::MIN), i64::MIN, "the first block");
+        let reached = HOUR + 500;
+        for (base, moved) in [
+            (reached, reached),
+            (reached - 1, reached),
+            (reached - MOST_ERROR, reached),
+            (reached - MOST_ERROR - 1, reached - MOST_ERROR - 1),
+            (0, 0),
+            (2 * HOUR, 2 * HOUR),
+        ] {
+            assert_eq!(begin(base, reached), moved);
+        }
     }
 
     /// 2.5 counts a nanosecond, and so many nanoseconds of the clock that is never set, and of the wall clock.
@@ -175,7 +205,7 @@ mod tests {
         for [usual, smeared] in [[10, 0], [5, 5], [0, 10], [5, 5], [10, 0]] {
             let steady = usual * TEN_SECONDS / 10 + slow(smeared * TEN_SECONDS / 10);
             let end = later(&moment, counts(TEN_SECONDS), steady, steady.cast_signed());
-            let scale = scale(&moment, &end);
+            let scale = scale(&begun(&moment), &end);
             assert!(scale.base >= reached, "a block that goes back would be moved");
             let last = scale.time((counts(TEN_SECONDS) >> SHIFT) as u32);
             assert!((end.wall - 100..=end.wall).contains(&last), "{last} {}", end.wall);
@@ -196,11 +226,11 @@ mod tests {
         let begin = Moment { wall: 1_000, clock: 5_000, counter: 7_000 };
         // A second, an hour of sleep, and a second.
         let end = later(&begin, 5_000_000_000, 2_000_000_000, 2_000_000_000 + HOUR);
-        let scale = scale(&begin, &end);
+        let scale = scale(&begun(&begin), &end);
         let last = scale.time((5_000_000_000_u64 >> SHIFT) as u32);
         assert!((end.wall - HOUR - 100..=end.wall - HOUR).contains(&last), "{last}");
         let after = later(&end, 2_500_000_000, 1_000_000_000, 1_000_000_000);
-        let next = super::scale(&end, &after);
+        let next = super::scale(&begun(&end), &after);
         assert_eq!((next.base, next.time(0)), (end.wall, end.wall));
     }
 }

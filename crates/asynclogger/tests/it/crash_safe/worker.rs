@@ -67,7 +67,7 @@ impl Load {
             compresses: cfg!(feature = "zstd") && random.below(3) == 0,
             flushes: random.below(2) == 0,
             events: if managers { random.pick(&[1, 3, 20, 100]) } else { 0 },
-            times: !managers && seed.is_multiple_of(2),
+            times: seed.is_multiple_of(2),
         }
     }
 

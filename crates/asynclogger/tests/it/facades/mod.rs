@@ -3,6 +3,7 @@
 mod ends;
 mod log;
 mod tracing;
+mod witness;
 
 use std::path::Path;
 

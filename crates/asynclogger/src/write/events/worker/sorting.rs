@@ -12,7 +12,7 @@ use crate::{
             shared::Shared,
             sorter::{Sorter, Unsorted},
         },
-        swap::{HEADER, Shards},
+        swap::{SealedBuffer, Shards},
     },
 };
 
@@ -52,7 +52,7 @@ impl Sorting {
         let mut busy = false;
         for _ in 0..SORTED_AT_ONCE {
             if self.hand.is_none() {
-                self.hand = self.next_sealed();
+                self.hand = self.next_sealed().map(|buffer| sorter.take_up(buffer));
                 let pool = self.shards.pool();
                 if let Some(hand) = &self.hand
                     && self.crowd.is_dense(|| pool.free_count(), pool.len())
@@ -83,10 +83,9 @@ impl Sorting {
         busy
     }
 
-    fn next_sealed(&self) -> Option<Unsorted> {
+    fn next_sealed(&self) -> Option<SealedBuffer> {
         let is_next = |shard, generation| self.is_next(shard, generation);
-        let buffer = self.shards.pool().sealed().take_next(is_next)?;
-        Some(Unsorted { buffer, at: HEADER })
+        self.shards.pool().sealed().take_next(is_next)
     }
 
     fn is_next(&self, shard: u32, generation: u64) -> bool {
@@ -128,7 +127,8 @@ impl Sorting {
         for mut held in self.shards.copy_held() {
             if let Some(buffer) = held.copy.take() {
                 // Sorted once: no caller is left to wait for.
-                let _ = sorter.sort(&mut Unsorted { buffer, at: HEADER });
+                let mut unsorted = sorter.take_up(buffer);
+                let _ = sorter.sort(&mut unsorted);
                 self.shards.forget_copied(&held);
             }
         }

@@ -71,7 +71,7 @@ impl Manager {
 }
 
 fn log(handle: &EventHandle, record: &[u8]) -> Result<Position, LogError> {
-    handle.append(record.len(), |room| room.copy_from_slice(record))
+    handle.append_bytes(record)
 }
 
 /// The promise to the quiet: from the moment in which the flusher takes up a buffer while fewer than half are

@@ -2,13 +2,9 @@
 
 use crate::{
     Dropped,
-    format::{BlockInfo, Scale, Totals},
+    format::{BlockInfo, Totals},
     write::crash::{Before, LogAccount, Track},
 };
-
-/// The most nanoseconds by which two readings of the clocks can contradict each other. A thread can be stopped within a
-/// reading, and a clock can be slewed.
-const MOST_ERROR: i64 = 1_000_000;
 
 /// The numbers in the blocks, notes and ends so far, and so the numbers for the next one: they continue without a gap,
 /// and each drop is reported once.
@@ -99,12 +95,9 @@ impl Account {
         }
     }
 
-    /// The scale of a shard's next block, moved so that its times are not before those of the block before. The wall
-    /// clock is read once for each block, and each reading has an error. A clock that was set back is no such error.
-    pub(super) fn not_before(&self, shard: u32, scale: Scale) -> Scale {
-        let reached = self.reached.get(shard as usize).copied().unwrap_or(i64::MIN);
-        let is_error = scale.base < reached && reached.saturating_sub(scale.base) <= MOST_ERROR;
-        Scale { base: if is_error { reached } else { scale.base }, ..scale }
+    /// The last time in a shard's last block.
+    pub(super) fn reached(&self, shard: u32) -> i64 {
+        self.reached.get(shard as usize).copied().unwrap_or(i64::MIN)
     }
 
     /// Counts a block that was put in.
@@ -157,36 +150,13 @@ impl Account {
 #[cfg(all(test, not(any(loom, miri))))]
 mod tests {
     use super::*;
+    use crate::format::Scale;
 
-    fn block(base: i64) -> BlockInfo {
-        let scale = Scale { base, unit: 1 << 32, last: 500, ..Scale::default() };
-        BlockInfo { scale: Some(scale), shard: 1, ..BlockInfo::default() }
-    }
-
-    /// Two readings of the wall clock can contradict each other a little. A clock that is set does so by more, and is
-    /// followed, back as well as ahead.
     #[test]
-    fn a_shard_goes_back_only_with_the_clock() {
-        const HOUR: i64 = 3_600_000_000_000;
+    fn a_shard_has_reached_the_last_time_of_its_last_block() {
         let mut account = Account::new(2, None);
-        let begin = |account: &Account, base: i64| {
-            let scale = block(base).scale.expect("a scale");
-            account.not_before(1, scale).base
-        };
-        assert_eq!(begin(&account, i64::MIN), i64::MIN, "the first block");
-        account.add(&block(HOUR));
-        let reached = HOUR + 500;
-        for (base, moved) in [
-            (reached, reached),
-            (reached - 1, reached),
-            (reached - MOST_ERROR, reached),
-            (reached - MOST_ERROR - 1, reached - MOST_ERROR - 1),
-            (0, 0),
-            (2 * HOUR, 2 * HOUR),
-        ] {
-            assert_eq!(begin(&account, base), moved);
-        }
-        let other = block(7).scale.expect("a scale");
-        assert_eq!(account.not_before(0, other).base, 7, "another shard");
+        let scale = Scale { base: 1_000, unit: 1 << 32, last: 500, ..Scale::default() };
+        account.add(&BlockInfo { scale: Some(scale), shard: 1, ..BlockInfo::default() });
+        assert_eq!([0, 1, 2].map(|shard| account.reached(shard)), [i64::MIN, 1_500, i64::MIN]);
     }
 }

@@ -37,7 +37,7 @@ impl Outbox {
             let spot = layout.spot();
             made.push(match part {
                 Resumed::Block { mut memory, mut info, time } => {
-                    info.scale = memory.scale();
+                    info.scale = memory.scale(i64::MIN);
                     layout.encode_block(&mut memory, &mut info, time, &mut self.table);
                     layout.place_block(&info, time);
                     OnItsWay::block(Arc::new(memory), info, time, now, spot)
