@@ -101,8 +101,29 @@ pub(crate) enum Command {
     ///
     /// For a directory, or with --all, each log is also shown as a whole, with its segments and its times. A directory
     /// with several logs gets only one line for each event; --event shows the files of one event.
+    ///
+    /// With --watch, the heads of the blocks are read, and then those of new ones: a line with the sums and the rates since
+    /// the line before, on a terminal redrawn in place. A record counts when its block is written. Logs that begin later
+    /// are not shown.
     #[command(after_help = EXIT_CODES)]
     Stat(StatArgs),
+    /// Make a page of HTML that shows what happened to logs
+    ///
+    /// The page shows records and bytes a second, drops by reason, restarts, rotations, salvages, damage and gaps over time,
+    /// and tables of the logs, files, sessions and damaged places. It is one file, without scripts, and loads nothing.
+    ///
+    /// Only the heads of the blocks are read, so that large logs take no long time. `verify` checks what is inside.
+    #[command(after_help = EXIT_CODES)]
+    Report(ReportArgs),
+    /// Write a whole file with everything that can be read of a damaged one
+    ///
+    /// The new file has each record that `cat` prints of PATH, in the same order, with its position and its time, and
+    /// passes `verify`. It says that it was repaired. PATH is not touched. The new file is a log of its own: keep it
+    /// beside the damaged one, or instead of it.
+    ///
+    /// Prints what was kept and what is lost. Exit code 1 means that records are lost, or may be.
+    #[command(after_help = EXIT_CODES)]
+    Repair(RepairArgs),
     /// Write the records that dead processes have left in memory (--crash-safe)
     ///
     /// A logger does the same for its own log when it is opened. So this is for logs that nobody opens again, and for
@@ -390,8 +411,33 @@ pub(crate) struct StatArgs {
     /// One JSON object for each file, then one with the totals
     #[arg(long)]
     pub(crate) json: bool,
+    /// Show what comes in, every second or so many seconds, until SIGINT or SIGTERM; a PATH that is a file means its log
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "1", value_parser = parse_seconds, conflicts_with = "json")]
+    pub(crate) watch: Option<Duration>,
     #[command(flatten)]
     pub(crate) input: InputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The page; an earlier page is replaced, any other file is not. - is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "report.html")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RepairArgs {
+    /// The new file; it must not exist
+    #[arg(short, long, value_name = "NEW")]
+    pub(crate) output: PathBuf,
+    /// One JSON object that says what was kept and what is lost
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The damaged file
+    pub(crate) path: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -17,7 +17,7 @@ pub(crate) struct DroppedJson {
 }
 
 /// A loss in JSON; `max` is null if the greatest possible number is not known.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct LossJson {
     min: u64,
     max: Option<u64>,
@@ -69,9 +69,13 @@ impl From<Loss> for LossJson {
 
 /// Adds two counts of drops reason by reason.
 pub(crate) fn add_dropped(sum: &mut Dropped, more: Dropped) {
-    sum.full += more.full;
-    sum.busy += more.busy;
-    sum.too_large += more.too_large;
-    sum.empty += more.empty;
-    sum.closed += more.closed;
+    let pairs = [
+        (&mut sum.full, more.full),
+        (&mut sum.busy, more.busy),
+        (&mut sum.too_large, more.too_large),
+        (&mut sum.empty, more.empty),
+        (&mut sum.closed, more.closed),
+    ];
+    // A damaged or forged file can have any numbers.
+    pairs.into_iter().for_each(|(sum, more)| *sum = sum.saturating_add(more));
 }

@@ -11,6 +11,7 @@ mod figures;
 mod input;
 mod lines;
 mod log_summary;
+mod new_file;
 mod outcome;
 mod output;
 mod printer;
@@ -32,7 +33,7 @@ use clap::Parser;
 
 use crate::{
     args::{Command, CommandLine},
-    commands::{bench, cat, paper, salvage, stat, tail, verify, write},
+    commands::{bench, cat, paper, repair, salvage, stat, tail, verify, write},
     outcome::{Answer, Failure},
     output::say,
     signals::{Early, survive_the_limit_of_files},
@@ -66,6 +67,8 @@ fn run(line: CommandLine, early: Early) -> Result<Answer, Failure> {
         Command::Tail(args) => tail::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Stat(args) => stat::run(args),
+        Command::Report(args) => commands::report::run(args),
+        Command::Repair(args) => repair::run(args),
         Command::Salvage(args) => salvage::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Completions { shell } => paper::completions(shell),

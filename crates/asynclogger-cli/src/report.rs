@@ -38,6 +38,9 @@ pub(crate) struct FileJson {
     stored_bytes: u64,
     dropped: DroppedJson,
     salvaged: u64,
+    /// Whether the file was made by a repair, and the records, at least, that had been lost before.
+    repaired: bool,
+    given_up: u64,
     /// The sessions without an end, here or in the next segment.
     unended: Vec<UnendedJson>,
     lost: LossJson,
@@ -146,6 +149,8 @@ impl From<&Report> for FileJson {
             stored_bytes: report.stored_bytes,
             dropped: report.dropped().into(),
             salvaged: report.salvaged(),
+            repaired: is_repaired(report),
+            given_up: given_up(report),
             unended: unended(report).map(UnendedJson::from).collect(),
             lost: report.lost.into(),
             damage: report.damage.iter().map(DamageJson::from).collect(),
@@ -176,6 +181,13 @@ pub(crate) fn write_text(out: &mut impl Write, report: &Report) -> io::Result<()
         let salvaged = show_number_of(report.salvaged(), "record");
         writeln!(out, "  salvaged  {salvaged}, written after the death of their process")?;
     }
+    if is_repaired(report) {
+        let lost = match given_up(report) {
+            0 => String::new(),
+            lost => format!(", in which {} or more had been lost", show_number_of(lost, "record")),
+        };
+        writeln!(out, "  repaired  from a damaged file{lost}")?;
+    }
     writeln!(out, "  ending    {}", report.ending)?;
     for session in unended(report) {
         writeln!(out, "  unended   {}", show_unended(session))?;
@@ -194,6 +206,14 @@ pub(crate) fn write_text(out: &mut impl Write, report: &Report) -> io::Result<()
         writeln!(out, "  damage    {} more", show_number_of(report.damage_left_out, "place"))?;
     }
     writeln!(out, "  lost      {}", report.lost)
+}
+
+fn is_repaired(report: &Report) -> bool {
+    report.sessions.iter().any(|session| session.repaired)
+}
+
+fn given_up(report: &Report) -> u64 {
+    report.sessions.iter().fold(0, |sum, session| sum.saturating_add(session.given_up))
 }
 
 fn show_format(report: &Report) -> String {

@@ -129,6 +129,13 @@ pub(crate) fn show_time(time: SystemTime, decimals: usize) -> String {
     }
 }
 
+/// The same for nanoseconds since 1970, and the nearest time of a file for others.
+pub(crate) fn show_time_of(nanoseconds: i128, decimals: usize) -> String {
+    let nearest = nanoseconds.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+    let distance = Duration::from_nanos(nearest.unsigned_abs());
+    show_time(if nearest < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }, decimals)
+}
+
 /// Nanoseconds since 1970. Every time of a file has such a number.
 pub(crate) fn nanoseconds(time: SystemTime) -> i64 {
     let signed = |distance: Duration| i128::try_from(distance.as_nanos()).unwrap_or(i128::MAX);

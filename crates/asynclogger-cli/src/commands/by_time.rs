@@ -54,7 +54,7 @@ pub(super) fn cat(
     Ok(answers.fold(told.answer.and(printed), Answer::and))
 }
 
-fn only_named(mut log: LogDir) -> LogDir {
+pub(super) fn only_named(mut log: LogDir) -> LogDir {
     if let Some(named) = log.named() {
         log.retain(|segment| segment.id == named);
     }

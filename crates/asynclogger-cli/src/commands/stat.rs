@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use asynclogger::read::{ReadOptions, Report, verify};
 use serde::Serialize;
 
+use super::stat_watch;
 use crate::{
     args::StatArgs,
     event_summary::EventSummary,
@@ -18,6 +19,9 @@ use crate::{
 };
 
 pub(crate) fn run(args: StatArgs) -> Result<Answer, Failure> {
+    if let Some(every) = args.watch {
+        return stat_watch::run(&args.input, every);
+    }
     let mut out = Output::open()?;
     let mut totals = Totals::default();
     // Files that were named by themselves, and files of a log.

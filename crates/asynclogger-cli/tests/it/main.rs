@@ -16,12 +16,17 @@ mod events;
 /// Files and directories that cannot be used.
 mod files;
 mod hostile;
+/// A whole file out of a damaged one.
+mod repair;
+/// The page that shows what happened.
+mod report;
 /// A log that goes on in new files while it is written.
 mod rotation;
 /// Logs of several files, some of them compressed or missing.
 mod segments;
 /// A log that a service writes to: signals, locks, pauses, and whoever does not read standard error.
 mod service;
+mod stat_watch;
 /// The end of a log, and how it goes on.
 pub(crate) mod tail;
 /// Help, and what cannot be meant.

@@ -500,10 +500,10 @@ fn sizes_below_a_block_are_taken() {
 }
 
 /// A small file system, unmounted at the end.
-struct Small<'a>(&'a Place);
+pub(crate) struct Small<'a>(&'a Place);
 
 impl<'a> Small<'a> {
-    fn mount(place: &'a Place) -> Option<Small<'a>> {
+    pub(crate) fn mount(place: &'a Place) -> Option<Small<'a>> {
         fs::create_dir(place.file("small")).expect("made");
         let mut mount = Command::new("mount");
         let mount = mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(place.file("small"));

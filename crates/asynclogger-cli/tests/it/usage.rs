@@ -1,6 +1,7 @@
 use crate::support::Place;
 
-const COMMANDS: [&str; 6] = ["write", "cat", "tail", "verify", "stat", "bench"];
+const COMMANDS: [&str; 9] =
+    ["write", "cat", "tail", "verify", "stat", "report", "repair", "salvage", "bench"];
 
 #[test]
 fn help_is_data_and_says_the_exit_codes() {
@@ -36,7 +37,7 @@ fn completions_and_manual_have_every_command() {
     let place = Place::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let text = place.run(&format!("completions {shell}"), "").ends_with(0).text();
-        for word in COMMANDS.into_iter().chain(["salvage", "rotate-size", "by-time"]) {
+        for word in COMMANDS.into_iter().chain(["rotate-size", "by-time"]) {
             assert!(text.contains(word), "{word} in {shell}");
         }
     }
@@ -65,6 +66,9 @@ fn what_cannot_be_meant_is_a_usage_error() {
         "tail -n many a",
         "verify",
         "stat",
+        "report",
+        "repair a",
+        "repair --output b",
         "bench",
         "cat --format xml a",
         "cat --layout other a",
@@ -116,7 +120,7 @@ fn what_cannot_be_meant_is_a_usage_error() {
 #[test]
 fn options_of_features_to_come_are_not_accepted() {
     let place = Place::new();
-    let later = ["repair a --output b", "ship a --to b"];
+    let later = ["export a --to b", "ship a --to b"];
     for args in later {
         place.run(args, "").ends_with(2);
     }

@@ -247,7 +247,6 @@ impl BlockInfo {
 
 /// Completes the data part of a block in place: writes the shard header and the padding. `data` is the whole
 /// part, [`data_len`] bytes, with the records already in it. (The buffers of a logger write both themselves.)
-#[cfg(any(test, fuzzing))]
 pub(crate) fn finish_data(data: &mut [u8], info: &BlockInfo) {
     let end = SHARD_HEADER + info.valid as usize;
     if let Some(padding) = data.get_mut(end..) {

@@ -119,7 +119,6 @@ impl<'a> Column<'a> {
 }
 
 /// The bytes of a column with these entries.
-#[cfg(any(test, fuzzing))]
 pub(crate) fn column_of(entries: &[u32]) -> Vec<u8> {
     entries.iter().rev().flat_map(|entry| entry.to_le_bytes()).collect()
 }

@@ -25,7 +25,7 @@ pub(crate) use self::{
     map_head::{MAP_HEAD_LEN, MapHead},
     metadata::Metadata,
     start::Start,
-    totals::Totals,
+    totals::{GivenUp, Totals},
 };
 
 /// The length of a sector, in bytes. Every header that a reader of the original format meets stands on a

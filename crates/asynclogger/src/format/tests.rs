@@ -48,6 +48,7 @@ fn totals(session_over: bool) -> Totals {
         last_time: prefix(0, 1).time,
         session_over,
         salvaged: 0,
+        repaired: None,
     }
 }
 

@@ -29,6 +29,17 @@ pub(crate) struct Totals {
     pub(crate) session_over: bool,
     /// Records that were written after the death of the session's process, out of the memory that it left.
     pub(crate) salvaged: u64,
+    /// Whether a repair wrote this, and what it could not bring back.
+    pub(crate) repaired: Option<GivenUp>,
+}
+
+/// What had been lost before a repair wrote the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct GivenUp {
+    /// Records of the session that its shards' numbers pass over in this file, up to here and in the next block.
+    pub(crate) numbers: u64,
+    /// Records of the session that were lost, at least: these, and those that no number shows.
+    pub(crate) records: u64,
 }
 
 impl Totals {
@@ -45,13 +56,16 @@ impl Totals {
             put.i64(self.first_time);
             put.i64(self.last_time);
             put.u32(u32::from(self.session_over));
-            put.u32(0);
+            put.u32(u32::from(self.repaired.is_some()));
             put.u64(self.salvaged);
+            let given_up = self.repaired.unwrap_or_default();
+            put.u64(given_up.numbers);
+            put.u64(given_up.records);
         });
     }
 
     pub(super) fn decode(mut take: Take<'_>) -> Option<Totals> {
-        Some(Totals {
+        let mut totals = Totals {
             next_sequence: take.u64()?,
             records: take.u64()?,
             payload: take.u64()?,
@@ -61,11 +75,13 @@ impl Totals {
             first_time: take.i64()?,
             last_time: take.i64()?,
             session_over: take.u32()? != 0,
-            salvaged: {
-                let _zero = take.u32()?;
-                take.u64()?
-            },
-        })
+            ..Totals::default()
+        };
+        let is_repaired = take.u32()? != 0;
+        totals.salvaged = take.u64()?;
+        let given_up = GivenUp { numbers: take.u64()?, records: take.u64()? };
+        totals.repaired = is_repaired.then_some(given_up);
+        Some(totals)
     }
 }
 

@@ -16,6 +16,7 @@ mod metadata;
 mod original;
 mod read;
 mod reading;
+mod repair;
 mod segment;
 mod verify;
 
@@ -23,7 +24,7 @@ mod verify;
 pub use self::compressed::compressed_segment;
 pub use self::{
     chunks::check_block, live::live_segment, log::read_log, metadata::decode_metadata,
-    original::original_layout, read::read_segment, verify::verify_segment,
+    original::original_layout, read::read_segment, repair::repair_segment, verify::verify_segment,
 };
 
 /// The function of a target: it panics if the input is a finding.
@@ -35,6 +36,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("check_block", check_block),
     ("read_segment", read_segment),
     ("verify_segment", verify_segment),
+    ("repair_segment", repair_segment),
     ("live_segment", live_segment),
     ("read_log", read_log),
     ("original_layout", original_layout),

@@ -4,6 +4,7 @@ use super::{
     damage::Damaged,
     input::Input,
     reading::{self, Delivered},
+    repair::keeps_the_records,
     segment::Segment,
 };
 use crate::{
@@ -85,6 +86,7 @@ fn check(file: &[u8], how: u8) {
     for layout in [Layout::Seed, Layout::Capacity] {
         assert_eq!(forced(file, layout), plain(file, layout), "{layout}");
     }
+    keeps_the_records(file);
     match reading::read(file, how >> 4) {
         Ok(got) => match got.report.format {
             Format::Original { layout } => {

@@ -1,6 +1,6 @@
 //! The reader on untrusted bytes: noise, and wrong fields under right checksums.
 
-use super::{damage::Damaged, input::Input, reading, segment::Segment};
+use super::{damage::Damaged, input::Input, reading, repair::keeps_the_records, segment::Segment};
 use crate::{
     ErrorKind,
     probe::Source,
@@ -19,6 +19,7 @@ pub fn read_segment(bytes: &[u8]) {
         0 if how & 4 != 0 => input.rest().to_vec(),
         _ => forged(&mut input, how, count),
     };
+    keeps_the_records(&file);
     match reading::read(&file, how >> 3) {
         Ok(got) => {
             if matches!(got.report.format, Format::Native { .. }) {

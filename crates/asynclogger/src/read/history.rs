@@ -53,6 +53,8 @@ struct Session {
     /// shards.
     declared_lost: u64,
     numbered_lost: u64,
+    /// Records that the numbers pass over since a repair could not bring them back.
+    given_up: u64,
     /// The number of records in segments before the first one that still exists; `None` if it is not known
     /// yet.
     before: Option<u64>,
@@ -210,6 +212,8 @@ impl History {
         });
         session.report.closed |= totals.session_over;
         session.report.salvaged = session.report.salvaged.max(totals.salvaged);
+        session.report.note_repair(totals.repaired);
+        session.given_up = session.given_up.max(totals.repaired.unwrap_or_default().numbers);
         session.dropped = session.dropped.zip(totals.dropped, u64::max);
         if is_unclear {
             self.open_range(Range { session: Some(id), more: None, is_tail: false });
@@ -311,7 +315,7 @@ impl Session {
     }
 
     fn numbered_lost(&self) -> u64 {
-        self.written.saturating_sub(self.known())
+        self.written.saturating_sub(self.known()).saturating_sub(self.given_up)
     }
 
     /// The least number of lost records, and how many more can be lost: a jump of the numbers after a note

@@ -54,6 +54,9 @@ struct Account {
     /// and the last hole in which they can have been lost.
     unascribed: u64,
     unascribed_until: u64,
+    /// Records that the numbers pass over since a repair could not bring them back: as declared, and as found so far.
+    given_up: u64,
+    passed_over: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -260,6 +263,9 @@ impl Ledger {
         let index = self.account(report, session, begins);
         self.arrive(report, index, totals.next_sequence, at);
         self.settle(report, index, totals, at);
+        if let (Some(account), Some(given_up)) = (self.accounts.get_mut(index), totals.repaired) {
+            account.given_up = account.given_up.max(given_up.numbers);
+        }
         if let Some(session) = report.sessions.get_mut(index) {
             session.declared = Some(Declared {
                 records: totals.records,
@@ -274,6 +280,7 @@ impl Ledger {
                 (false, false) => session.state,
             };
             session.salvaged = session.salvaged.max(totals.salvaged);
+            session.note_repair(totals.repaired);
             session.dropped = session.dropped.zip(totals.dropped, u64::max);
         }
         self.publish(report);
@@ -329,6 +336,9 @@ impl Ledger {
     /// The numbers of a shard jump by `lost`, over the holes that are younger than `seen`.
     fn jump(&mut self, report: &mut Report, index: usize, lost: u64, seen: u64, at: u64) {
         let Some(account) = self.accounts.get_mut(index) else { return };
+        let given_up = lost.min(account.given_up.saturating_sub(account.passed_over));
+        account.passed_over += given_up;
+        let lost = lost - given_up;
         // A shard that was seen since that hole lost none of the declared records.
         let may_be_told = seen < account.unascribed_until;
         let told = if may_be_told { lost.min(account.unascribed) } else { 0 };

@@ -1,7 +1,7 @@
 //! Reading logs: [`Reader`] reads one file, [`LogDir`] reads all files of a log, and [`verify`] checks a
 //! file.
 //!
-//! Nothing here writes: files are opened for reading only. Whatever bytes a file has, the reader reaches an
+//! Nothing here writes to files: they are opened for reading only. ([`repair`] writes to what its caller gives it.) Whatever bytes a file has, the reader reaches an
 //! end, takes no more memory than the largest block of the file, and delivers only records under a valid
 //! checksum. The [`Report`] lists damaged and missing parts, and the number of lost records as exactly as the
 //! file shows it.
@@ -26,6 +26,7 @@ mod ahead;
 mod block;
 mod by_time;
 mod gaps;
+mod heads;
 mod history;
 mod ledger;
 mod listed;
@@ -41,10 +42,12 @@ mod partial;
 mod promise;
 mod reader;
 mod records;
+mod repair;
 mod report;
 mod scan;
 mod segments;
 mod selection;
+mod state;
 mod step;
 mod suspects;
 mod times;
@@ -53,11 +56,13 @@ mod writer;
 
 pub use self::{
     by_time::{ByTime, LogRecord},
+    heads::{Head, HeadKind},
     log_dir::LogDir,
     log_report::LogReport,
     options::ReadOptions,
     reader::{IntoRecords, Reader, verify},
     records::{Block, BlockRecords, OwnedRecord, Record},
+    repair::{Repaired, repair},
     report::{
         Damage, DamageKind, Declared, Ending, Format, Layout, Loss, Report, SessionReport,
         SessionState,
@@ -72,6 +77,7 @@ pub(crate) mod parts {
     pub(crate) use super::{
         block::{Checked, check, without_delivered},
         history::History,
+        repair::repair_file,
     };
 }
 

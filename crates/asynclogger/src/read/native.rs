@@ -3,15 +3,13 @@
 use super::{
     ahead::Ahead,
     block::{self, Checked},
-    history::History,
-    ledger::Ledger,
     loaded::Loaded,
     partial::Copy,
     promise::Promise,
     report::{Damage, DamageKind, Ending, Loss, Report},
     selection::Selection,
+    state::{State, Undo},
     step::Step,
-    suspects::Suspects,
     times::Selected,
     verdict::{kind_at, stretch_at, verdict_of},
 };
@@ -21,35 +19,12 @@ use crate::{
         BlockInfo, ChunkEntry, Kind, MIN_ALIGN, TIMED_VERSION, VERSION, metadata,
         time::from_nanoseconds,
     },
-    probe::{Body, Found, Ids, Part, Place, Search, Skipped, Source, later_version, look},
+    probe::{Body, Found, Part, Place, Search, Skipped, Source, later_version, look},
 };
 
 /// How many bytes have to be behind a hole until a following reader passes over it. Writes in flight finish
 /// in any order, but within the size of a logger's buffers.
 const PATIENCE: u64 = 256 << 20;
-
-/// Everything that a step changes and that has to be taken back if a torn end grows.
-#[derive(Clone, Debug)]
-pub(super) struct State {
-    pub(super) report: Report,
-    pub(super) ledger: Ledger,
-    pub(super) history: Option<History>,
-    pos: u64,
-    ids: Option<Ids>,
-    /// Whether the last part that was read is an end.
-    at_end: bool,
-    /// How many of the next records are left out.
-    to_pass: u64,
-    suspects: Suspects,
-}
-
-/// The state before the torn end of the file, kept for the case that the file grows.
-#[derive(Debug)]
-struct Undo {
-    state: State,
-    /// The offset of the torn block, and the chunks whose records were delivered.
-    delivered: Option<(u64, Vec<bool>)>,
-}
 
 /// The walk over one native file.
 #[derive(Debug)]
@@ -62,25 +37,21 @@ pub(super) struct Native {
     pub(super) selection: Selection,
     /// What the heads say, while only these are read.
     pub(super) ahead: Option<Vec<Ahead>>,
+    /// Whether blocks are passed over by their heads.
+    pub(super) heads_only: bool,
+    /// The part that the last step read; `None` if it read none, or a block that was read before.
+    pub(super) seen: Option<Part>,
     /// The same as in [`Undo`], for the block that is read again.
     delivered: Option<(u64, Vec<bool>)>,
 }
 
 impl Native {
     pub(super) fn new(report: Report) -> Native {
-        let state = State {
-            report,
-            ledger: Ledger::default(),
-            history: None,
-            pos: 0,
-            ids: None,
-            at_end: false,
-            to_pass: 0,
-            suspects: Suspects::default(),
-        };
+        let state = State::new(report);
         let (search, selection) = (Search::default(), Selection::default());
-        let (undo, ahead, delivered) = (None, None, None);
-        Native { state, search, undo, follow: false, selection, ahead, delivered }
+        let (undo, ahead, delivered, seen) = (None, None, None, None);
+        let (follow, heads_only) = (false, false);
+        Native { state, search, undo, follow, selection, ahead, heads_only, seen, delivered }
     }
 
     /// Leaves out the next `records` selected records. A block that is left out completely is not read.
@@ -130,6 +101,7 @@ impl Native {
     /// Reads the next part. A block is loaded into `loaded`.
     pub(super) fn step(&mut self, source: &mut Source, loaded: &mut Loaded) -> Result<Step, Error> {
         let from = self.state.pos;
+        self.seen = None;
         if from >= source.len() {
             let ending = if self.undo.is_some() {
                 Ending::Torn
@@ -271,13 +243,19 @@ impl Native {
         (report.log_id, report.segment) = (Some(ids.log_id), ids.segment);
         let (offset, session) = (part.offset, part.prefix.session);
         self.state.at_end = false;
-        match part.body {
-            Body::Block { info, ref table, .. } => {
-                return self.take_block(source, &part, &info, table, head_kind, loaded);
+        match &part.body {
+            Body::Block { info, table, .. } => {
+                let (step, is_new) =
+                    self.take_block(source, &part, info, table, head_kind, loaded)?;
+                // A block that is waited for is read again when it is complete.
+                let is_waited_for = self.follow && self.undo.is_some();
+                self.seen = (is_new && !is_waited_for).then_some(part);
+                return Ok(step);
             }
             Body::Start { previous, first_sequence, name } => {
+                let first_sequence = *first_sequence;
                 if report.name.is_empty() {
-                    (report.previous_segment, report.name) = (previous, name);
+                    (report.previous_segment, report.name) = (*previous, name.clone());
                 }
                 self.state.ledger.start(report, session, first_sequence, offset);
                 if let Some(history) = &mut self.state.history {
@@ -285,17 +263,19 @@ impl Native {
                 }
             }
             Body::Totals { totals, is_end } => {
-                self.state.at_end = is_end;
-                self.state.ledger.totals(report, session, &totals, is_end, offset);
+                self.state.at_end = *is_end;
+                self.state.ledger.totals(report, session, totals, *is_end, offset);
                 if let Some(history) = &mut self.state.history {
-                    history.totals(session, &totals);
+                    history.totals(session, totals);
                 }
             }
         }
         self.state.pos = offset.saturating_add(part.size);
+        self.seen = Some(part);
         Ok(Step::Other)
     }
 
+    /// Takes a block. Also returns whether the block was not read before.
     fn take_block(
         &mut self,
         source: &mut Source,
@@ -304,7 +284,7 @@ impl Native {
         table: &[ChunkEntry],
         head_kind: Option<DamageKind>,
         loaded: &mut Loaded,
-    ) -> Result<Step, Error> {
+    ) -> Result<(Step, bool), Error> {
         let begin = part.begin().unwrap_or(part.offset);
         let data_at = begin + u64::from(info.head_len);
         let end = begin.saturating_add(info.block_len());
@@ -312,9 +292,11 @@ impl Native {
         if let Some(ahead) = &mut self.ahead {
             ahead.extend(Ahead::of(&self.selection, part, info, (begin, selected.count)));
         }
-        let is_asked_for = self.ahead.is_none() && self.state.to_pass < selected.count;
+        let is_read = self.ahead.is_none() && !self.heads_only;
+        let is_asked_for = is_read && self.state.to_pass < selected.count;
         if !is_asked_for && end <= source.len() {
-            return Ok(self.skip_block(part, info, selected, head_kind, (begin, end)));
+            let is_new = self.skip_block(part, info, selected, head_kind, (begin, end));
+            return Ok((Step::Other, is_new));
         }
         let good = loaded.fill(source, data_at, info.data_len as usize, table)?;
         let is_torn = end > source.len();
@@ -329,7 +311,7 @@ impl Native {
         }
         if !self.enter_block(part, info, (begin, end.min(source.len()))) {
             self.state.pos = end;
-            return Ok(Step::Other);
+            return Ok((Step::Other, false));
         }
         let before = self.state.report.damage.len();
         let report = &mut self.state.report;
@@ -356,11 +338,11 @@ impl Native {
         self.state.pos = if is_waited_for { source.len() } else { end.min(source.len()) };
         let step = self.deliver(part, info, selected, (begin, data_at), checked, loaded);
         if is_asked_for {
-            return Ok(step);
+            return Ok((step, step == Step::Block));
         }
         // The block was read only because of its damage.
         loaded.runs.clear();
-        Ok(Step::Other)
+        Ok((Step::Other, step == Step::Block))
     }
 
     /// Enters a block at `[begin, end)`; `false` if the block was read before.
@@ -376,7 +358,7 @@ impl Native {
     }
 
     /// Passes over a block that is not selected and not cut. Only its head is read, or its tail if the head
-    /// is damaged.
+    /// is damaged. Returns whether the block has records that were not read before.
     fn skip_block(
         &mut self,
         part: &Part,
@@ -384,10 +366,10 @@ impl Native {
         selected: Selected,
         head_kind: Option<DamageKind>,
         (begin, end): (u64, u64),
-    ) -> Step {
+    ) -> bool {
         self.state.pos = end;
         if !self.enter_block(part, info, (begin, end)) {
-            return Step::Other;
+            return false;
         }
         let State { report, ledger, history, to_pass, .. } = &mut self.state;
         if let Some(kind) = head_kind {
@@ -406,7 +388,7 @@ impl Native {
             None => records,
         };
         *to_pass = to_pass.saturating_sub(fresh.min(selected.count));
-        Step::Other
+        fresh > 0 || records == 0
     }
 
     /// Whether the tail of the current block agrees with its head.

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::report::{Damage, DamageKind, Ending, Loss};
 use super::{
     ahead::Ahead,
+    heads::Head,
     history::History,
     loaded::{Cursor, Loaded},
     native::Native,
@@ -23,7 +24,7 @@ use crate::probe::Finding;
 use crate::{
     Error, ErrorKind,
     format::{VERSION, metadata},
-    probe::{Place, Search, Source, later_version, look},
+    probe::{Part, Place, Search, Source, later_version, look},
 };
 
 impl ReadOptions {
@@ -285,26 +286,75 @@ impl Reader {
         if self.at_end && !self.look_for_more()? {
             return Ok(false);
         }
-        self.cursor = Cursor::default();
         loop {
-            let step = match &mut self.walk {
-                Walk::Native(native) => native.step(&mut self.source, &mut self.loaded),
-                Walk::Original(original) => original.step(&mut self.source, &mut self.loaded),
-            };
-            if !matches!(step, Ok(Step::Block)) {
-                self.loaded.runs.clear();
-            }
-            #[cfg(feature = "zstd")]
-            self.note_findings(matches!(step, Ok(Step::End)));
-            match step? {
+            match self.step()? {
                 Step::Block => return Ok(true),
                 Step::Other => {}
-                Step::End => {
-                    self.at_end = true;
-                    self.look_for_writer();
-                    return Ok(false);
-                }
+                Step::End => return Ok(false),
             }
+        }
+    }
+
+    /// Reads the next part of the file.
+    pub(super) fn step(&mut self) -> Result<Step, Error> {
+        self.cursor = Cursor::default();
+        let step = match &mut self.walk {
+            Walk::Native(native) => native.step(&mut self.source, &mut self.loaded),
+            Walk::Original(original) => original.step(&mut self.source, &mut self.loaded),
+        };
+        if !matches!(step, Ok(Step::Block)) {
+            self.loaded.runs.clear();
+        }
+        #[cfg(feature = "zstd")]
+        self.note_findings(matches!(step, Ok(Step::End)));
+        if matches!(step, Ok(Step::End)) {
+            self.at_end = true;
+            self.look_for_writer();
+        }
+        step
+    }
+
+    /// The next part of the file, by its metadata alone; `None` at the current end of the file. The data of the blocks
+    /// is neither read nor checked: the blocks count as [skipped](Report::skipped_blocks). Records of the block before
+    /// that [`next_record`](Reader::next_record) has not delivered yet are passed over. Of a file of the original the
+    /// data is read, since only the records show where a shard ends. A block that the end of the file cuts comes again
+    /// when the file has grown, unless the file is [followed](ReadOptions::follow): then it comes when it is complete.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`next_record`](Reader::next_record).
+    pub fn next_head(&mut self) -> Result<Option<Head>, Error> {
+        if self.at_end && !self.look_for_more()? {
+            return Ok(None);
+        }
+        loop {
+            if let Walk::Native(native) = &mut self.walk {
+                native.heads_only = true;
+            }
+            let step = self.step();
+            let head = match &mut self.walk {
+                Walk::Native(native) => {
+                    native.heads_only = false;
+                    native.seen.as_ref().map(Head::of)
+                }
+                Walk::Original(_) => {
+                    self.cursor.pass(&self.loaded.runs);
+                    matches!(step, Ok(Step::Block)).then(|| Head::of_shard(&self.loaded))
+                }
+            };
+            match step? {
+                Step::End => return Ok(None),
+                Step::Block | Step::Other if head.is_some() => return Ok(head),
+                Step::Block | Step::Other => {}
+            }
+        }
+    }
+
+    /// The part that the last step read, and its block if the step loaded one.
+    pub(super) fn seen(&self) -> (Option<&Part>, &Loaded) {
+        match &self.walk {
+            Walk::Native(native) => (native.seen.as_ref(), &self.loaded),
+            Walk::Original(_) => (None, &self.loaded),
         }
     }
 

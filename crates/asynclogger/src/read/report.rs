@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::SystemTime};
 
-use crate::{Dropped, LogId, probe::Source};
+use crate::{Dropped, LogId, format::GivenUp, probe::Source};
 
 /// The most entries of damage in a report. Further damage is only counted, so that the report of any file
 /// stays small.
@@ -291,6 +291,11 @@ pub struct SessionReport {
     /// Records that were written after the death of the session's process, out of the memory that the process left
     /// ([`Config::crash_safe`](crate::Config::crash_safe)), as far as the file declares them.
     pub salvaged: u64,
+    /// Whether the file was written by a [`repair`](super::repair) of a damaged one.
+    pub repaired: bool,
+    /// Records of the session, at least, that had been lost before that repair. They do not count as lost in the repaired
+    /// file.
+    pub given_up: u64,
     /// Whether an end declares that the session is over.
     pub closed: bool,
     /// The same, and what is known of a session without an end.
@@ -472,6 +477,13 @@ impl Report {
 }
 
 impl SessionReport {
+    pub(super) fn note_repair(&mut self, repaired: Option<GivenUp>) {
+        if let Some(given_up) = repaired {
+            self.repaired = true;
+            self.given_up = self.given_up.max(given_up.records);
+        }
+    }
+
     /// Counts records as not selected that were counted as found.
     pub(super) fn leave_out(&mut self, records: u64, payload: u64) {
         self.records = self.records.saturating_sub(records);

@@ -32,6 +32,11 @@ impl Times {
         self.entries.clear();
     }
 
+    /// The entries of all records of the block.
+    pub(super) fn entries(&self) -> &[u32] {
+        &self.entries
+    }
+
     /// The time of a record, in nanoseconds since the epoch.
     #[inline]
     pub(super) fn of(&self, number: u64) -> Option<i64> {

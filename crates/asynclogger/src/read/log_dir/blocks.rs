@@ -8,6 +8,7 @@ use crate::{
     probe::Source,
     read::{
         ahead::Ahead,
+        heads::Head,
         listed::Listed,
         listing::{Listing, list},
         loaded::Loaded,
@@ -18,6 +19,38 @@ use crate::{
 };
 
 impl LogDir {
+    /// The next part of the log, by its metadata alone; `None` at its current end. The data of the blocks is neither read
+    /// nor checked; a block that is in two segments comes once. See [`Reader::next_head`] and
+    /// [`next_record`](LogDir::next_record).
+    ///
+    /// # Errors
+    ///
+    /// The same as [`next_record`](LogDir::next_record).
+    pub fn next_head(&mut self) -> Result<Option<Head>, Error> {
+        loop {
+            let is_over = self.next < self.segments.len();
+            if let Some(reader) = self.reader.as_mut().filter(|_| !self.is_given_up) {
+                let mut found = reader.next_head();
+                if self.options.follow && is_over && matches!(found, Ok(None)) {
+                    // A later segment exists, so nothing is written to this one any more.
+                    reader.set_follow(false);
+                    found = reader.next_head();
+                }
+                match found {
+                    Ok(None) => {}
+                    Err(error) if is_over || !self.options.follow => {
+                        self.unread.push(error);
+                        self.is_given_up = true;
+                    }
+                    found => return found,
+                }
+            }
+            if !self.open_next()? {
+                return Ok(None);
+            }
+        }
+    }
+
     /// The next block with records, and the number of its segment; `None` at the current end of the log. See
     /// [`next_record`](LogDir::next_record).
     pub(in crate::read) fn next_loaded(&mut self) -> Result<Option<(u64, &mut Loaded)>, Error> {

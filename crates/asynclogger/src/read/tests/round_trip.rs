@@ -1,5 +1,8 @@
 use super::{
-    super::{DamageKind, Ending, Format, Layout, Loss, ReadOptions, Reader, SessionState, verify},
+    super::{
+        DamageKind, Ending, Format, HeadKind, Layout, Loss, ReadOptions, Reader, SessionState,
+        verify,
+    },
     builder::*,
 };
 use crate::{
@@ -209,4 +212,47 @@ fn records_that_are_log_files_stay_records() -> Result<(), Error> {
     assert_eq!(got.report.lost, Loss::exact(8));
     assert_eq!(got.report.damage[0].kind, DamageKind::Gap);
     Ok(())
+}
+
+/// The heads say the same as the records, block by block, and the report counts what was passed over.
+#[test]
+fn heads_say_what_the_blocks_have() {
+    for is_timed in [false, true] {
+        let mut log = Builder::new();
+        log.is_timed = is_timed;
+        log.session(5).block(0, &[vec![1; 10], vec![2; 20]]).block(1, &[vec![3; 30]]);
+        log.note(Dropped::default()).block(0, &[vec![4; 70_000]]).end();
+        let mut blocks = Vec::new();
+        let mut reader = Reader::from_bytes(log.bytes.clone()).unwrap();
+        while let Some(block) = reader.next_block().unwrap() {
+            let bytes: usize = block.records().map(|record| record.bytes().len()).sum();
+            let first = block.records().next().unwrap().time();
+            let found =
+                (block.shard(), block.record_count(), bytes as u64, block.time(), block.offset());
+            blocks.push((found, first.filter(|_| is_timed)));
+        }
+        let mut reader = Reader::from_bytes(log.bytes.clone()).unwrap();
+        let (mut heads, mut kinds) = (Vec::new(), String::new());
+        while let Some(head) = reader.next_head().unwrap() {
+            assert_eq!((head.session, head.segment), (5, 1));
+            match head.kind {
+                HeadKind::Start { continues } => {
+                    assert!(!continues);
+                    kinds.push('s');
+                }
+                HeadKind::Block { shard, begin, records, payload_bytes, .. } => {
+                    heads.push(((shard, records, payload_bytes, head.time, head.offset), begin));
+                    kinds.push('b');
+                }
+                HeadKind::Totals { is_end, closed, .. } => {
+                    assert_eq!(is_end, closed);
+                    kinds.push(if is_end { 'e' } else { 'n' });
+                }
+            }
+        }
+        assert_eq!((heads, kinds.as_str()), (blocks, "sbbnbe"));
+        let report = reader.report();
+        assert_eq!((report.skipped_blocks, report.skipped_records, report.blocks), (3, 4, 0));
+        assert!(report.is_whole());
+    }
 }

@@ -1,0 +1,112 @@
+//! Parts of a log by their metadata alone.
+
+use std::time::SystemTime;
+
+use super::{block::numbers, loaded::Loaded};
+use crate::{
+    Dropped,
+    format::{RECORD_HEADER, time::from_nanoseconds},
+    probe::{Body, Part},
+};
+
+/// A part of a log as its metadata shows it, without the records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Head {
+    /// When the part was made: for a block, when it was sealed. `None` in files of the original, which have no times.
+    pub time: Option<SystemTime>,
+    /// Number of the segment that the part is in; 0 in files of the original.
+    pub segment: u64,
+    /// The session that wrote the part; 0 in files of the original.
+    pub session: u64,
+    /// The offset of the part in its file, in bytes.
+    pub offset: u64,
+    /// What the part is.
+    pub kind: HeadKind,
+}
+
+/// What a part of a log is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeadKind {
+    /// A session begins here, or goes on in this segment.
+    #[non_exhaustive]
+    Start {
+        /// Whether the session has blocks before this place.
+        continues: bool,
+    },
+    /// A block of records; in a file of the original, a shard.
+    #[non_exhaustive]
+    Block {
+        /// The shard whose buffer the block was.
+        shard: u32,
+        /// When the first record of the block was logged; `None` if the records have no times of their own.
+        begin: Option<SystemTime>,
+        /// The number of records in the block, damaged ones included.
+        records: u64,
+        /// Bytes of these records.
+        payload_bytes: u64,
+        /// Records that the shard has refused in the session up to here.
+        dropped: Dropped,
+    },
+    /// The totals of a session up to here.
+    #[non_exhaustive]
+    Totals {
+        /// Whether the session leaves this file here, closed or for the next segment.
+        is_end: bool,
+        /// Whether the session is over.
+        closed: bool,
+        /// Records that all shards have refused in the session up to here.
+        dropped: Dropped,
+        /// Records of the session that were written after the death of its process.
+        salvaged: u64,
+    },
+}
+
+impl Head {
+    pub(super) fn of(part: &Part) -> Head {
+        let kind = match &part.body {
+            Body::Start { first_sequence, .. } => {
+                HeadKind::Start { continues: *first_sequence > 0 }
+            }
+            Body::Block { info, times, .. } => {
+                let first = times.iter().min().or(Some(&0));
+                let begin = info.scale.zip(first).map(|(scale, first)| scale.time(*first));
+                HeadKind::Block {
+                    shard: info.shard,
+                    begin: begin.map(from_nanoseconds),
+                    records: u64::from(info.records),
+                    payload_bytes: info.payload(),
+                    dropped: info.dropped,
+                }
+            }
+            Body::Totals { totals, is_end } => HeadKind::Totals {
+                is_end: *is_end,
+                closed: totals.session_over,
+                dropped: totals.dropped,
+                salvaged: totals.salvaged,
+            },
+        };
+        Head {
+            time: Some(from_nanoseconds(part.prefix.time)),
+            segment: part.prefix.segment,
+            session: part.prefix.session,
+            offset: part.begin().unwrap_or(part.offset),
+            kind,
+        }
+    }
+
+    pub(super) fn of_shard(loaded: &Loaded) -> Head {
+        let Loaded { meta, data, runs, .. } = loaded;
+        let records: u64 = numbers(data, runs).iter().map(|run| run.end - run.start).sum();
+        let bytes: u64 = runs.iter().map(|run| (run.end - run.start) as u64).sum();
+        let kind = HeadKind::Block {
+            shard: meta.shard,
+            begin: None,
+            records,
+            payload_bytes: bytes.saturating_sub(RECORD_HEADER as u64 * records),
+            dropped: Dropped::default(),
+        };
+        Head { time: None, segment: 0, session: 0, offset: meta.offset, kind }
+    }
+}
