@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use asynclogger::read::{HeadKind, LogDir, ReadOptions};
+use asynclogger::{
+    Error,
+    read::{HeadKind, LogDir, ReadOptions},
+};
 
 use crate::{
     args::InputArgs,
@@ -33,15 +36,19 @@ pub(super) fn run(input: &InputArgs, every: Duration) -> Result<Answer, Failure>
     }
     let mut out = Output::open()?;
     let mut said = BTreeSet::new();
+    let mut say_once = |error: &Error| {
+        let text = format!("{error:#}");
+        if said.insert(text.clone()) {
+            say(text);
+        }
+    };
     let (mut before, mut at) = (None::<Sums>, Instant::now());
     loop {
         for log in &mut logs {
             if let Err(error) = log.look() {
-                let text = format!("{error:#}");
-                if said.insert(text.clone()) {
-                    say(text);
-                }
+                say_once(&error);
             }
+            log.log.unread().iter().for_each(&mut say_once);
         }
         let now = Instant::now();
         let sums = logs.iter().fold(Sums::default(), |sums, log| sums.and(&log.sums));
@@ -120,7 +127,7 @@ impl Watched {
     }
 
     /// Reads the heads that are new.
-    fn look(&mut self) -> Result<(), asynclogger::Error> {
+    fn look(&mut self) -> Result<(), Error> {
         self.log.refresh()?;
         while let Some(head) = self.log.next_head()? {
             match head.kind {

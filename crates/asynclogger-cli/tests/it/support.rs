@@ -101,6 +101,21 @@ impl Place {
         fs::remove_file(self.file(name)).expect("removed");
     }
 
+    /// Makes the last part of a log one of a later version, which no command of today can read.
+    pub(crate) fn make_later(&self, name: &str) {
+        let mut bytes = fs::read(self.file(name)).expect("a file");
+        let at = bytes.len() - 4096;
+        let part = &mut bytes[at..];
+        part[24..28].copy_from_slice(&9_u32.to_le_bytes());
+        // CRC-32C of all but the place of the checksum.
+        let crc = part[..12].iter().chain(&part[16..]).fold(u32::MAX, |crc, byte| {
+            let step = |crc: u32, _| (crc >> 1) ^ (0x82F6_3B78 * (crc & 1));
+            (0..8).fold(crc ^ u32::from(*byte), step)
+        });
+        part[12..16].copy_from_slice(&(!crc).to_le_bytes());
+        self.put(name, &bytes);
+    }
+
     /// Runs `asynclogger` here with `args`, separated by blanks, and `input`.
     pub(crate) fn run(&self, args: &str, input: impl Into<Vec<u8>>) -> Run {
         let output = assert_cmd::Command::new(env!("CARGO_BIN_EXE_asynclogger"))

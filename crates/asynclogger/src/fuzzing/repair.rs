@@ -5,7 +5,10 @@ use std::time::SystemTime;
 use super::{damage::Damaged, input::Input, segment::Segment};
 use crate::{
     ErrorKind,
-    read::{Ending, Format, Reader, Report, parts::repair_file},
+    read::{
+        Ending, Format, Loss, Reader, Report,
+        parts::{History, repair_file},
+    },
 };
 
 /// Position, time and bytes of a record.
@@ -18,8 +21,9 @@ pub fn repair_segment(bytes: &[u8]) {
     let segment = Segment::plan(&mut input, 7);
     let mut damaged = Damaged::new(segment.bytes.clone());
     damaged.suffer(&mut input, plan);
-    let Some((source, repaired)) = keeps_the_records(&damaged.bytes) else { return };
+    let Some((source, repaired, new)) = keeps_the_records(&damaged.bytes) else { return };
     assert!(repaired.is_whole() && repaired.ending != Ending::Torn, "{source:#?}\n{repaired:#?}");
+    assert_eq!(lost_of_log(new), Loss::exact(0), "{source:#?}\n{repaired:#?}");
     assert_eq!(source.name, repaired.name);
     // A session of which nothing is left but a place in the numbers has nothing to be repaired.
     for session in &repaired.sessions {
@@ -38,9 +42,9 @@ pub fn repair_segment(bytes: &[u8]) {
     assert!(repaired.sessions.len() >= kept, "{source:#?}\n{repaired:#?}");
 }
 
-/// Repairs a file; `None` if it cannot be read. Whatever its bytes are, the records stay, and what was repaired is
-/// repaired to itself.
-pub(super) fn keeps_the_records(file: &[u8]) -> Option<(Report, Report)> {
+/// Repairs a file, and returns the reports on both files, and the new one; `None` if the file cannot be read. Whatever its
+/// bytes are, the records stay, and what was repaired is repaired to itself.
+pub(super) fn keeps_the_records(file: &[u8]) -> Option<(Report, Report, Vec<u8>)> {
     let mut new = Vec::new();
     let open = || Reader::from_bytes(file.to_vec());
     let repaired = match repair_file(open, &mut new) {
@@ -72,7 +76,15 @@ pub(super) fn keeps_the_records(file: &[u8]) -> Option<(Report, Report)> {
             assert!(second.is_ok_and(|second| second.is_copy) && again == new);
         }
     }
-    Some((source, report))
+    Some((source, report, new))
+}
+
+/// The losses of a log that has this file alone.
+fn lost_of_log(file: Vec<u8>) -> Loss {
+    let mut reader = Reader::from_bytes(file).expect("a log");
+    reader.set_history(History::default());
+    while reader.next_record().expect("read").is_some() {}
+    reader.into_history().unwrap_or_default().lost()
 }
 
 fn records_of(file: &[u8]) -> (Vec<Kept>, Report) {

@@ -42,7 +42,8 @@ pub enum HeadKind {
         shard: u32,
         /// When the first record of the block was logged; `None` if the records have no times of their own.
         begin: Option<SystemTime>,
-        /// The number of records in the block, damaged ones included.
+        /// The number of records in the block, damaged ones included. If the end of the file cuts the block, these are the
+        /// records that are there; if the block was read in part in the segment before, these are the others.
         records: u64,
         /// Bytes of these records.
         payload_bytes: u64,
@@ -64,7 +65,8 @@ pub enum HeadKind {
 }
 
 impl Head {
-    pub(super) fn of(part: &Part) -> Head {
+    /// `fresh` are the new records of a block, and their bytes.
+    pub(super) fn of(part: &Part, fresh: (u64, u64)) -> Head {
         let kind = match &part.body {
             Body::Start { first_sequence, .. } => {
                 HeadKind::Start { continues: *first_sequence > 0 }
@@ -75,8 +77,8 @@ impl Head {
                 HeadKind::Block {
                     shard: info.shard,
                     begin: begin.map(from_nanoseconds),
-                    records: u64::from(info.records),
-                    payload_bytes: info.payload(),
+                    records: fresh.0,
+                    payload_bytes: fresh.1,
                     dropped: info.dropped,
                 }
             }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::{
     ledger::{Ledger, sum_known},
     missing::Missing,
-    partial::{Copy, Numbers, Partial},
+    partial::{Copy, Delivered, Partial},
     report::{Declared, Loss, Report, SessionReport},
 };
 use crate::{
@@ -126,7 +126,7 @@ impl History {
         session: u64,
         info: &BlockInfo,
         copy: Copy,
-        fresh: Numbers,
+        fresh: Delivered,
     ) {
         if let Copy::Again(before) = copy {
             self.partial.insert(session, info, before);
@@ -135,15 +135,18 @@ impl History {
     }
 
     /// Counts the records of a block that was not selected, of a copy only the new ones; returns their
-    /// number.
-    pub(super) fn skip(&mut self, id: u64, info: &BlockInfo, copy: &Copy) -> u64 {
-        let known: u64 = match copy {
-            Copy::First => 0,
-            Copy::Read => return 0,
-            Copy::Again(numbers) => numbers.iter().map(|numbers| numbers.end - numbers.start).sum(),
+    /// number and bytes.
+    pub(super) fn skip(&mut self, id: u64, info: &BlockInfo, copy: &Copy) -> (u64, u64) {
+        let (known, bytes): (u64, u64) = match copy {
+            Copy::First => (0, 0),
+            Copy::Read => return (0, 0),
+            Copy::Again(Delivered { numbers, payload }) => {
+                (numbers.iter().map(|numbers| numbers.end - numbers.start).sum(), *payload)
+            }
         };
         let records = u64::from(info.records).saturating_sub(known);
-        let Some(index) = self.session(id, false) else { return records };
+        let fresh = (records, info.payload().saturating_sub(bytes));
+        let Some(index) = self.session(id, false) else { return fresh };
         if let Some(session) = self.sessions.get_mut(index) {
             if !matches!(copy, Copy::First) {
                 session.regain(info.sequence, records);
@@ -151,7 +154,7 @@ impl History {
             let report = &mut session.report;
             report.skipped_records = report.skipped_records.saturating_add(records);
         }
-        records
+        fresh
     }
 
     /// Counts the records found in a block, of a copy only the new ones.

@@ -4,7 +4,7 @@ use super::{
     ahead::Ahead,
     block::{self, Checked},
     loaded::Loaded,
-    partial::Copy,
+    partial::{Copy, Delivered},
     promise::Promise,
     report::{Damage, DamageKind, Ending, Loss, Report},
     selection::Selection,
@@ -41,6 +41,8 @@ pub(super) struct Native {
     pub(super) heads_only: bool,
     /// The part that the last step read; `None` if it read none, or a block that was read before.
     pub(super) seen: Option<Part>,
+    /// The records of that block that were not read before, and their bytes.
+    pub(super) fresh: (u64, u64),
     /// The same as in [`Undo`], for the block that is read again.
     delivered: Option<(u64, Vec<bool>)>,
 }
@@ -50,8 +52,8 @@ impl Native {
         let state = State::new(report);
         let (search, selection) = (Search::default(), Selection::default());
         let (undo, ahead, delivered, seen) = (None, None, None, None);
-        let (follow, heads_only) = (false, false);
-        Native { state, search, undo, follow, selection, ahead, heads_only, seen, delivered }
+        let (follow, heads_only, fresh) = (false, false, (0, 0));
+        Native { state, search, undo, follow, selection, ahead, heads_only, seen, fresh, delivered }
     }
 
     /// Leaves out the next `records` selected records. A block that is left out completely is not read.
@@ -245,11 +247,12 @@ impl Native {
         self.state.at_end = false;
         match &part.body {
             Body::Block { info, table, .. } => {
-                let (step, is_new) =
+                let (step, fresh) =
                     self.take_block(source, &part, info, table, head_kind, loaded)?;
                 // A block that is waited for is read again when it is complete.
                 let is_waited_for = self.follow && self.undo.is_some();
-                self.seen = (is_new && !is_waited_for).then_some(part);
+                self.seen = (fresh.is_some() && !is_waited_for).then_some(part);
+                self.fresh = fresh.unwrap_or_default();
                 return Ok(step);
             }
             Body::Start { previous, first_sequence, name } => {
@@ -275,7 +278,8 @@ impl Native {
         Ok(Step::Other)
     }
 
-    /// Takes a block. Also returns whether the block was not read before.
+    /// Takes a block. Also returns its records that were not read before, and their bytes; `None` if the block was read
+    /// before.
     fn take_block(
         &mut self,
         source: &mut Source,
@@ -284,7 +288,7 @@ impl Native {
         table: &[ChunkEntry],
         head_kind: Option<DamageKind>,
         loaded: &mut Loaded,
-    ) -> Result<(Step, bool), Error> {
+    ) -> Result<(Step, Option<(u64, u64)>), Error> {
         let begin = part.begin().unwrap_or(part.offset);
         let data_at = begin + u64::from(info.head_len);
         let end = begin.saturating_add(info.block_len());
@@ -295,8 +299,8 @@ impl Native {
         let is_read = self.ahead.is_none() && !self.heads_only;
         let is_asked_for = is_read && self.state.to_pass < selected.count;
         if !is_asked_for && end <= source.len() {
-            let is_new = self.skip_block(part, info, selected, head_kind, (begin, end));
-            return Ok((Step::Other, is_new));
+            let fresh = self.skip_block(part, info, selected, head_kind, (begin, end));
+            return Ok((Step::Other, fresh));
         }
         let good = loaded.fill(source, data_at, info.data_len as usize, table)?;
         let is_torn = end > source.len();
@@ -311,7 +315,7 @@ impl Native {
         }
         if !self.enter_block(part, info, (begin, end.min(source.len()))) {
             self.state.pos = end;
-            return Ok((Step::Other, false));
+            return Ok((Step::Other, None));
         }
         let before = self.state.report.damage.len();
         let report = &mut self.state.report;
@@ -336,13 +340,13 @@ impl Native {
         let own = (part.prefix.session, info.sequence);
         self.state.suspects.note(&self.state.report, before, own);
         self.state.pos = if is_waited_for { source.len() } else { end.min(source.len()) };
-        let step = self.deliver(part, info, selected, (begin, data_at), checked, loaded);
+        let fresh = self.deliver(part, info, selected, (begin, data_at), checked, loaded);
         if is_asked_for {
-            return Ok((step, step == Step::Block));
+            return Ok((if fresh.is_some() { Step::Block } else { Step::Other }, fresh));
         }
         // The block was read only because of its damage.
         loaded.runs.clear();
-        Ok((Step::Other, step == Step::Block))
+        Ok((Step::Other, fresh))
     }
 
     /// Enters a block at `[begin, end)`; `false` if the block was read before.
@@ -358,7 +362,7 @@ impl Native {
     }
 
     /// Passes over a block that is not selected and not cut. Only its head is read, or its tail if the head
-    /// is damaged. Returns whether the block has records that were not read before.
+    /// is damaged. Returns the records that were not read before, and their bytes; `None` if there are none.
     fn skip_block(
         &mut self,
         part: &Part,
@@ -366,10 +370,10 @@ impl Native {
         selected: Selected,
         head_kind: Option<DamageKind>,
         (begin, end): (u64, u64),
-    ) -> bool {
+    ) -> Option<(u64, u64)> {
         self.state.pos = end;
         if !self.enter_block(part, info, (begin, end)) {
-            return false;
+            return None;
         }
         let State { report, ledger, history, to_pass, .. } = &mut self.state;
         if let Some(kind) = head_kind {
@@ -385,10 +389,10 @@ impl Native {
                 let copy = history.block(session, info);
                 history.skip(session, info, &copy)
             }
-            None => records,
+            None => (records, info.payload()),
         };
-        *to_pass = to_pass.saturating_sub(fresh.min(selected.count));
-        fresh > 0 || records == 0
+        *to_pass = to_pass.saturating_sub(fresh.0.min(selected.count));
+        (fresh.0 > 0 || records == 0).then_some(fresh)
     }
 
     /// Whether the tail of the current block agrees with its head.
@@ -415,7 +419,8 @@ impl Native {
         Ok(is_same && same_ids && tail.prefix.offset == tail_at)
     }
 
-    /// Counts the block and makes it the loaded block.
+    /// Counts the block and makes it the loaded block. Returns its records that were not read before, and their bytes;
+    /// `None` if the block was read before.
     fn deliver(
         &mut self,
         part: &Part,
@@ -424,7 +429,7 @@ impl Native {
         (begin, data_at): (u64, u64),
         checked: Checked,
         loaded: &mut Loaded,
-    ) -> Step {
+    ) -> Option<(u64, u64)> {
         let (mut records, mut payload) = (checked.records, checked.payload);
         let lost = checked.lost();
         let session = part.prefix.session;
@@ -439,21 +444,22 @@ impl Native {
             let (_, out, bytes) = loaded.times.select(&self.selection, &loaded.data, &loaded.runs);
             report.leave_out(session, out, bytes);
         }
-        let mut step = Step::Block;
+        let mut is_new = true;
         if let Some(history) = history {
             let copy = history.block(session, info);
             if let Copy::Again(before) = &copy {
                 let left;
                 (left, records, payload) =
-                    block::without_numbers(&loaded.data, &loaded.runs, before);
+                    block::without_numbers(&loaded.data, &loaded.runs, &before.numbers);
                 loaded.runs = left;
             }
             match copy {
-                Copy::Read => step = Step::Other,
+                Copy::Read => is_new = false,
                 copy => {
                     history.found(session, info, &copy, records, payload);
                     if lost > 0 {
-                        let fresh = block::numbers(&loaded.data, &loaded.runs);
+                        let numbers = block::numbers(&loaded.data, &loaded.runs);
+                        let fresh = Delivered { numbers, payload };
                         history.keep_partial(session, info, copy, fresh);
                     }
                 }
@@ -463,7 +469,7 @@ impl Native {
             let (left, out, bytes) =
                 loaded.times.select(&self.selection, &loaded.data, &loaded.runs);
             loaded.runs = left;
-            if let Some(history) = history.as_mut().filter(|_| step == Step::Block) {
+            if let Some(history) = history.as_mut().filter(|_| is_new) {
                 history.leave_out(session, out, bytes);
             }
         }
@@ -482,7 +488,7 @@ impl Native {
         if let Some((_, chunks)) = delivered {
             loaded.runs = block::without_delivered(&loaded.data, &loaded.runs, &chunks);
         }
-        step
+        is_new.then_some((records, payload))
     }
 
     /// Remembers the state before the torn end, which begins here.

@@ -11,13 +11,21 @@ const MAX_BLOCKS: usize = 1024;
 /// Records by their numbers, as ranges.
 pub(super) type Numbers = Vec<Range<u64>>;
 
+/// The records of a block that were delivered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Delivered {
+    pub(super) numbers: Numbers,
+    /// Bytes of these records.
+    pub(super) payload: u64,
+}
+
 /// The relation of a block to the blocks that were read before, in all segments.
 #[derive(Debug)]
 pub(super) enum Copy {
     /// The block was not read before.
     First,
     /// The block was read in part: all its records except these may still be delivered.
-    Again(Numbers),
+    Again(Delivered),
     /// The block was read before.
     Read,
 }
@@ -31,7 +39,7 @@ struct Block {
     /// Shard, number of the first record, count of records. A block that differs in one of them is not a
     /// copy.
     identity: (u32, u64, u32),
-    delivered: Numbers,
+    delivered: Delivered,
 }
 
 fn identity(info: &BlockInfo) -> (u32, u64, u32) {
@@ -40,18 +48,19 @@ fn identity(info: &BlockInfo) -> (u32, u64, u32) {
 
 impl Partial {
     /// Notes the records that were read of a block that is not whole.
-    pub(super) fn insert(&mut self, session: u64, info: &BlockInfo, fresh: Numbers) {
+    pub(super) fn insert(&mut self, session: u64, info: &BlockInfo, fresh: Delivered) {
         let identity = identity(info);
-        let fresh_block = Block { identity, delivered: Numbers::new() };
+        let fresh_block = Block { identity, delivered: Delivered::default() };
         let block = self.0.entry((session, info.sequence)).or_insert(fresh_block);
-        block.delivered.extend(fresh);
+        block.delivered.numbers.extend(fresh.numbers);
+        block.delivered.payload = block.delivered.payload.saturating_add(fresh.payload);
         if self.0.len() > MAX_BLOCKS {
             self.0.pop_first();
         }
     }
 
     /// Takes out a block that comes again, and returns its delivered records.
-    pub(super) fn take(&mut self, session: u64, info: &BlockInfo) -> Option<Numbers> {
+    pub(super) fn take(&mut self, session: u64, info: &BlockInfo) -> Option<Delivered> {
         let key = (session, info.sequence);
         let is_copy = self.0.get(&key).is_some_and(|block| block.identity == identity(info));
         let block = if is_copy { self.0.remove(&key) } else { None };

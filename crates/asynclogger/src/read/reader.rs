@@ -335,7 +335,7 @@ impl Reader {
             let head = match &mut self.walk {
                 Walk::Native(native) => {
                     native.heads_only = false;
-                    native.seen.as_ref().map(Head::of)
+                    native.seen.as_ref().map(|part| Head::of(part, native.fresh))
                 }
                 Walk::Original(_) => {
                     self.cursor.pass(&self.loaded.runs);

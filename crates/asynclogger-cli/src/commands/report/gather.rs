@@ -20,14 +20,15 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Reads the heads of a log to its end, and adds what they say.
-pub(super) fn add_log(model: &mut Model, mut log: LogDir) -> Result<Sums, Error> {
+pub(super) fn add_log(model: &mut Model, log: &mut LogDir) -> Result<(), Error> {
     let mut gathering = Gathering::default();
     while let Some(head) = log.next_head()? {
         gathering.see(model, &head);
-        gathering.see_damage(model, &log);
+        gathering.see_damage(model, log);
     }
-    gathering.see_damage(model, &log);
-    Ok(gathering.end(model, &log))
+    gathering.see_damage(model, log);
+    gathering.end(model, log);
+    Ok(())
 }
 
 /// What is known of a log so far.
@@ -139,7 +140,7 @@ impl Gathering {
     }
 
     /// Adds the rows of the tables.
-    fn end(mut self, model: &mut Model, log: &LogDir) -> Sums {
+    fn end(mut self, model: &mut Model, log: &LogDir) {
         let report = log.report();
         let names = report.segments.iter().rev().map(|segment| &segment.name);
         let name = names.clone().find(|name| !name.is_empty()).cloned().unwrap_or_default();
@@ -197,6 +198,5 @@ impl Gathering {
         let path = report.segments.last().map(|last| last.path.clone()).unwrap_or_default();
         model.sums.add(&self.sums);
         model.logs.push(LogRow { name, path, sums: self.sums });
-        self.sums
     }
 }

@@ -17,7 +17,7 @@ use std::{
 use asynclogger::read::{LogDir, ReadOptions};
 
 use self::model::Model;
-use super::by_time::only_named;
+use super::{by_time::only_named, cat::tell_log};
 use crate::{
     args::ReportArgs,
     new_file::NewFile,
@@ -34,12 +34,12 @@ pub(crate) fn run(args: ReportArgs) -> Result<Answer, Failure> {
     let mut model = Model { paths: args.input.paths.clone(), ..Model::default() };
     let options = ReadOptions::new();
     let told = for_each_source(&args.input, options, |source| {
-        let log: LogDir = match source {
+        let mut log: LogDir = match source {
             Source::Log(log) => *log,
             Source::File(path) => only_named(options.open_log(path)?),
         };
-        let sums = gather::add_log(&mut model, log)?;
-        Ok(Answer::fine_if(sums.is_whole()))
+        gather::add_log(&mut model, &mut log)?;
+        Ok(tell_log(&log))
     })?;
     model.unread.left_out += told.unread;
     let page = page::page(&model, SystemTime::now());

@@ -80,11 +80,6 @@ impl Sums {
         self.died += other.died;
         self.times.add_all(&other.times);
     }
-
-    /// Whether nothing is damaged, missing or lost.
-    pub(super) fn is_whole(&self) -> bool {
-        self.damage == 0 && self.missing == 0 && self.lost.is_none()
-    }
 }
 
 /// What `now` has more than `before`, and nothing less than 0.

@@ -20,7 +20,7 @@ use crate::{
 
 impl LogDir {
     /// The next part of the log, by its metadata alone; `None` at its current end. The data of the blocks is neither read
-    /// nor checked; a block that is in two segments comes once. See [`Reader::next_head`] and
+    /// nor checked; each record counts in one head only, also if its block is in two segments. See [`Reader::next_head`] and
     /// [`next_record`](LogDir::next_record).
     ///
     /// # Errors

@@ -1,10 +1,11 @@
 //! A damaged file becomes a whole one.
 
+mod before;
 mod parts;
 
 use std::{io::Write, path::Path};
 
-use self::parts::Parts;
+use self::{before::Before, parts::Parts};
 use super::{
     loaded::Loaded,
     reader::Reader,
@@ -59,14 +60,16 @@ pub(crate) fn repair_file(
 ) -> Result<Repaired, Error> {
     let mut reader = open()?;
     let mut out = Out { out, written: 0 };
-    let report = reader.read_to_end()?.clone();
+    let before = Before::read(&mut reader)?;
+    let report = reader.report().clone();
     if report.is_whole() && report.ending != Ending::Torn {
         copy(&mut reader.source, report.file_bytes, &mut out)?;
         return Ok(Repaired { source: report, is_copy: true, bytes: out.written });
     }
-    // The id and the name can stand behind the damage, so the first reading has to be over before anything is written.
+    // The id, the name, and what shows the records in earlier segments can stand behind the damage, so the first reading
+    // has to be over before anything is written.
     let mut reader = open()?;
-    let mut parts = Parts::new(report.log_id.unwrap_or_default(), report.name);
+    let mut parts = Parts::new(report.log_id.unwrap_or_default(), report.name, before);
     let is_native = matches!(report.format, Format::Native { .. });
     loop {
         let step = reader.step()?;

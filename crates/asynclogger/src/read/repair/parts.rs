@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, io::Write};
 
-use super::Out;
+use super::{Out, before::Before};
 use crate::{
     Error, LogId,
     format::{
@@ -26,6 +26,7 @@ const MAX_FIRST: u64 = u64::MAX / 2;
 pub(super) struct Parts {
     log_id: LogId,
     name: Vec<u8>,
+    before: Before,
     sessions: HashMap<u64, Session>,
     /// The last part that was taken.
     last: Option<Prefix>,
@@ -54,10 +55,11 @@ struct Session {
 }
 
 impl Parts {
-    pub(super) fn new(log_id: LogId, name: Vec<u8>) -> Parts {
+    pub(super) fn new(log_id: LogId, name: Vec<u8>, before: Before) -> Parts {
         Parts {
             log_id,
             name,
+            before,
             sessions: HashMap::new(),
             last: None,
             current: None,
@@ -91,10 +93,6 @@ impl Parts {
             Body::Totals { totals, is_end } => {
                 self.enter(&prefix, totals.next_sequence, report, out)?;
                 if let Some(session) = self.sessions.get_mut(&prefix.session) {
-                    let before = totals.records.saturating_sub(totals.segment_records);
-                    let here = session.totals.payload;
-                    let bytes = if before > 0 { totals.payload.saturating_sub(here) } else { 0 };
-                    session.before = (before, bytes);
                     session.totals.dropped = totals.dropped;
                     session.totals.salvaged = totals.salvaged;
                     session.totals.session_over = totals.session_over;
@@ -135,8 +133,10 @@ impl Parts {
         let is_first = self.sessions.is_empty();
         let session = self.sessions.entry(prefix.session).or_insert_with(|| {
             // Every session but the first begins in its file, for a reader.
-            let first = if is_first { sequence.min(MAX_FIRST) } else { 0 };
-            Session { first, next: first, from_zero: first == 0, ..Session::default() }
+            let begins = !is_first || sequence == 0 || self.before.is_none(prefix.session);
+            let first = if begins { 0 } else { sequence.min(MAX_FIRST) };
+            let before = if begins { (0, 0) } else { self.before.of(prefix.session) };
+            Session { first, next: first, from_zero: begins, before, ..Session::default() }
         });
         let start = Start { previous: 0, first_sequence: session.next, name: &self.name };
         self.metadata.resize(round_up(START_LEN + self.name.len(), prefix.align as usize), 0);

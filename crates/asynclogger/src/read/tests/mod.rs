@@ -8,11 +8,13 @@ mod compressed;
 mod damage;
 mod forged;
 mod fuzzed;
+mod heads;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod live;
 mod log_dir;
 mod original;
+mod repair;
 mod round_trip;
 #[cfg(not(loom))]
 mod segments;
