@@ -1,24 +1,24 @@
 //! `asynclogger stat --watch`: what comes into logs, by the heads of their new blocks.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     io::Write,
     time::{Duration, Instant, SystemTime},
 };
 
 use asynclogger::read::{HeadKind, LogDir, ReadOptions};
 
+use super::lookout::Lookout;
 use crate::{
     args::InputArgs,
     outcome::{Answer, Failure},
-    output::{Output, say},
+    output::Output,
     sources::{Source, for_each_source},
-    stop::{Pause, StopSignal},
     units::{show_bytes, show_count, show_number_of, show_time},
 };
 
 pub(super) fn run(input: &InputArgs, every: Duration) -> Result<Answer, Failure> {
-    let stop = StopSignal::install().map_err(|error| Failure::io("cannot catch signals", error))?;
+    let mut lookout = Lookout::begin()?;
     let options = ReadOptions::new().follow(true);
     let mut logs = Vec::new();
     let told = for_each_source(input, options, |source| {
@@ -32,15 +32,11 @@ pub(super) fn run(input: &InputArgs, every: Duration) -> Result<Answer, Failure>
         return Ok(told.answer);
     }
     let mut out = Output::open()?;
-    let mut said = BTreeSet::new();
     let (mut before, mut at) = (None::<Sums>, Instant::now());
     loop {
         for log in &mut logs {
             if let Err(error) = log.look() {
-                let text = format!("{error:#}");
-                if said.insert(text.clone()) {
-                    say(text);
-                }
+                lookout.say_once(format!("{error:#}"));
             }
         }
         let now = Instant::now();
@@ -55,7 +51,7 @@ pub(super) fn run(input: &InputArgs, every: Duration) -> Result<Answer, Failure>
         }
         out.flush()?;
         (before, at) = (Some(sums), now);
-        if stop.pause(every, &out)? != Pause::Over {
+        if !lookout.goes_on(every, &out)? {
             break;
         }
     }
