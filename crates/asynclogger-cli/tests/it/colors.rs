@@ -84,6 +84,6 @@ fn what_is_wrong_is_red_and_what_is_whole_is_green() {
 fn a_service_is_told_the_same() {
     let place = Place::new();
     place.run("--color always write app.log", numbers(3)).ends_with(0);
-    let said = place.run("--color always write gone/app.log", "").ends_with(3).stderr;
+    let said = place.run("--color always write .", "").ends_with(2).stderr;
     assert!(said.contains("\x1b[31masynclogger:\x1b[0m "), "{said:?}");
 }

@@ -70,6 +70,10 @@ fn is_shown(name: &str) {
     let path = directory().join(format!("{name}.md"));
     let written = fs::read_to_string(&path).expect("a transcript");
     let place = Place::new();
+    let mut changing = Redactions::new();
+    for (name, pattern) in CHANGING {
+        changing.insert(name, Regex::new(pattern).expect("a pattern")).expect("a name");
+    }
     let (mut now, mut in_block) = (String::new(), false);
     for line in written.lines() {
         if line.starts_with("```") {
@@ -80,14 +84,10 @@ fn is_shown(name: &str) {
         if !in_block || line.starts_with("```") || command.is_some() {
             now += &format!("{line}\n");
         }
-        now += &command.map(|command| shown(&place, command)).unwrap_or_default();
-    }
-    let mut changing = Redactions::new();
-    for (name, pattern) in CHANGING {
-        changing.insert(name, Regex::new(pattern).expect("a pattern")).expect("a name");
+        now += &command.map(|it| changing.redact(&shown(&place, it))).unwrap_or_default();
     }
     let expected = Data::read_from(&path, Some(DataFormat::Text));
-    Assert::new().action_env("SNAPSHOTS").redact_with(changing).eq(now, expected);
+    Assert::new().action_env("SNAPSHOTS").normalize_paths(false).eq(now, expected);
 }
 
 macro_rules! transcripts {
