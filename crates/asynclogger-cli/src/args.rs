@@ -52,6 +52,7 @@ impl From<ColorArg> for ColorChoice {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one value for each process")]
 pub(crate) enum Command {
     #[cfg(target_os = "linux")]
     #[command(flatten)]
