@@ -297,7 +297,7 @@ impl Logger {
     /// Counters, health and times.
     pub(crate) fn figures(&self) -> Source {
         let (health, metrics) = (Some(self.health()), Some(self.flush_metrics()));
-        Source { event: None, stats: self.stats(), health, metrics }
+        Source { event: None, session: self.session().id(), stats: self.stats(), health, metrics }
     }
 
     /// The current counters of each shard.

@@ -30,10 +30,14 @@ pub(super) fn run<S: Subject>(subject: &S, plan: &Plan) -> Outcome<Vec<Told>> {
     })
 }
 
+/// So long a logger is given to reach its pace: its memory and its file are new. No latency of that time counts.
+const WARM: Duration = Duration::from_millis(300);
+
 /// One thread; it spins until its next call is due.
 fn one<S: Subject>(subject: &S, plan: &Plan, thread: usize, over: &AtomicBool) -> Told {
     let period = plan.threads as f64 / plan.rate;
-    let calls = (plan.time.as_secs_f64() / period) as u64;
+    let calls = ((WARM + plan.time).as_secs_f64() / period) as u64;
+    let warm = (WARM.as_secs_f64() / period) as u64;
     let mut stamps = Records::new(thread, plan.size);
     let mut latency = Latency::new();
     let mut after = None;
@@ -50,7 +54,9 @@ fn one<S: Subject>(subject: &S, plan: &Plan, thread: usize, over: &AtomicBool) -
             after = Some(call);
         }
         subject.log(record);
-        latency.add(nanoseconds(due.elapsed()));
+        if call >= warm {
+            latency.add(nanoseconds(due.elapsed()));
+        }
     }
     let offered = Offered { records: calls, after: after.unwrap_or(calls) };
     Told { offered, latency: Some(latency), calls: Vec::new() }

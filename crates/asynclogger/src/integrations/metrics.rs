@@ -28,14 +28,23 @@ use crate::{
 /// Gives the figures of logs to the recorder of the facade, whenever [`publish`](Publisher::publish) is called: every
 /// ten seconds, for instance. A publisher without a recorder costs a few microseconds and does nothing.
 ///
-/// Counters are absolute, so a call that is left out loses nothing. The histograms `asynclogger_flush_duration_seconds`
+/// A call that is left out loses nothing; but what an event counts between a call and the event's end is not seen. The histograms `asynclogger_flush_duration_seconds`
 /// and `asynclogger_write_duration_seconds` get the durations since the last call of this publisher, each as the upper
 /// bound of its bucket ([`Histogram`]), which is at most twice the duration; beyond 8.4 s it is 16.8 s.
 #[derive(Debug, Default)]
 pub struct Publisher {
     labels: Vec<Label>,
-    /// What the facade's histograms have, by name and event.
-    given: HashMap<(&'static str, Option<String>), Histogram>,
+    /// What was given of each event, or of the only log.
+    given: HashMap<Option<String>, Given>,
+}
+
+#[derive(Debug, Default)]
+struct Given {
+    /// The session that the figures are of. An event that is opened again counts from 0.
+    session: u64,
+    /// The counters of the session, by name and by the value of their label.
+    counters: HashMap<(&'static str, &'static str), u64>,
+    histograms: HashMap<&'static str, Histogram>,
 }
 
 impl Publisher {
@@ -64,12 +73,26 @@ impl Publisher {
     }
 
     fn give(&mut self, sources: &[Source], own: &[Family<'_>]) {
+        self.given.retain(|event, _| {
+            event.is_none() || sources.iter().any(|source| source.event == *event)
+        });
+        for Source { event, session, .. } in sources {
+            let given = self.given.entry(event.clone()).or_default();
+            if given.session != *session {
+                *given = Given { session: *session, ..Given::default() };
+            }
+        }
         for family in families(sources).iter().chain(own) {
             let name = format!("asynclogger_{}", family.name);
             for Sample { event, label, value } in &family.samples {
                 let labels = self.labels(*event, *label);
                 match family.kind {
-                    Kind::Counter => counter!(name.clone(), labels).absolute(*value),
+                    Kind::Counter => {
+                        let given = self.given.entry(event.map(str::to_owned)).or_default();
+                        let of = (family.name, label.map_or("", |(_, value)| value));
+                        let before = given.counters.insert(of, *value).unwrap_or(0);
+                        counter!(name.clone(), labels).increment(value.saturating_sub(before));
+                    }
                     Kind::Gauge => gauge!(name.clone(), labels).set(*value as f64),
                 }
             }
@@ -78,7 +101,8 @@ impl Publisher {
             let name = format!("asynclogger_{}", times.name);
             for (event, now) in times.samples {
                 let labels = self.labels(event, None);
-                let given = self.given.entry((times.name, event.map(str::to_owned))).or_default();
+                let given = self.given.entry(event.map(str::to_owned)).or_default();
+                let given = given.histograms.entry(times.name).or_default();
                 let histogram = histogram!(name.clone(), labels);
                 for ((bound, count), (_, before)) in now.buckets().zip(given.buckets()) {
                     let fresh = count.saturating_sub(before);
@@ -181,6 +205,31 @@ mod tests {
                 "{found:?}"
             );
         }
+    }
+
+    #[test]
+    fn an_event_that_is_opened_again_goes_on_counting() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let manager =
+            LoggerManager::in_dir(directory.path(), Config::default()).expect("a manager");
+        let recorder = DebuggingRecorder::new();
+        let snapshotter = recorder.snapshotter();
+        let mut publisher = Publisher::new();
+        let mut sum = 0;
+        for count in [3, 2, 4] {
+            (0..count).for_each(|_| manager.log_with_event("login", "one"));
+            manager.flush().expect("flush");
+            ::metrics::with_local_recorder(&recorder, || publisher.publish_manager(&manager));
+            let taken = taken(&snapshotter);
+            let [(_, DebugValue::Counter(fresh))] =
+                of(&taken, "asynclogger_records_written_total")[..]
+            else {
+                panic!("one event: {taken:?}");
+            };
+            sum += fresh;
+            manager.close_event_logger("login").expect("closed");
+        }
+        assert_eq!(sum, 9);
     }
 
     #[test]

@@ -372,6 +372,7 @@ impl Inner {
         events.sort_by(|one, other| one.name().cmp(other.name()));
         let source = |event: &Arc<Event>| Source {
             event: Some(event.name().to_owned()),
+            session: event.session().id(),
             stats: event.session().stats(),
             health: Some(event.session().health()),
             metrics: Some(event.flush_metrics()),

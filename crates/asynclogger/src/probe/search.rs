@@ -116,7 +116,16 @@ impl Search {
 impl Search {
     /// The first part that stands in its own place near the beginning of the file: behind a damaged start that part
     /// tells the log and the number.
+    ///
+    /// Text is not searched: a directory of logs can be full of text, and in a log each record has the zeros of its
+    /// length.
     pub(crate) fn sign(&mut self, source: &mut Source) -> Result<Option<Part>, Error> {
+        source.fill(0, WINDOW, &mut self.window)?;
+        if !self.window.contains(&0) {
+            return Ok(None);
+        }
+        // Each file has its own budget: one with false sizes hides nothing in the next.
+        self.cost = Cost::default();
         let near = (0, SIGN_WITHIN.min(source.len()));
         Ok(self.run(source, near, None, |_| ())?.part)
     }
@@ -145,19 +154,65 @@ fn is_usable(part: &Part, from: u64, ids: Option<&Ids>) -> bool {
 #[expect(clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::format::{Kind, LogId, MIN_ALIGN, Prefix, Totals};
 
-    #[test]
-    fn lying_sizes_do_not_cost_the_square() -> Result<(), Error> {
-        // Every sector says that it is a metadata block up to the end of the file.
-        let mut bytes = vec![0; 8 << 20];
-        let len = bytes.len();
+    /// Sectors that each say that they are metadata up to the end.
+    fn liar(len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
         for at in (0..len).step_by(SECTOR) {
             let size = (len - at) as u32;
             bytes[at..at + 4].copy_from_slice(&size.to_le_bytes());
             bytes[at + 4..at + 8].copy_from_slice(&(size - 8).to_le_bytes());
             bytes[at + 16..at + 24].copy_from_slice(b"ALOGHEAD");
         }
-        let mut source = Source::from_bytes(bytes);
+        bytes
+    }
+
+    /// A file with a damaged start and an end of `size` bytes behind it.
+    fn damaged(size: usize) -> Vec<u8> {
+        let prefix = Prefix {
+            align: MIN_ALIGN as u32,
+            offset: MIN_ALIGN as u64,
+            log_id: LogId([1; 16]),
+            segment: 7,
+            session: 2,
+            time: 3,
+        };
+        let mut bytes = vec![0x5A; MIN_ALIGN + size];
+        Totals::default().encode(Kind::End, &prefix, &mut bytes[MIN_ALIGN..]);
+        bytes
+    }
+
+    #[test]
+    fn a_part_behind_a_damaged_start_tells_the_number_whatever_was_searched_before() {
+        let mut search = Search::default();
+        let mut number = |bytes| {
+            let sign = search.sign(&mut Source::from_bytes(bytes)).expect("memory");
+            sign.map(|part| part.prefix.segment)
+        };
+        for _ in 0..3 {
+            assert_eq!(number(liar(1 << 20)), None);
+        }
+        assert_eq!(number(damaged(32 * MIN_ALIGN)), Some(7));
+        assert_eq!(number(vec![0x5A; 4 * MIN_ALIGN]), None);
+        // The part of another place.
+        let mut moved = vec![0; MIN_ALIGN];
+        moved.extend(damaged(MIN_ALIGN));
+        assert_eq!(number(moved), None);
+    }
+
+    #[test]
+    fn text_is_not_searched() {
+        let mut search = Search::default();
+        let mut source = Source::from_bytes(b"ALOGHEAD is a word\n".repeat(100_000));
+        assert!(search.sign(&mut source).expect("memory").is_none());
+        assert_eq!(search.cost.searched, 0);
+    }
+
+    #[test]
+    fn lying_sizes_do_not_cost_the_square() -> Result<(), Error> {
+        let len = 8 << 20;
+        let mut source = Source::from_bytes(liar(len));
         let mut search = Search::default();
         let mut most = COST_IN_ADVANCE;
         for _ in 0..3 {

@@ -6,6 +6,8 @@ use super::{FlushMetrics, Health, Histogram, ManagerStats, Stats};
 pub(crate) struct Source {
     /// The event, for a label.
     pub(crate) event: Option<String>,
+    /// The session that these are the figures of; 0 if that is not known.
+    pub(crate) session: u64,
     pub(crate) stats: Stats,
     pub(crate) health: Option<Health>,
     pub(crate) metrics: Option<FlushMetrics>,
@@ -166,7 +168,9 @@ impl<'a> Families<'a> {
             let sample = move |(of, value)| Sample { event, label: Some((label, of)), value };
             values(&source.stats).into_iter().map(sample)
         });
-        let samples = samples.collect();
-        self.all.push(Family { name, kind: Kind::Counter, help, samples });
+        let samples: Vec<_> = samples.collect();
+        if !samples.is_empty() {
+            self.all.push(Family { name, kind: Kind::Counter, help, samples });
+        }
     }
 }

@@ -14,7 +14,13 @@ impl Stats {
     /// give health and times.)
     #[must_use]
     pub fn render_prometheus(&self) -> String {
-        render(&[Source { event: None, stats: self.clone(), health: None, metrics: None }])
+        render(&[Source {
+            event: None,
+            session: 0,
+            stats: self.clone(),
+            health: None,
+            metrics: None,
+        }])
     }
 }
 

@@ -58,7 +58,7 @@ impl Session {
 
     /// The session's number in the positions of its records; random.
     #[inline]
-    pub(in crate::write) fn id(&self) -> u64 {
+    pub(crate) fn id(&self) -> u64 {
         self.id
     }
 
