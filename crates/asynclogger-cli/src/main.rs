@@ -8,24 +8,20 @@ mod commands;
 mod errors;
 mod event_summary;
 mod figures;
-mod input;
-mod lines;
 mod log_summary;
 mod new_file;
 mod outcome;
 mod output;
+mod paint;
 mod printer;
-mod progress;
 mod report;
-mod rotation_args;
-mod service_args;
 mod show;
-mod signals;
 mod sources;
-mod stop;
-mod talk;
+mod system;
 mod units;
 mod watch;
+#[cfg(target_os = "linux")]
+mod writing;
 
 use std::process::ExitCode;
 
@@ -33,18 +29,16 @@ use clap::Parser;
 
 use crate::{
     args::{Command, CommandLine},
-    commands::{bench, cat, paper, repair, salvage, stat, tail, verify, write},
+    commands::{cat, paper, repair, stat, tail, verify},
     outcome::{Answer, Failure},
-    output::say,
-    signals::{Early, survive_the_limit_of_files},
+    output::say_failure,
 };
 
 fn main() -> ExitCode {
-    // Before anything else: until then a signal kills the process, with the lines in its pipe.
-    let early = Early::catch();
-    survive_the_limit_of_files();
-    let code = code_of(run(CommandLine::parse(), early));
-    talk::finish();
+    #[cfg(target_os = "linux")]
+    writing::signals::catch_early();
+    let code = code_of(run(CommandLine::parse()));
+    output::finish();
     code
 }
 
@@ -60,23 +54,23 @@ fn code_of(result: Result<Answer, Failure>) -> ExitCode {
     }
 }
 
-fn run(line: CommandLine, early: Early) -> Result<Answer, Failure> {
+fn run(line: CommandLine) -> Result<Answer, Failure> {
+    paint::choose(line.color.into());
     match line.command {
-        Command::Write(args) => write::run(args, early),
+        #[cfg(target_os = "linux")]
+        Command::Writing(command) => commands::writing::run(command),
         Command::Cat(args) => cat::run(args),
         Command::Tail(args) => tail::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Stat(args) => stat::run(args),
         Command::Report(args) => commands::report::run(args),
         Command::Repair(args) => repair::run(args),
-        Command::Salvage(args) => salvage::run(args),
-        Command::Bench(args) => bench::run(args),
         Command::Completions { shell } => paper::completions(shell),
         Command::Man { command } => paper::manual(command.as_deref()),
     }
 }
 
 fn said(what: String, code: u8) -> ExitCode {
-    say(what);
+    say_failure(what);
     ExitCode::from(code)
 }

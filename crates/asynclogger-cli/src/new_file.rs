@@ -1,34 +1,39 @@
-//! A file that is complete when it gets its name: it is written under a hidden name beside, and synced.
+//! A file that is complete when it gets its name: until then it has none, or a hidden one, and it is synced before.
 
 use std::{
     ffi::OsString,
-    fs::{self, File, OpenOptions, Permissions},
+    fs::{self, File, Metadata},
     io::{self, BufWriter, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use rustix::{
-    fs::{CWD, RenameFlags, renameat_with},
-    io::Errno,
+use crate::{
+    outcome::Failure,
+    system::{create_nameless, create_new, give_rights, name, path_of, rename_new},
 };
-
-use crate::outcome::Failure;
 
 const BUFFER_BYTES: usize = 256 << 10;
 /// How many hidden names are tried: a killed process can have left one.
 const NAMES: u32 = 100;
 
-/// The file under its hidden name, which is removed with this value unless the file got its own name.
+/// The file without its name. A hidden name is removed with this value unless the file got its own.
 pub(crate) struct NewFile {
     out: BufWriter<File>,
-    hidden: PathBuf,
+    /// The hidden name; `None` if there is none.
+    hidden: Option<PathBuf>,
     path: PathBuf,
-    has_name: bool,
 }
 
 impl NewFile {
-    /// A new empty file beside `path`, with these rights, less what the process masks.
+    /// A new empty file for `path`, without a name where the system has such files. The file cannot replace another one.
+    pub(crate) fn nameless(path: &Path, mode: u32) -> Result<NewFile, Failure> {
+        match create_nameless(directory_of(path), mode) {
+            Ok(file) => Ok(NewFile::of(file, None, path)),
+            Err(_) => NewFile::beside(path, mode),
+        }
+    }
+
+    /// A new empty file with a hidden name beside `path`, with these rights, less what the process masks.
     pub(crate) fn beside(path: &Path, mode: u32) -> Result<NewFile, Failure> {
         let Some(name) = path.file_name() else {
             return Err(Failure::Usage(format!("{}: not the name of a file", path.display())));
@@ -39,13 +44,9 @@ impl NewFile {
             hidden.push(name);
             hidden.push(format!(".{}-{number}.part", std::process::id()));
             let hidden = path.with_file_name(hidden);
-            result = OpenOptions::new().write(true).create_new(true).mode(mode).open(&hidden);
+            result = create_new(&hidden, mode);
             match result {
-                Ok(file) => {
-                    let out = BufWriter::with_capacity(BUFFER_BYTES, file);
-                    let path = path.to_owned();
-                    return Ok(NewFile { out, hidden, path, has_name: false });
-                }
+                Ok(file) => return Ok(NewFile::of(file, Some(hidden), path)),
                 Err(ref error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(_) => break,
             }
@@ -54,38 +55,36 @@ impl NewFile {
         Err(Failure::io(format_args!("{}: cannot make a file beside", path.display()), error))
     }
 
-    /// The hidden name.
-    pub(crate) fn hidden(&self) -> &Path {
-        &self.hidden
+    fn of(file: File, hidden: Option<PathBuf>, path: &Path) -> NewFile {
+        let out = BufWriter::with_capacity(BUFFER_BYTES, file);
+        NewFile { out, hidden, path: path.to_owned() }
+    }
+
+    /// A path at which this process can read the file.
+    pub(crate) fn readable(&self) -> PathBuf {
+        self.hidden.clone().unwrap_or_else(|| path_of(self.out.get_ref()))
     }
 
     /// Gives the file its name, and replaces a file of that name.
     pub(crate) fn replace(mut self) -> Result<(), Failure> {
         self.complete()
-            .and_then(|()| fs::rename(&self.hidden, &self.path))
+            .and_then(|()| fs::rename(self.readable(), &self.path))
             .map_err(|error| self.failure(error))?;
         self.named()
     }
 
-    /// Gives the file its name and these rights, if no file has that name.
-    pub(crate) fn keep(mut self, mode: u32) -> Result<(), Failure> {
-        let rights = self.out.get_ref().set_permissions(Permissions::from_mode(mode));
+    /// Gives the file its name and the rights of another file, if no file has that name.
+    pub(crate) fn keep(mut self, rights_of: &Metadata) -> Result<(), Failure> {
+        let rights = give_rights(self.out.get_ref(), rights_of);
         rights.and_then(|()| self.complete()).map_err(|error| self.failure(error))?;
-        match self.rename_without_replacing() {
+        let named = match &self.hidden {
+            Some(hidden) => rename_new(hidden, &self.path),
+            None => name(self.out.get_ref(), &self.path),
+        };
+        match named {
             Ok(()) => self.named(),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists(&self.path)),
             Err(error) => Err(self.failure(error)),
-        }
-    }
-
-    fn rename_without_replacing(&self) -> io::Result<()> {
-        match renameat_with(CWD, &self.hidden, CWD, &self.path, RenameFlags::NOREPLACE) {
-            // Not every file system has this; links never replace a file, either.
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                fs::hard_link(&self.hidden, &self.path)?;
-                fs::remove_file(&self.hidden)
-            }
-            renamed => Ok(renamed?),
         }
     }
 
@@ -96,17 +95,20 @@ impl NewFile {
 
     /// The file has its name; the directory is synced, so that the name stays, too.
     fn named(&mut self) -> Result<(), Failure> {
-        self.has_name = true;
-        let directory = self.path.parent().filter(|directory| !directory.as_os_str().is_empty());
-        let directory = directory.unwrap_or(Path::new("."));
-        // Some file systems cannot sync a directory.
-        let _ = File::open(directory).and_then(|directory| directory.sync_all());
+        self.hidden = None;
+        // Some systems cannot sync a directory.
+        let _ = File::open(directory_of(&self.path)).and_then(|directory| directory.sync_all());
         Ok(())
     }
 
     fn failure(&self, error: io::Error) -> Failure {
         Failure::io(format_args!("{}: cannot be written", self.path.display()), error)
     }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    directory.unwrap_or(Path::new("."))
 }
 
 /// The refusal to replace a file.
@@ -126,9 +128,9 @@ impl Write for NewFile {
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        if !self.has_name {
+        if let Some(hidden) = &self.hidden {
             // The name is of this process, and no other file can have come to it.
-            let _ = fs::remove_file(&self.hidden);
+            let _ = fs::remove_file(hidden);
         }
     }
 }

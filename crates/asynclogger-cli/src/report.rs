@@ -17,6 +17,7 @@ use crate::{
     log_summary::{LogSummary, count_missing},
     outcome::Answer,
     output::say,
+    paint::Paint,
     show::plain,
     units::{show_bytes, show_count, show_number_of},
 };
@@ -161,6 +162,7 @@ impl From<&Report> for FileJson {
 
 /// The report on one file, for people.
 pub(crate) fn write_text(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    let paint = Paint::stdout();
     writeln!(out, "{}", plain(&report.path.display().to_string()))?;
     writeln!(out, "  format    {}", show_format(report))?;
     writeln!(
@@ -199,11 +201,12 @@ pub(crate) fn write_text(out: &mut impl Write, report: &Report) -> io::Result<()
                 out,
                 "  repeated  {len} bytes at offset {offset}: they stand in the next segment again"
             )?,
-            _ => writeln!(out, "  damage    {}", show_damage(damage))?,
+            _ => writeln!(out, "  {}    {}", paint.bad("damage"), show_damage(damage))?,
         }
     }
     if report.damage_left_out > 0 {
-        writeln!(out, "  damage    {} more", show_number_of(report.damage_left_out, "place"))?;
+        let more = show_number_of(report.damage_left_out, "place");
+        writeln!(out, "  {}    {more} more", paint.bad("damage"))?;
     }
     writeln!(out, "  lost      {}", report.lost)
 }

@@ -4,25 +4,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::{Timestamp, Zoned, civil::Time};
 
-/// Parses `64M`: a whole number of bytes, or of K, M or G (powers of 1024).
-pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let factor: u64 = match &text[digits.len()..] {
-        "" => 1,
-        "K" | "k" => 1 << 10,
-        "M" | "m" => 1 << 20,
-        "G" | "g" => 1 << 30,
-        _ => return Err("a size is a whole number of bytes, K, M or G".into()),
-    };
-    // `parse` alone would also accept a sign.
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err("a size is a whole number of bytes, K, M or G".into());
-    }
-    let number: u64 = digits.parse().map_err(|_| "more bytes than there are")?;
-    let bytes = number.checked_mul(factor).and_then(|bytes| usize::try_from(bytes).ok());
-    bytes.ok_or_else(|| "more bytes than this machine can address".into())
-}
-
 /// Parses `500ms`: a number, possibly with decimals, of ms, s, m, h or d.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     const UNITS: &str = "a duration is a number with its unit: ms, s, m, h or d";
@@ -109,17 +90,6 @@ fn parse_number(text: &str) -> Option<f64> {
     if plain { text.parse().ok() } else { None }
 }
 
-/// `1.5 s` for people; three digits are enough.
-pub(crate) fn show_seconds(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64();
-    match seconds {
-        s if s < 0.001 => format!("{:.0} us", s * 1e6),
-        s if s < 1.0 => format!("{:.1} ms", s * 1e3),
-        s if s < 100.0 => format!("{s:.2} s"),
-        s => format!("{s:.0} s"),
-    }
-}
-
 /// RFC 3339, in UTC. A damaged file can hold any number of nanoseconds of 64 bits, and jiff can show each of
 /// these times.
 pub(crate) fn show_time(time: SystemTime, decimals: usize) -> String {
@@ -176,21 +146,6 @@ pub(crate) fn show_number_of(n: u64, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes() {
-        assert_eq!(parse_size("0"), Ok(0));
-        assert_eq!(parse_size("4096"), Ok(4096));
-        assert_eq!(parse_size("1K"), Ok(1024));
-        assert_eq!(parse_size("64M"), Ok(64 << 20));
-        assert_eq!(parse_size("2g"), Ok(2 << 30));
-        for bad in
-            ["", "K", "1.5M", "-1", "+1", "1KB", "1 K", "64X", "99999999999999999999", "\u{661}"]
-        {
-            assert!(parse_size(bad).is_err(), "{bad:?}");
-        }
-        assert!(parse_size("18446744073709551615G").is_err());
-    }
 
     #[test]
     fn durations() {
@@ -287,7 +242,5 @@ mod tests {
         assert_eq!(show_bytes(33_888_896), "33.9 MB");
         let small = [0, 1, 999, 1000, 34_149, 999_949, 999_950].map(show_bytes);
         assert_eq!(small, ["0 B", "1 B", "999 B", "1.0 kB", "34.1 kB", "999.9 kB", "1.0 MB"]);
-        assert_eq!(show_seconds(Duration::from_micros(12)), "12 us");
-        assert_eq!(show_seconds(Duration::from_millis(1234)), "1.23 s");
     }
 }

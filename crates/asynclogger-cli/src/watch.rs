@@ -2,9 +2,8 @@
 
 use std::{
     fs,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use asynclogger::{
@@ -12,7 +11,7 @@ use asynclogger::{
     read::{LogDir, ReadOptions},
 };
 
-use crate::sources::logs_of;
+use crate::{sources::logs_of, system::identity};
 
 /// The path is looked at again after this time even if it seems unchanged: a change inside a file does not
 /// change its directory.
@@ -32,18 +31,21 @@ pub(crate) struct Watch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     file: (u64, u64),
-    changed: (i64, i64),
+    changed: Option<SystemTime>,
     len: u64,
 }
 
 impl Seen {
     fn of(path: &Path) -> Option<Seen> {
         let metadata = fs::metadata(path).ok()?;
-        let file = (metadata.dev(), metadata.ino());
         let is_dir = metadata.is_dir();
         // The growth of a file is not a change.
-        let changed = if is_dir { (metadata.mtime(), metadata.mtime_nsec()) } else { (0, 0) };
-        Some(Seen { file, changed, len: if is_dir { 0 } else { metadata.len() } })
+        let changed = metadata.modified().ok().filter(|_| is_dir);
+        Some(Seen {
+            file: identity(&metadata),
+            changed,
+            len: if is_dir { 0 } else { metadata.len() },
+        })
     }
 
     fn is_the_same(&self, now: &Seen) -> bool {

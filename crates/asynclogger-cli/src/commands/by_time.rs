@@ -1,14 +1,13 @@
 //! `--by-time`: the records of several logs in one order.
 
 use std::{
-    collections::BTreeSet,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use asynclogger::read::{ByTime, LogDir, ReadOptions, Scan};
 
-use super::{cat::tell_log, tail};
+use super::{cat::tell_log, lookout::Lookout, tail};
 use crate::{
     args::{InputArgs, TailArgs},
     outcome::{Answer, Failure},
@@ -18,7 +17,6 @@ use crate::{
     sources::{
         Problem, Source, check_event_of, for_each_source, logs_of, say_copies, there_is_none,
     },
-    stop::{Pause, StopSignal},
 };
 
 /// How often directories are looked at for new logs.
@@ -109,9 +107,7 @@ struct Following<'a> {
     printer: Printer,
     args: &'a TailArgs,
     options: ReadOptions,
-    stop: StopSignal,
-    /// Messages that were printed, so that they are not printed again.
-    said: BTreeSet<String>,
+    lookout: Lookout,
     /// The number of segments of each log whose damage was reported.
     told: Vec<usize>,
     scanned: Instant,
@@ -123,10 +119,8 @@ impl Following<'_> {
         args: &TailArgs,
         options: ReadOptions,
     ) -> Result<Following<'_>, Failure> {
-        let stop =
-            StopSignal::install().map_err(|error| Failure::io("cannot catch signals", error))?;
-        let (said, told, scanned) = (BTreeSet::new(), Vec::new(), Instant::now());
-        Ok(Following { printer, args, options, stop, said, told, scanned })
+        let (lookout, told, scanned) = (Lookout::begin()?, Vec::new(), Instant::now());
+        Ok(Following { printer, args, options, lookout, told, scanned })
     }
 
     fn follow(mut self, merged: Box<Merged>) -> Result<Answer, Problem> {
@@ -135,7 +129,7 @@ impl Following<'_> {
             let printed = match self.printer.print_up_to(&mut input, tail::AT_ONCE) {
                 // A segment cannot be read now; a later attempt may succeed.
                 Err(Problem::Source(error)) => {
-                    self.say_once(format!("{error:#}"));
+                    self.lookout.say_once(format!("{error:#}"));
                     0
                 }
                 printed => printed?,
@@ -144,11 +138,11 @@ impl Following<'_> {
             self.tell(&merged.records);
             let is_more = printed == tail::AT_ONCE;
             let pause = if is_more { Duration::ZERO } else { tail::LOOK_EVERY };
-            if self.stop.pause(pause, &self.printer.out)? != Pause::Over {
+            if !self.lookout.goes_on(pause, &self.printer.out)? {
                 return Ok(Answer::Fine);
             }
             if let Err(error) = merged.records.refresh() {
-                self.say_once(format!("{error:#}"));
+                self.lookout.say_once(format!("{error:#}"));
             }
             if self.scanned.elapsed() >= SCAN_EVERY {
                 self.add_new_logs(&mut merged.records);
@@ -169,7 +163,7 @@ impl Following<'_> {
                     let new: Vec<LogDir> = scan.logs.into_iter().filter(is_new).collect();
                     new.into_iter().for_each(|log| records.add(log));
                 }
-                Err(error) => self.say_once(format!("{error:#}")),
+                Err(error) => self.lookout.say_once(format!("{error:#}")),
             }
         }
     }
@@ -184,14 +178,8 @@ impl Following<'_> {
                 *told = log.finished().len();
             }
             let errors = log.unread().iter().chain(log.unreadable());
-            errors.for_each(|error| self.say_once(format!("{error:#}")));
-            show_missing(log.log_id(), &log.missing()).for_each(|text| self.say_once(text));
-        }
-    }
-
-    fn say_once(&mut self, text: String) {
-        if self.said.insert(text.clone()) {
-            say(text);
+            errors.for_each(|error| self.lookout.say_once(format!("{error:#}")));
+            show_missing(log.log_id(), &log.missing()).for_each(|text| self.lookout.say_once(text));
         }
     }
 }

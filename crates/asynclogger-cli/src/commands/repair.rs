@@ -1,6 +1,6 @@
 //! `asynclogger repair`: a damaged file becomes a whole one, under another name.
 
-use std::{fs, io::Write, os::unix::fs::PermissionsExt};
+use std::{fs, io::Write};
 
 use asynclogger::read::{Repaired, Report, SessionState, repair, verify};
 use serde::Serialize;
@@ -27,11 +27,11 @@ pub(crate) fn run(args: RepairArgs) -> Result<Answer, Failure> {
     let metadata = fs::metadata(&args.path).map_err(|error| {
         Failure::io(format_args!("{}: cannot be opened", args.path.display()), error)
     })?;
-    let mut file = NewFile::beside(&args.output, 0o600)?;
+    let mut file = NewFile::nameless(&args.output, 0o600)?;
     let repaired = repair(&args.path, &mut file)?;
     file.flush().map_err(|error| Failure::io(args.output.display(), error))?;
     // The new file is read before it gets its name.
-    let new = verify(file.hidden())?;
+    let new = verify(file.readable())?;
     if new.records != repaired.source.records {
         let (found, expected) = (new.records, repaired.source.records);
         let path = args.output.display();
@@ -39,7 +39,7 @@ pub(crate) fn run(args: RepairArgs) -> Result<Answer, Failure> {
             "{path}: not kept: {found} of {expected} records can be read back"
         )));
     }
-    file.keep(metadata.permissions().mode() & 0o777)?;
+    file.keep(&metadata)?;
     tell(&args, &repaired, &new)
 }
 

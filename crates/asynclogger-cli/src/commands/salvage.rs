@@ -5,11 +5,11 @@ use std::io::Write;
 use asynclogger::{Salvage, Salvaged, Salvager};
 
 use crate::{
-    args::SalvageArgs,
     outcome::{Answer, Failure},
     output::{Output, say},
     show::plain,
     units::{show_bytes, show_number_of},
+    writing::args::SalvageArgs,
 };
 
 pub(crate) fn run(args: SalvageArgs) -> Result<Answer, Failure> {

@@ -1,27 +1,24 @@
 //! `asynclogger stat --watch`: what comes into logs, by the heads of their new blocks.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     io::Write,
     time::{Duration, Instant, SystemTime},
 };
 
-use asynclogger::{
-    Error,
-    read::{HeadKind, LogDir, ReadOptions},
-};
+use asynclogger::read::{HeadKind, LogDir, ReadOptions};
 
+use super::lookout::Lookout;
 use crate::{
     args::InputArgs,
     outcome::{Answer, Failure},
-    output::{Output, say},
+    output::Output,
     sources::{Source, for_each_source},
-    stop::{Pause, StopSignal},
     units::{show_bytes, show_count, show_number_of, show_time},
 };
 
 pub(super) fn run(input: &InputArgs, every: Duration) -> Result<Answer, Failure> {
-    let stop = StopSignal::install().map_err(|error| Failure::io("cannot catch signals", error))?;
+    let mut lookout = Lookout::begin()?;
     let options = ReadOptions::new().follow(true);
     let mut logs = Vec::new();
     let told = for_each_source(input, options, |source| {
@@ -35,20 +32,13 @@ pub(super) fn run(input: &InputArgs, every: Duration) -> Result<Answer, Failure>
         return Ok(told.answer);
     }
     let mut out = Output::open()?;
-    let mut said = BTreeSet::new();
-    let mut say_once = |error: &Error| {
-        let text = format!("{error:#}");
-        if said.insert(text.clone()) {
-            say(text);
-        }
-    };
     let (mut before, mut at) = (None::<Sums>, Instant::now());
     loop {
         for log in &mut logs {
             if let Err(error) = log.look() {
-                say_once(&error);
+                lookout.say_once(format!("{error:#}"));
             }
-            log.log.unread().iter().for_each(&mut say_once);
+            log.log.unread().iter().for_each(|error| lookout.say_once(format!("{error:#}")));
         }
         let now = Instant::now();
         let sums = logs.iter().fold(Sums::default(), |sums, log| sums.and(&log.sums));
@@ -62,7 +52,7 @@ pub(super) fn run(input: &InputArgs, every: Duration) -> Result<Answer, Failure>
         }
         out.flush()?;
         (before, at) = (Some(sums), now);
-        if stop.pause(every, &out)? != Pause::Over {
+        if !lookout.goes_on(every, &out)? {
             break;
         }
     }
@@ -127,7 +117,7 @@ impl Watched {
     }
 
     /// Reads the heads that are new.
-    fn look(&mut self) -> Result<(), Error> {
+    fn look(&mut self) -> Result<(), asynclogger::Error> {
         self.log.refresh()?;
         while let Some(head) = self.log.next_head()? {
             match head.kind {

@@ -1,13 +1,13 @@
 //! `asynclogger tail`: prints the end of a log, and its further records.
 
-use std::{collections::BTreeSet, io, path::Path, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 use asynclogger::{
     Error, ErrorKind,
     read::{LogDir, ReadOptions, Scan},
 };
 
-use super::by_time;
+use super::{by_time, lookout::Lookout};
 use crate::{
     args::TailArgs,
     outcome::{Answer, Failure},
@@ -15,7 +15,6 @@ use crate::{
     printer::{Input, Printer},
     report::{say_damage, say_unread, show_missing},
     sources::{Problem, check_event_of, logs_of, say_copies, there_is_none},
-    stop::{Pause, StopSignal},
     watch::Watch,
 };
 
@@ -124,10 +123,8 @@ pub(super) fn tell_end(log: &LogDir) -> Answer {
 struct Following<'a> {
     printer: Printer,
     args: &'a TailArgs,
-    stop: StopSignal,
+    lookout: Lookout,
     watch: Watch,
-    /// Messages that were printed, so that they are not printed again.
-    said: BTreeSet<String>,
 }
 
 impl Following<'_> {
@@ -136,10 +133,8 @@ impl Following<'_> {
         args: &TailArgs,
         options: ReadOptions,
     ) -> Result<Following<'_>, Failure> {
-        let stop =
-            StopSignal::install().map_err(|error| Failure::io("cannot catch signals", error))?;
         let watch = Watch::new(&args.path, args.event.as_deref(), options);
-        Ok(Following { printer, args, stop, watch, said: BTreeSet::new() })
+        Ok(Following { printer, args, lookout: Lookout::begin()?, watch })
     }
 
     /// Follows the log from its last records on.
@@ -151,7 +146,7 @@ impl Following<'_> {
 
     /// Waits for a log that does not exist yet, and then prints it from its beginning.
     fn wait(mut self, text: &str) -> Result<Answer, Problem> {
-        self.say_once(format!("{text}; waiting for it"));
+        self.lookout.say_once(format!("{text}; waiting for it"));
         self.follow_all(None)
     }
 
@@ -165,7 +160,7 @@ impl Following<'_> {
                 },
                 None => self.watch.another(None),
             };
-            if log.is_none() && self.pause(LOOK_EVERY)? != Pause::Over {
+            if log.is_none() && !self.goes_on(LOOK_EVERY)? {
                 return Ok(Answer::Fine);
             }
         }
@@ -180,7 +175,7 @@ impl Following<'_> {
             let printed = match self.printer.print_up_to(&mut input, AT_ONCE) {
                 // The last segment cannot be read now; a later attempt may succeed.
                 Err(Problem::Source(error)) => {
-                    self.say_once(format!("{error:#}"));
+                    self.lookout.say_once(format!("{error:#}"));
                     0
                 }
                 printed => printed?,
@@ -200,11 +195,11 @@ impl Following<'_> {
             }
             let is_more = printed == AT_ONCE || next.is_some();
             let pause = if is_more { Duration::ZERO } else { LOOK_EVERY };
-            if self.pause(pause)? != Pause::Over {
+            if !self.goes_on(pause)? {
                 return Ok(None);
             }
             if let Err(error) = log.refresh() {
-                self.say_once(format!("{error:#}"));
+                self.lookout.say_once(format!("{error:#}"));
             }
         }
     }
@@ -216,23 +211,17 @@ impl Following<'_> {
         let id = next.log_id().map_or(String::new(), |id| id.to_string());
         let goes_on = self.args.follow_name;
         let how = if goes_on { "continuing with it" } else { "-F would go on with it" };
-        self.say_once(format!("{path}: another log, {id}, has begun here; {how}"));
+        self.lookout.say_once(format!("{path}: another log, {id}, has begun here; {how}"));
         goes_on.then_some(next)
     }
 
     fn say_what_is_missing(&mut self, log: &LogDir) {
-        log.unread().iter().for_each(|error| self.say_once(format!("{error:#}")));
-        log.unreadable().iter().for_each(|error| self.say_once(format!("{error:#}")));
-        show_missing(log.log_id(), &log.missing()).for_each(|text| self.say_once(text));
+        log.unread().iter().for_each(|error| self.lookout.say_once(format!("{error:#}")));
+        log.unreadable().iter().for_each(|error| self.lookout.say_once(format!("{error:#}")));
+        show_missing(log.log_id(), &log.missing()).for_each(|text| self.lookout.say_once(text));
     }
 
-    fn say_once(&mut self, text: String) {
-        if self.said.insert(text.clone()) {
-            say(text);
-        }
-    }
-
-    fn pause(&self, time: Duration) -> Result<Pause, Problem> {
-        Ok(self.stop.pause(time, &self.printer.out)?)
+    fn goes_on(&self, time: Duration) -> io::Result<bool> {
+        self.lookout.goes_on(time, &self.printer.out)
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     args::VerifyArgs,
     outcome::{Answer, Failure},
     output::Output,
+    paint::Paint,
     report::{self, FileJson, Totals, say_missing, say_unread},
     sources::{Problem, Source, for_each_source},
 };
@@ -49,7 +50,12 @@ pub(crate) fn run(args: VerifyArgs) -> Result<Answer, Failure> {
         totals.write_json(&mut out)?;
         out.write_all(b"\n")?;
     } else {
-        writeln!(out, "{}", totals.verdict())?;
+        let (paint, verdict) = (Paint::stdout(), totals.verdict());
+        if totals.is_whole() {
+            writeln!(out, "{}", paint.good(verdict))?;
+        } else {
+            writeln!(out, "{}", paint.bad(verdict))?;
+        }
     }
     out.flush()?;
     Ok(told.answer.and(Answer::fine_if(totals.is_whole())))

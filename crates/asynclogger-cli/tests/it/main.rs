@@ -7,6 +7,8 @@ mod bench;
 mod by_time;
 /// What is printed of records.
 mod cat;
+/// Colours, where and when.
+mod colors;
 /// What a killed `write` leaves, and what becomes of it.
 mod crash_safe;
 /// Damaged, cut and foreign files, given to every command that reads.
@@ -29,6 +31,8 @@ mod service;
 mod stat_watch;
 /// The end of a log, and how it goes on.
 pub(crate) mod tail;
+/// What the command prints, word for word.
+mod transcripts;
 /// Help, and what cannot be meant.
 mod usage;
 /// Standard input becomes a log, and comes back.

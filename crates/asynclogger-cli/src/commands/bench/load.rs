@@ -10,7 +10,7 @@ use asynclogger::Logger;
 use hdrhistogram::Histogram;
 
 use super::record::Record;
-use crate::{args::BenchArgs, outcome::Failure};
+use crate::{outcome::Failure, writing::args::BenchArgs};
 
 const DEFAULT_SECONDS: Duration = Duration::from_secs(5);
 

@@ -14,11 +14,13 @@ use rustix::time::{ClockId, clock_gettime};
 
 use self::{calibration::Calibration, check::Check, load::Load, record::Record, report::Report};
 use crate::{
-    args::{BenchArgs, policy_name},
     commands::write::say_how_opened,
-    errors::Reporter,
     outcome::{Answer, Failure},
     output::{Output, say},
+    writing::{
+        args::{BenchArgs, policy_name},
+        reporter::Reporter,
+    },
 };
 
 pub(crate) fn run(args: BenchArgs) -> Result<Answer, Failure> {

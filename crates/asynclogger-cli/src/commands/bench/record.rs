@@ -12,7 +12,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// `len` is at least [`BENCH_MIN_RECORD`](crate::args::BENCH_MIN_RECORD).
+    /// `len` is at least [`BENCH_MIN_RECORD`](crate::writing::args::BENCH_MIN_RECORD).
     pub(super) fn new(len: usize) -> Record {
         let mut pattern = Vec::with_capacity(len + 8);
         let mut word = 0;

@@ -136,6 +136,21 @@ impl Columns {
         }
     }
 
+    /// Adds all columns of others.
+    pub(super) fn add_all(&mut self, mut others: Columns) {
+        while self.width < others.width {
+            self.widen();
+        }
+        while others.width < self.width {
+            others.widen();
+        }
+        for (index, column) in others.columns {
+            let time = index * others.width;
+            self.cover(time);
+            self.columns.entry(time.div_euclid(self.width)).or_default().add(&column);
+        }
+    }
+
     fn at(&mut self, time: i64) -> &mut Column {
         self.cover(time.into());
         self.columns.entry(i128::from(time).div_euclid(self.width)).or_default()

@@ -170,11 +170,15 @@ impl Gathering {
             model.segments.push(SegmentRow { path, number, sums, ending });
         }
         for found in &report.sessions {
-            let session = self.sessions.remove(&found.session).unwrap_or_default();
+            let session = self.sessions.remove(&found.session);
             if found.state == SessionState::Died {
-                model.columns.mark(session.last, Mark::Death, 1);
+                // A session without heads has no time.
+                if let Some(session) = &session {
+                    model.columns.mark(session.last, Mark::Death, 1);
+                }
                 self.sums.died += 1;
             }
+            let session = session.unwrap_or_default();
             let sums = Sums {
                 dropped: found.dropped,
                 salvaged: found.salvaged,

@@ -2,6 +2,7 @@
 
 mod chart;
 mod columns;
+mod eras;
 mod escape;
 mod gather;
 mod model;

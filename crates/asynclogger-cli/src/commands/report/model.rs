@@ -4,7 +4,7 @@ use std::{collections::VecDeque, path::PathBuf, time::SystemTime};
 
 use asynclogger::Dropped;
 
-use super::columns::Columns;
+use super::eras::Eras;
 use crate::figures::{LossJson, add_dropped};
 
 /// The most rows of a table.
@@ -14,7 +14,7 @@ const MOST_ROWS: usize = 500;
 pub(super) struct Model {
     pub(super) paths: Vec<PathBuf>,
     pub(super) sums: Sums,
-    pub(super) columns: Columns,
+    pub(super) columns: Eras,
     pub(super) logs: Rows<LogRow>,
     pub(super) segments: Rows<SegmentRow>,
     pub(super) sessions: Rows<SessionRow>,

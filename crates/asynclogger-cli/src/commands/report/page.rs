@@ -1,15 +1,16 @@
 //! The page: one file of HTML that needs nothing else.
 
-use std::{fmt::Write as _, os::unix::ffi::OsStrExt, path::Path, time::SystemTime};
+use std::{fmt::Write as _, path::Path, time::SystemTime};
 
 use super::{
     chart::{self, Span},
+    eras::LeftOut,
     escape::text,
     model::{Model, Rows, Sums},
 };
 use crate::{
     report::show_dropped,
-    units::{show_bytes, show_count, show_number_of, show_time},
+    units::{show_bytes, show_count, show_number_of, show_time, show_time_of},
 };
 
 /// How a page of ours begins. A file that begins so may be replaced by another one.
@@ -51,7 +52,7 @@ pub(super) fn page(model: &Model, made: SystemTime) -> String {
 }
 
 fn path_text(path: &Path) -> String {
-    text(path.as_os_str().as_bytes())
+    text(path.as_os_str().as_encoded_bytes())
 }
 
 fn verdict(page: &mut String, model: &Model) {
@@ -125,15 +126,24 @@ fn figures(page: &mut String, sums: &Sums) {
 }
 
 fn plots(page: &mut String, model: &Model) {
-    let (begin, columns) = model.columns.all();
     page.push_str("<section>\n<h2>Over time</h2>\n");
-    if columns.is_empty() {
+    let Some((columns, left_out)) = model.columns.main() else {
         page.push_str("<p>These files have no times.</p>\n</section>\n");
         return;
-    }
-    let span = Span { begin, width: model.columns.width(), columns };
+    };
+    let (width, (begin, columns)) = (columns.width(), columns.all());
+    let span = Span { begin, width, columns };
     let of = chart::show_width(&span);
     let _ = writeln!(page, "<p>One column is {of}. Each shows its figures under the pointer.</p>");
+    if let Some(LeftOut { records, first, last }) = left_out {
+        let records = show_number_of(records, "record");
+        let [first, last] = [first, last].map(|time| show_time_of(time.into(), 0));
+        let _ = writeln!(
+            page,
+            "<p>Not in the plots: {records} with times from {first} to {last}, years away from the others. \
+             Was a clock not set?</p>"
+        );
+    }
     let records =
         chart::rate(&span, "records", ("Records per second", "records/s"), |it| it.records);
     let bytes =
@@ -206,7 +216,7 @@ fn logs(page: &mut String, model: &Model) {
         let file = it.path.file_name().unwrap_or_default();
         let cells = [
             if it.name.is_empty() { "(no name)".into() } else { text(&it.name) },
-            text(file.as_bytes()),
+            text(file.as_encoded_bytes()),
             show_count(sums.segments),
             show_count(sums.missing),
             show_count(sums.records),
@@ -355,4 +365,23 @@ fn end<T>(page: &mut String, rows: &Rows<T>, what: &str) {
         let _ = writeln!(page, "<p>{more} more are in the sums, and not listed here.</p>");
     }
     page.push_str("</section>\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_that_are_years_away_are_told_and_not_plotted() {
+        let mut model = Model::default();
+        let now = 1_800_000_000_000_000_000;
+        model.columns.add_records(now, now + 1_000_000_000, 5, 50);
+        let of = |model: &Model| page(model, SystemTime::UNIX_EPOCH);
+        assert!(!of(&model).contains("Not in the plots"));
+        model.columns.add_records(7_000_000_000, 7_000_000_000, 2, 20);
+        let page = of(&model);
+        let told = "Not in the plots: 2 records with times from 1970-01-01T00:00:07Z to 1970-01-01T00:00:07Z";
+        assert!(page.contains(told), "{page}");
+        assert_eq!(page.matches("1970-01-01T00:00:07Z").count(), 2);
+    }
 }

@@ -18,8 +18,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{
     outcome::Failure,
-    signals::Signals,
     units::{show_count, show_number_of},
+    writing::signals::Signals,
 };
 
 /// How long the end may take while the disk takes nothing. The time begins when the reading is due to end.

@@ -16,20 +16,22 @@ use super::{
     say_salvaged, show_records, unstored,
 };
 use crate::{
-    args::WriteArgs,
-    errors::Reporter,
-    lines::{FRONT_BYTES, Line},
     outcome::{Answer, Failure},
     output::say,
-    signals::{Early, Order, Signals},
     units::{show_count, show_number_of},
+    writing::{
+        args::WriteArgs,
+        lines::{FRONT_BYTES, Line},
+        reporter::Reporter,
+        signals::{Order, Signals},
+    },
 };
 
 /// How many problems of each kind are printed one by one; the others are counted.
 const SAID: u64 = 10;
 
-pub(super) fn run(args: &WriteArgs, directory: &Path, early: Early) -> Result<Answer, Failure> {
-    let Service { input, signals, ends, orders, patience, progress } = Service::begin(args, early)?;
+pub(super) fn run(args: &WriteArgs, directory: &Path) -> Result<Answer, Failure> {
+    let Service { input, signals, ends, orders, patience, progress } = Service::begin(args)?;
     let reporter = Reporter::default();
     // The manager uses only the directory of the path.
     let config =

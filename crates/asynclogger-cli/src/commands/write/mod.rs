@@ -12,17 +12,20 @@ use asynclogger::{Config, Error, ErrorKind, Logger, Opened, Overflow, Salvage, S
 
 use self::ending::Ending;
 use crate::{
-    args::WriteArgs,
     commands::salvage::{say_left, show_salvaged},
-    errors::Reporter,
-    input::Input,
-    lines::Line,
     outcome::{Answer, Failure},
     output::say,
-    progress::Progress,
     report::show_dropped,
-    signals::{Early, Order, Orders, Signals},
-    units::{show_bytes, show_count, show_number_of, show_seconds},
+    units::{show_bytes, show_count, show_number_of},
+    writing::{
+        args::WriteArgs,
+        input::Input,
+        lines::Line,
+        progress::Progress,
+        reporter::Reporter,
+        signals::{Order, Orders, Signals},
+        units::show_seconds,
+    },
 };
 
 /// The time between two attempts to open a log that another process writes: a lock cannot be waited for with
@@ -32,16 +35,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// that wait; otherwise its input would be lost.
 const HURRY: Duration = Duration::from_millis(2);
 
-pub(crate) fn run(args: WriteArgs, early: Early) -> Result<Answer, Failure> {
+pub(crate) fn run(args: WriteArgs) -> Result<Answer, Failure> {
     // The parser makes sure that one of the two is given.
     match (args.events.clone(), args.path.clone()) {
-        (Some(directory), _) => events::run(&args, &directory, early),
-        (None, path) => write_log(&args, path.unwrap_or_default(), early),
+        (Some(directory), _) => events::run(&args, &directory),
+        (None, path) => write_log(&args, path.unwrap_or_default()),
     }
 }
 
-fn write_log(args: &WriteArgs, path: PathBuf, early: Early) -> Result<Answer, Failure> {
-    let Service { input, signals, ends, orders, patience, progress } = Service::begin(args, early)?;
+fn write_log(args: &WriteArgs, path: PathBuf) -> Result<Answer, Failure> {
+    let Service { input, signals, ends, orders, patience, progress } = Service::begin(args)?;
     let reporter = Reporter::default();
     let config = args.logger.config(path, args.logger.policy_or(Overflow::Block));
     let config = configured(args, config).on_error(reporter.callback());
@@ -93,12 +96,12 @@ struct Service {
 
 impl Service {
     /// From here on no signal kills the process, and no thread waits for the reader of standard error.
-    fn begin(args: &WriteArgs, early: Early) -> Result<Service, Failure> {
+    fn begin(args: &WriteArgs) -> Result<Service, Failure> {
         let progress = Progress::new();
         progress.never_wait();
         let input = Input::open();
         let grace = if input.is_terminal() { Duration::ZERO } else { args.service.grace };
-        let ([signals, ends], orders) = Signals::catch(early, grace).map_err(no_signals)?;
+        let ([signals, ends], orders) = Signals::catch(grace).map_err(no_signals)?;
         let patience = Patience::from_now(args.service.wait_lock);
         Ok(Service { input, signals, ends, orders, patience, progress })
     }

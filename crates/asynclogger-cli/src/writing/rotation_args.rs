@@ -5,7 +5,8 @@ use std::time::Duration;
 use asynclogger::{Boundary, Compression, Config, Retention, Rotation, WhenFull};
 use clap::{Args, ValueEnum};
 
-use crate::units::{parse_duration, parse_size};
+use super::units::parse_size;
+use crate::units::parse_duration;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Rotation options")]

@@ -5,6 +5,7 @@
 //! next file.
 
 use std::{
+    ffi::OsString,
     io::{self, Read, Write},
     os::{fd::AsFd, unix::net::UnixStream},
     sync::{
@@ -79,22 +80,35 @@ pub(crate) struct Orders {
 
 /// The signals of `write`, caught before its arguments are understood: httpd, for example, can end a logger that it has
 /// started a few milliseconds ago.
-pub(crate) struct Early(Option<Caught>);
+static EARLY: Mutex<Option<Caught>> = Mutex::new(None);
+
+/// To be called before anything else: until then a signal kills the process, with the lines in its pipe.
+pub(crate) fn catch_early() {
+    let is_write = command().is_some_and(|command| command == "write");
+    // An error comes again when the signals are needed, and is told then.
+    let caught = if is_write { catch_all().ok() } else { None };
+    *EARLY.lock().unwrap_or_else(PoisonError::into_inner) = caught;
+    survive_the_limit_of_files();
+}
+
+/// The first argument behind those of `--color`, which can stand before the command.
+fn command() -> Option<OsString> {
+    let mut args = std::env::args_os().skip(1);
+    loop {
+        let arg = args.next()?;
+        if arg == "--color" {
+            args.next()?;
+        } else if !arg.as_encoded_bytes().starts_with(b"--color=") {
+            return Some(arg);
+        }
+    }
+}
 
 /// A write beyond the limit of the process for files (`RLIMIT_FSIZE`) is an error from now on, and ends nothing. The
 /// signal is caught and not ignored: a program that this process executes finds it as it was.
-pub(crate) fn survive_the_limit_of_files() {
+fn survive_the_limit_of_files() {
     // Without the handler the signal ends the process, as it ends any.
     let _ = flag::register(SIGXFSZ, Arc::default());
-}
-
-impl Early {
-    /// Catches the signals if the first argument is `write`.
-    pub(crate) fn catch() -> Early {
-        let is_write = std::env::args_os().nth(1).is_some_and(|command| command == "write");
-        // An error comes again when the signals are needed, and is told then.
-        Early(if is_write { catch_all().ok() } else { None })
-    }
 }
 
 fn catch_all() -> io::Result<Caught> {
@@ -107,11 +121,12 @@ impl Signals {
     ///
     /// # Errors
     /// Errors of the system.
-    pub(crate) fn catch(early: Early, grace: Duration) -> io::Result<([Signals; 2], Orders)> {
+    pub(crate) fn catch(grace: Duration) -> io::Result<([Signals; 2], Orders)> {
         let end = Arc::new(End::default());
         let (signals, to_signals) = Signals::pair(&end)?;
         let (others, to_others) = Signals::pair(&end)?;
-        let caught = early.0.map_or_else(catch_all, Ok)?;
+        let early = EARLY.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let caught = early.map_or_else(catch_all, Ok)?;
         let (to_files, files) = mpsc::channel();
         let thread = thread::Builder::new().name("signals".into());
         let wish = move |wait| {

@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{output::print, units::show_number_of};
+use crate::{
+    output::{self, line, print},
+    units::show_number_of,
+};
 
 /// The most lines in the queue.
 const MOST: usize = 256;
@@ -36,30 +39,13 @@ struct State {
     is_deaf: bool,
 }
 
-/// Starts the thread; from now on [`say`] takes lines. `around` is called with the printing of each line.
+/// Starts the thread; from now on it prints what is said. `around` is called with the printing of each line.
 pub(crate) fn begin(around: impl Fn(&mut dyn FnMut()) + Send + 'static) {
     let talk = TALK.get_or_init(Talk::default);
     let thread = thread::Builder::new().name("talk".into());
     // Without the thread no line is printed, and each one is counted.
     let _ = thread.spawn(move || talk.print_all(&around));
-}
-
-/// Takes a line for printing if the thread was started; otherwise gives the line back.
-pub(crate) fn say(line: String) -> Result<(), String> {
-    match TALK.get() {
-        Some(talk) => {
-            talk.take(line);
-            Ok(())
-        }
-        None => Err(line),
-    }
-}
-
-/// Waits until all lines are printed, for a limited time.
-pub(crate) fn finish() {
-    if let Some(talk) = TALK.get() {
-        talk.finish(Instant::now() + LAST_WORDS);
-    }
+    output::divert(|line| talk.take(line), || talk.finish(Instant::now() + LAST_WORDS));
 }
 
 impl Talk {
@@ -119,7 +105,8 @@ impl State {
         }
         self.in_print = std::mem::take(&mut self.unsaid);
         let what = show_number_of(self.in_print, "line");
-        Some(format!("{what} more could not be printed: nobody read standard error"))
+        let what = format_args!("{what} more could not be printed: nobody read standard error");
+        Some(line("asynclogger:", what))
     }
 
     /// The line in print was written, or failed like one that nobody reads.
@@ -149,7 +136,7 @@ mod tests {
             assert_eq!(state.next(), Some(n.to_string()));
         }
         let last = state.next().expect("the count");
-        assert!(last.starts_with("5 lines more could not be printed"), "{last}");
+        assert!(last.contains(" 5 lines more could not be printed"), "{last}");
         state.printed(true);
         assert!(state.next().is_none() && !state.has_more());
     }
@@ -157,14 +144,14 @@ mod tests {
     #[test]
     fn what_could_not_be_written_is_told_behind_the_next_line() {
         let mut state = State { unsaid: 2, ..State::default() };
-        assert!(state.next().expect("the count").starts_with("2 lines"));
+        assert!(state.next().expect("the count").contains(" 2 lines"));
         state.printed(false);
         // Not again and again.
         assert!(state.next().is_none() && !state.has_more());
         state.lines.push_back("next".into());
         assert_eq!(state.next().as_deref(), Some("next"));
         state.printed(true);
-        assert!(state.has_more() && state.next().expect("the count").starts_with("2 lines"));
+        assert!(state.has_more() && state.next().expect("the count").contains(" 2 lines"));
         state.printed(true);
         assert!(!state.has_more());
     }

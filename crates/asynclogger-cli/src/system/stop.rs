@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    os::{fd::AsFd, unix::net::UnixStream},
+    os::unix::net::UnixStream,
     thread,
     time::{Duration, Instant},
 };
@@ -16,6 +16,8 @@ use signal_hook::{
     iterator::Signals,
     low_level::emulate_default_handler,
 };
+
+use super::Stdout;
 
 /// Two signals within this time are one request: `timeout` sends its signal to the process and then to the
 /// whole group.
@@ -61,15 +63,21 @@ impl StopSignal {
     }
 
     /// Waits for `time`, or until a signal comes or the reader of `output` has gone.
-    pub(crate) fn pause(&self, time: Duration, output: impl AsFd) -> io::Result<Pause> {
-        let timeout =
-            Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
+    pub(crate) fn pause(&self, time: Duration, output: &Stdout) -> io::Result<Pause> {
+        let begun = Instant::now();
         // No event is requested for the output, because `poll` always reports its errors.
         let mut fds =
-            [PollFd::new(&self.readable, PollFlags::IN), PollFd::new(&output, PollFlags::empty())];
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+            [PollFd::new(&self.readable, PollFlags::IN), PollFd::new(output, PollFlags::empty())];
+        loop {
+            let left = time.saturating_sub(begun.elapsed());
+            let timeout =
+                Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+            match poll(&mut fds, Some(&timeout)) {
+                Ok(_) => break,
+                // A signal: its thread says next whether it is a request to end.
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(if !fds[0].revents().is_empty() {
             Pause::Stop

@@ -9,10 +9,8 @@ use std::{
 use asynclogger::Stats;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::{
-    talk,
-    units::{show_bytes, show_count},
-};
+use super::talk;
+use crate::units::{show_bytes, show_count};
 
 const REDRAW: Duration = Duration::from_millis(250);
 

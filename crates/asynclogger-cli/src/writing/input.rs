@@ -10,12 +10,11 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{
+use super::{
     lines::{Line, Lines},
-    outcome::Failure,
-    output::say,
     signals::{Ready, Signals},
 };
+use crate::{outcome::Failure, output::say};
 
 /// The input counts as paused when nothing came for this time.
 const PAUSE: Duration = Duration::from_millis(500);
