@@ -7,6 +7,8 @@ pub(crate) struct Source {
     /// The event, for a label.
     pub(crate) event: Option<String>,
     /// The session that these are the figures of; 0 if that is not known.
+    /// The session that these are the figures of; 0 if that is not known.
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "for differences"))]
     pub(crate) session: u64,
     pub(crate) stats: Stats,
     pub(crate) health: Option<Health>,
