@@ -202,6 +202,18 @@ impl Source {
         Ok(self.len)
     }
 
+    /// Reads with the length that the file has now. Afterwards the source has the length from before, at which a walk
+    /// through the file may have ended.
+    pub(crate) fn at_present<T>(
+        &mut self,
+        read: impl FnOnce(&mut Source) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let before = self.len;
+        let found = self.refresh().and_then(|_| read(self));
+        self.len = before;
+        found
+    }
+
     /// Treats the file as empty until its length is looked at again.
     pub(crate) fn forget(&mut self) {
         self.len = 0;

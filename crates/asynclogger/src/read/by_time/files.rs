@@ -15,13 +15,20 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// The file of a segment that was walked. It is found even if it was renamed or compressed meanwhile.
-    pub(super) fn of(
-        &mut self,
-        walks: &mut [Walk],
+    /// The file of a segment that was walked. It is found even if it was renamed or compressed meanwhile. The file in which
+    /// a log is being read is open already, which spares many events an opening for each piece; if it is compressed, its
+    /// reader needs its frames for itself.
+    pub(super) fn of<'a>(
+        &'a mut self,
+        walks: &'a mut [Walk],
         (log, segment): (usize, u64),
-    ) -> Result<&mut Source, Error> {
+    ) -> Result<&'a mut Source, Error> {
         let key = (log, segment);
+        let is_open = walks.get(log).is_some_and(|walk| walk.log.is_open_plain(segment));
+        if is_open {
+            let source = walks.get_mut(log).and_then(|walk| walk.log.source());
+            return source.ok_or_else(changed);
+        }
         match self.open.iter().position(|(open, _)| *open == key) {
             Some(at) => self.open.get_mut(at..).unwrap_or_default().rotate_left(1),
             None => {

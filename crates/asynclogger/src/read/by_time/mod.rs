@@ -5,6 +5,7 @@ mod last;
 mod queue;
 mod record;
 mod slab;
+mod sums;
 mod turn;
 mod waiting;
 mod walk;
@@ -49,7 +50,10 @@ const WARM: usize = 8;
 /// first, as they stand in the file.
 ///
 /// The block of a manager's event has the records of several threads, so its times go back. Such a block is cut
-/// where its times go back. Short pieces that stand together are one piece, which is sorted when its turn comes.
+/// where its times go back. Pieces of less than 4 KiB that stand together are one piece, which is sorted when its turn
+/// comes. So of many events the records around the current moment are in memory, with up to 8 KiB for each piece, some 150
+/// bytes for each piece that waits, and the times of the blocks that have begun. In compressed segments such a piece has
+/// 256 KiB, since a frame of up to 2 MiB is decompressed for each.
 ///
 /// What is written to the logs meanwhile comes behind everything that was there at the first call.
 ///
@@ -291,11 +295,20 @@ impl ByTime {
     }
 }
 
+#[cfg(test)]
+impl ByTime {
+    /// The number of the bytes of records that are in memory.
+    pub(super) fn in_memory(&self) -> usize {
+        self.queue.in_memory()
+    }
+}
+
 /// The pieces of a block: their runs, whether they are ordered, and their least times.
 #[cfg(test)]
 pub(super) fn pieces_of(
     loaded: &mut super::loaded::Loaded,
+    is_compressed: bool,
 ) -> Vec<(Vec<super::block::Run>, bool, i64)> {
-    let (_, pieces) = waiting::Block::new(loaded, 1);
+    let (_, pieces) = waiting::Block::new(loaded, 1, waiting::full(is_compressed));
     pieces.into_iter().map(|piece| (piece.runs, piece.is_ordered, piece.first)).collect()
 }

@@ -163,10 +163,19 @@ impl Queue {
         let has_begun = matches!(self.slots.remove(first.slot), Some(Slot::Turn(_)));
         self.turns -= usize::from(has_begun);
         if let Some(block) = self.blocks.get_mut(first.block) {
-            block.end(has_begun);
+            block.left -= 1;
             if block.left == 0 {
                 self.blocks.remove(first.block);
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn in_memory(&self) -> usize {
+        let turns = self.places.iter().filter_map(|place| match self.slots.get(place.0.slot) {
+            Some(Slot::Turn(turn)) => Some(turn.in_memory()),
+            _ => None,
+        });
+        turns.sum()
     }
 }

@@ -77,7 +77,7 @@ impl Turn {
     fn begin_run(&mut self, block: &Block) -> Option<Run> {
         let run = *self.runs.get(self.next_run)?;
         self.next_run += 1;
-        self.window.begin((run.start, run.end), block.head().data_len);
+        self.window.begin((run.start, run.end), block.sums());
         (self.record, self.number) = ((run.start, run.start), run.number.wrapping_sub(1));
         Some(run)
     }
@@ -123,7 +123,7 @@ impl Turn {
         turns: usize,
     ) -> Result<(), Error> {
         let data_at = block.meta.data_offset;
-        self.window.extend(source, data_at, self.record.1, (&block.head().table, turns))
+        self.window.extend(source, data_at, self.record.1, (block.sums(), turns))
     }
 
     /// The current record.
@@ -132,6 +132,11 @@ impl Turn {
         let (from, to) = self.record;
         let bytes = self.window.get(from + RECORD_HEADER, to)?;
         let place = (self.number, from as u64);
-        Some(Record::of(&block.meta, block.times(), bytes, place))
+        Some(Record::of(&block.meta, block.times()?, bytes, place))
+    }
+
+    #[cfg(test)]
+    pub(super) fn in_memory(&self) -> usize {
+        self.window.in_memory()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::waiting::{Block, Piece};
+use super::waiting::{Block, Piece, full};
 use crate::{
     Error,
     read::{ahead::Ahead, log_dir::LogDir, selection::Selection},
@@ -52,9 +52,9 @@ impl Walk {
     ) -> Result<Option<(Block, Vec<Piece>)>, Error> {
         self.log.swap_memory(memory);
         let found = self.log.next_loaded().map(|found| {
-            found.map(|(segment, loaded)| {
+            found.map(|(segment, is_compressed, loaded)| {
                 let place = (segment, loaded.meta.offset);
-                (place, Block::new(loaded, segment))
+                (place, Block::new(loaded, segment, full(is_compressed)))
             })
         });
         self.log.swap_memory(memory);

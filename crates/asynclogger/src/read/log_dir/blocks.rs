@@ -51,9 +51,11 @@ impl LogDir {
         }
     }
 
-    /// The next block with records, and the number of its segment; `None` at the current end of the log. See
-    /// [`next_record`](LogDir::next_record).
-    pub(in crate::read) fn next_loaded(&mut self) -> Result<Option<(u64, &mut Loaded)>, Error> {
+    /// The next block with records, the number of its segment, and whether that is compressed; `None` at the current end
+    /// of the log. See [`next_record`](LogDir::next_record).
+    pub(in crate::read) fn next_loaded(
+        &mut self,
+    ) -> Result<Option<(u64, bool, &mut Loaded)>, Error> {
         while !self.has_record()? {
             if !self.open_next()? {
                 return Ok(None);
@@ -62,7 +64,11 @@ impl LogDir {
         // A file that was empty at first has a number from now on.
         self.learn_log();
         let segment = self.current();
-        Ok(self.reader.as_mut().map(|reader| (segment, reader.take_loaded())))
+        let found = self.reader.as_mut().map(|reader| {
+            let is_compressed = reader.source.is_compressed();
+            (segment, is_compressed, reader.take_loaded())
+        });
+        Ok(found)
     }
 
     /// Reads the heads of the blocks of all segments that are still to be read.
@@ -151,6 +157,17 @@ impl LogDir {
     fn current(&self) -> u64 {
         let last = self.next.checked_sub(1).and_then(|last| self.segments.get(last));
         last.map_or(0, |segment| segment.id)
+    }
+
+    /// Whether the current reader has this segment, and the segment is not compressed.
+    pub(in crate::read) fn is_open_plain(&self, id: u64) -> bool {
+        let reader = self.reader.as_ref().filter(|reader| reader.report().segment == id);
+        id == self.current() && reader.is_some_and(|reader| !reader.source.is_compressed())
+    }
+
+    /// The file of the current reader.
+    pub(in crate::read) fn source(&mut self) -> Option<&mut Source> {
+        self.reader.as_mut().map(|reader| &mut reader.source)
     }
 
     /// Opens a segment again that was read.

@@ -45,6 +45,8 @@ pub(super) struct Builder {
     pub(super) is_timed: bool,
     /// The times of so many records go on, and then begin anew, as in an event's block; 0: they never go back.
     pub(super) stretch: usize,
+    /// How many units later the next stretch begins.
+    pub(super) drift: usize,
     /// The length of a unit of the times, in 2^-32 nanoseconds.
     pub(super) unit: u64,
 }
@@ -64,6 +66,7 @@ impl Builder {
             clock: 1_700_000_000_000_000_000,
             is_timed: false,
             stretch: 0,
+            drift: 0,
             unit: 3 << 32,
         }
     }
@@ -121,7 +124,8 @@ impl Builder {
             len => (1 + index / len, index % len),
         };
         // An event's block has a base before its first record.
-        (at / 2 * 10 + if stretch > 0 { 100 + stretch % 5 * 3 } else { 0 }) as u32
+        let begin = if stretch > 0 { 100 + stretch % 5 * 3 + stretch * self.drift } else { 0 };
+        (at / 2 * 10 + begin) as u32
     }
 
     pub(super) fn block_with(

@@ -176,15 +176,21 @@ fn compressed_segments_are_merged_as_a_sort_would() {
 /// that of its length; the others are not cut without a reason.
 #[test]
 fn an_events_block_is_delivered_in_short_pieces() -> Result<(), Error> {
-    const FULL: usize = 4 << 16;
-    for (stretch, len, least, most) in [
-        (0, 900, 1, 1),
-        (1, 900, 6, 7),
-        (50, 900, 6, 7),
-        (600, 900, 3, 4),
-        (40, 9000, 5, 5),
-        (1, 300_000, 2, 2),
+    for (is_compressed, stretch, len, expected) in [
+        (false, 0, 900, 1),
+        (false, 1, 900, 400),
+        (false, 1, 100, 462),
+        (false, 50, 900, 40),
+        (false, 600, 900, 4),
+        (false, 1, 300_000, 2),
+        (true, 0, 900, 1),
+        (true, 1, 900, 7),
+        (true, 50, 900, 7),
+        (true, 600, 900, 4),
+        (true, 40, 9000, 5),
+        (true, 1, 300_000, 2),
     ] {
+        let full = if is_compressed { 4 << 16 } else { 4096 };
         let mut log = Builder::new();
         log.with_times().session(1).stretch = stretch;
         let count = if len == 300_000 { 7 } else { 1_000_000 / len * 9 / 5 };
@@ -192,9 +198,9 @@ fn an_events_block_is_delivered_in_short_pieces() -> Result<(), Error> {
         let mut reader = Reader::from_bytes(log.bytes.clone())?;
         assert!(reader.has_record()?);
         let data_at = log.written[0].range.start - 8;
-        let pieces = pieces_of(reader.take_loaded());
-        let context = format!("{stretch} of {len}: {} pieces", pieces.len());
-        assert!((least..=most).contains(&pieces.len()), "{context}");
+        let pieces = pieces_of(reader.take_loaded(), is_compressed);
+        let context = format!("{stretch} of {len}, compressed: {is_compressed}");
+        assert_eq!(pieces.len(), expected, "{context}");
         let mut next = 0;
         for (runs, is_ordered, first) in &pieces {
             assert_eq!(runs.len(), 1);
@@ -209,10 +215,45 @@ fn an_events_block_is_delivered_in_short_pieces() -> Result<(), Error> {
             assert_eq!(own.last().map(|last| last.range.end - data_at), Some(run.end));
             assert_eq!(Some(*first), own.iter().map(|it| it.time).min());
             assert_eq!(*is_ordered, own.is_sorted_by_key(|it| it.time), "{context}");
-            assert!(*is_ordered || run.end - run.start <= FULL + len + 20, "{context}");
+            assert!(*is_ordered || run.end - run.start <= full + len + 20, "{context}");
             next += own.len() as u64;
         }
         assert_eq!(next as usize, count);
+    }
+    Ok(())
+}
+
+/// Where many events have records of the present moment, the bytes of the stretches around that moment are in memory, and
+/// no others.
+#[test]
+fn many_events_need_the_memory_of_their_stretches() -> Result<(), Error> {
+    const EVENTS: u8 = 30;
+    // The records of a stretch, their number and length, and how much later the next stretch begins; how many pieces of
+    // an event surround a moment.
+    for (stretch, count, len, drift, pieces) in [(5, 800, 1000, 15, 3), (1, 4000, 20, 4, 2)] {
+        let dirs: Vec<_> = (0..EVENTS)
+            .map(|id| {
+                let dir = tempfile::tempdir().expect("a directory");
+                let mut log = Builder::new();
+                log.log_id = LogId([id + 1; 16]);
+                log.with_times().session(1);
+                (log.stretch, log.drift) = (stretch, drift);
+                log.block(0, &records(id.into(), count, len));
+                fs::write(dir.path().join("app.log"), &log.end().bytes).expect("written");
+                dir
+            })
+            .collect();
+        let context = format!("{stretch} of {len}");
+        let logs = || open_all(&dirs, ReadOptions::new());
+        assert_eq!(check_merge(logs, &context), count * usize::from(EVENTS));
+        let (mut merge, mut in_memory) = (ByTime::new(logs()), 0);
+        while merge.next_record()?.is_some() {
+            in_memory = merge.in_memory().max(in_memory);
+        }
+        // A piece has less than two pages, and part of one before and behind it.
+        let most = pieces * usize::from(EVENTS) * (4 << 12);
+        assert!(0 < in_memory && in_memory <= most, "{context}: {in_memory} bytes");
+        assert_eq!(merge.in_memory(), 0, "{context}");
     }
     Ok(())
 }
