@@ -297,9 +297,15 @@ impl ByTime {
 
 #[cfg(test)]
 impl ByTime {
-    /// The number of the bytes of records that are in memory.
-    pub(super) fn in_memory(&self) -> usize {
-        self.queue.in_memory()
+    /// The memory for the records that are delivered, and what the readers have kept for blocks.
+    pub(super) fn in_memory(&mut self) -> usize {
+        let mut kept = 0;
+        for walk in &mut self.walks {
+            let mut memory = Vec::new();
+            walk.log.take_memory(&mut memory);
+            kept += memory.capacity();
+        }
+        kept + self.queue.in_memory()
     }
 }
 

@@ -50,14 +50,14 @@ impl Walk {
         &mut self,
         memory: &mut Vec<u8>,
     ) -> Result<Option<(Block, Vec<Piece>)>, Error> {
-        self.log.swap_memory(memory);
+        self.log.lend_memory(memory);
         let found = self.log.next_loaded().map(|found| {
             found.map(|(segment, is_compressed, loaded)| {
                 let place = (segment, loaded.meta.offset);
                 (place, Block::new(loaded, segment, full(is_compressed)))
             })
         });
-        self.log.swap_memory(memory);
+        self.log.take_memory(memory);
         let Ok(Some((place, block))) = found else {
             // Nothing more can be read for now. The other logs do not wait for that.
             self.reset();

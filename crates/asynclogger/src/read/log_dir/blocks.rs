@@ -97,10 +97,20 @@ impl LogDir {
         Ok(())
     }
 
-    /// Exchanges the memory for blocks of the current reader.
-    pub(in crate::read) fn swap_memory(&mut self, memory: &mut Vec<u8>) {
+    /// Gives the current reader memory for the next block. Without a reader, `memory` stays as it is.
+    pub(in crate::read) fn lend_memory(&mut self, memory: &mut Vec<u8>) {
         if let Some(reader) = &mut self.reader {
-            std::mem::swap(&mut reader.take_loaded().data, memory);
+            reader.take_loaded().data = std::mem::take(memory);
+        }
+    }
+
+    /// Takes the memory of the last block from the current reader. That can be another reader than the one that got
+    /// memory: then the larger one of the two is kept.
+    pub(in crate::read) fn take_memory(&mut self, memory: &mut Vec<u8>) {
+        let Some(reader) = &mut self.reader else { return };
+        let taken = std::mem::take(&mut reader.take_loaded().data);
+        if taken.capacity() > memory.capacity() {
+            *memory = taken;
         }
     }
 
