@@ -16,7 +16,7 @@
 //! A log counts for itself, so a call of it costs nothing more. Names and meanings are those of
 //! [`Logger::render_prometheus`](crate::Logger::render_prometheus).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ::metrics::{Label, counter, gauge, histogram};
 
@@ -26,10 +26,10 @@ use crate::{
 };
 
 /// Gives the figures of logs to the recorder of the facade, whenever [`publish`](Publisher::publish) is called: every
-/// ten seconds, for instance. A publisher without a recorder costs a few microseconds and does nothing.
+/// ten seconds, for instance. Install the recorder before the first call: what is given without a recorder is gone.
 ///
-/// A call that is left out loses nothing; but what an event counts between a call and the event's end is not seen. The histograms `asynclogger_flush_duration_seconds`
-/// and `asynclogger_write_duration_seconds` get the durations since the last call of this publisher, each as the upper
+/// A call that is left out loses nothing; but what an event counts between a call and the event's end is not seen. The
+/// histograms `asynclogger_flush_duration_seconds` and `asynclogger_write_duration_seconds` get the durations since the last call of this publisher, each as the upper
 /// bound of its bucket ([`Histogram`]), which is at most twice the duration; beyond 8.4 s it is 16.8 s.
 #[derive(Debug, Default)]
 pub struct Publisher {
@@ -73,9 +73,8 @@ impl Publisher {
     }
 
     fn give(&mut self, sources: &[Source], own: &[Family<'_>]) {
-        self.given.retain(|event, _| {
-            event.is_none() || sources.iter().any(|source| source.event == *event)
-        });
+        let open: HashSet<_> = sources.iter().map(|source| &source.event).collect();
+        self.given.retain(|event, _| event.is_none() || open.contains(event));
         for Source { event, session, .. } in sources {
             let given = self.given.entry(event.clone()).or_default();
             if given.session != *session {

@@ -316,8 +316,8 @@ impl Reader {
 
     /// The next part of the file, by its metadata alone; `None` at the current end of the file. The data of the blocks
     /// is neither read nor checked: the blocks count as [skipped](Report::skipped_blocks). Records of the block before
-    /// that [`next_record`](Reader::next_record) has not delivered yet are passed over. Of a file of the original the
-    /// data is read, since only the records show where a shard ends. A block that the end of the file cuts comes again
+    /// that [`next_record`](Reader::next_record) has not delivered yet are passed over. The data of a file of the
+    /// original is read, since only the records show where a shard ends. A block that the end of the file cuts comes again
     /// when the file has grown, unless the file is [followed](ReadOptions::follow): then it comes when it is complete.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ pub(super) fn add_log(model: &mut Model, log: &mut LogDir) -> Result<(), Error> 
 struct Gathering {
     segment: Option<u64>,
     sums: Sums,
-    /// Of each segment with heads: records, bytes, times.
+    /// The records, bytes and times of each segment with heads.
     segments: HashMap<u64, Sums>,
     sessions: HashMap<u64, Session>,
     /// The time of the last head.

@@ -38,8 +38,8 @@ pub struct Repaired {
 /// position and its time, in the same order; sessions, declared drops, salvaged records. The file at `path` is not
 /// touched.
 ///
-/// What is written passes [`verify`](super::verify), unless the numbers of a damaged file contradict each other. It says that
-/// it was repaired, and how many records of each session had been lost: see
+/// What is written passes [`verify`](super::verify), unless the numbers of a damaged file contradict each other. The new
+/// file says that it was repaired, and how many records of each session had been lost: see
 /// [`SessionReport::given_up`](super::SessionReport::given_up). It is a log of its own, with another id than the damaged
 /// one, so that it is not taken for a segment of that log: the blocks in it are other ones. The id follows from the
 /// damaged file's, so the same file is always repaired to the same bytes. A file that is whole is copied, with its id. A

@@ -373,7 +373,7 @@ impl Block {
         Ok(bytes)
     }
 
-    /// The times of so many records of the block: in front of the records, or in the pieces of its head, if it has some.
+    /// The times of the first `count` records: in front of the records, or in the pieces of the head, if the block has some.
     fn times(
         &self,
         pieces: &[Piece],

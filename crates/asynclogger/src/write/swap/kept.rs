@@ -136,8 +136,8 @@ impl Pool {
         Ok(left)
     }
 
-    /// The times of so many records of a buffer of a dead process, as they are read from now on; none, if records have no
-    /// times. `check_records` has passed.
+    /// The times of the first `count` records of a buffer of a dead process, as they are read from now on; none, if records
+    /// have no times. `check_records` has passed.
     fn settled_times(&self, index: BufferIndex, count: usize, reached: i64) -> Vec<When> {
         // SAFETY: the process that wrote the buffer is dead.
         let Some(scale) = (unsafe { self.scale_of(index, reached) }) else {
