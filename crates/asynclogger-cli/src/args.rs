@@ -121,7 +121,7 @@ pub(crate) enum Command {
     /// Write a whole file with everything that can be read of a damaged one
     ///
     /// The new file has each record that `cat` prints of PATH, in the same order, with its position and its time, and
-    /// passes `verify`. It says that it was repaired. PATH is not touched. The new file is a log of its own: keep it
+    /// passes `verify`. NEW says that it was repaired. PATH is not touched. The new file is a log of its own: keep it
     /// beside the damaged one, or instead of it.
     ///
     /// Prints what was kept and what is lost. Exit code 1 means that records are lost, or may be.
