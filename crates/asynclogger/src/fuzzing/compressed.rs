@@ -253,7 +253,8 @@ impl OnDisk {
     /// The whole segment and the findings; `None` if the file has no frames.
     fn content(&self, stored: u64) -> Option<(Vec<u8>, Vec<Finding>)> {
         let file = File::open(&self.0).expect("a file");
-        let mut compressed = Compressed::open(file, stored).expect("no error of the system")?;
+        let mut compressed =
+            Compressed::open(Box::new(file), stored).expect("no error of the system")?;
         let mut content = vec![0; compressed.len() as usize];
         let mut filled = 0;
         while filled < content.len() {

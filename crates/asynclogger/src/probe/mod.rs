@@ -17,11 +17,13 @@ mod source;
 #[cfg(feature = "zstd")]
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::compressed::Compressed;
+pub use self::positioned::ReadAt;
 #[cfg(feature = "zstd")]
 pub(crate) use self::{compressed::Finding, positioned::read_full};
 pub(crate) use self::{
     origin::{Origin, Tally},
     place::{Body, Ids, Part, Place, later_version, look},
+    positioned::Given,
     regular::{Identity, has_log_name, is_gone, is_lock_name, is_prepared_name},
     search::{Found, Search, Skipped},
     source::{Packing, Source, is_compressed_name},

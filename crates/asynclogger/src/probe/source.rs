@@ -1,4 +1,4 @@
-//! Bytes at offsets, from an open file, a compressed file, or memory.
+//! Bytes at offsets, from an open file, a compressed file, memory, or what a program has given.
 
 use std::{
     fs::File,
@@ -9,7 +9,7 @@ use std::{
 #[cfg(feature = "zstd")]
 use super::compressed::{Compressed, Finding};
 use super::{
-    positioned::{read_file, read_full},
+    positioned::{Given, ReadAt, Stored, read_full},
     regular::{self, Identity, Regular},
 };
 use crate::{
@@ -44,13 +44,14 @@ pub(crate) struct Source {
     len: u64,
     /// Length of the compressed file, in bytes; `None` if the source is not compressed.
     stored: Option<u64>,
-    /// The identity of the file; `None` for memory, or if the system does not give one.
+    /// The identity of the file; `None` for what is no file, or if the system does not give one.
     identity: Option<Identity>,
 }
 
 #[derive(Debug)]
 enum Bytes {
     File(File),
+    Given(Given),
     #[cfg(feature = "zstd")]
     Compressed(Box<Compressed>),
     Memory(Vec<u8>),
@@ -77,12 +78,17 @@ impl Source {
     /// decompressed; but a file with a valid part in the place of a plain segment's first ones is plain, whatever its
     /// name is.
     fn recognised(path: &Path, opened: Regular) -> Result<Source, Error> {
-        let cannot_read = |error| Error::io("cannot read", error).at_path(path);
-        let mut first = [0; ZSTD_MAGIC.len()];
-        let read = read_full(&opened.file, 0, &mut first).map_err(cannot_read)?;
-        let is_compressed = read == first.len() && first == ZSTD_MAGIC
-            || is_compressed_name(path) && !is_plain(&opened.file).map_err(cannot_read)?;
+        let is_compressed = is_compressed(path, &opened.file)?;
         let source = Source::plain(path, opened);
+        if is_compressed { source.decompressed() } else { Ok(source) }
+    }
+
+    /// Makes a source of bytes that a program has given, plain or compressed, and of the name that it has for them.
+    pub(crate) fn given(name: &Path, bytes: Given) -> Result<Source, Error> {
+        let is_compressed = is_compressed(name, &bytes)?;
+        let len = bytes.len().map_err(|error| Error::io("cannot stat", error).at_path(name))?;
+        let (path, bytes) = (name.to_path_buf(), Bytes::Given(bytes));
+        let source = Source { path, bytes, len, stored: None, identity: None };
         if is_compressed { source.decompressed() } else { Ok(source) }
     }
 
@@ -106,10 +112,12 @@ impl Source {
     #[cfg(feature = "zstd")]
     fn decompressed(self) -> Result<Source, Error> {
         let Source { path, bytes, len: stored, identity, .. } = self;
-        let Bytes::File(file) = bytes else {
-            return Ok(Source { path, bytes, len: stored, stored: None, identity });
+        let bytes: Stored = match bytes {
+            Bytes::File(file) => Box::new(file),
+            Bytes::Given(given) => Box::new(given),
+            _ => return Ok(Source { path, bytes, len: stored, stored: None, identity }),
         };
-        match Compressed::open(file, stored) {
+        match Compressed::open(bytes, stored) {
             Ok(Some(compressed)) => {
                 let (len, stored) = (compressed.len(), Some(stored));
                 let bytes = Bytes::Compressed(Box::new(compressed));
@@ -192,14 +200,14 @@ impl Source {
             Bytes::Memory(bytes) => bytes.len() as u64,
             #[cfg(feature = "zstd")]
             Bytes::Compressed(compressed) => compressed.len(),
-            Bytes::File(file) => match file.metadata() {
-                Ok(metadata) => metadata.len(),
-                Err(error) => {
-                    return Err(Error::io("cannot stat", error).at_path(&self.path));
-                }
-            },
+            Bytes::File(file) => self.len_of(file)?,
+            Bytes::Given(given) => self.len_of(given)?,
         };
         Ok(self.len)
+    }
+
+    fn len_of(&self, bytes: &impl ReadAt) -> Result<u64, Error> {
+        bytes.len().map_err(|error| Error::io("cannot stat", error).at_path(&self.path))
     }
 
     /// Reads with the length that the file has now. Afterwards the source has the length from before, at which a walk
@@ -239,7 +247,8 @@ impl Source {
 
     fn read_some(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.bytes {
-            Bytes::File(file) => read_file(file, offset, buffer),
+            Bytes::File(file) => file.read_at(offset, buffer),
+            Bytes::Given(given) => given.read_at(offset, buffer),
             #[cfg(feature = "zstd")]
             Bytes::Compressed(compressed) => compressed.read_at(offset, buffer),
             Bytes::Memory(bytes) => {
@@ -280,9 +289,18 @@ impl Source {
     }
 }
 
+/// Whether bytes of this name are a compressed segment; see [`Source::recognised`].
+fn is_compressed(path: &Path, bytes: &(impl ReadAt + ?Sized)) -> Result<bool, Error> {
+    let cannot_read = |error| Error::io("cannot read", error).at_path(path);
+    let mut first = [0; ZSTD_MAGIC.len()];
+    let read = read_full(bytes, 0, &mut first).map_err(cannot_read)?;
+    Ok(read == first.len() && first == ZSTD_MAGIC
+        || is_compressed_name(path) && !is_plain(bytes).map_err(cannot_read)?)
+}
+
 /// Whether a file has a start, or behind a damaged one the next part, in its place. The start is as long as the
 /// segment's alignment, which a damaged one does not tell.
-fn is_plain(file: &File) -> io::Result<bool> {
+fn is_plain(file: &(impl ReadAt + ?Sized)) -> io::Result<bool> {
     let aligns = iter::successors(Some(MIN_ALIGN), |align| Some(align * 2));
     for at in iter::once(0).chain(aligns.take_while(|align| *align <= MAX_ALIGN)) {
         let mut part = vec![0; metadata::PEEK_LEN];

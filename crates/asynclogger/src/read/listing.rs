@@ -6,14 +6,15 @@ use std::{
     ffi::{OsStr, OsString},
     fs::{self, DirEntry, FileType},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::segments::{self, Segment, identify};
 use crate::{
     Error, LogId,
     probe::{
-        Identity, Search, Source, has_log_name, is_compressed_name, is_gone, is_lock_name,
-        is_prepared_name,
+        Given, Identity, ReadAt, Search, Source, has_log_name, is_compressed_name, is_gone,
+        is_lock_name, is_prepared_name,
     },
 };
 
@@ -28,9 +29,17 @@ pub(super) struct Listing {
     pub(super) logs: BTreeMap<LogId, Files>,
     /// Files with a log's name that have no numbers: files of the original, empty files, and files that are
     /// not logs.
-    pub(super) others: Vec<PathBuf>,
+    pub(super) others: Vec<Other>,
     /// Files with a log's name that cannot be read.
     pub(super) unreadable: Vec<Error>,
+}
+
+/// A file without numbers.
+#[derive(Debug)]
+pub(super) struct Other {
+    path: PathBuf,
+    /// See [`Segment`].
+    given: Option<Given>,
 }
 
 /// The files of one log.
@@ -63,7 +72,7 @@ enum NameKind {
 enum Seen {
     Segment(LogId, Candidate),
     /// A file with a log's name and without numbers.
-    Other(PathBuf),
+    Other(Other),
     /// A file with a log's name that cannot be read.
     Unreadable(Error),
     /// Not a log, by the name and by the first bytes of the file.
@@ -155,8 +164,40 @@ fn look_into(path: &Path, kind: NameKind, search: &mut Search) -> Result<Seen, E
     let identity = source.identity();
     Ok(match identify(&mut source, search)? {
         Some((log_id, segment)) => Seen::Segment(log_id, Candidate { segment, identity, kind }),
-        None => Seen::Other(path.to_path_buf()),
+        None => Seen::Other(Other { path: path.to_path_buf(), given: None }),
     })
+}
+
+/// Reads the start of every given file, whatever its name is.
+pub(super) fn list_given(files: impl Iterator<Item = (PathBuf, Arc<dyn ReadAt>)>) -> Listing {
+    let mut search = Search::default();
+    let seen = files.map(|(path, bytes)| {
+        let bytes = Given::new(bytes);
+        let found = Source::given(&path, bytes.clone())
+            .and_then(|mut source| identify(&mut source, &mut search));
+        let given = Some(bytes);
+        match found {
+            Ok(Some((log_id, segment))) => {
+                let (segment, kind) = (Segment { given, ..segment }, NameKind::Regular);
+                Seen::Segment(log_id, Candidate { segment, identity: None, kind })
+            }
+            Ok(None) => Seen::Other(Other { path, given }),
+            Err(error) => Seen::Unreadable(error),
+        }
+    });
+    sort(seen, None)
+}
+
+impl Other {
+    /// The file as a log of its own.
+    pub(super) fn segment(self) -> Result<Segment, Error> {
+        let Other { path, given } = self;
+        let source = match &given {
+            Some(bytes) => Source::given(&path, bytes.clone())?,
+            None => Source::open_listed(&path)?,
+        };
+        Ok(Segment { given, ..segments::single(source)? })
+    }
 }
 
 /// Looks at a file with another name, which is a segment only if it begins with a start.
@@ -175,7 +216,7 @@ fn sort(seen: impl Iterator<Item = Seen>, named: Option<&OsStr>) -> Listing {
     for seen in seen {
         match seen {
             Seen::Segment(log_id, candidate) => logs.entry(log_id).or_default().push(candidate),
-            Seen::Other(path) => listing.others.push(path),
+            Seen::Other(other) => listing.others.push(other),
             Seen::Unreadable(error) => listing.unreadable.push(error),
             Seen::Foreign | Seen::Gone => {}
         }

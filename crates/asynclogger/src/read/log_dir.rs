@@ -45,7 +45,8 @@ const LOOKS: usize = 10;
 #[derive(Debug)]
 #[must_use]
 pub struct LogDir {
-    dir: PathBuf,
+    /// `None` if a program has given the segments: then there are no others.
+    dir: Option<PathBuf>,
     log_id: Option<LogId>,
     segments: Vec<Segment>,
     /// Index of the segment that is read next.
@@ -98,9 +99,9 @@ impl LogDir {
         };
         let mut source = Source::open(path)?;
         let Some((log_id, own)) = identify(&mut source, &mut Search::default())? else {
-            return Ok(LogDir::new(dir, None, vec![segments::single(source)?], options));
+            return Ok(LogDir::new(Some(dir), None, vec![segments::single(source)?], options));
         };
-        let mut log = LogDir::new(dir, Some(log_id), Vec::new(), options);
+        let mut log = LogDir::new(Some(dir), Some(log_id), Vec::new(), options);
         log.named = Some(own.id);
         let mut listing = list(dir, path.file_name())?;
         log.take_files(&mut listing, Some(own));
@@ -108,13 +109,13 @@ impl LogDir {
     }
 
     pub(super) fn new(
-        dir: &Path,
+        dir: Option<&Path>,
         log_id: Option<LogId>,
         segments: Vec<Segment>,
         options: ReadOptions,
     ) -> LogDir {
         LogDir {
-            dir: dir.to_path_buf(),
+            dir: dir.map(Path::to_path_buf),
             log_id,
             segments,
             next: 0,
@@ -338,7 +339,8 @@ impl LogDir {
     ///
     /// `Io`, if the directory or a file cannot be read.
     pub fn refresh(&mut self) -> Result<(), Error> {
-        let fresh = Listed::now(&self.dir);
+        let Some(dir) = &self.dir else { return Ok(()) };
+        let fresh = Listed::now(dir);
         if self.listed.as_ref().is_some_and(|listed| listed.is_still_right(&fresh)) {
             return Ok(());
         }
@@ -349,8 +351,8 @@ impl LogDir {
 
     fn list_again(&mut self) -> Result<(), Error> {
         self.learn_log();
-        if self.log_id.is_some() {
-            let mut listing = list(&self.dir, None)?;
+        if let (Some(dir), Some(_)) = (&self.dir, self.log_id) {
+            let mut listing = list(dir, None)?;
             self.take_files(&mut listing, None);
         }
         Ok(())
@@ -401,7 +403,7 @@ impl LogDir {
     /// The same as [`Reader::open`] and [`Reader::next_record`]. Damage and missing segments are not errors.
     pub fn verify(&self) -> Result<LogReport, Error> {
         let options = ReadOptions::new().layout(self.options.layout);
-        LogDir::new(&self.dir, self.log_id, self.segments.clone(), options).read_to_end()
+        LogDir::new(self.dir.as_deref(), self.log_id, self.segments.clone(), options).read_to_end()
     }
 
     /// Turns to the next segment that can be read; `false` if none is left.
@@ -464,7 +466,7 @@ impl LogDir {
                 return Ok(None);
             };
             if self.log_id.is_none() {
-                return Source::open_listed(&segment.path).map(Some);
+                return segment.source().map(Some);
             }
             let (path, opened) = (segment.path.clone(), segment.open(self.log_id));
             if let Ok(Some(source)) = opened {
@@ -485,7 +487,8 @@ impl LogDir {
     /// readable later, or if the directory itself cannot be read.
     fn pass_over(&mut self, id: u64, error: Error) -> Result<(), Error> {
         let is_last = self.segments.last().is_none_or(|last| last.id <= id);
-        if (self.options.follow && is_last) || error.path() == Some(self.dir.as_path()) {
+        let is_of_dir = error.path().is_some() && error.path() == self.dir.as_deref();
+        if (self.options.follow && is_last) || is_of_dir {
             return Err(error);
         }
         self.unread.push(error);

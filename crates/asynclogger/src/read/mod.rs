@@ -70,6 +70,7 @@ pub use self::{
     scan::Scan,
     segments::Segment,
 };
+pub use crate::probe::ReadAt;
 
 /// Internal parts, for the bodies of the fuzz targets.
 #[cfg(any(test, fuzzing))]

@@ -1,6 +1,9 @@
 //! The reader of one file.
 
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 #[cfg(feature = "zstd")]
 use super::report::{Damage, DamageKind, Ending, Loss};
@@ -24,7 +27,7 @@ use crate::probe::Finding;
 use crate::{
     Error, ErrorKind,
     format::{VERSION, metadata},
-    probe::{Part, Place, Search, Source, later_version, look},
+    probe::{Given, Part, Place, ReadAt, Search, Source, later_version, look},
 };
 
 impl ReadOptions {
@@ -35,6 +38,20 @@ impl ReadOptions {
     /// `NotAFile`, `NotALog`, `UnsupportedVersion`, `MissingFeature` or `Io`. An empty file is an empty log.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Reader, Error> {
         Reader::with(Source::open(path.as_ref())?, &self)
+    }
+
+    /// Opens for reading what need not be a file of this system: an object in a store, for example. `name` stands for the
+    /// path in errors and in the report, and ends as the name of such a file does.
+    ///
+    /// # Errors
+    ///
+    /// `NotALog`, `UnsupportedVersion`, `MissingFeature` or `Io`.
+    pub fn open_at(
+        self,
+        name: impl Into<PathBuf>,
+        bytes: Arc<dyn ReadAt>,
+    ) -> Result<Reader, Error> {
+        Reader::with(Source::given(&name.into(), Given::new(bytes))?, &self)
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{reader::Reader, report::Layout};
 use crate::{
     Error, LogId,
-    probe::{Body, Part, Place, Search, Source, is_gone, look},
+    probe::{Body, Given, Part, Place, Search, Source, is_gone, look},
 };
 
 /// One file of a log.
@@ -23,12 +23,22 @@ pub struct Segment {
     /// The length when the directory was read, in bytes; for a compressed file, the length before
     /// compression.
     pub file_bytes: u64,
+    /// The bytes, if a program has given them; else a file at the path has them.
+    pub(super) given: Option<Given>,
 }
 
 impl Segment {
+    /// The bytes of the segment, as they are now.
+    pub(super) fn source(&self) -> Result<Source, Error> {
+        match &self.given {
+            Some(bytes) => Source::given(&self.path, bytes.clone()),
+            None => Source::open_listed(&self.path),
+        }
+    }
+
     /// Opens the file; `None` if the file is gone, or is now another segment or a segment of another log.
     pub(super) fn open(&self, log_id: Option<LogId>) -> Result<Option<Source>, Error> {
-        let mut source = match Source::open_listed(&self.path) {
+        let mut source = match self.source() {
             Ok(source) => source,
             Err(error) if is_gone(&error) => return Ok(None),
             Err(error) => return Err(error),
@@ -74,12 +84,12 @@ fn segment_of(source: &Source, part: Part) -> (LogId, Segment) {
     };
     let (path, file_bytes) = (source.path().to_path_buf(), source.len());
     let id = part.prefix.segment;
-    (part.prefix.log_id, Segment { path, id, previous, name, file_bytes })
+    (part.prefix.log_id, Segment { path, id, previous, name, file_bytes, given: None })
 }
 
 /// A segment without numbers: a file of the original, or an empty file.
 pub(super) fn single(source: Source) -> Result<Segment, Error> {
     let (path, file_bytes) = (source.path().to_path_buf(), source.len());
     let _ = Reader::new(source, Layout::Auto)?;
-    Ok(Segment { path, id: 0, previous: 0, name: Vec::new(), file_bytes })
+    Ok(Segment { path, id: 0, previous: 0, name: Vec::new(), file_bytes, given: None })
 }

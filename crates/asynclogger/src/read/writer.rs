@@ -45,6 +45,8 @@ mod linux {
         session: u64,
         is_alone: bool,
     ) -> Option<SessionState> {
+        // What is no file has no writer here, though a file may have the same name.
+        source.identity()?;
         // The lock is beside the file itself, not beside a link to the file.
         let path = fs::canonicalize(source.path()).ok()?;
         let (directory, file) = (path.parent()?, path.file_name()?);

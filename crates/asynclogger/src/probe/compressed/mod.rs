@@ -7,10 +7,10 @@
 mod inflate;
 mod scan;
 
-use std::{fs::File, io};
+use std::io;
 
 use self::inflate::Inflater;
-use super::positioned::read_full;
+use super::positioned::{ReadAt, Stored, read_full};
 use crate::format::{
     MIN_ALIGN,
     seekable::{Footer, FrameEntry, MAX_STORED, TABLE_FOOTER},
@@ -22,7 +22,7 @@ const KEPT: usize = 3;
 /// A compressed segment.
 #[derive(Debug)]
 pub(crate) struct Compressed {
-    file: File,
+    file: Stored,
     frames: Vec<Frame>,
     len: u64,
     /// Decompressed frames with their indices, the one used last at the end.
@@ -57,10 +57,10 @@ pub(crate) enum Finding {
 
 impl Compressed {
     /// Finds the frames of a file with `stored` bytes; `None` if the file has no frames that can be read.
-    pub(crate) fn open(file: File, stored: u64) -> io::Result<Option<Compressed>> {
-        let (entries, findings) = match read_table(&file, stored)? {
+    pub(crate) fn open(file: Stored, stored: u64) -> io::Result<Option<Compressed>> {
+        let (entries, findings) = match read_table(&*file, stored)? {
             Some(entries) => (entries, Vec::new()),
-            None => match scan::frames(&file, stored)? {
+            None => match scan::frames(&*file, stored)? {
                 Some(frames) => (frames, vec![Finding::SeekTable]),
                 None => return Ok(None),
             },
@@ -150,7 +150,7 @@ impl Compressed {
         let (stored, len) = (frame.entry.stored as usize, frame.entry.content as usize);
         let mut is_good = stored <= MAX_STORED;
         self.input.resize(if is_good { stored } else { 0 }, 0);
-        let read = read_full(&self.file, frame.at, &mut self.input)?;
+        let read = read_full(&*self.file, frame.at, &mut self.input)?;
         is_good &= read == stored;
         self.input.truncate(read);
         is_good &= self.inflater.inflate(&self.input, len, content)?;
@@ -168,7 +168,7 @@ impl Compressed {
         let mut start = vec![0; MIN_ALIGN.min(frame.entry.content as usize)];
         let stored = (frame.entry.stored as usize).min(inflate::START_STORED);
         self.input.resize(stored, 0);
-        let read = read_full(&self.file, frame.at, &mut self.input)?;
+        let read = read_full(&*self.file, frame.at, &mut self.input)?;
         self.input.truncate(read);
         let filled = self.inflater.inflate_beginning(&self.input, &mut start)?;
         start.truncate(filled);
@@ -180,7 +180,7 @@ impl Compressed {
 type Located = Vec<(Option<u64>, FrameEntry)>;
 
 /// The frames by the table at the end of the file; `None` if there is no table that can be right.
-fn read_table(file: &File, stored: u64) -> io::Result<Option<Located>> {
+fn read_table(file: &(impl ReadAt + ?Sized), stored: u64) -> io::Result<Option<Located>> {
     // The table of a small file lies within these bytes.
     let mut end = vec![0; stored.min(4096) as usize];
     read_full(file, stored - end.len() as u64, &mut end)?;

@@ -1,8 +1,11 @@
 //! Finds the frames of a compressed segment without a usable table, by their headers, one after the other.
 
-use std::{fs::File, io, ops::RangeInclusive};
+use std::{io, ops::RangeInclusive};
 
-use super::{super::positioned::read_full, Located};
+use super::{
+    super::positioned::{ReadAt, read_full},
+    Located,
+};
 use crate::format::seekable::{
     BLOCK_HEADER, FRAME_LEN, FrameEntry, FrameHeader, MAX_CONTENT, MAX_FRAME_HEADER, MAX_FRAMES,
     TABLE_FOOTER, TABLE_HEADER, block_header,
@@ -28,7 +31,7 @@ enum Place {
 /// A damaged region counts as one frame of the usual length (that of all frames but the last). If the region
 /// was more than one frame, the following parts do not stand at their own offsets and are reported as
 /// misplaced.
-pub(crate) fn frames(file: &File, stored: u64) -> io::Result<Option<Located>> {
+pub(crate) fn frames(file: &(impl ReadAt + ?Sized), stored: u64) -> io::Result<Option<Located>> {
     let (mut found, mut at) = (Located::new(), 0);
     let (mut regular, mut has_frame) = (None, false);
     // The most blocks to look at. Every block has a header of its own, so a file with true headers has no
@@ -70,7 +73,12 @@ pub(crate) fn frames(file: &File, stored: u64) -> io::Result<Option<Located>> {
 }
 
 /// Looks for a frame at `at`; `budget` is how many blocks may still be looked at.
-fn look(file: &File, stored: u64, at: u64, budget: &mut u64) -> io::Result<Place> {
+fn look(
+    file: &(impl ReadAt + ?Sized),
+    stored: u64,
+    at: u64,
+    budget: &mut u64,
+) -> io::Result<Place> {
     let mut bytes = [0; MAX_FRAME_HEADER];
     let read = read_full(file, at, &mut bytes)?;
     let header = FrameHeader::decode(bytes.get(..read).unwrap_or_default());
@@ -103,7 +111,7 @@ fn look(file: &File, stored: u64, at: u64, budget: &mut u64) -> io::Result<Place
 
 /// The offset behind `at` of the next frame that can be read or passed over; the end of the file if there is
 /// none.
-fn next(file: &File, stored: u64, at: u64) -> io::Result<u64> {
+fn next(file: &(impl ReadAt + ?Sized), stored: u64, at: u64) -> io::Result<u64> {
     let mut window = Vec::new();
     let (mut from, mut len) = (at + 1, *WINDOWS.start());
     while from < stored {

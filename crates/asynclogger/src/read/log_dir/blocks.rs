@@ -128,14 +128,15 @@ impl LogDir {
         let mut directories: BTreeMap<PathBuf, (Listed, Option<Listing>)> = BTreeMap::new();
         let mut result = Ok(());
         for log in logs {
-            let new = || (Listed::now(&log.dir), None);
-            let (fresh, listing) = directories.entry(log.dir.clone()).or_insert_with(new);
+            let Some(dir) = log.dir.clone() else { continue };
+            let new = || (Listed::now(&dir), None);
+            let (fresh, listing) = directories.entry(dir.clone()).or_insert_with(new);
             if log.listed.as_ref().is_some_and(|listed| listed.is_still_right(fresh)) {
                 continue;
             }
             log.learn_log();
             if listing.is_none() {
-                match list(&log.dir, None) {
+                match list(&dir, None) {
                     Ok(found) => *listing = Some(found),
                     Err(error) => result = result.and(Err(error)),
                 }
@@ -184,7 +185,11 @@ impl LogDir {
     pub(in crate::read) fn open_again(&mut self, id: u64) -> Result<Source, Error> {
         self.open_segment(id)?.ok_or_else(|| {
             let text = format!("segment {id} was deleted while it was read");
-            Error::new(ErrorKind::NotFound, text).at_path(&self.dir)
+            let error = Error::new(ErrorKind::NotFound, text);
+            match &self.dir {
+                Some(dir) => error.at_path(dir),
+                None => error,
+            }
         })
     }
 

@@ -8,6 +8,7 @@ mod compressed;
 mod damage;
 mod forged;
 mod fuzzed;
+mod given;
 mod heads;
 #[cfg(target_os = "linux")]
 mod hostile;
