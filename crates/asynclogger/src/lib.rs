@@ -39,6 +39,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
+#[cfg(target_os = "linux")]
+mod archive;
 mod config;
 mod error;
 mod format;
@@ -71,6 +73,14 @@ mod write;
 #[cfg(all(target_os = "linux", feature = "async"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "async")))]
 pub use crate::logger::Flushing;
+#[cfg(target_os = "linux")]
+#[cfg_attr(docsrs, doc(cfg(target_os = "linux")))]
+pub use crate::{
+    archive::{Archive, ArchivedSegment, Finished},
+    logger::{Logger, RecordWriter},
+    manager::{EventLogger, LoggerManager},
+    salvage::{Salvager, salvage},
+};
 pub use crate::{
     config::{
         Archived, Boundary, Compression, Config, CrashSafe, DirectIo, Durability, Engine, Overflow,
@@ -82,13 +92,6 @@ pub use crate::{
         Dropped, EngineKind, ErrorCounts, FlushMetrics, Health, Histogram, IoMode, LeftAlone,
         ManagerStats, MapInUse, Opened, Position, Salvage, Salvaged, ShardStats, Stats,
     },
-};
-#[cfg(target_os = "linux")]
-#[cfg_attr(docsrs, doc(cfg(target_os = "linux")))]
-pub use crate::{
-    logger::{Logger, RecordWriter},
-    manager::{EventLogger, LoggerManager},
-    salvage::{Salvager, salvage},
 };
 
 #[cfg(all(target_os = "linux", feature = "log"))]

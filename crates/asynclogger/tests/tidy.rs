@@ -12,7 +12,7 @@ use std::{
 use imports::Imports;
 
 /// A module, and the top-level modules it may import. Lower never imports higher.
-const MAY_IMPORT: [(&str, &[&str]); 17] = [
+const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("error", &[]),
     ("sync", &["error"]),
     ("format", &["error"]),
@@ -28,10 +28,12 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("logger", &["config", "error", "io", "stats", "sync", "write"]),
     ("manager", &["config", "error", "format", "io", "stats", "sync", "write"]),
     ("salvage", &["config", "error", "stats", "write"]),
+    ("archive", &["error", "format", "io", "probe", "read", "write"]),
     ("integrations", &["error", "logger", "manager", "stats"]),
     (
         "lib",
         &[
+            "archive",
             "config",
             "error",
             "format",
@@ -58,7 +60,8 @@ const WRITE_ROOMS: [(&str, &[&str]); 8] = [
 ];
 
 /// What the crate's root exports, by the module it comes from.
-const EXPORTED: [(&str, &[&str]); 7] = [
+const EXPORTED: [(&str, &[&str]); 8] = [
+    ("archive", &["Archive", "ArchivedSegment", "Finished"]),
     (
         "config",
         &[

@@ -36,6 +36,7 @@ mod log_dir;
 mod log_report;
 mod missing;
 mod native;
+mod opening;
 mod options;
 mod original;
 mod partial;
@@ -59,8 +60,9 @@ pub use self::{
     heads::{Head, HeadKind},
     log_dir::LogDir,
     log_report::LogReport,
+    opening::verify,
     options::ReadOptions,
-    reader::{IntoRecords, Reader, verify},
+    reader::{IntoRecords, Reader},
     records::{Block, BlockRecords, OwnedRecord, Record},
     repair::{Repaired, repair},
     report::{

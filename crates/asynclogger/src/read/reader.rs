@@ -1,9 +1,6 @@
 //! The reader of one file.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::Path;
 
 #[cfg(feature = "zstd")]
 use super::report::{Damage, DamageKind, Ending, Loss};
@@ -27,33 +24,8 @@ use crate::probe::Finding;
 use crate::{
     Error, ErrorKind,
     format::{VERSION, metadata},
-    probe::{Given, Part, Place, ReadAt, Search, Source, later_version, look},
+    probe::{Part, Place, Search, Source, later_version, look},
 };
-
-impl ReadOptions {
-    /// Opens `path` for reading.
-    ///
-    /// # Errors
-    ///
-    /// `NotAFile`, `NotALog`, `UnsupportedVersion`, `MissingFeature` or `Io`. An empty file is an empty log.
-    pub fn open(self, path: impl AsRef<Path>) -> Result<Reader, Error> {
-        Reader::with(Source::open(path.as_ref())?, &self)
-    }
-
-    /// Opens for reading what need not be a file of this system: an object in a store, for example. `name` stands for the
-    /// path in errors and in the report, and ends as the name of such a file does.
-    ///
-    /// # Errors
-    ///
-    /// `NotALog`, `UnsupportedVersion`, `MissingFeature` or `Io`.
-    pub fn open_at(
-        self,
-        name: impl Into<PathBuf>,
-        bytes: Arc<dyn ReadAt>,
-    ) -> Result<Reader, Error> {
-        Reader::with(Source::given(&name.into(), Given::new(bytes))?, &self)
-    }
-}
 
 /// Reads the records of one file: a log of this library, or a file of the original.
 ///
@@ -479,17 +451,6 @@ impl Iterator for IntoRecords {
         let next = self.reader.next_record();
         next.map(|record| record.map(Record::into_owned)).transpose()
     }
-}
-
-/// Reads a whole file and reports on it.
-///
-/// # Errors
-///
-/// The same as [`Reader::open`] and [`Reader::next_record`]. Damage is not an error; the report lists it.
-pub fn verify(path: impl AsRef<Path>) -> Result<Report, Error> {
-    let mut reader = Reader::open(path)?;
-    reader.read_to_end()?;
-    Ok(reader.report().clone())
 }
 
 /// Recognises the kind of the file: `None` for a log of this library, otherwise the rule for reading a file

@@ -18,7 +18,7 @@ pub use self::swap::RecordWriter;
 #[cfg(test)]
 pub(crate) use self::swap::Sleep;
 pub(crate) use self::{
-    archive::Archivist,
+    archive::{Archivist, delete, finish, is_archived_name, open_listed, open_unwritten},
     common::{Ending, Gate, Local},
     events::{
         Callers, Event, EventHandle, MAX_EVENT_NAME, NotOpened, Opener, Setup, Shared, Sums,

@@ -2,6 +2,7 @@
 #![expect(unreachable_pub, reason = "the modules of one binary")]
 
 mod accounting;
+mod archive;
 mod archiving;
 #[cfg(feature = "async")]
 mod asynchronous;

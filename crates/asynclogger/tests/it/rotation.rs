@@ -36,7 +36,7 @@ const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(10);
 
 /// A pool of eight buffers of 64 KiB, so that blocks are many, and nothing that happens by itself.
-fn small(path: &Path) -> Config {
+pub fn small(path: &Path) -> Config {
     Config::new(path)
         .buffer_size(256 << 10)
         .num_shards(THREADS as usize)

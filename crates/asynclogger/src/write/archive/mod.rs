@@ -4,11 +4,15 @@ mod archivist;
 #[cfg(feature = "zstd")]
 pub(crate) mod compress;
 mod names;
+mod over;
 mod past;
 mod renaming;
 mod retention;
 
-pub(crate) use self::archivist::Archivist;
+pub(crate) use self::{
+    archivist::Archivist,
+    over::{delete, finish, is_archived_name, open_listed, open_unwritten},
+};
 pub(super) use self::{
     archivist::{ArchiveSettings, ArchivedSegment, WholeDirectory},
     names::LogName,

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use asynclogger::Logger;
+use asynclogger::{Archive, Logger};
 
 use super::{
     cgroup::MemoryGroup,
@@ -174,6 +174,19 @@ fn a_signal_that_ends_the_process_loses_nothing() {
         assert_eq!(end_of(child).signal(), Some(end));
         is_kept(&home, &format!("signal {end}"));
     }
+}
+
+/// Somebody archives the file of the dead process before its memory is salvaged.
+#[test]
+fn an_archived_file_of_a_dead_process_loses_nothing() {
+    let home = Home::new();
+    let child = home.start(CHILD, "waits");
+    signal(&child, libc::SIGKILL);
+    assert_eq!(end_of(child).signal(), Some(libc::SIGKILL));
+    let archive = Archive::open(home.path().join("logs")).expect("the directory");
+    let finished = archive.finish().expect("listed");
+    assert!(finished.left.is_empty(), "{finished:?}");
+    is_kept(&home, "an archived file");
 }
 
 /// A container is stopped by SIGTERM, and by SIGKILL if that does not help.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use asynclogger::{
-    Compression, Config, ErrorKind, Health, Logger, LoggerManager, Overflow, Retention,
+    Archive, Compression, Config, ErrorKind, Health, Logger, LoggerManager, Overflow, Retention,
     read::LogDir,
 };
 
@@ -146,6 +146,9 @@ fn a_file_that_is_still_written_is_neither_compressed_nor_deleted() {
         log_as(&told.logger, 0, 1..2);
         told.logger.flush().expect("flush");
         assert!(archived(&path).iter().any(|file| identity(file) == ours), "{role}");
+        let archive = Archive::open(directory.path()).expect("the directory");
+        let over = archive.segments().expect("listed");
+        assert!(over.iter().all(|segment| identity(segment.path()) != ours), "{role}: {over:?}");
         let mut log = LogDir::open(&path).expect("the log");
         let mut of_ours = Vec::new();
         while let Some(record) = log.next_record().expect("a record") {

@@ -19,7 +19,7 @@ use crate::{
     probe::{Packing, Tally},
     sync::lock,
     write::{
-        archive::{names::compressed_name, past::open_proved},
+        archive::{names::compressed_name, over::MARKED, past::open_proved},
         common::{fault, panicked},
     },
 };
@@ -268,7 +268,7 @@ impl<'a> Archiver<'a> {
                 || self.between(now + WRITTEN_FOR / 20).is_break()
             {
                 let path = settings.shelf.directory.path().join(&open.name);
-                return Err(Error::new(crate::ErrorKind::InUse, catalog::MARKED).at_path(&path));
+                return Err(Error::new(crate::ErrorKind::InUse, MARKED).at_path(&path));
             }
         }
         Ok(())

@@ -8,13 +8,10 @@ use std::{
 use crate::{
     Error, ErrorKind,
     format::Lineage,
-    io::{Directory, FileState, is_marked},
+    io::{Directory, FileState},
     probe::{Origin, Packing},
-    write::archive::{LogName, open_segment, past::open_proved, retention::ArchivedFile},
+    write::archive::{LogName, open_segment, over, retention::ArchivedFile},
 };
-
-/// The reason why a segment is neither compressed nor deleted yet.
-pub(super) const MARKED: &str = "a writer that has lost its lock still writes this segment";
 
 /// A regular file whose name is that of an archived segment of the log. The name does not prove that the file belongs
 /// to the log.
@@ -37,21 +34,8 @@ impl Candidate {
         directory: &Directory,
         segment: (Lineage, &[u8]),
     ) -> Result<(), Error> {
-        let proved = open_proved(directory, (&self.name, self.packing), segment)?;
-        let Some((source, state, _)) = proved else {
-            return Ok(());
-        };
-        let refused =
-            |kind, what| Err(Error::new(kind, what).at_path(&directory.path().join(&self.name)));
-        if !state.is_same(&self.state) {
-            let what = "it was changed while it was to be deleted, and is kept";
-            return refused(ErrorKind::Io, what);
-        }
-        // A writer that has lost its lock goes on in its file.
-        if source.into_file().is_some_and(|file| is_marked(&file)) {
-            return refused(ErrorKind::InUse, MARKED);
-        }
-        directory.remove_if(&self.name, state.identity).map(|_| ())
+        let listed = (&*self.name, self.packing, &self.state);
+        over::delete(directory, listed, segment).map(|_| ())
     }
 }
 
