@@ -11,6 +11,7 @@ from collections import Counter
 import pytest
 
 import pyasynclogger
+from file_format import with_version
 
 from conftest import SEGMENTED, numbered
 
@@ -133,16 +134,10 @@ def test_errors_say_which_file(tmp_path):
 def test_a_later_version_is_told_from_damage(small, tmp_path):
     directory, _ = small
     [path] = directory.glob("*.log")
-    later = later_version(path.read_bytes())
+    later = with_version(path.read_bytes(), 99)
     (tmp_path / "later.log").write_bytes(later)
     with pytest.raises(pyasynclogger.UnsupportedVersionError):
         list(pyasynclogger.open(tmp_path / "later.log"))
-
-
-def later_version(data):
-    """The file with the version of its start raised. The version stands behind the magic; the checksum is the last."""
-    at = data.index((1).to_bytes(4, "little"), 8)
-    return data[:at] + (99).to_bytes(4, "little") + data[at + 4 :]
 
 
 def test_a_reader_serves_one_way(small):
