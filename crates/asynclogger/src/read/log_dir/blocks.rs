@@ -13,6 +13,7 @@ use crate::{
         listing::{Listing, list},
         loaded::Loaded,
         reader::Reader,
+        records::Block,
         report::{SessionReport, SessionState},
         selection::Selection,
     },
@@ -49,6 +50,17 @@ impl LogDir {
                 return Ok(None);
             }
         }
+    }
+
+    /// The next block of the log that has records, with all of them; `None` at its current end. A block that is in two
+    /// segments comes once, and of a damaged block the records that survive. A block whose records
+    /// [`next_record`](LogDir::next_record) has delivered in part comes as a whole.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`next_record`](LogDir::next_record).
+    pub fn next_block(&mut self) -> Result<Option<Block<'_>>, Error> {
+        Ok(self.next_loaded()?.map(|(_, _, loaded)| Block::new(loaded)))
     }
 
     /// The next block with records, the number of its segment, and whether that is compressed; `None` at the current end
