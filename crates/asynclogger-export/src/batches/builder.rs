@@ -109,6 +109,9 @@ pub struct BatchBuilder {
 }
 
 impl BatchBuilder {
+    /// What a row takes beside its payload: two numbers of 8 bytes and one of 4.
+    pub(crate) const ROW_BYTES: usize = 20;
+
     /// No rows yet.
     #[must_use]
     pub fn new(columns: Columns) -> BatchBuilder {
@@ -154,8 +157,13 @@ impl BatchBuilder {
     /// The bytes of the rows in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        // Two numbers of 8 bytes and one of 4 for each row.
-        self.payload.len() + self.rows() * 20 + self.runs.len() * size_of::<Run>()
+        self.payload.len() + self.rows() * Self::ROW_BYTES + self.runs.len() * size_of::<Run>()
+    }
+
+    /// The bytes of the payloads.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        self.payload.len()
     }
 
     /// Adds the records of a block.
