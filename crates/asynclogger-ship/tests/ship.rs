@@ -82,14 +82,18 @@ fn a_segment_that_is_compressed_meanwhile_is_shipped_in_one_form() {
     let shipper = Shipper::to_store(store.clone()).unwrap();
     shipper.run(dir.path()).unwrap();
     let config = Config::new(&path).compression(Compression::zstd(1));
-    Logger::new(config).unwrap().close().unwrap();
+    let logger = Logger::new(config).unwrap();
+    logger.log_bytes(b"more");
+    logger.rotate().unwrap();
     let is_compressed = || Segments::of(dir.path()).paths().all(|path| path.ends_with(".zst"));
     common::until("the archivist has compressed all", is_compressed);
+    logger.close().unwrap();
+    let all = before.and(Segments::of(dir.path()));
     common::lose_journal(dir.path());
     let summary = shipper.delete_after_verify(true).run(dir.path()).unwrap();
-    assert_eq!((summary.shipped, summary.were_there, summary.deleted), (0, 3, 3));
-    check_all(&store, &before);
-    assert!(objects(&store).keys().all(|key| key.ends_with(".log")));
+    assert_eq!((summary.shipped, summary.were_there, summary.deleted), (1, 3, 4));
+    check_all(&store, &all);
+    assert_eq!(objects(&store).keys().filter(|key| key.ends_with(".log")).count(), 3);
 }
 
 #[test]

@@ -13,18 +13,18 @@ use asynclogger_store::Store;
 use serde_json::Value;
 
 /// A store in memory, of the caller's own.
-pub fn memory(name: &str) -> Store {
+pub(crate) fn memory(name: &str) -> Store {
     Store::open(&format!("memory://{name}/logs")).unwrap()
 }
 
 /// A log with so many archived segments of so many records, and an active one without records.
-pub fn write_log(dir: &Path, name: &str, segments: usize, records: usize) -> PathBuf {
+pub(crate) fn write_log(dir: &Path, name: &str, segments: usize, records: usize) -> PathBuf {
     let path = dir.join(format!("{name}.log"));
     write_more(&path, segments, records);
     path
 }
 
-pub fn write_more(path: &Path, segments: usize, records: usize) {
+pub(crate) fn write_more(path: &Path, segments: usize, records: usize) {
     let logger = Logger::new(Config::new(path)).unwrap();
     for segment in 0..segments {
         for record in 0..records {
@@ -36,10 +36,10 @@ pub fn write_more(path: &Path, segments: usize, records: usize) {
 }
 
 /// The archived segments of a directory: the bytes by log and number.
-pub struct Segments(BTreeMap<(String, u64), (PathBuf, Vec<u8>)>);
+pub(crate) struct Segments(BTreeMap<(String, u64), (PathBuf, Vec<u8>)>);
 
 impl Segments {
-    pub fn of(dir: &Path) -> Segments {
+    pub(crate) fn of(dir: &Path) -> Segments {
         let segments = Archive::open(dir).unwrap().segments().unwrap();
         let read = segments.into_iter().map(|one| {
             let id = (one.log_id().to_string(), one.segment());
@@ -48,26 +48,34 @@ impl Segments {
         Segments(read.collect())
     }
 
-    pub fn len(&self) -> usize {
+    /// These, and those of `more` that are not among them.
+    pub(crate) fn and(mut self, more: Segments) -> Segments {
+        for (id, one) in more.0 {
+            self.0.entry(id).or_insert(one);
+        }
+        self
+    }
+
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.0.values().map(|(_, bytes)| bytes.len() as u64).sum()
     }
 
-    pub fn paths(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
         self.0.values().map(|(path, _)| path.to_str().unwrap())
     }
 }
 
 /// All manifests of a store together.
-pub struct Manifests {
-    pub files: Vec<Value>,
-    pub gaps: Vec<Value>,
+pub(crate) struct Manifests {
+    pub(crate) files: Vec<Value>,
+    pub(crate) gaps: Vec<Value>,
 }
 
-pub fn manifests(store: &Store) -> Manifests {
+pub(crate) fn manifests(store: &Store) -> Manifests {
     let mut all = Manifests { files: Vec::new(), gaps: Vec::new() };
     for entry in store.list("_manifest").unwrap() {
         let entry = entry.unwrap();
@@ -81,7 +89,7 @@ pub fn manifests(store: &Store) -> Manifests {
 }
 
 /// The objects but the manifests.
-pub fn objects(store: &Store) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn objects(store: &Store) -> BTreeMap<String, Vec<u8>> {
     let entries = store.list("").unwrap().map(Result::unwrap);
     let objects = entries.filter(|entry| !entry.key.starts_with("_manifest/"));
     objects
@@ -90,7 +98,7 @@ pub fn objects(store: &Store) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// The objects are the segments, byte for byte, and the manifests list each once.
-pub fn check_all(store: &Store, segments: &Segments) {
+pub(crate) fn check_all(store: &Store, segments: &Segments) {
     let objects = objects(store);
     let files = manifests(store).files;
     let mut listed = BTreeMap::new();
@@ -110,7 +118,7 @@ pub fn check_all(store: &Store, segments: &Segments) {
     assert_eq!(objects.len(), segments.len(), "objects that no manifest lists");
 }
 
-pub fn lose_journal(dir: &Path) {
+pub(crate) fn lose_journal(dir: &Path) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|ext| ext == "jsonl") {
@@ -120,7 +128,7 @@ pub fn lose_journal(dir: &Path) {
 }
 
 /// Waits until something is so.
-pub fn until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
