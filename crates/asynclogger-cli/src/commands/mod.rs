@@ -5,6 +5,7 @@ pub(crate) mod bench;
 mod by_time;
 pub(crate) mod cat;
 mod lookout;
+pub(crate) mod ls;
 pub(crate) mod paper;
 pub(crate) mod repair;
 pub(crate) mod report;
