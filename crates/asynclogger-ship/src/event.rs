@@ -1,6 +1,9 @@
 //! What a shipper tells while it works.
 
-use std::{path::PathBuf, time::Duration, time::SystemTime};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use crate::Error;
 
@@ -55,6 +58,12 @@ pub enum Event {
     LeftAlone {
         /// The file.
         path: PathBuf,
+        /// Why.
+        error: Error,
+    },
+    /// The active file of a log got no archived name, and so is not shipped: a logger writes it, for example.
+    #[non_exhaustive]
+    NotFinished {
         /// Why.
         error: Error,
     },

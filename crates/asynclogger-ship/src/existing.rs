@@ -18,7 +18,6 @@ pub(crate) struct Existing {
     pub(crate) key: String,
     pub(crate) form: Form,
     pub(crate) bytes: u64,
-    pub(crate) etag: Option<String>,
     /// What the object says of its content.
     pub(crate) crc32c: Option<u32>,
 }
@@ -55,8 +54,7 @@ pub(crate) fn look(
         if differs {
             return Err(conflict("there is an object with other bytes of the segment"));
         }
-        let Object { size: bytes, etag, .. } = object;
-        return Ok(Some(Existing { key, form: form_there, bytes, etag, crc32c }));
+        return Ok(Some(Existing { key, form: form_there, bytes: object.size, crc32c }));
     }
     Ok(None)
 }

@@ -105,7 +105,10 @@ impl Run {
     fn round(&mut self) -> Result<bool, Error> {
         self.way.control.check()?;
         if self.settings.finish {
-            self.archive.finish().map_err(|error| Error::of_log(&error))?;
+            let finished = self.archive.finish().map_err(|error| Error::of_log(&error))?;
+            for error in &finished.left {
+                self.outlook.tell(&Event::NotFinished { error: Error::of_log(error) });
+            }
         }
         self.write_open_manifest()?;
         let segments = self.segments()?;

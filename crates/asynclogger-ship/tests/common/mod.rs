@@ -1,6 +1,9 @@
 //! Logs to ship, and what a store should have afterwards.
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub(crate) mod child;
+pub(crate) mod proxy;
+
 use std::{
     collections::BTreeMap,
     fs,
