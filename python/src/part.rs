@@ -122,7 +122,8 @@ impl Part {
         }
         let (segment, offset) = after;
         let file = self.names.file(segment);
-        let text = format!("{file}: the block at offset {offset} is gone since the partitions were made");
+        let text =
+            format!("{file}: the block at offset {offset} is gone since the partitions were made");
         Err(Failure::NoLog(text))
     }
 }
