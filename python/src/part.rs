@@ -109,8 +109,7 @@ impl Part {
     /// Passes over the blocks before the range, by their heads.
     fn pass(&mut self) -> Result<(), Failure> {
         let Some(after) = self.after.take() else { return Ok(()) };
-        loop {
-            let Some(head) = self.log.next_head()? else { break };
+        while let Some(head) = self.log.next_head()? {
             let place = (head.segment, head.offset);
             if !matches!(head.kind, HeadKind::Block { .. }) || place < after {
                 continue;
@@ -122,7 +121,8 @@ impl Part {
         }
         let (segment, offset) = after;
         let file = self.names.file(segment);
-        let text = format!("{file}: the block at offset {offset} is gone since the partitions were made");
+        let text =
+            format!("{file}: the block at offset {offset} is gone since the partitions were made");
         Err(Failure::NoLog(text))
     }
 }

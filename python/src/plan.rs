@@ -61,15 +61,7 @@ impl Stretch {
     #[allow(clippy::type_complexity, reason = "the arguments of `new`")]
     fn __getnewargs__(
         &self,
-    ) -> (
-        String,
-        Option<String>,
-        Vec<(u64, PathBuf)>,
-        Option<u64>,
-        (u64, u64),
-        u64,
-        u64,
-    ) {
+    ) -> (String, Option<String>, Vec<(u64, PathBuf)>, Option<u64>, (u64, u64), u64, u64) {
         let Stretch { event, log_id, segments, after, last, blocks, payload_bytes } = self.clone();
         (event, log_id, segments, after, last, blocks, payload_bytes)
     }
@@ -111,10 +103,7 @@ pub(crate) fn plan(
 }
 
 /// Opens the files of stretches.
-pub(crate) fn parts_of(
-    stretches: &[Stretch],
-    options: ReadOptions,
-) -> Result<Vec<Part>, Failure> {
+pub(crate) fn parts_of(stretches: &[Stretch], options: ReadOptions) -> Result<Vec<Part>, Failure> {
     stretches.iter().map(|stretch| part_of(stretch, options)).collect()
 }
 
@@ -254,7 +243,9 @@ fn heads(log: &mut LogDir, chosen: &Chosen) -> Result<Heads, Failure> {
     for id in ids {
         let Some((path, mut reader)) = open_segment(log, id)? else { continue };
         while let Some(Head { offset, session, time, kind, .. }) = reader.next_head()? {
-            let HeadKind::Block { sequence, begin, latest, payload_bytes, .. } = kind else { continue };
+            let HeadKind::Block { sequence, begin, latest, payload_bytes, .. } = kind else {
+                continue;
+            };
             let is_chosen = match (begin, latest, time) {
                 (Some(first), Some(latest), _) => chosen.admits(first, latest),
                 (_, _, Some(time)) => chosen.admits(time, time),

@@ -33,10 +33,6 @@ impl Position {
 
 impl From<asynclogger::Position> for Position {
     fn from(position: asynclogger::Position) -> Position {
-        Position {
-            session: position.session(),
-            shard: position.shard(),
-            number: position.number(),
-        }
+        Position { session: position.session(), shard: position.shard(), number: position.number() }
     }
 }

@@ -160,7 +160,8 @@ impl Rows {
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
         let blocks = ScalarBuffer::from(std::mem::take(&mut self.blocks));
         let hosts = StringArray::from_iter_values(std::iter::empty::<&str>());
-        let hosts = DictionaryArray::<Int32Type>::try_new(Int32Array::new_null(rows), Arc::new(hosts))?;
+        let hosts =
+            DictionaryArray::<Int32Type>::try_new(Int32Array::new_null(rows), Arc::new(hosts))?;
         let columns: Vec<ArrayRef> = vec![
             self.events.finish()?,
             Arc::new(ts.with_timezone("UTC")),

@@ -33,7 +33,8 @@ pub(crate) fn find(
         paths.iter().partition(|path| path.is_dir());
     if let (Some(_), Some(file)) = (event, files.first()) {
         let file = file.display();
-        let text = format!("{file} is not a directory; an event is the name of a log in a directory");
+        let text =
+            format!("{file} is not a directory; an event is the name of a log in a directory");
         return Err(Failure::Usage(text));
     }
     for directory in directories {
@@ -54,7 +55,10 @@ pub(crate) fn find(
 }
 
 /// Opens exactly these files. All of them have to be logs.
-pub(crate) fn files_alone(files: &[impl AsRef<Path>], options: ReadOptions) -> Result<Scan, Failure> {
+pub(crate) fn files_alone(
+    files: &[impl AsRef<Path>],
+    options: ReadOptions,
+) -> Result<Scan, Failure> {
     let mut opened: Vec<(PathBuf, Arc<dyn ReadAt>)> = Vec::with_capacity(files.len());
     for file in files {
         let path = file.as_ref();
@@ -97,7 +101,9 @@ fn is_of(log: &LogDir, event: &str) -> bool {
 fn there_is_none(directory: &Path, event: Option<&str>) -> String {
     let directory = directory.display();
     match event {
-        Some(event) => format!("{directory}: there is no log of the event {event:?} in this directory"),
+        Some(event) => {
+            format!("{directory}: there is no log of the event {event:?} in this directory")
+        }
         None => format!("{directory}: there is no log in this directory"),
     }
 }

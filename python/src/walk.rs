@@ -59,7 +59,8 @@ impl Walk {
             Order::AsWritten(parts) => {
                 while let Some(part) = parts.front_mut() {
                     while !sink.is_full() {
-                        if part.read_block(|names, block| sink.take_block(names, block))?.is_none() {
+                        if part.read_block(|names, block| sink.take_block(names, block))?.is_none()
+                        {
                             break;
                         }
                     }

@@ -34,4 +34,6 @@ def table_of(batches: Batches) -> pa.Table:
     # A loop of Python, so that KeyboardInterrupt ends it between two batches.
     for batch in stream:
         found.append(batch)
-    return pyarrow().Table.from_batches(found, schema=stream.schema)
+    table = pyarrow().Table.from_batches(found, schema=stream.schema)
+    # pyarrow groups by no column whose batches have different dictionaries.
+    return table.unify_dictionaries()
