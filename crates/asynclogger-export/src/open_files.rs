@@ -38,7 +38,7 @@ pub(crate) struct OpenFiles<'a> {
     current: usize,
     /// Bytes that have gathered.
     gathered: usize,
-    /// How often a name was given. A file that was closed, so that others could be opened, has a successor.
+    /// How often this log was given a name. A file that was closed, so that others could be opened, has a successor.
     names: HashMap<String, u32>,
     /// Counts uses of files.
     clock: u64,
@@ -86,6 +86,7 @@ impl<'a> OpenFiles<'a> {
         self.event = named.map(|segment| segment.name.clone()).unwrap_or_default();
         let sources = segments.iter().map(|it| (it.id, it.path.to_string_lossy().into_owned()));
         self.sources = sources.collect();
+        self.names.clear();
         if self.settings.is_stream() {
             // The rows of the log before have another source.
             self.open.iter_mut().for_each(|file| file.segment = u64::MAX);
