@@ -13,7 +13,7 @@ fn main() {}
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::{error::Error, fs, path::Path, time::Instant};
+    use std::{error::Error, fs, path::Path, process::Command, time::Instant};
 
     use asynclogger::{Config, Logger, Overflow, Rotation, Timestamps, read::LogDir};
     use asynclogger_export::{Directory, Export, Format};
@@ -21,14 +21,25 @@ mod linux {
     const RECORD: usize = 256;
 
     pub(crate) fn main() -> Result<(), Box<dyn Error>> {
-        let mut arguments = std::env::args().skip(1);
+        let mut arguments = std::env::args().skip(1).peekable();
+        if arguments.next_if_eq("--write").is_some() {
+            let (logs, records) = (arguments.next(), arguments.next());
+            return write(
+                Path::new(&logs.unwrap_or_default()),
+                records.unwrap_or_default().parse()?,
+            );
+        }
         let megabytes: u64 = arguments.next().unwrap_or_else(|| "256".into()).parse()?;
         let level: i32 = arguments.next().unwrap_or_else(|| "1".into()).parse()?;
         let directory = tempfile::tempdir()?;
         let (logs, lake) = (directory.path().join("logs"), directory.path().join("lake"));
         fs::create_dir(&logs)?;
         let records = megabytes * 1_000_000 / RECORD as u64;
-        write(&logs, records)?;
+        // In another process, whose memory does not count.
+        let mut writer = Command::new(std::env::current_exe()?);
+        if !writer.arg("--write").arg(&logs).arg(records.to_string()).status()?.success() {
+            return Err("the log could not be written".into());
+        }
 
         let (before, start) = (cpu_seconds()?, Instant::now());
         let export = Export::new(Format::Parquet, Directory::new(&lake)).level(level);
@@ -57,7 +68,7 @@ mod linux {
         Ok(())
     }
 
-    /// Writes the log in another process, whose memory does not count.
+    /// Writes the log.
     fn write(logs: &Path, records: u64) -> Result<(), Box<dyn Error>> {
         let rotation = Rotation::new().max_size(256 << 20);
         let config = Config::new(logs.join("bench.log"))
@@ -92,7 +103,9 @@ mod linux {
         // A user, a tracking identifier, the name of a model, an entity.
         let user = format!("{:010}", next(noise) % 50_000_000);
         let tracking = format!("{:016x}-{number:08x}", next(noise));
-        for (tag, text) in [(0x0a, &*user), (0x12, &*tracking), (0x1a, "search-rank-v3"), (0x22, "product")] {
+        for (tag, text) in
+            [(0x0a, &*user), (0x12, &*tracking), (0x1a, "search-rank-v3"), (0x22, "product")]
+        {
             record.extend_from_slice(&[tag, text.len() as u8]);
             record.extend_from_slice(text.as_bytes());
         }
@@ -112,7 +125,8 @@ mod linux {
 
     fn cpu_seconds() -> Result<f64, Box<dyn Error>> {
         let stat = fs::read_to_string("/proc/self/stat")?;
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let fields: Vec<&str> =
+            stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = |index: usize| fields.get(index).map_or(Ok(0), |field| field.parse::<u64>());
         // Time in the process and in the kernel for it, in hundredths of a second.
         Ok((ticks(11)? + ticks(12)?) as f64 / 100.0)

@@ -25,9 +25,10 @@ fn tree(directory: &Path) -> BTreeMap<String, Vec<u8>> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 visit(root, &path, found);
-            } else {
+            } else if let Ok(bytes) = fs::read(&path) {
+                // A hidden file can have got its name meanwhile.
                 let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-                found.insert(name, fs::read(&path).unwrap());
+                found.insert(name, bytes);
             }
         }
     }
@@ -291,4 +292,48 @@ fn a_selection_is_exported_alone() {
     let none = ReadOptions::new().since(later).scan(&logs).unwrap().logs;
     let exported = Export::new(Format::Parquet, Directory::new(&lake)).run(none, |_| ());
     assert_eq!((exported.records(), exported.files.len()), (0, 0));
+}
+
+/// Kills exports at many moments; then a whole one gives the same files as one that was never killed.
+#[test]
+fn a_repetition_after_a_kill_gives_the_same_bytes() {
+    const LAKE: &str = "ASYNCLOGGER_EXPORT_TEST";
+    let name = "a_repetition_after_a_kill_gives_the_same_bytes";
+    if let Ok(directory) = std::env::var(LAKE) {
+        let _ = export(&Path::new(&directory).join("logs"), &Path::new(&directory).join("killed"));
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let logs = directory.path().join("logs");
+    fs::create_dir(&logs).unwrap();
+    let records = write_log(&logs.join("a.log"), 20_000);
+    let _ = export(&logs, &directory.path().join("whole"));
+    let whole = tree(&directory.path().join("whole"));
+    let killed = directory.path().join("killed");
+    let visible = || {
+        let all = if killed.exists() { tree(&killed) } else { BTreeMap::new() };
+        all.into_iter().filter(|(name, _)| !name.contains(".part")).collect::<BTreeMap<_, _>>()
+    };
+    for files in 0..whole.len() {
+        // The child is killed when so many of its files are complete.
+        let _ = fs::remove_dir_all(&killed);
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([name, "--exact"])
+            .env(LAKE, directory.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        while visible().len() < files && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        let _ = child.kill();
+        let _ = child.wait().unwrap();
+        for (name, bytes) in visible() {
+            assert!(whole[&name] == bytes, "{name} is complete, or not there");
+        }
+    }
+    let exported = export(&logs, &killed);
+    assert_eq!(exported.records(), 20_000);
+    assert!(visible() == whole);
+    assert_eq!(payloads(&directory.path().join("whole")), records);
 }
