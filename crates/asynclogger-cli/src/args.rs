@@ -93,6 +93,13 @@ pub(crate) enum Command {
     /// the directory are printed, too.
     #[command(after_help = EXIT_CODES)]
     Tail(TailArgs),
+    /// List the files of logs, with what they hold
+    ///
+    /// Files are found by what they contain, and only the heads of their blocks are read. Under a URL, no object is read
+    /// at all: `ship` has written beside each object what the object holds; of other objects only names and lengths are
+    /// shown.
+    #[command(after_help = EXIT_CODES)]
+    Ls(LsArgs),
     /// Check every byte, and report exactly which parts are damaged or missing
     ///
     /// The files of a directory are checked log by log, by their names.
@@ -168,7 +175,7 @@ pub(crate) struct InputArgs {
     /// In directories, read only the log of this event, by its full name, whatever its files are called
     #[arg(long, value_name = "NAME", conflicts_with = "all")]
     pub(crate) event: Option<String>,
-    /// Files, or directories for all logs in them
+    /// Files, or directories for all logs in them; for cat, stat, verify and report also URLs of places in object stores
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 }
@@ -256,6 +263,25 @@ pub(crate) enum LayoutArg {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    /// Only the files of this event, by its full name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) event: Option<String>,
+    /// Only files with records of this time or later
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) since: Option<SystemTime>,
+    /// Only files with records before this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) until: Option<SystemTime>,
+    /// One JSON object for each file
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Files, directories, or URLs of places in object stores
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
     /// One JSON object for each file, then one with the totals
     #[arg(long)]
@@ -304,7 +330,8 @@ pub(crate) struct ExportArgs {
     /// The format
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) to: ExportFormat,
-    /// A directory, which is made if it is not there; - is standard output: one stream of all records, for arrow and jsonl
+    /// A directory, which is made if it is not there, or the URL of a place in an object store; - is standard output: one
+    /// stream of all records, for arrow and jsonl
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: PathBuf,
     /// What becomes of the payload

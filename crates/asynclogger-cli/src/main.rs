@@ -14,10 +14,12 @@ mod outcome;
 mod output;
 mod paint;
 mod printer;
+mod remote;
 mod report;
 mod show;
 mod sources;
 mod system;
+mod table;
 mod units;
 mod watch;
 #[cfg(target_os = "linux")]
@@ -29,7 +31,7 @@ use clap::Parser;
 
 use crate::{
     args::{Command, CommandLine},
-    commands::{cat, paper, repair, stat, tail, verify},
+    commands::{cat, ls, paper, repair, stat, tail, verify},
     outcome::{Answer, Failure},
     output::say_failure,
 };
@@ -60,6 +62,7 @@ fn run(line: CommandLine) -> Result<Answer, Failure> {
         #[cfg(target_os = "linux")]
         Command::Writing(command) => commands::writing::run(command),
         Command::Cat(args) => cat::run(args),
+        Command::Ls(args) => ls::run(args),
         Command::Tail(args) => tail::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Stat(args) => stat::run(args),

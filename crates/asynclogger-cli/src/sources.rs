@@ -11,6 +11,7 @@ use crate::{
     args::InputArgs,
     outcome::{Answer, Failure},
     output::say,
+    remote,
 };
 
 /// Something to read.
@@ -121,7 +122,7 @@ pub(crate) fn say_copies(log: &LogDir) {
 /// The error for `--event` with a path that is not a directory. An event is found by its name in the files of
 /// a directory, because a file can have another name.
 pub(crate) fn check_event_of(path: &Path, event: Option<&str>) -> Result<(), Failure> {
-    if event.is_none() || path.is_dir() || !path.exists() {
+    if event.is_none() || path.is_dir() || !path.exists() || remote::is_url(path) {
         return Ok(());
     }
     let path = path.display();
@@ -129,10 +130,11 @@ pub(crate) fn check_event_of(path: &Path, event: Option<&str>) -> Result<(), Fai
 }
 
 pub(crate) fn there_is_none(path: &Path, event: Option<&str>) -> String {
+    let place = if remote::is_url(path) { "under this URL" } else { "in this directory" };
     let path = path.display();
     match event {
-        Some(event) => format!("{path}: there is no log of the event {event:?} in this directory"),
-        None => format!("{path}: there is no log in this directory"),
+        Some(event) => format!("{path}: there is no log of the event {event:?} {place}"),
+        None => format!("{path}: there is no log {place}"),
     }
 }
 
@@ -143,18 +145,28 @@ pub(crate) fn logs_of(
     options: ReadOptions,
 ) -> Result<Scan, Error> {
     let mut scan = options.scan(directory)?;
+    choose_logs(&mut scan, event);
+    Ok(scan)
+}
+
+fn choose_logs(scan: &mut Scan, event: Option<&str>) {
     let logs = &mut scan.logs;
     if let Some(event) = event {
         let name = event.as_bytes();
         logs.retain(|log| log.segments().iter().any(|segment| segment.name == name));
     }
     logs.sort_by_cached_key(|log| log.segments().last().map(|segment| segment.path.clone()));
-    Ok(scan)
 }
 
 fn find(path: &Path, input: &InputArgs, options: ReadOptions) -> Result<Found, Problem> {
-    if path.is_dir() {
-        let Scan { logs, unreadable, .. } = logs_of(path, input.event.as_deref(), options)?;
+    let found = match remote::url_of(path) {
+        Some(url) => Some(remote::scan(url, options)?),
+        None if path.is_dir() => Some(options.scan(path)?),
+        None => None,
+    };
+    if let Some(mut scan) = found {
+        choose_logs(&mut scan, input.event.as_deref());
+        let Scan { logs, unreadable, .. } = scan;
         let sources = logs.into_iter().map(|log| Source::Log(Box::new(log))).collect();
         return Ok(Found { sources, unreadable, is_directory: true });
     }
@@ -172,7 +184,10 @@ fn find(path: &Path, input: &InputArgs, options: ReadOptions) -> Result<Found, P
 pub(crate) enum Problem {
     /// The source cannot be read; the command continues with the next one.
     Source(Error),
-    /// The output cannot be written, so the command ends.
+    /// The same for a place in an object store.
+    #[cfg(feature = "remote")]
+    Store(asynclogger_store::Error),
+    /// The output cannot be written, or the request makes no sense, so the command ends.
     Output(Failure),
 }
 
@@ -181,6 +196,11 @@ impl Problem {
     pub(crate) fn say(self) -> Result<Answer, Failure> {
         match self {
             Problem::Output(failure) => Err(failure),
+            #[cfg(feature = "remote")]
+            Problem::Store(error) => {
+                say(error);
+                Ok(Answer::Unread)
+            }
             Problem::Source(error) => {
                 say(format_args!("{error:#}"));
                 Ok(match error.kind() {
@@ -196,6 +216,16 @@ impl Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
         Problem::Source(error)
+    }
+}
+
+#[cfg(feature = "remote")]
+impl From<asynclogger_store::Error> for Problem {
+    fn from(error: asynclogger_store::Error) -> Problem {
+        match error.kind() {
+            asynclogger_store::ErrorKind::Invalid => Failure::Usage(error.to_string()).into(),
+            _ => Problem::Store(error),
+        }
     }
 }
 

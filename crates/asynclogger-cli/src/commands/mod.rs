@@ -7,6 +7,7 @@ pub(crate) mod cat;
 #[cfg(feature = "export")]
 pub(crate) mod export;
 mod lookout;
+pub(crate) mod ls;
 pub(crate) mod paper;
 pub(crate) mod repair;
 pub(crate) mod report;

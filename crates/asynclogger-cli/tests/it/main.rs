@@ -18,6 +18,7 @@ mod events;
 /// Files and directories that cannot be used.
 mod files;
 mod hostile;
+mod ls;
 /// A whole file out of a damaged one.
 mod repair;
 /// The page that shows what happened.

@@ -107,6 +107,7 @@ transcripts!(
     bench,
     cat,
     completions,
+    ls,
     man,
     repair,
     report,

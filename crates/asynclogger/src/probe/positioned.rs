@@ -1,12 +1,6 @@
 //! Reads bytes at an offset, on every system.
 
-use std::{
-    fmt,
-    fs::File,
-    io,
-    panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe},
-    sync::Arc,
-};
+use std::{fmt, fs::File, io, panic::AssertUnwindSafe, sync::Arc};
 
 /// Bytes that can be read at any offset: a file, or what another program keeps, such as an object in a store.
 ///
@@ -83,12 +77,16 @@ impl fmt::Debug for Given {
 }
 
 /// A file, or what a program has given.
+#[cfg(feature = "zstd")]
 pub(crate) type Stored = Box<dyn Keeps>;
 
 /// [`ReadAt`] in readers that stay whole if they unwind.
-pub(crate) trait Keeps: ReadAt + UnwindSafe + RefUnwindSafe {}
+#[cfg(feature = "zstd")]
+pub(crate) trait Keeps: ReadAt + std::panic::UnwindSafe + std::panic::RefUnwindSafe {}
 
+#[cfg(feature = "zstd")]
 impl Keeps for File {}
+#[cfg(feature = "zstd")]
 impl Keeps for Given {}
 
 /// Fills `buffer` from `offset` on; returns less than its length only at the end of the bytes.

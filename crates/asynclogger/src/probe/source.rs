@@ -7,9 +7,12 @@ use std::{
 };
 
 #[cfg(feature = "zstd")]
-use super::compressed::{Compressed, Finding};
 use super::{
-    positioned::{Given, ReadAt, Stored, read_full},
+    compressed::{Compressed, Finding},
+    positioned::Stored,
+};
+use super::{
+    positioned::{Given, ReadAt, read_full},
     regular::{self, Identity, Regular},
 };
 use crate::{

@@ -52,14 +52,17 @@ impl LogDir {
         }
     }
 
-    /// The next block of the log that has records, with all of them; `None` at its current end. A block that is in two
-    /// segments comes once, and of a damaged block the records that survive. A block whose records
-    /// [`next_record`](LogDir::next_record) has delivered in part comes as a whole.
+    /// The next block with records; `None` at the current end of the log. The records of the block before that
+    /// [`next_record`](LogDir::next_record) has not delivered yet are passed over, and so are blocks without a record to
+    /// deliver. Each record is in one block only, also if its block is in two segments.
     ///
     /// # Errors
     ///
     /// The same as [`next_record`](LogDir::next_record).
     pub fn next_block(&mut self) -> Result<Option<Block<'_>>, Error> {
+        if let Some(reader) = &mut self.reader {
+            reader.take_loaded();
+        }
         Ok(self.next_loaded()?.map(|(_, _, loaded)| Block::new(loaded)))
     }
 

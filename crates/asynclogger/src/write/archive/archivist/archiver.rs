@@ -19,7 +19,7 @@ use crate::{
     probe::{Packing, Tally},
     sync::lock,
     write::{
-        archive::{names::compressed_name, over::MARKED, past::open_proved},
+        archive::{names::compressed_name, past::open_proved},
         common::{fault, panicked},
     },
 };
@@ -260,6 +260,8 @@ impl<'a> Archiver<'a> {
     #[cfg(feature = "zstd")]
     fn wait_for_writer(&self, settings: &ArchiveSettings, open: &OpenSegment) -> Result<(), Error> {
         use std::time::Instant;
+
+        use crate::write::archive::over::MARKED;
         let until = Instant::now() + WRITTEN_FOR;
         while crate::io::is_marked(&open.file) {
             let now = Instant::now();

@@ -1,5 +1,8 @@
 //! `asynclogger export`: logs become files for engines.
 
+#[cfg(feature = "remote")]
+mod bucket;
+
 use std::{
     io::{BufWriter, IsTerminal},
     path::{Path, PathBuf},
@@ -16,6 +19,7 @@ use crate::{
     args::{DecodeArg, ExportArgs, ExportFormat, PartitionArg},
     outcome::{Answer, Failure},
     output::say,
+    remote,
     report::{say_damage, say_missing, say_unread},
     sources::{Source, for_each_source},
     system,
@@ -87,7 +91,11 @@ fn export_of(args: &ExportArgs) -> Result<Export, Failure> {
             .event(has(PartitionArg::Event))
             .date(has(PartitionArg::Date))
             .hour(has(PartitionArg::Hour));
-        Export::new(format, Directory::new(&args.output)).partition(partition)
+        let export = match remote::url_of(&args.output) {
+            Some(url) => export_to_url(format, url)?,
+            None => Export::new(format, Directory::new(&args.output)),
+        };
+        export.partition(partition)
     } else if args.to == ExportFormat::Parquet {
         return Err(Failure::Usage("Parquet needs a directory for --output".into()));
     } else {
@@ -100,6 +108,19 @@ fn export_of(args: &ExportArgs) -> Result<Export, Failure> {
         Some(host) => export.host(host),
         None => export,
     })
+}
+
+#[cfg(feature = "remote")]
+fn export_to_url(format: Format, url: &str) -> Result<Export, Failure> {
+    match asynclogger_store::Store::open(url) {
+        Ok(store) => Ok(Export::new(format, bucket::Bucket(store))),
+        Err(error) => Err(Failure::Usage(error.to_string())),
+    }
+}
+
+#[cfg(not(feature = "remote"))]
+fn export_to_url(_: Format, url: &str) -> Result<Export, Failure> {
+    Err(Failure::Usage(format!("{url}: this build of asynclogger lacks the feature `remote`")))
 }
 
 fn tell(exported: Exported) -> Result<Answer, Failure> {
