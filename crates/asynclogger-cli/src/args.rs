@@ -334,9 +334,11 @@ pub(crate) struct ExportArgs {
     /// stream of all records, for arrow and jsonl
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: PathBuf,
-    /// What becomes of the payload
-    #[arg(long, value_enum, default_value_t = DecodeArg::Raw)]
-    pub(crate) decode: DecodeArg,
+    /// What becomes of the payload: raw leaves it as it is; utf8, json and proto:FILE#pkg.Message add a column `text`,
+    /// `json` or `message`, and leave the payload of records that cannot be decoded. FILE is a set of descriptors:
+    /// protoc --include_imports --descriptor_set_out=FILE
+    #[arg(long, value_name = "HOW", default_value = "raw")]
+    pub(crate) decode: String,
     /// Keep the payload beside what was decoded of it
     #[arg(long)]
     pub(crate) keep_payload: bool,
@@ -377,17 +379,6 @@ pub(crate) enum ExportFormat {
     Arrow,
     /// JSON Lines: one object a line; data that is not UTF-8 in base64 (data_b64)
     Jsonl,
-}
-
-#[cfg(feature = "export")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DecodeArg {
-    /// It stays as it is
-    Raw,
-    /// A column `text`, where the payload is UTF-8
-    Utf8,
-    /// A column `json`, where the payload is a value in JSON
-    Json,
 }
 
 #[cfg(feature = "export")]

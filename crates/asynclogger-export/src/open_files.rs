@@ -164,8 +164,9 @@ impl<'a> OpenFiles<'a> {
         let mut rows = BatchBuilder::new(columns);
         let source = self.sources.get(&segment).map_or("", String::as_str);
         let source = rows.source(&self.event, self.settings.host.as_deref(), source);
-        let (decode, keep) = (self.settings.decode, self.settings.keep_payload);
-        let decoder = Decoder::new(decode, keep, &rows.schema());
+        let (decode, keep) = (&self.settings.decode, self.settings.keep_payload);
+        let as_text = self.settings.style.format == crate::Format::JsonLines;
+        let decoder = Decoder::new(decode, keep, as_text, &rows.schema());
         OpenFile {
             segment,
             span,

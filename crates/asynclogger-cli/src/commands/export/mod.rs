@@ -11,12 +11,12 @@ use std::{
 
 use asynclogger::read::{LogDir, LogReport, ReadOptions};
 use asynclogger_export::{
-    Decode, Directory, Error, ErrorKind, Export, Exported, Format, Partition, Progress,
+    Decode, Directory, Error, ErrorKind, Export, Exported, Format, MessageType, Partition, Progress,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
-    args::{DecodeArg, ExportArgs, ExportFormat, PartitionArg},
+    args::{ExportArgs, ExportFormat, PartitionArg},
     outcome::{Answer, Failure},
     output::say,
     remote,
@@ -77,11 +77,7 @@ fn export_of(args: &ExportArgs) -> Result<Export, Failure> {
         ExportFormat::Arrow => Format::Arrow,
         ExportFormat::Jsonl => Format::JsonLines,
     };
-    let decode = match args.decode {
-        DecodeArg::Raw => Decode::Raw,
-        DecodeArg::Utf8 => Decode::Utf8,
-        DecodeArg::Json => Decode::Json,
-    };
+    let decode = decode_of(&args.decode)?;
     let export = if args.output.as_os_str() != "-" {
         let has = |part| args.partition.contains(&part);
         if has(PartitionArg::None) && args.partition.len() > 1 {
@@ -107,6 +103,23 @@ fn export_of(args: &ExportArgs) -> Result<Export, Failure> {
     Ok(match &args.host {
         Some(host) => export.host(host),
         None => export,
+    })
+}
+
+fn decode_of(how: &str) -> Result<Decode, Failure> {
+    Ok(match how {
+        "raw" => Decode::Raw,
+        "utf8" => Decode::Utf8,
+        "json" => Decode::Json,
+        _ => {
+            let parts = how.strip_prefix("proto:").and_then(|how| how.rsplit_once('#'));
+            let Some((file, message)) = parts else {
+                let text = "--decode is raw, utf8, json, or proto:FILE#pkg.Message";
+                return Err(Failure::Usage(text.into()));
+            };
+            let message = MessageType::open(file, message);
+            Decode::Proto(message.map_err(|error| Failure::Usage(error.to_string()))?)
+        }
     })
 }
 
