@@ -84,7 +84,7 @@ print(t.num_rows, sum(int(b) for b in t.column("payload").to_pylist()), *(f"{e}=
         r#"
 import sys, duckdb
 q = f"from read_parquet('{sys.argv[1]}/**/*.parquet', hive_partitioning=true)"
-n, s = duckdb.sql(f"select count(*), sum(payload::varchar::bigint) {q}").fetchone()
+n, s = duckdb.sql(f"select count(*), sum(payload::varchar::bigint) {q}").fetchall()[0]
 print(n, s, *(f"{e}={c}" for e, c in duckdb.sql(f"select event, count(*) {q} group by 1 order by 1").fetchall()))
 "#,
     );
