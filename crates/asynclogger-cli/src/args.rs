@@ -134,6 +134,20 @@ pub(crate) enum Command {
     /// Prints what was kept and what is lost. Exit code 1 means that records are lost, or may be.
     #[command(after_help = EXIT_CODES)]
     Repair(RepairArgs),
+    /// Write logs as Parquet, Arrow or JSON Lines, in directories by event, date and hour
+    ///
+    /// A file of a directory or log gives one file for each hour in which it has records:
+    /// OUTPUT/event=NAME/date=YYYY-MM-DD/hour=HH/LOG-SEGMENT.parquet, in UTC. The names and the bytes depend on the logs and
+    /// the options alone, so an export that was killed or is repeated replaces its own files by the same ones. Other files
+    /// are never replaced.
+    ///
+    /// Every record that can be read is exported. Damage is reported on standard error, and each file of Parquet says what
+    /// is missing of its log: keys `asynclogger.lost`, `.dropped` and others.
+    ///
+    /// A TIME is as for `cat`; to be repeatable, let the chosen time begin and end with an hour.
+    #[cfg(feature = "export")]
+    #[command(after_help = EXIT_CODES)]
+    Export(ExportArgs),
     /// Print the completions of a shell
     ///
     /// For example: asynclogger completions bash > /etc/bash_completion.d/asynclogger
@@ -308,6 +322,72 @@ pub(crate) struct RepairArgs {
     pub(crate) json: bool,
     /// The damaged file
     pub(crate) path: PathBuf,
+}
+
+#[cfg(feature = "export")]
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The format
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) to: ExportFormat,
+    /// A directory, which is made if it is not there, or the URL of a place in an object store; - is standard output: one
+    /// stream of all records, for arrow and jsonl
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+    /// What becomes of the payload: raw leaves it as it is; utf8, json and proto:FILE#pkg.Message add a column `text`,
+    /// `json` or `message`, and leave the payload of records that cannot be decoded. FILE is a set of descriptors:
+    /// protoc --include_imports --descriptor_set_out=FILE
+    #[arg(long, value_name = "HOW", default_value = "raw")]
+    pub(crate) decode: String,
+    /// Keep the payload beside what was decoded of it
+    #[arg(long)]
+    pub(crate) keep_payload: bool,
+    /// By what the output is divided into directories: some of event, date, hour, or none
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        value_name = "BY",
+        default_value = "event,date,hour"
+    )]
+    pub(crate) partition: Vec<PartitionArg>,
+    /// How many logs are exported at a time [default: one for each processor, at most 2]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+    /// Level of zstd in Parquet, 1 to 22
+    #[arg(long, value_name = "LEVEL", default_value_t = 1)]
+    pub(crate) level: i32,
+    /// The machine that wrote the logs, for the column host
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<String>,
+    /// Leave out records logged before this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) since: Option<SystemTime>,
+    /// Leave out records logged at this time or later
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) until: Option<SystemTime>,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+}
+
+#[cfg(feature = "export")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Apache Parquet, compressed with zstd
+    Parquet,
+    /// A stream of Arrow's IPC format
+    Arrow,
+    /// JSON Lines: one object a line; data that is not UTF-8 in base64 (data_b64)
+    Jsonl,
+}
+
+#[cfg(feature = "export")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PartitionArg {
+    Event,
+    Date,
+    Hour,
+    None,
 }
 
 #[cfg(test)]

@@ -68,6 +68,8 @@ fn run(line: CommandLine) -> Result<Answer, Failure> {
         Command::Stat(args) => stat::run(args),
         Command::Report(args) => commands::report::run(args),
         Command::Repair(args) => repair::run(args),
+        #[cfg(feature = "export")]
+        Command::Export(args) => commands::export::run(args),
         Command::Completions { shell } => paper::completions(shell),
         Command::Man { command } => paper::manual(command.as_deref()),
     }

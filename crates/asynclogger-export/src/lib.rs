@@ -26,7 +26,7 @@ mod partition;
 
 #[cfg(feature = "parquet")]
 pub use self::{
-    decode::Decode,
+    decode::{Decode, MessageType},
     error::{Error, ErrorKind},
     export::{Export, Exported, Format, MAX_JOBS, Progress, WrittenFile},
     output::{Begun, Destination, Directory},

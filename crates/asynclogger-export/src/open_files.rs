@@ -38,7 +38,7 @@ pub(crate) struct OpenFiles<'a> {
     current: usize,
     /// Bytes that have gathered.
     gathered: usize,
-    /// How often a name was given. A file that was closed, so that others could be opened, has a successor.
+    /// How often this log was given a name. A file that was closed, so that others could be opened, has a successor.
     names: HashMap<String, u32>,
     /// Counts uses of files.
     clock: u64,
@@ -86,6 +86,7 @@ impl<'a> OpenFiles<'a> {
         self.event = named.map(|segment| segment.name.clone()).unwrap_or_default();
         let sources = segments.iter().map(|it| (it.id, it.path.to_string_lossy().into_owned()));
         self.sources = sources.collect();
+        self.names.clear();
         if self.settings.is_stream() {
             // The rows of the log before have another source.
             self.open.iter_mut().for_each(|file| file.segment = u64::MAX);
@@ -163,8 +164,9 @@ impl<'a> OpenFiles<'a> {
         let mut rows = BatchBuilder::new(columns);
         let source = self.sources.get(&segment).map_or("", String::as_str);
         let source = rows.source(&self.event, self.settings.host.as_deref(), source);
-        let (decode, keep) = (self.settings.decode, self.settings.keep_payload);
-        let decoder = Decoder::new(decode, keep, &rows.schema());
+        let (decode, keep) = (&self.settings.decode, self.settings.keep_payload);
+        let as_text = self.settings.style.format == crate::Format::JsonLines;
+        let decoder = Decoder::new(decode, keep, as_text, &rows.schema());
         OpenFile {
             segment,
             span,

@@ -4,6 +4,8 @@
 pub(crate) mod bench;
 mod by_time;
 pub(crate) mod cat;
+#[cfg(feature = "export")]
+pub(crate) mod export;
 mod lookout;
 pub(crate) mod ls;
 pub(crate) mod paper;

@@ -3,7 +3,8 @@
 use std::{
     fmt,
     fs::{self, File, Permissions},
-    io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write},
+    io::{self, BufWriter, Read, Seek, SeekFrom, Write},
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -125,15 +126,33 @@ fn refuse_foreign(path: &Path, format: Format) -> io::Result<()> {
 }
 
 fn is_ours(path: &Path, length: u64, format: Format) -> io::Result<bool> {
+    let range = format.mark_range(length);
     let mut file = File::open(path)?;
-    if format == Format::Parquet {
-        file.seek(SeekFrom::Start(length.saturating_sub(LOOK_BYTES)))?;
-    }
+    file.seek(SeekFrom::Start(range.start))?;
     let mut bytes = Vec::new();
-    BufReader::new(file).take(LOOK_BYTES).read_to_end(&mut bytes)?;
-    let mark = match format {
-        Format::Parquet | Format::Arrow => MARK,
-        Format::JsonLines => return Ok(bytes.starts_with(super::json_lines::BEGINNING)),
-    };
-    Ok(bytes.windows(mark.len()).any(|window| window == mark))
+    file.take(range.end - range.start).read_to_end(&mut bytes)?;
+    Ok(format.has_mark(&bytes))
+}
+
+impl Format {
+    /// The part of a file of this length that shows whether an export has made the file; see [`has_mark`](Format::has_mark).
+    #[must_use]
+    pub fn mark_range(self, length: u64) -> Range<u64> {
+        match self {
+            Format::Parquet => length.saturating_sub(LOOK_BYTES)..length,
+            Format::Arrow | Format::JsonLines => 0..length.min(LOOK_BYTES),
+        }
+    }
+
+    /// Whether an export has made the file with these bytes in its [`mark_range`](Format::mark_range). A
+    /// [`Destination`] replaces no other file.
+    #[must_use]
+    pub fn has_mark(self, bytes: &[u8]) -> bool {
+        match self {
+            Format::Parquet | Format::Arrow => {
+                bytes.windows(MARK.len()).any(|window| window == MARK)
+            }
+            Format::JsonLines => bytes.starts_with(super::json_lines::BEGINNING),
+        }
+    }
 }
