@@ -40,8 +40,14 @@ pub enum HeadKind {
     Block {
         /// The shard whose buffer the block was.
         shard: u32,
+        /// Number of the block in its session; see [`Block::sequence`](super::Block::sequence). Two blocks of one session
+        /// with one number are one block that was written twice.
+        sequence: u64,
         /// When the first record of the block was logged; `None` if the records have no times of their own.
         begin: Option<SystemTime>,
+        /// The latest time of a record of the block; `None` if the records have no times of their own, or if damage has taken
+        /// them. Where it is `None`, [`ReadOptions::since`](super::ReadOptions::since) goes by the time of the block.
+        latest: Option<SystemTime>,
         /// The number of records in the block, damaged ones included. If the end of the file cuts the block, these are the
         /// records that are there; if the block was read in part in the segment before, these are the others.
         records: u64,
@@ -74,9 +80,13 @@ impl Head {
             Body::Block { info, times, .. } => {
                 let first = times.iter().min().or(Some(&0));
                 let begin = info.scale.zip(first).map(|(scale, first)| scale.time(*first));
+                let latest = info.scale.zip(times.iter().max());
+                let latest = latest.map(|(scale, latest)| scale.time(*latest));
                 HeadKind::Block {
                     shard: info.shard,
+                    sequence: info.sequence,
                     begin: begin.map(from_nanoseconds),
+                    latest: latest.map(from_nanoseconds),
                     records: fresh.0,
                     payload_bytes: fresh.1,
                     dropped: info.dropped,
@@ -104,7 +114,9 @@ impl Head {
         let bytes: u64 = runs.iter().map(|run| (run.end - run.start) as u64).sum();
         let kind = HeadKind::Block {
             shard: meta.shard,
+            sequence: meta.sequence,
             begin: None,
+            latest: None,
             records,
             payload_bytes: bytes.saturating_sub(RECORD_HEADER as u64 * records),
             dropped: Dropped::default(),

@@ -163,6 +163,12 @@ impl<'a> Block<'a> {
         self.loaded.meta.time
     }
 
+    /// Whether the records have times of their own. Else the time of the block stands for theirs.
+    #[must_use]
+    pub fn has_times(&self) -> bool {
+        !self.loaded.times.entries().is_empty()
+    }
+
     /// The session, that is, the run of the logger that wrote the block.
     #[must_use]
     pub fn session(&self) -> u64 {

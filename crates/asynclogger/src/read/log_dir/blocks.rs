@@ -13,6 +13,7 @@ use crate::{
         listing::{Listing, list},
         loaded::Loaded,
         reader::Reader,
+        records::Block,
         report::{SessionReport, SessionState},
         selection::Selection,
     },
@@ -49,6 +50,20 @@ impl LogDir {
                 return Ok(None);
             }
         }
+    }
+
+    /// The next block with records; `None` at the current end of the log. The records of the block before that
+    /// [`next_record`](LogDir::next_record) has not delivered yet are passed over, and so are blocks without a record to
+    /// deliver. Each record is in one block only, also if its block is in two segments.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`next_record`](LogDir::next_record).
+    pub fn next_block(&mut self) -> Result<Option<Block<'_>>, Error> {
+        if let Some(reader) = &mut self.reader {
+            reader.take_loaded();
+        }
+        Ok(self.next_loaded()?.map(|(_, _, loaded)| Block::new(loaded)))
     }
 
     /// The next block with records, the number of its segment, and whether that is compressed; `None` at the current end

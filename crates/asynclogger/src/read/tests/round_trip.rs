@@ -227,9 +227,10 @@ fn heads_say_what_the_blocks_have() {
         while let Some(block) = reader.next_block().unwrap() {
             let bytes: usize = block.records().map(|record| record.bytes().len()).sum();
             let first = block.records().next().unwrap().time();
+            let latest = block.records().map(|record| record.time()).max().unwrap();
             let found =
                 (block.shard(), block.record_count(), bytes as u64, block.time(), block.offset());
-            blocks.push((found, first.filter(|_| is_timed)));
+            blocks.push((found, first.filter(|_| is_timed), latest.filter(|_| is_timed)));
         }
         let mut reader = Reader::from_bytes(log.bytes.clone()).unwrap();
         let (mut heads, mut kinds) = (Vec::new(), String::new());
@@ -240,8 +241,9 @@ fn heads_say_what_the_blocks_have() {
                     assert!(!continues);
                     kinds.push('s');
                 }
-                HeadKind::Block { shard, begin, records, payload_bytes, .. } => {
-                    heads.push(((shard, records, payload_bytes, head.time, head.offset), begin));
+                HeadKind::Block { shard, begin, latest, records, payload_bytes, .. } => {
+                    let found = (shard, records, payload_bytes, head.time, head.offset);
+                    heads.push((found, begin, latest));
                     kinds.push('b');
                 }
                 HeadKind::Totals { is_end, closed, .. } => {
