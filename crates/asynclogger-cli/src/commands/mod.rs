@@ -13,6 +13,8 @@ pub(crate) mod repair;
 pub(crate) mod report;
 #[cfg(target_os = "linux")]
 pub(crate) mod salvage;
+#[cfg(all(target_os = "linux", feature = "ship"))]
+pub(crate) mod ship;
 pub(crate) mod stat;
 mod stat_watch;
 pub(crate) mod tail;

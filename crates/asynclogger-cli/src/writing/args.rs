@@ -8,6 +8,8 @@ use clap::{
     builder::{PathBufValueParser, TypedValueParser},
 };
 
+#[cfg(feature = "ship")]
+use super::ship_args::ShipArgs;
 use super::{rotation_args::RotationArgs, service_args::ServiceArgs, units::parse_size};
 use crate::{
     args::EXIT_CODES,
@@ -42,6 +44,20 @@ pub(crate) enum Writing {
     /// memory of live processes is not touched, and named.
     #[command(after_help = EXIT_CODES)]
     Salvage(SalvageArgs),
+    /// Ship archived segments to an object store, each exactly once
+    ///
+    /// Segments are found by what they contain, whatever their files are called; a file that is written is never shipped.
+    /// The store is asked before each upload, so that a run that ended early, or was killed, is continued by the next one. A
+    /// manifest under _manifest/ lists the objects of each batch, and segments that were lost before they were shipped.
+    ///
+    /// While the store cannot be reached, the attempts become rarer, up to one a minute; without --watch the command gives up
+    /// after five minutes without an answer. SIGINT and SIGTERM end the shipping; what was shipped by then stays shipped.
+    ///
+    /// Credentials come from the environment, by the names that the tools of S3, Google Cloud Storage and Azure use, and have no
+    /// place in URL. A plain http endpoint needs AWS_ALLOW_HTTP=true, or the same for GOOGLE or AZURE.
+    #[cfg(feature = "ship")]
+    #[command(after_help = EXIT_CODES)]
+    Ship(ShipArgs),
     /// Measure calls and throughput here, then read every record back
     ///
     /// The latency covers the log call and two clock reads, but not the making of the record. The seconds include the

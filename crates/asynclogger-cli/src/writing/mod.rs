@@ -7,6 +7,8 @@ pub(crate) mod progress;
 pub(crate) mod reporter;
 mod rotation_args;
 mod service_args;
+#[cfg(feature = "ship")]
+pub(crate) mod ship_args;
 pub(crate) mod signals;
 mod talk;
 pub(crate) mod units;

@@ -29,6 +29,9 @@ mod rotation;
 mod segments;
 /// A log that a service writes to: signals, locks, pauses, and whoever does not read standard error.
 mod service;
+/// Archived segments go to an object store.
+#[cfg(feature = "ship")]
+mod ship;
 mod stat_watch;
 /// The end of a log, and how it goes on.
 pub(crate) mod tail;
