@@ -19,7 +19,8 @@ use crate::{part::Names, times::to_ns, walk::Sink};
 /// has several of them in memory.
 const FULL_BYTES: usize = 64 << 20;
 
-/// The columns: those of the Parquet files that `asynclogger export` writes.
+/// The columns. They have the names of those that `asynclogger export` writes; there `session` is text, and here the same
+/// bits are a signed number.
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let name = || DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));

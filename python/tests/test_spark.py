@@ -79,7 +79,7 @@ def test_counts_are_exact_for_each_event_over_two_executors(spark, events):
     assert early[0].year >= 2024 and early[1] == len(records)
 
 
-def test_the_schema_is_that_of_the_exported_files(spark, events):
+def test_the_schema_is_the_promised_one(spark, events):
     directory, _, _ = events
     types = [(field.name, field.dataType.simpleString()) for field in loaded(spark, directory).schema]
     assert types == [

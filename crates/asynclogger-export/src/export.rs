@@ -310,7 +310,10 @@ impl Export {
         let done: Vec<Done> = std::thread::scope(|scope| {
             let others: Vec<_> = (1..jobs).map(|_| scope.spawn(|| work.run())).collect();
             let own = work.run();
-            let joined = others.into_iter().filter_map(|other| other.join().ok());
+            let joined = others.into_iter().map(|other| {
+                // A job that is gone has exported a part of its logs, and nothing else would say so.
+                other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
             joined.chain([own]).collect()
         });
         let mut exported = Exported::default();

@@ -9,7 +9,8 @@ import pyarrow as pa
 from ._arrow import reader_of
 from ._partition import Partition
 
-#: The columns in Spark's words: those of the Parquet files that ``asynclogger export`` writes.
+#: The columns in Spark's words: the names are those of the Parquet files that
+#: ``asynclogger export`` writes, where ``session`` is text.
 SCHEMA = (
     "event string, ts timestamp, ts_ns bigint, session bigint, shard int, seq bigint,"
     " host string, file string, block bigint, payload binary"

@@ -71,8 +71,8 @@ fn commands_that_read_take_urls() {
     assert_eq!(merged.lines().count(), 1013);
     let listed = place.run(&format!("ls --json {url}"), "").ends_with(0).json();
     assert!(listed.iter().all(|file| file["records"].is_null()), "nothing says: {listed:?}");
-    let name = listed.iter().map(|file| file["file"].as_str().unwrap());
-    let other = name.filter(|name| name.ends_with("/other.log")).next().unwrap().to_owned();
+    let mut name = listed.iter().map(|file| file["file"].as_str().unwrap());
+    let other = name.find(|name| name.ends_with("/other.log")).unwrap().to_owned();
     assert_eq!(place.run(&format!("cat {other}"), "").ends_with(0).text(), numbers(3));
     place.run(&format!("verify {url}/none"), "").ends_with(1).says("under this URL");
     place.run("ls ftp://host/logs", "").ends_with(2);
