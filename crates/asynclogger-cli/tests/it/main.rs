@@ -36,6 +36,8 @@ mod stat_watch;
 /// The end of a log, and how it goes on.
 pub(crate) mod tail;
 /// What the command prints, word for word.
+// The command of the default build; the features have commands of their own in the help.
+#[cfg(not(any(feature = "export", feature = "ship")))]
 mod transcripts;
 /// Help, and what cannot be meant.
 mod usage;
