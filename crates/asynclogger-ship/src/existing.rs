@@ -8,7 +8,7 @@ use asynclogger_store::{ErrorKind as StoreKind, Object, ObjectBytes, Store};
 use crate::{
     Error, ErrorKind,
     control::Control,
-    facts::{self, Facts, show_crc},
+    facts::{self, Facts, FromStart, show_crc},
     layout::{Form, Layout},
 };
 
@@ -81,8 +81,8 @@ pub(crate) fn checksum(
     bytes: u64,
     control: &Control,
 ) -> Result<u32, Error> {
-    let object = ObjectBytes::open(store, key)?;
-    let (read, crc32c) = facts::checksum(&object, key.as_ref(), control)?;
+    let object = FromStart::of(Arc::new(ObjectBytes::open(store, key)?));
+    let (read, crc32c) = facts::checksum(object, key.as_ref(), control)?;
     match read == bytes {
         true => Ok(crc32c),
         false => {

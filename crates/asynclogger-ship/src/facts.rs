@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io::{self, Read},
     path::Path,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -28,7 +29,7 @@ pub(crate) struct Facts {
     pub(crate) name: Vec<u8>,
     pub(crate) log: String,
     pub(crate) segment: u64,
-    /// Length and CRC32C of the file as it is stored.
+    /// Length and CRC32C of the object: of the segment in the form in which it is shipped.
     pub(crate) bytes: u64,
     pub(crate) crc32c: u32,
     pub(crate) records: u64,
@@ -59,14 +60,27 @@ pub(crate) fn open(segment: &ArchivedSegment) -> Result<Arc<File>, Error> {
     })
 }
 
+/// The bytes of a segment in a form: those of its file, or, for the plain form of a compressed file, those it was made of.
+pub(crate) fn content(
+    segment: &ArchivedSegment,
+    file: &Arc<File>,
+    form: Form,
+) -> Result<Box<dyn Read>, Error> {
+    if form == form_of(segment) {
+        return Ok(Box::new(FromStart::of(file.clone())));
+    }
+    Ok(Box::new(segment.content().map_err(|error| Error::of_log(&error))?))
+}
+
 /// Reads the file twice: all bytes for the checksum, and the heads of its blocks. So a file that cannot be read, or that
 /// is no log, is found before a request is made.
 pub(crate) fn read(
     segment: &ArchivedSegment,
     file: &Arc<File>,
+    form: Form,
     control: &Control,
 ) -> Result<Facts, Error> {
-    let (bytes, crc32c) = checksum(&**file, segment.path(), control)?;
+    let (bytes, crc32c) = checksum(content(segment, file, form)?, segment.path(), control)?;
     let mut facts = Facts {
         name: segment.name().to_vec(),
         log: segment.log_id().to_string(),
@@ -103,9 +117,9 @@ pub(crate) fn read(
     Ok(facts)
 }
 
-/// Length and CRC32C of a file.
+/// Length and CRC32C of bytes.
 pub(crate) fn checksum(
-    bytes: &impl ReadAt,
+    bytes: impl Read,
     path: &Path,
     control: &Control,
 ) -> Result<(u64, u32), Error> {
@@ -119,7 +133,7 @@ pub(crate) fn checksum(
 
 /// Gives all bytes to `take`, in parts, and returns how many there are.
 pub(crate) fn each_part(
-    bytes: &impl ReadAt,
+    mut bytes: impl Read,
     path: &Path,
     control: &Control,
     mut take: impl FnMut(&[u8]) -> Result<(), Error>,
@@ -128,8 +142,8 @@ pub(crate) fn each_part(
     let mut offset = 0;
     loop {
         control.check()?;
-        let read = match bytes.read_at(offset, &mut buffer) {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+        let read = match bytes.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             read => read.map_err(Error::read(path))?,
         };
         let Some(part) = buffer.get(..read).filter(|part| !part.is_empty()) else {
@@ -137,6 +151,26 @@ pub(crate) fn each_part(
         };
         take(part)?;
         offset += read as u64;
+    }
+}
+
+/// Reads what can be read at any offset, from its beginning on.
+pub(crate) struct FromStart {
+    bytes: Arc<dyn ReadAt>,
+    offset: u64,
+}
+
+impl FromStart {
+    pub(crate) fn of(bytes: Arc<dyn ReadAt>) -> FromStart {
+        FromStart { bytes, offset: 0 }
+    }
+}
+
+impl Read for FromStart {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.bytes.read_at(self.offset, buffer)?;
+        self.offset += read as u64;
+        Ok(read)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A manifest: what a batch has brought to the store, and what it could not.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use asynclogger_store::{ObjectBytes, Store};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error,
     control::Control,
-    facts::{Facts, SessionDrops, each_part, show_crc},
+    facts::{Facts, FromStart, SessionDrops, each_part, show_crc},
     layout::{encode, utc},
 };
 
@@ -105,7 +105,7 @@ pub(crate) fn listed(
         }
         let mut bytes = Vec::new();
         let object = ObjectBytes::listed(store, &entry);
-        each_part(&object, entry.key.as_ref(), control, |part| {
+        each_part(FromStart::of(Arc::new(object)), entry.key.as_ref(), control, |part| {
             bytes.extend_from_slice(part);
             Ok(())
         })?;

@@ -4,15 +4,17 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError, mpsc},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use asynclogger::{Archive, ArchivedSegment};
 
 use crate::{
-    Error, ErrorKind, Event, OverLimit, Summary, fault,
+    Error, ErrorKind, Event, OverLimit, Summary,
+    facts::form_of,
+    fault,
     journal::{Journal, Line},
-    layout::encode,
+    layout::{Form, encode},
     manifest::{self, FileEntry, GapEntry},
     outlook::Outlook,
     sending::{Sent, Way},
@@ -22,7 +24,17 @@ use crate::{
 /// Segments that share a manifest, at most.
 const BATCH: usize = 64;
 
+/// When a segment that was left alone is tried again.
+const LEFT_ALONE: Duration = Duration::from_secs(600);
+
 type Id = (String, u64);
+
+/// What a thread that sends has to say.
+enum Told<'a> {
+    /// The upload of a segment in its plain form begins when the journal knows of it.
+    Begins(&'a ArchivedSegment, mpsc::Sender<()>),
+    Sent(&'a ArchivedSegment, Result<Sent, Error>),
+}
 
 /// A shipper at work on one directory.
 #[derive(Debug)]
@@ -35,8 +47,8 @@ pub(crate) struct Run {
     summary: Summary,
     /// Read back in this run.
     verified: BTreeSet<Id>,
-    /// Not tried again in this run.
-    left_alone: BTreeSet<Id>,
+    /// Not tried again for a while; since when.
+    left_alone: BTreeMap<Id, Instant>,
     /// What older manifests list; read when it is needed.
     listed: Option<BTreeMap<Id, FileEntry>>,
 }
@@ -51,7 +63,7 @@ impl Run {
         let destination = way.store.location().to_string();
         let journal = Journal::open(archive.path(), &destination)?;
         let (summary, listed) = (Summary::default(), None);
-        let (verified, left_alone) = (BTreeSet::new(), BTreeSet::new());
+        let (verified, left_alone) = (BTreeSet::new(), BTreeMap::new());
         Ok(Run { settings, way, archive, journal, outlook, summary, verified, left_alone, listed })
     }
 
@@ -116,7 +128,7 @@ impl Run {
         let state = self.journal.state();
         let is_due = |one: &&ArchivedSegment| {
             let id = id_of(one);
-            !state.is_shipped(&id.0, id.1) && !self.left_alone.contains(&id)
+            !state.is_shipped(&id.0, id.1) && !self.is_left_alone(&id)
         };
         let due: Vec<ArchivedSegment> = segments.iter().filter(is_due).cloned().collect();
         let mut is_done = true;
@@ -136,9 +148,20 @@ impl Run {
     }
 
     /// Ships segments, several at a time; whether all were the files that were listed.
+    ///
+    /// A segment has one form for ever: the one in which its upload has begun. A request of a shipper that was killed can
+    /// reach the store long afterwards. If the archivist compresses the file meanwhile, and the next shipper shipped the
+    /// compressed form, the store would then have both. So the plain form is noted in the journal before the first byte of
+    /// an upload; the late request and the new one have the same name and the same bytes.
     fn ship(&mut self, batch: &[ArchivedSegment]) -> Result<bool, Error> {
         let way = self.way.clone();
-        let todo = Mutex::new(batch.iter());
+        let with_form = |segment| {
+            let (log, number) = id_of(segment);
+            let has_begun = self.journal.state().has_begun(&log, number);
+            (segment, if has_begun { Form::Plain } else { form_of(segment) }, has_begun)
+        };
+        let todo: Vec<_> = batch.iter().map(with_form).collect();
+        let todo = Mutex::new(todo.into_iter());
         let next = || todo.lock().unwrap_or_else(PoisonError::into_inner).next();
         let (tell, told) = mpsc::channel();
         let mut all_there = true;
@@ -148,17 +171,34 @@ impl Run {
                 let tell = tell.clone();
                 let (way, next) = (&way, &next);
                 scope.spawn(move || {
-                    while let Some(segment) = next() {
-                        let sent = way.send(segment);
+                    while let Some((segment, form, has_begun)) = next() {
+                        let begin = || match form == Form::Plain && !has_begun {
+                            true => begin(segment, &tell),
+                            false => Ok(()),
+                        };
+                        let sent = way.send((segment, form), begin);
                         let is_over = sent.as_ref().is_err_and(ends_the_round);
-                        if tell.send((segment, sent)).is_err() || is_over {
+                        if tell.send(Told::Sent(segment, sent)).is_err() || is_over {
                             return;
                         }
                     }
                 });
             }
             drop(tell);
-            for (segment, sent) in told {
+            for told in told {
+                let (segment, sent) = match told {
+                    Told::Sent(segment, sent) => (segment, sent),
+                    Told::Begins(segment, go) => {
+                        let (log, segment) = id_of(segment);
+                        let noted = self.journal.add(Line::Begun { log, segment });
+                        // Where the journal fails, `go` is dropped, and the upload does not begin.
+                        match noted {
+                            Ok(()) => drop(go.send(())),
+                            Err(error) => failed = failed.take().or(Some(error)),
+                        }
+                        continue;
+                    }
+                };
                 match sent {
                     Ok(sent) => {
                         // What fails here is the journal or the store, and no matter of the segment.
@@ -176,6 +216,7 @@ impl Run {
     fn shipped(&mut self, segment: &ArchivedSegment, sent: Sent) -> Result<(), Error> {
         let Sent { file, was_there } = sent;
         let id = id_of(segment);
+        self.left_alone.remove(&id);
         if self.way.read_back {
             self.verified.insert(id.clone());
         }
@@ -259,7 +300,7 @@ impl Run {
         let mut is_done = true;
         for segment in segments {
             let id = id_of(segment);
-            if !self.journal.state().is_shipped(&id.0, id.1) || self.left_alone.contains(&id) {
+            if !self.journal.state().is_shipped(&id.0, id.1) || self.is_left_alone(&id) {
                 continue;
             }
             match self.delete_one(segment, &id) {
@@ -289,6 +330,7 @@ impl Run {
             return Err(Error::new(ErrorKind::Gone, text));
         }
         self.verified.remove(id);
+        self.left_alone.remove(id);
         self.summary.deleted += 1;
         self.outlook.tell(&Event::Deleted { path: segment.path().to_path_buf() });
         Ok(())
@@ -370,11 +412,25 @@ impl Run {
         Ok(())
     }
 
+    fn is_left_alone(&self, id: &Id) -> bool {
+        self.left_alone.get(id).is_some_and(|since| since.elapsed() < LEFT_ALONE)
+    }
+
     fn leave_alone(&mut self, segment: &ArchivedSegment, error: Error) {
-        self.left_alone.insert(id_of(segment));
-        self.summary.left_alone += 1;
+        self.left_alone.insert(id_of(segment), Instant::now());
+        self.summary.left_alone = self.left_alone.len() as u64;
         self.outlook.left_alone(&error);
         self.outlook.tell(&Event::LeftAlone { path: segment.path().to_path_buf(), error });
+    }
+}
+
+/// Waits until the journal knows that the upload begins.
+fn begin<'a>(segment: &'a ArchivedSegment, tell: &mpsc::Sender<Told<'a>>) -> Result<(), Error> {
+    let (go, may_go) = mpsc::channel();
+    let asked = tell.send(Told::Begins(segment, go)).is_ok();
+    match asked && may_go.recv().is_ok() {
+        true => Ok(()),
+        false => Err(Error::stopped()),
     }
 }
 

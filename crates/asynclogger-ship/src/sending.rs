@@ -37,11 +37,14 @@ pub(crate) struct Sent {
 }
 
 impl Way {
-    /// Brings a segment to the store, unless it is there.
-    pub(crate) fn send(&self, segment: &ArchivedSegment) -> Result<Sent, Error> {
+    /// Brings a segment to the store, unless it is there. `begin` is called before the first byte is sent.
+    pub(crate) fn send(
+        &self,
+        (segment, form): (&ArchivedSegment, Form),
+        begin: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<Sent, Error> {
         let file = facts::open(segment)?;
-        let facts = facts::read(segment, &file, &self.control)?;
-        let form = form_of(segment);
+        let facts = facts::read(segment, &file, form, &self.control)?;
         fault::point("before-head");
         if let Some(there) = existing::look(&self.store, &self.layout, &self.host, (&facts, form))?
         {
@@ -49,12 +52,14 @@ impl Way {
             return Ok(Sent { file, was_there: true });
         }
         let key = self.layout.key(&facts, &self.host, form);
+        begin()?;
         fault::point("before-upload");
         let etag = self.upload(segment, &file, &key, (&facts, form))?;
         fault::point("after-upload");
         self.check(&key, &facts, etag)?;
         if self.read_back {
-            let content = facts::checksum(&*file, segment.path(), &self.control)?;
+            let content = facts::content(segment, &file, form)?;
+            let content = facts::checksum(content, segment.path(), &self.control)?;
             existing::must_have(&self.store, &key, content, &self.control)?;
         }
         fault::point("after-verify");
@@ -69,8 +74,8 @@ impl Way {
         recorded: impl FnOnce(&str) -> Result<Option<u32>, Error>,
     ) -> Result<(), Error> {
         let file = facts::open(segment)?;
-        let facts = facts::read(segment, &file, &self.control)?;
         let form = form_of(segment);
+        let facts = facts::read(segment, &file, form, &self.control)?;
         let there = existing::look(&self.store, &self.layout, &self.host, (&facts, form))?;
         let Some(there) = there else {
             let place = self.store.location();
@@ -118,7 +123,8 @@ impl Way {
         let upload = self.store.upload(key, metadata)?;
         let mut upload: Upload = upload.part_bytes(self.part_bytes);
         let mut crc = 0;
-        let bytes = each_part(&**file, segment.path(), &self.control, |part| {
+        let content = facts::content(segment, file, form)?;
+        let bytes = each_part(content, segment.path(), &self.control, |part| {
             self.control.take_turn(part.len() as u64, self.rate);
             crc = crc32c::crc32c_append(crc, part);
             upload.push(part)?;

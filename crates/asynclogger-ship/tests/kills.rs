@@ -10,7 +10,7 @@ use asynclogger_store::Store;
 use common::{
     Segments, check_all,
     child::{self, Shipping, shown},
-    write_log,
+    compress_all, objects, write_log,
 };
 
 const SIGKILL: i32 = 9;
@@ -71,6 +71,32 @@ fn a_shipper_that_is_killed_between_any_two_steps_is_continued() {
             let left = if delete { 0 } else { before.len() };
             assert_eq!(Segments::of(dir.path()).len(), left, "{place}");
         }
+    }
+}
+
+/// The request of a killed shipper can reach the store long after its death, when the archivist has compressed the file. The
+/// next shipper ships the same bytes to the same name, so that the late request makes no second object.
+#[test]
+fn what_was_begun_in_its_plain_form_is_shipped_in_that_form() {
+    for place in ["before-upload", "in-upload"] {
+        let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = write_log(dir.path(), "app", 1, 5000);
+        let plain = Segments::of(dir.path());
+        let url = format!("file://{}/logs", to.path().display());
+        let shipping = Shipping { dir: dir.path(), url: &url, delete: true, endpoint: None };
+        assert_eq!(shipping.run(&format!("{place}:1")).status.signal(), Some(SIGKILL));
+        compress_all(&path);
+        let all = plain.and(Segments::of(dir.path()));
+        let output = shipping.run("");
+        assert!(output.status.success(), "{}", shown(&output));
+        let store = Store::open(&url).unwrap();
+        check_all(&store, &all);
+        let keys: Vec<String> = objects(&store).into_keys().collect();
+        assert!(
+            matches!(&keys[..], [first, more] if first.ends_with(".log") && more.ends_with(".zst")),
+            "{keys:?}"
+        );
+        assert_eq!(Segments::of(dir.path()).len(), 0, "{place}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use asynclogger::{Archive, Compression, Config, Logger};
+use asynclogger::{Archive, Config, Logger};
 use asynclogger_ship::{ErrorKind, Event, Health, Layout, OverLimit, Shipper};
 use asynclogger_store::{Metadata, Store};
 
@@ -81,13 +81,7 @@ fn a_segment_that_is_compressed_meanwhile_is_shipped_in_one_form() {
     let before = Segments::of(dir.path());
     let shipper = Shipper::to_store(store.clone()).unwrap();
     shipper.run(dir.path()).unwrap();
-    let config = Config::new(&path).compression(Compression::zstd(1));
-    let logger = Logger::new(config).unwrap();
-    logger.log_bytes(b"more");
-    logger.rotate().unwrap();
-    let is_compressed = || Segments::of(dir.path()).paths().all(|path| path.ends_with(".zst"));
-    common::until("the archivist has compressed all", is_compressed);
-    logger.close().unwrap();
+    common::compress_all(&path);
     let all = before.and(Segments::of(dir.path()));
     common::lose_journal(dir.path());
     let summary = shipper.delete_after_verify(true).run(dir.path()).unwrap();

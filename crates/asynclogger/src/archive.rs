@@ -3,6 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,7 +12,7 @@ use crate::{
     Error, ErrorKind, LogId,
     format::Lineage,
     io::{Directory, FileState},
-    probe::{Packing, is_compressed_name},
+    probe::{Packing, Source, is_compressed_name},
     read::{HeadKind, LogDir, Reader, Segment},
     write,
 };
@@ -231,6 +232,20 @@ impl ArchivedSegment {
         opened.ok_or_else(|| Error::new(ErrorKind::NotFound, gone).at_path(&self.path))
     }
 
+    /// Opens the segment as its writer wrote it: a compressed file is decompressed while it is read.
+    ///
+    /// # Errors
+    /// Those of [`open`](ArchivedSegment::open); `NotALog` if a compressed file is none by its content;
+    /// `MissingFeature` for a compressed file in a build without the feature `zstd`.
+    pub fn content(&self) -> Result<SegmentContent, Error> {
+        let source = Source::of_form(self.open()?, &self.path, self.packing())?;
+        Ok(SegmentContent { source, offset: 0 })
+    }
+
+    fn packing(&self) -> Packing {
+        if self.is_compressed() { Packing::Compressed } else { Packing::Plain }
+    }
+
     /// Deletes the file, if it still is the file that was listed. Returns `false` if no file has the name any more. Call
     /// this when everything in the file is safe elsewhere; afterwards nothing brings the file back.
     ///
@@ -238,14 +253,36 @@ impl ArchivedSegment {
     /// `NotALog` if another file has the name, or if the start of the file is damaged, so that nothing proves whose it
     /// is; `InUse` if a logger writes the file; `Io`. The file stays.
     pub fn delete(&self) -> Result<bool, Error> {
-        let packing = if self.is_compressed() { Packing::Compressed } else { Packing::Plain };
         let segment = (self.lineage, &*self.full_name);
-        let is_deleted =
-            write::delete(&self.directory, (&self.name, packing, &self.state), segment)?;
+        let listed = (&*self.name, self.packing(), &self.state);
+        let is_deleted = write::delete(&self.directory, listed, segment)?;
         if is_deleted {
             self.directory.sync()?;
         }
         Ok(is_deleted)
+    }
+}
+
+/// The bytes of a segment as its writer wrote them; made by [`ArchivedSegment::content`].
+///
+/// Reading fails with `InvalidData` at a place where a compressed file is damaged, so that what was read to the end is
+/// what was written.
+#[derive(Debug)]
+pub struct SegmentContent {
+    source: Source,
+    offset: u64,
+}
+
+impl Read for SegmentContent {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read_at(self.offset, buffer)?;
+        #[cfg(feature = "zstd")]
+        if !self.source.take_findings().is_empty() {
+            let text = format!("{}: the compressed file is damaged", self.source.path().display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        self.offset += read as u64;
+        Ok(read)
     }
 }
 

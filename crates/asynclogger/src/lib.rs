@@ -76,7 +76,7 @@ pub use crate::logger::Flushing;
 #[cfg(target_os = "linux")]
 #[cfg_attr(docsrs, doc(cfg(target_os = "linux")))]
 pub use crate::{
-    archive::{Archive, ArchivedSegment, Finished},
+    archive::{Archive, ArchivedSegment, Finished, SegmentContent},
     logger::{Logger, RecordWriter},
     manager::{EventLogger, LoggerManager},
     salvage::{Salvager, salvage},

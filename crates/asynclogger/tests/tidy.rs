@@ -61,7 +61,7 @@ const WRITE_ROOMS: [(&str, &[&str]); 8] = [
 
 /// What the crate's root exports, by the module it comes from.
 const EXPORTED: [(&str, &[&str]); 8] = [
-    ("archive", &["Archive", "ArchivedSegment", "Finished"]),
+    ("archive", &["Archive", "ArchivedSegment", "Finished", "SegmentContent"]),
     (
         "config",
         &[

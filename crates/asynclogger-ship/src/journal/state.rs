@@ -1,6 +1,6 @@
 //! What a journal says, as a value: pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,8 @@ use crate::manifest::{FileEntry, GapEntry};
 pub(crate) enum Line {
     /// What is over in a log: shipped and in a manifest, or declared as lost; both ends count.
     Log { log: String, over: Vec<(u64, u64)>, lost: Vec<(u64, u64)> },
+    /// The upload of a segment begins, in its plain form.
+    Begun { log: String, segment: u64 },
     /// An object is in the store, as a whole.
     Shipped { file: FileEntry },
     /// Segments will never be in the store.
@@ -34,6 +36,7 @@ pub(crate) struct Batch {
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct State {
     logs: BTreeMap<String, Log>,
+    begun: BTreeSet<(String, u64)>,
     /// Shipped, and not yet in a manifest.
     pub(crate) files: Vec<FileEntry>,
     pub(crate) gaps: Vec<GapEntry>,
@@ -54,13 +57,19 @@ impl State {
                 over.iter().for_each(|range| log.over.add(*range));
                 lost.iter().for_each(|range| log.lost.add(*range));
             }
+            Line::Begun { log, segment } => {
+                self.begun.insert((log, segment));
+            }
             Line::Shipped { file } => {
+                self.begun.remove(&(file.log.clone(), file.segment));
                 let log = self.logs.entry(file.log.clone()).or_default();
                 log.over.add((file.segment, file.segment));
                 log.lost.remove(file.segment);
                 self.files.push(file);
             }
             Line::Gap { gap } => {
+                let is_lost = |segment| (gap.from_segment..=gap.to_segment).contains(&segment);
+                self.begun.retain(|(log, segment)| *log != gap.log || !is_lost(*segment));
                 let log = self.logs.entry(gap.log.clone()).or_default();
                 log.over.add((gap.from_segment, gap.to_segment));
                 log.lost.add((gap.from_segment, gap.to_segment));
@@ -83,6 +92,10 @@ impl State {
             over: state.over.0.clone(),
             lost: state.lost.0.clone(),
         });
+        let begun = self
+            .begun
+            .iter()
+            .map(|(log, segment)| Line::Begun { log: log.clone(), segment: *segment });
         let files = self.files.iter().map(|file| Line::Shipped { file: file.clone() });
         let gaps = self.gaps.iter().map(|gap| Line::Gap { gap: gap.clone() });
         let batch = self.batch.iter().map(|batch| Line::Batch {
@@ -90,7 +103,7 @@ impl State {
             files: batch.files,
             gaps: batch.gaps,
         });
-        logs.chain(files).chain(gaps).chain(batch).collect()
+        logs.chain(begun).chain(files).chain(gaps).chain(batch).collect()
     }
 
     /// Whether the segment is in the store, as far as the journal knows.
@@ -98,6 +111,11 @@ impl State {
         self.logs
             .get(log)
             .is_some_and(|log| log.over.contains(segment) && !log.lost.contains(segment))
+    }
+
+    /// Whether a request of this shipper, or of one that died, may still bring the segment to the store in its plain form.
+    pub(crate) fn has_begun(&self, log: &str, segment: u64) -> bool {
+        self.begun.contains(&(log.to_owned(), segment))
     }
 
     /// The numbers up to `newest` that are neither over nor in `here`: segments that went before they were shipped. What
@@ -193,7 +211,10 @@ mod tests {
             Line::Shipped { file: file(2) },
             Line::Batch { key: "m".to_owned(), files: 2, gaps: 0 },
             Line::Done { key: "m".to_owned() },
+            Line::Begun { log: "l".to_owned(), segment: 3 },
             Line::Gap { gap: gap(3, 4) },
+            Line::Begun { log: "l".to_owned(), segment: 5 },
+            Line::Begun { log: "l".to_owned(), segment: 6 },
             Line::Shipped { file: file(5) },
             Line::Batch { key: "n".to_owned(), files: 1, gaps: 1 },
         ] {
@@ -203,6 +224,7 @@ mod tests {
         state.lines().into_iter().for_each(|line| again.apply(line));
         assert_eq!(state, again);
         assert_eq!((again.files.len(), again.gaps.len()), (1, 1));
+        assert_eq!([3, 5, 6].map(|segment| again.has_begun("l", segment)), [false, false, true]);
         assert!(again.is_shipped("l", 2) && !again.is_shipped("l", 3) && !again.is_shipped("x", 2));
     }
 

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynclogger::{Archive, Config, Logger};
+use asynclogger::{Archive, Compression, Config, Logger};
 use asynclogger_store::Store;
 use serde_json::Value;
 
@@ -35,6 +35,17 @@ pub(crate) fn write_more(path: &Path, segments: usize, records: usize) {
         }
         logger.rotate().unwrap();
     }
+    logger.close().unwrap();
+}
+
+/// One segment more, and all of them compressed.
+pub(crate) fn compress_all(path: &Path) {
+    let logger = Logger::new(Config::new(path).compression(Compression::zstd(1))).unwrap();
+    logger.log_bytes(b"more");
+    logger.rotate().unwrap();
+    let dir = path.parent().unwrap();
+    let is_compressed = || Segments::of(dir).paths().all(|path| path.ends_with(".zst"));
+    until("the archivist has compressed all", is_compressed);
     logger.close().unwrap();
 }
 

@@ -129,10 +129,37 @@ fn compressed_segments_are_listed_as_they_are() {
     wait_until("it is compressed", || segments(&path).iter().any(ArchivedSegment::is_compressed));
     let [segment] = &segments(&path)[..] else { panic!("one segment") };
     assert!(segment.stored_bytes() < segment.file_bytes());
+    let mut content = Vec::new();
+    segment.content().expect("opened").read_to_end(&mut content).expect("read");
+    assert_eq!(content.len() as u64, segment.file_bytes());
+    let plain = directory.path().join("plain.log");
+    fs::write(&plain, &content).expect("written");
+    let report = verify(&plain).expect("a log");
+    assert_eq!((report.records, report.log_id), (100, Some(segment.log_id())));
+    fs::remove_file(&plain).expect("removed");
     assert_eq!(verify(segment.path()).expect("a log").records, 100);
     assert!(segment.delete().expect("deleted"));
     assert!(numbers(&path).is_empty());
     logger.close().expect("closed");
+}
+
+#[test]
+fn the_content_of_a_damaged_compressed_segment_is_an_error() {
+    let directory = directory();
+    let path = log_path(&directory);
+    let logger = open(small(&path).compression(Compression::zstd(1)));
+    log_as(&logger, 0, 0..1000);
+    logger.rotate().expect("rotate");
+    wait_until("it is compressed", || segments(&path).iter().any(ArchivedSegment::is_compressed));
+    logger.close().expect("closed");
+    let file = segments(&path)[0].path().to_path_buf();
+    let mut bytes = fs::read(&file).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x55;
+    fs::write(&file, &bytes).expect("written");
+    let [segment] = &segments(&path)[..] else { panic!("one segment") };
+    let read = segment.content().expect("opened").read_to_end(&mut Vec::new());
+    assert_eq!(read.expect_err("damaged").kind(), std::io::ErrorKind::InvalidData);
 }
 
 #[test]
