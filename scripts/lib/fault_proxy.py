@@ -30,14 +30,19 @@ class Proxy:
         self.requests = itertools.count(1)
         self.faults = itertools.cycle(FAULTS)
         self.failed = 0
+        # The event loop alone does not keep a task.
+        self.tasks = set()
 
     async def serve(self, reader, writer):
+        task = asyncio.current_task()
+        self.tasks.add(task)
         try:
             while await self.one(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
+            self.tasks.discard(task)
             writer.close()
 
     async def one(self, reader, writer):

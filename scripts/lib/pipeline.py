@@ -9,156 +9,51 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
-BUCKET = "pipeline"
+from pipeline_stores import BUCKET, SERVERS, fail, say
 
-
-def say(text):
-    print(text, flush=True)
-
-
-def fail(text):
-    say(f"FAIL: {text}")
-    sys.exit(1)
-
-
-def free_port():
-    """A free port of which the port 10,000 above is free, too: SeaweedFS takes both."""
-    while True:
-        port = random.SystemRandom().randrange(15000, 30000)
-        try:
-            with socket.socket() as one, socket.socket() as other:
-                one.bind(("127.0.0.1", port))
-                other.bind(("127.0.0.1", port + 10000))
-            return port
-        except OSError:
-            continue
-
-
-def wait_for_port(port, process, what):
-    for _ in range(600):
-        if process.poll() is not None:
-            fail(f"{what} has ended with {process.returncode}")
-        with socket.socket() as one:
-            if one.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    fail(f"{what} does not listen")
-
-
-class Store:
-    """A server for S3 on loopback, and a proxy in front of it that fails every tenth request."""
-
-    def __init__(self, kind, place, every):
-        import boto3
-
-        self.port, self.proxy_port = free_port(), free_port()
-        bin_dir = os.path.dirname(sys.executable)
-        quiet = {"stdout": open(f"{place}/server.out", "w"), "stderr": subprocess.STDOUT}
-        if kind == "moto":
-            command = [f"{bin_dir}/moto_server", "-H", "127.0.0.1", "-p", str(self.port)]
-        else:
-            config = f"{place}/identities.json"
-            with open(config, "w") as out:
-                keys = [{"accessKey": "key", "secretKey": "secret"}]
-                everything = ["Admin", "Read", "List", "Write", "Tagging"]
-                identity = {"name": "all", "credentials": keys, "actions": everything}
-                json.dump({"identities": [identity]}, out)
-            os.mkdir(f"{place}/weed")
-            command = [
-                f"{bin_dir}/weed", "server", f"-dir={place}/weed", "-ip=127.0.0.1",
-                "-ip.bind=127.0.0.1", "-master.telemetry=false", "-master.volumeSizeLimitMB=64",
-                "-volume.max=50", f"-master.port={free_port()}", f"-volume.port={free_port()}",
-                f"-filer.port={free_port()}", "-s3", f"-s3.port={self.port}", f"-s3.config={config}",
-            ]
-        self.processes = [subprocess.Popen(command, **quiet)]
-        wait_for_port(self.port, self.processes[0], kind)
-        proxy = os.path.join(os.path.dirname(__file__), "fault_proxy.py")
-        self.processes.append(
-            subprocess.Popen([sys.executable, proxy, str(self.proxy_port), str(self.port), str(every)])
-        )
-        wait_for_port(self.proxy_port, self.processes[1], "the proxy")
-        self.client = boto3.client(
-            "s3", endpoint_url=f"http://127.0.0.1:{self.port}", region_name="us-east-1",
-            aws_access_key_id="key", aws_secret_access_key="secret",
-        )
-        for _ in range(100):
-            try:
-                self.client.create_bucket(Bucket=BUCKET)
-                break
-            except Exception as error:
-                last = error
-                time.sleep(0.3)
-        else:
-            fail(f"no bucket: {last}")
-
-    def environment(self):
-        return os.environ | {
-            "AWS_ENDPOINT": f"http://127.0.0.1:{self.proxy_port}",
-            "AWS_ALLOW_HTTP": "true",
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_REGION": "us-east-1",
-        }
-
-    def keys(self):
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
-        return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}
-
-    def get(self, key):
-        return self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-
-    def close(self):
-        for process in self.processes:
-            process.kill()
-            process.wait()
+# The places between two steps of a shipper: crates/asynclogger-ship/tests/kills.rs.
+PLACES = [
+    "before-head", "before-upload", "in-upload", "after-upload", "after-verify", "after-journal", "before-batch",
+    "before-manifest", "after-manifest", "after-done", "before-delete", "after-delete",
+]
 
 
 class Shipping(threading.Thread):
-    """Ships a directory, and kills the shipper at random moments, until all kills are done; then until it is through."""
+    """Ships a directory, and kills the shipper at random moments and at named places, until all kills are done; then until
+    it is through."""
 
-    def __init__(self, command, directory, environment, kills, seed):
+    def __init__(self, command, directory, store, kills, seed):
         super().__init__(daemon=True)
-        self.command, self.directory, self.environment = command, directory, environment
-        self.kills_left, self.killed, self.random = kills, 0, random.Random(seed)
+        self.command, self.directory = command, directory
+        self.url, self.environment = f"{store.scheme}://{BUCKET}/logs", store.environment()
+        self.kills, self.random = kills, random.Random(seed)
+        self.killed_at = collections.Counter()
         self.writers_are_done = threading.Event()
         self.error = None
         self.said = ""
 
     def args(self, *more):
-        to = f"s3://{BUCKET}/logs"
-        # Small parts: a kill hits an upload of several parts more often.
-        return [self.command, "ship", self.directory, "--to", to, "--host", f"host-{os.path.basename(self.directory)}",
+        return [self.command, "ship", self.directory, "--to", self.url, "--host", f"host-{os.path.basename(self.directory)}",
                 "--delete-after-verify", *more]
 
+    def killed(self):
+        return sum(self.killed_at.values())
+
     def run(self):
-        while self.kills_left > 0 or not self.writers_are_done.is_set():
-            if self.kills_left == 0:
-                self.writers_are_done.wait(0.5)
-                continue
-            finish = ["--finish"] if self.writers_are_done.is_set() else ["--watch"]
-            shipper = subprocess.Popen(
-                self.args(*finish), env=self.environment,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            )
-            try:
-                said, _ = shipper.communicate(timeout=self.random.choice([0.02, 0.1, 0.3, 1.0]) * self.random.random() * 2)
-            except subprocess.TimeoutExpired:
-                shipper.send_signal(signal.SIGKILL)
-                said, _ = shipper.communicate()
-                self.killed += 1
-                self.kills_left -= 1
+        while not self.writers_are_done.is_set():
+            if self.killed() < self.kills:
+                self.once("--watch")
             else:
-                if self.writers_are_done.is_set() and shipper.returncode == 0:
-                    # Nothing is left to be killed at.
-                    self.kills_left -= 1
-            self.said += said
+                self.writers_are_done.wait(0.5)
+        # Further kills meet the end.
+        for _ in range(3):
+            self.once("--finish")
         for _ in range(50):
             done = subprocess.run(
                 self.args("--finish"), env=self.environment,
@@ -168,6 +63,25 @@ class Shipping(threading.Thread):
             if done.returncode == 0:
                 return
         self.error = f"ship does not get through: exit code {done.returncode}\n{done.stdout[-2000:]}"
+
+    def once(self, how):
+        """A shipper that is killed, unless it is through before."""
+        environment, place = dict(self.environment), None
+        limit = self.random.random() * self.random.choice([0.04, 0.2, 0.6, 1.2])
+        if self.random.random() < 0.7:
+            place, limit = self.random.choice(PLACES), 1.5
+            environment["ASYNCLOGGER_SHIP_KILL"] = f"{place}:{self.random.choice([1, 1, 2, 3])}"
+        shipper = subprocess.Popen(
+            self.args(how), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            said, _ = shipper.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            shipper.send_signal(signal.SIGKILL)
+            said, _ = shipper.communicate()
+            place = "any moment"
+        self.said += said
+        if shipper.returncode == -signal.SIGKILL:
+            self.killed_at[place] += 1
 
 
 def counts_of(path, events):
@@ -183,17 +97,17 @@ def main():
     parser.add_argument("--writer", required=True)
     parser.add_argument("--writers", type=int, default=3)
     parser.add_argument("--events", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--seconds", type=float, default=20, help="the least time that the writers write")
     parser.add_argument("--rate", type=int, default=20000, help="records a second, of each writer")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--server", choices=["moto", "seaweedfs"], default="seaweedfs")
+    parser.add_argument("--server", choices=SERVERS, default="seaweedfs")
     parser.add_argument("--spark", action="store_true")
     args = parser.parse_args()
     place = tempfile.mkdtemp(prefix="pipeline-")
     store = None
     try:
-        store = Store(args.server, place, 10)
+        store = SERVERS[args.server](place, 10)
         run(args, place, store)
     finally:
         if store:
@@ -209,11 +123,11 @@ def run(args, place, store):
         os.mkdir(directory)
         os.mkdir(maps)
         writers.append(subprocess.Popen([
-            args.writer, directory, f"{place}/counts{number}", str(args.seconds), str(number),
+            args.writer, directory, f"{place}/counts{number}", "3600", str(number),
             str(args.events), str(args.rate), maps,
         ]))
         kills = args.kills // args.writers + (number < args.kills % args.writers)
-        shippers.append(Shipping(args.command, directory, environment, kills, args.seed * 1000 + number))
+        shippers.append(Shipping(args.command, directory, store, kills, args.seed * 1000 + number))
     for shipper in shippers:
         shipper.start()
 
@@ -227,6 +141,13 @@ def run(args, place, store):
     )
     if salvaged.returncode != 0:
         fail(f"salvage: {salvaged.returncode}\n{salvaged.stdout}")
+    end = time.monotonic() + args.seconds * 0.4
+    while time.monotonic() < end or any(shipper.killed() < shipper.kills for shipper in shippers):
+        if any(writer.poll() is not None for writer in writers[1:]):
+            fail("a writer has ended too early")
+        time.sleep(0.1)
+    for number, writer in enumerate(writers[1:], 1):
+        open(f"{place}/counts{number}.stop", "w").close()
     for number, writer in enumerate(writers[1:], 1):
         if writer.wait() != 0:
             fail(f"writer {number} has ended with {writer.returncode}")
@@ -236,22 +157,26 @@ def run(args, place, store):
         shipper.join()
         if shipper.error:
             fail(shipper.error)
-        if "secret" in shipper.said:
+        if store.secret in shipper.said:
             fail("the shipper has printed a credential")
-    killed = sum(shipper.killed for shipper in shippers)
-    say(f"writers: {args.writers}, one killed and salvaged; shippers killed {killed} times")
+    killed_at = sum((shipper.killed_at for shipper in shippers), collections.Counter())
+    say(f"writers: {args.writers}, one killed and salvaged; shippers killed {sum(killed_at.values())} times: "
+        + ", ".join(f"{count} at {place}" for place, count in sorted(killed_at.items())))
 
     objects = check_manifests(store)
     expected = expected_of(args, place)
     for number in range(args.writers):
         left = [name for name in os.listdir(f"{place}/writer{number}") if name.endswith((".log", ".zst"))]
         records = subprocess.run(
-            [args.command, "ls", "--json", f"{place}/writer{number}"], stdout=subprocess.PIPE, text=True)
+            [args.command, "ls", "--json", f"{place}/writer{number}"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if records.returncode != 0 and "there is no log" not in records.stderr:
+            fail(f"ls: {records.returncode}\n{records.stderr}")
         held = sum(json.loads(line)["records"] for line in records.stdout.splitlines())
         if held:
             fail(f"writer {number} still has {held} records in {left}")
 
-    url = f"s3://{BUCKET}/logs"
+    url = f"{store.scheme}://{BUCKET}/logs"
     verified = subprocess.run(
         [args.command, "verify", url], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     say(verified.stdout.splitlines()[-1])

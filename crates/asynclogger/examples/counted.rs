@@ -6,13 +6,14 @@
 //! ```
 //!
 //! Each event has a thread, and two numbers in the file COUNTS, of eight bytes each: accepted and refused records. A record is
-//! a line of JSON with the writer, the event and its number among the accepted ones. With MAPS, the log is crash safe.
+//! a line of JSON with the writer, the event and its number among the accepted ones. With MAPS, the log is crash safe. The
+//! writer closes its logs after SECONDS, or when the file COUNTS.stop exists.
 
 use std::{
     error::Error,
     fs::File,
     os::unix::fs::FileExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     thread,
     time::{Duration, Instant},
@@ -45,6 +46,7 @@ fn run(args: &[String]) -> Result<(), Box<dyn Error + Send + Sync>> {
     let length = Duration::from_secs_f64(seconds.parse()?);
     let (writer, events, per_second): (u64, u64, u64) =
         (writer.parse()?, events.parse()?, per_second.parse()?);
+    let stop = PathBuf::from(format!("{counts}.stop"));
     let counts = File::options().create(true).truncate(false).write(true).open(counts)?;
     counts.set_len(events * 16)?;
 
@@ -64,9 +66,10 @@ fn run(args: &[String]) -> Result<(), Box<dyn Error + Send + Sync>> {
         let threads: Vec<_> = (0..events)
             .map(|number| {
                 let (manager, counts) = (&manager, &counts);
+                let is_over = || Instant::now() >= end || stop.exists();
                 scope.spawn(move || {
                     let event = manager.event(&format!("event/{number}"))?;
-                    log(&event, counts, (writer, number), per_second / events, end)
+                    log(&event, counts, (writer, number), per_second / events, is_over)
                 })
             })
             .collect();
@@ -81,10 +84,10 @@ fn log(
     counts: &File,
     (writer, number): (u64, u64),
     per_second: u64,
-    end: Instant,
+    is_over: impl Fn() -> bool,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let (begun, mut accepted, mut refused) = (Instant::now(), 0_u64, 0_u64);
-    while Instant::now() < end {
+    while !is_over() {
         let due = Duration::from_secs_f64((accepted + refused) as f64 / per_second as f64);
         thread::sleep(due.saturating_sub(begun.elapsed()));
         for _ in 0..BUNCH {
