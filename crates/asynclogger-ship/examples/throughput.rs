@@ -15,7 +15,7 @@ use std::{
 
 use asynclogger::{Archive, Config, Logger};
 use asynclogger_ship::Shipper;
-use asynclogger_store::{Location, Scheme};
+use asynclogger_store::{Location, Scheme, Store};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::{
     ObjectStore, ObjectStoreExt, WriteMultipart, aws::AmazonS3Builder, local::LocalFileSystem,
@@ -41,6 +41,8 @@ fn main() -> Result<()> {
         .map(|path| path.metadata().map(|one| one.len()))
         .sum::<std::io::Result<_>>()?;
     println!("{segments} segments, {:.0} MB in all, to {url}", bytes as f64 / 1e6);
+    // The first store of a process chooses the cryptography, which the plain client needs, too.
+    drop(Store::open(&url)?);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     for round in 0..ROUNDS {

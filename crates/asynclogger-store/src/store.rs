@@ -22,10 +22,10 @@ use crate::{
 /// What an object says of itself beside its bytes: lower case names with values in ASCII, 2 KiB in all.
 pub type Metadata = BTreeMap<String, String>;
 
-/// How often the bytes of an answer are asked for again when the answer breaks off. The client below repeats requests,
+/// How often an answer is asked for when the answer breaks off. The client below repeats requests,
 /// but not all answers.
-const ATTEMPTS: u32 = 4;
-const RETRY_DELAY: Duration = Duration::from_millis(100);
+pub(crate) const ATTEMPTS: u32 = 4;
+pub(crate) const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// An object as the store describes it, without its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,9 +102,12 @@ impl Store {
             _ => self.path("list", prefix)?,
         };
         let place = self.place(prefix);
-        // The client may want to be called where its requests run.
-        let _entered = runtime::handle()?.enter();
-        Ok(Entries::new(self.client.list(Some(&path)), self.root.clone(), place))
+        let client = Arc::clone(&self.client);
+        let begin = move |last: Option<&Path>| match last {
+            Some(last) => client.list_with_offset(Some(&path), last),
+            None => client.list(Some(&path)),
+        };
+        Entries::new(begin, self.root.clone(), place)
     }
 
     /// What the store says of an object.

@@ -9,7 +9,10 @@ use object_store::{
 };
 use tokio::task::JoinHandle;
 
-use crate::{Error, ErrorKind, runtime};
+use crate::{
+    Error, ErrorKind, runtime,
+    store::{ATTEMPTS, RETRY_DELAY},
+};
 
 const PART_BYTES: usize = 8 << 20;
 const CONCURRENCY: usize = 2;
@@ -181,8 +184,21 @@ impl Upload {
         let (client, path) = (Arc::clone(&self.to.client), self.to.path.clone());
         let attributes = mem::take(&mut self.to.attributes);
         let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
-        let begun = runtime::wait(async move { client.put_multipart_opts(&path, options).await })?;
-        begun.map_err(|error| self.error(&error))
+        let place = self.to.place.clone();
+        // An answer that breaks off is asked for again. What the store has begun before is left to the lifecycle rule.
+        runtime::wait(async move {
+            let mut attempt = 1;
+            loop {
+                let begun = client.put_multipart_opts(&path, options.clone()).await;
+                match begun.map_err(|error| Error::of("write", place.clone(), &error)) {
+                    Err(error) if error.kind() == ErrorKind::Unavailable && attempt < ATTEMPTS => {
+                        tokio::time::sleep(RETRY_DELAY * attempt).await;
+                        attempt += 1;
+                    }
+                    begun => return begun,
+                }
+            }
+        })?
     }
 
     fn wait_for(&self, part: JoinHandle<object_store::Result<()>>) -> Result<(), Error> {
