@@ -8,6 +8,8 @@ mod floors;
 mod ftlog;
 mod logforth;
 mod mutex;
+#[cfg(feature = "quill")]
+mod quill;
 mod spdlog;
 mod through_tracing;
 mod tracing_appender;
@@ -17,16 +19,16 @@ use serde_json::Value;
 use crate::{args::Plan, outcome::Outcome, scenarios, subject::Subject};
 
 macro_rules! subjects {
-    ($($subject:ty,)*) => {
+    ($($(#[$when:meta])* $subject:ty,)*) => {
         /// Names and settings, one a line, for the script.
         pub(crate) fn list() -> String {
-            let lines = [$(format!("{}\t{}", <$subject>::NAME, <$subject>::SETUP),)*];
+            let lines = [$($(#[$when])* format!("{}\t{}", <$subject>::NAME, <$subject>::SETUP),)*];
             lines.join("\n")
         }
 
         pub(crate) fn measure(plan: &Plan) -> Outcome<Value> {
             match plan.subject.as_str() {
-                $(<$subject>::NAME => scenarios::measure::<$subject>(plan),)*
+                $($(#[$when])* <$subject>::NAME => scenarios::measure::<$subject>(plan),)*
                 other => Err(format!("no such subject: {other}").into()),
             }
         }
@@ -47,6 +49,8 @@ subjects! {
     fast_log::FastLog,
     ftlog::Ftlog,
     logforth::Logforth,
+    #[cfg(feature = "quill")]
+    quill::Quill,
     through_tracing::Sink,
     through_tracing::Ours,
     through_tracing::AppenderLossy,
