@@ -26,7 +26,7 @@ pub(crate) struct Existing {
 ///
 /// # Errors
 ///
-/// `Conflict`, if there is an object of another segment, or with other bytes of this one.
+/// `Conflict`, if there is an object of another segment.
 pub(crate) fn look(
     store: &Store,
     layout: &Layout,
@@ -49,11 +49,6 @@ pub(crate) fn look(
         }
         let crc32c = object.metadata.get("alog-crc32c");
         let crc32c = crc32c.and_then(|hex| u32::from_str_radix(hex, 16).ok());
-        let differs = form_there == form
-            && (object.size != facts.bytes || crc32c.is_some_and(|crc| crc != facts.crc32c));
-        if differs {
-            return Err(conflict("there is an object with other bytes of the segment"));
-        }
         return Ok(Some(Existing { key, form: form_there, bytes: object.size, crc32c }));
     }
     Ok(None)

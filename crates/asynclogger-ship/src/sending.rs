@@ -48,7 +48,7 @@ impl Way {
         fault::point("before-head");
         if let Some(there) = existing::look(&self.store, &self.layout, &self.host, (&facts, form))?
         {
-            let file = self.confirm(&there, (&facts, form), None)?;
+            let file = self.confirm(&there, (segment, &file), (&facts, form), None)?;
             return Ok(Sent { file, was_there: true });
         }
         let key = self.layout.key(&facts, &self.host, form);
@@ -87,29 +87,50 @@ impl Way {
             Some(crc32c) => Some(crc32c),
             None => recorded(&there.key)?,
         };
-        self.confirm(&there, (&facts, form), crc32c).map(drop)
+        self.confirm(&there, (segment, &file), (&facts, form), crc32c).map(drop)
     }
 
-    /// The entry of an object that has the segment; read back if that is wanted.
+    /// The entry of an object that has the segment, compared with the file as far as the forms allow; read back if that is
+    /// wanted. An object in the form that the file has no more is compared with what the file was made of. An object that is
+    /// compressed, where the file is not, has to have its checksum in its metadata, or in a manifest.
     fn confirm(
         &self,
         there: &Existing,
+        (segment, file): (&ArchivedSegment, &Arc<File>),
         (facts, form): (&Facts, Form),
         recorded: Option<u32>,
     ) -> Result<FileEntry, Error> {
-        let Existing { key, bytes, .. } = there;
-        let known = match there.form == form {
-            true => Some(facts.crc32c),
-            false => there.crc32c.or(recorded),
+        let key = &there.key;
+        let known = match there.form {
+            same if same == form => Some((facts.bytes, facts.crc32c)),
+            Form::Plain => {
+                let content = facts::content(segment, file, Form::Plain)?;
+                Some(facts::checksum(content, segment.path(), &self.control)?)
+            }
+            Form::Zstd => there.crc32c.or(recorded).map(|crc32c| (there.bytes, crc32c)),
         };
-        let crc32c = match known {
-            Some(crc32c) => crc32c,
-            None => existing::checksum(&self.store, key, *bytes, &self.control)?,
+        let conflict = |what: &str| {
+            let text =
+                format!("{}/{key}: {what}; the segment is left alone", self.store.location());
+            Error::new(ErrorKind::Conflict, text)
         };
-        if self.read_back {
-            existing::must_have(&self.store, key, (*bytes, crc32c), &self.control)?;
+        let (bytes, crc32c) = match known {
+            Some(known) => known,
+            None if self.read_back => {
+                return Err(conflict("nothing tells the checksum of the compressed object"));
+            }
+            None => {
+                let crc32c = existing::checksum(&self.store, key, there.bytes, &self.control)?;
+                (there.bytes, crc32c)
+            }
+        };
+        if there.bytes != bytes || there.crc32c.is_some_and(|there| there != crc32c) {
+            return Err(conflict("there is an object with other bytes of the segment"));
         }
-        Ok(FileEntry::new(facts, key.clone(), *bytes, crc32c))
+        if self.read_back {
+            existing::must_have(&self.store, key, (bytes, crc32c), &self.control)?;
+        }
+        Ok(FileEntry::new(facts, key.clone(), bytes, crc32c))
     }
 
     fn upload(

@@ -9,7 +9,7 @@ use std::{
 };
 
 use asynclogger::{Archive, Config, Logger};
-use asynclogger_ship::{ErrorKind, Event, Health, Layout, OverLimit, Shipper};
+use asynclogger_ship::{ErrorKind, Event, Health, Layout, OverLimit, Shipper, Summary};
 use asynclogger_store::{Metadata, Store};
 
 use common::{Segments, check_all, manifests, memory, objects, write_log};
@@ -88,6 +88,27 @@ fn a_segment_that_is_compressed_meanwhile_is_shipped_in_one_form() {
     assert_eq!((summary.shipped, summary.were_there, summary.deleted), (1, 3, 4));
     check_all(&store, &all);
     assert_eq!(objects(&store).keys().filter(|key| key.ends_with(".log")).count(), 3);
+}
+
+/// A directory keeps no metadata, so that only the bytes tell whether the object is what the compressed file was made of.
+#[test]
+fn a_compressed_file_is_compared_with_the_plain_object_before_it_is_deleted() {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = write_log(dir.path(), "app", 2, 5000);
+    let before = Segments::of(dir.path());
+    let store = Store::open(&format!("file://{}/logs", to.path().display())).unwrap();
+    Shipper::to_store(store.clone()).unwrap().run(dir.path()).unwrap();
+    common::compress_all(&path);
+    common::lose_journal(dir.path());
+    fs::remove_dir_all(to.path().join("logs/_manifest")).unwrap();
+    let (key, mut bytes) = objects(&store).into_iter().next().unwrap();
+    bytes[5000] ^= 1;
+    store.put_small(&key, bytes, Metadata::new(), false).unwrap();
+    let summary =
+        Shipper::to_store(store).unwrap().delete_after_verify(true).run(dir.path()).unwrap();
+    let Summary { shipped, were_there, deleted, left_alone, .. } = summary;
+    assert_eq!((shipped, were_there, deleted, left_alone), (1, 1, 2, 1));
+    assert_eq!((Segments::of(dir.path()).len(), before.len()), (1, 2));
 }
 
 #[test]
