@@ -31,9 +31,11 @@ impl Names {
         Names { event, files }
     }
 
-    /// The file of a segment; empty if the segment is younger than the opening.
+    /// The file of a segment. A segment that is younger than the opening has the name that the last one had then: the
+    /// logger always writes to the same name.
     pub(crate) fn file(&self, segment: u64) -> &str {
-        self.files.get(&segment).map_or("", String::as_str)
+        let found = self.files.get(&segment).or_else(|| self.files.values().next_back());
+        found.map_or("", String::as_str)
     }
 }
 

@@ -86,7 +86,7 @@ def test_the_schema_is_the_promised_one(spark, events):
         ("event", "string"),
         ("ts", "timestamp"),
         ("ts_ns", "bigint"),
-        ("session", "bigint"),
+        ("session", "string"),
         ("shard", "int"),
         ("seq", "bigint"),
         ("host", "string"),

@@ -11,8 +11,8 @@ from typing import Optional
 
 from . import _native
 from ._errors import DamageError, Error, NotALogError, ReadError, UnsupportedVersionError
-from ._native import Batches, Position, Reader, Stretch
-from ._partition import Partition, partitions
+from ._native import Batches, Position, Reader
+from ._partition import Partition, Stretch, partitions
 from ._paths import Paths, to_list
 from ._time import Time, to_ns
 
