@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
+    ffi::OsString,
     path::PathBuf,
     time::SystemTime,
 };
@@ -50,7 +51,7 @@ pub(crate) struct Stretch {
 pub(crate) fn plan(
     py: Python<'_>,
     paths: Vec<PathBuf>,
-    event: Option<String>,
+    event: Option<OsString>,
     since: Option<i64>,
     until: Option<i64>,
     partition_bytes: u64,

@@ -54,7 +54,11 @@ class Partition:
         return sum(stretch.blocks for stretch in self.stretches)
 
     def open(self, *, strict: bool = False) -> Reader:
-        """A reader of this part. It raises an error for a file that is gone or cannot be read."""
+        """A reader of this part. It raises an error for a file that is gone or cannot be read.
+
+        ``strict`` is about what this reader meets: also damage before this part in the same file. A block of which
+        nothing is left is in no part. Whether logs are whole, ``pyasynclogger.open`` says.
+        """
         return _native.open_parts(list(self.stretches), self.since, self.until, strict)
 
 
