@@ -11,17 +11,3 @@ pub(crate) fn from_ns(nanoseconds: i64) -> SystemTime {
     };
     moment.unwrap_or(UNIX_EPOCH)
 }
-
-#[cfg(test)]
-mod tests {
-    use asynclogger_export::batches::to_nanoseconds;
-
-    use super::*;
-
-    #[test]
-    fn a_time_comes_back() {
-        for time in [0, 1, -1, 1_800_000_000_123_456_789, i64::MAX, i64::MIN + 1] {
-            assert_eq!(to_nanoseconds(from_ns(time)), time);
-        }
-    }
-}
