@@ -13,7 +13,7 @@ use crate::{
     report::Report,
 };
 
-/// What takes the records. `log` is the number of their log in this walk.
+/// Takes the records of a walk. `log` is the number of their log in the walk.
 pub(crate) trait Sink {
     /// Takes the records of a block.
     fn take_block(&mut self, log: usize, names: &Names, block: &Block<'_>);
