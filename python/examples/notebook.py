@@ -2,7 +2,7 @@
 # # From a directory of logs to counts by event
 #
 # Run the cells one by one in an editor that knows percent cells, or the whole file: `python notebook.py DIRECTORY`.
-# It needs `pip install pyasynclogger pyarrow duckdb`.
+# It needs pyasynclogger, pyarrow and duckdb.
 
 # %% The directory of the logs
 import sys

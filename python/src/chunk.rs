@@ -1,12 +1,13 @@
 //! Records on their way to Python: read without the interpreter's lock, handed out one by one with it.
 
 use asynclogger::read::{Block, Record};
+use asynclogger_export::batches::to_nanoseconds;
 use pyo3::{
     prelude::*,
     types::{PyBytes, PyTuple},
 };
 
-use crate::{part::Names, position::Position, times::to_ns, walk::Sink};
+use crate::{part::Names, position::Position, walk::Sink};
 
 /// After so many bytes or records a chunk is full. Enough that the lock of the interpreter is given back and taken
 /// rarely, and little enough for the processor's cache.
@@ -55,7 +56,7 @@ impl Chunk {
     fn push(&mut self, record: Record<'_>) {
         self.bytes.extend_from_slice(record.bytes());
         self.records.push(Place {
-            time: record.time().map(to_ns),
+            time: record.time().map(to_nanoseconds),
             position: record.position(),
             end: self.bytes.len(),
         });
@@ -63,11 +64,11 @@ impl Chunk {
 }
 
 impl Sink for Chunk {
-    fn take_block(&mut self, _names: &Names, block: &Block<'_>) {
+    fn take_block(&mut self, _log: usize, _names: &Names, block: &Block<'_>) {
         block.records().for_each(|record| self.push(record));
     }
 
-    fn take_record(&mut self, _names: &Names, _segment: u64, record: Record<'_>) {
+    fn take_record(&mut self, _log: usize, _names: &Names, _segment: u64, record: Record<'_>) {
         self.push(record);
     }
 

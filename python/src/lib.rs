@@ -23,7 +23,7 @@ mod _native {
     #[pymodule_export]
     use super::{
         batches::Batches,
-        plan::{Stretch, plan},
+        plan::plan,
         position::Position,
         reader::{Reader, open, open_parts},
     };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use asynclogger::read::{Block, HeadKind, LogDir};
+use asynclogger::read::{Block, HeadKind, LogDir, Report};
 
 use crate::error::Failure;
 
@@ -31,9 +31,11 @@ impl Names {
         Names { event, files }
     }
 
-    /// The file of a segment; empty if the segment is younger than the opening.
+    /// The file of a segment. A segment that is younger than the opening has the name that the last one had then: the
+    /// logger always writes to the same name.
     pub(crate) fn file(&self, segment: u64) -> &str {
-        self.files.get(&segment).map_or("", String::as_str)
+        let found = self.files.get(&segment).or_else(|| self.files.values().next_back());
+        found.map_or("", String::as_str)
     }
 }
 
@@ -92,9 +94,7 @@ impl Part {
     /// An error if a part of the range could not be read. A range is read by one of many readers, and nobody looks at
     /// the report of each.
     fn check_range(&self) -> Result<(), Failure> {
-        if self.last.is_none() {
-            return Ok(());
-        }
+        let Some((segment, offset)) = self.last else { return Ok(()) };
         if let Some(error) = self.log.unread().first() {
             return Err(error.clone().into());
         }
@@ -103,7 +103,19 @@ impl Part {
             let text = format!("{event}: a segment was deleted while it was read");
             return Err(Failure::NoLog(text));
         }
+        let is_cut = |it: &Report| it.segment == segment && it.file_bytes <= offset;
+        if self.log.report().segments.iter().any(is_cut) {
+            return Err(self.gone(segment, offset));
+        }
         Ok(())
+    }
+
+    /// The error for a block that the plan has seen.
+    fn gone(&self, segment: u64, offset: u64) -> Failure {
+        let file = self.names.file(segment);
+        let text =
+            format!("{file}: the block at offset {offset} is gone since the partitions were made");
+        Failure::NoLog(text)
     }
 
     /// Passes over the blocks before the range, by their heads.
@@ -119,10 +131,6 @@ impl Part {
             }
             break;
         }
-        let (segment, offset) = after;
-        let file = self.names.file(segment);
-        let text =
-            format!("{file}: the block at offset {offset} is gone since the partitions were made");
-        Err(Failure::NoLog(text))
+        Err(self.gone(after.0, after.1))
     }
 }

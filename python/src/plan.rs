@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
+    ffi::OsString,
     path::PathBuf,
     time::SystemTime,
 };
@@ -23,9 +24,9 @@ use crate::{
 /// How often a segment is looked for that was renamed between the listing and the opening.
 const LOOKS: usize = 10;
 
-/// A stretch of the blocks of one log, in one segment or in several that follow each other.
-#[pyclass(module = "pyasynclogger", frozen, eq, get_all, from_py_object)]
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A stretch of the blocks of one log, in one segment or in several that follow each other. Python gets a dictionary of
+/// the fields, makes an object of them that can be pickled, and gives that object back.
+#[derive(Debug, IntoPyObject, FromPyObject)]
 pub(crate) struct Stretch {
     /// The name of the log.
     event: String,
@@ -43,38 +44,6 @@ pub(crate) struct Stretch {
     payload_bytes: u64,
 }
 
-#[pymethods]
-impl Stretch {
-    #[new]
-    fn new(
-        event: String,
-        log_id: Option<String>,
-        segments: Vec<(u64, PathBuf)>,
-        after: Option<u64>,
-        last: (u64, u64),
-        blocks: u64,
-        payload_bytes: u64,
-    ) -> Stretch {
-        Stretch { event, log_id, segments, after, last, blocks, payload_bytes }
-    }
-
-    #[allow(clippy::type_complexity, reason = "the arguments of `new`")]
-    fn __getnewargs__(
-        &self,
-    ) -> (String, Option<String>, Vec<(u64, PathBuf)>, Option<u64>, (u64, u64), u64, u64) {
-        let Stretch { event, log_id, segments, after, last, blocks, payload_bytes } = self.clone();
-        (event, log_id, segments, after, last, blocks, payload_bytes)
-    }
-
-    fn __repr__(&self) -> String {
-        let Stretch { event, segments, blocks, payload_bytes, .. } = self;
-        let segments: Vec<u64> = segments.iter().map(|(id, _)| *id).collect();
-        format!(
-            "Stretch(event={event:?}, segments={segments:?}, blocks={blocks}, payload_bytes={payload_bytes})"
-        )
-    }
-}
-
 /// Divides the logs at `paths` into partitions of about `partition_bytes` bytes of records. A partition is a list of
 /// stretches.
 #[pyfunction]
@@ -82,7 +51,7 @@ impl Stretch {
 pub(crate) fn plan(
     py: Python<'_>,
     paths: Vec<PathBuf>,
-    event: Option<String>,
+    event: Option<OsString>,
     since: Option<i64>,
     until: Option<i64>,
     partition_bytes: u64,

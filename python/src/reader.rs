@@ -1,6 +1,7 @@
 //! The reader that Python has.
 
 use std::{
+    ffi::OsString,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -79,7 +80,7 @@ impl Cursor {
 pub(crate) fn open(
     py: Python<'_>,
     paths: Vec<PathBuf>,
-    event: Option<String>,
+    event: Option<OsString>,
     since: Option<i64>,
     until: Option<i64>,
     by_time: bool,

@@ -1,7 +1,9 @@
 //! Finds the logs that paths mean.
 
 use std::{
+    ffi::OsStr,
     fs::File,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,7 +13,7 @@ use asynclogger::{
     read::{LogDir, ReadAt, ReadOptions, Reader, Scan},
 };
 
-use crate::error::Failure;
+use crate::{error::Failure, part::Names};
 
 /// The logs that were found, by the names of their last files.
 #[derive(Debug, Default)]
@@ -25,7 +27,7 @@ pub(crate) struct Sources {
 /// event. Files mean themselves: those of one log are read as one log, and no other file of their directories is.
 pub(crate) fn find(
     paths: &[PathBuf],
-    event: Option<&str>,
+    event: Option<&OsStr>,
     options: ReadOptions,
 ) -> Result<Sources, Failure> {
     let mut sources = Sources::default();
@@ -94,11 +96,14 @@ pub(crate) fn is_no_log(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotALog | ErrorKind::NotAFile)
 }
 
-fn is_of(log: &LogDir, event: &str) -> bool {
+/// Whether a segment has this name, or the log is shown under this name: one that is not UTF-8 is shown with replacements,
+/// and a log without a name has that of its file.
+fn is_of(log: &LogDir, event: &OsStr) -> bool {
     log.segments().iter().any(|segment| segment.name == event.as_bytes())
+        || Names::of(log).event.as_bytes() == event.as_bytes()
 }
 
-fn there_is_none(directory: &Path, event: Option<&str>) -> String {
+fn there_is_none(directory: &Path, event: Option<&OsStr>) -> String {
     let directory = directory.display();
     match event {
         Some(event) => {

@@ -13,13 +13,13 @@ use crate::{
     report::Report,
 };
 
-/// What takes the records.
+/// Takes the records of a walk. `log` is the number of their log in the walk.
 pub(crate) trait Sink {
     /// Takes the records of a block.
-    fn take_block(&mut self, names: &Names, block: &Block<'_>);
+    fn take_block(&mut self, log: usize, names: &Names, block: &Block<'_>);
 
     /// Takes one record of a segment. The block of the record is not known.
-    fn take_record(&mut self, names: &Names, segment: u64, record: Record<'_>);
+    fn take_record(&mut self, log: usize, names: &Names, segment: u64, record: Record<'_>);
 
     /// Whether the sink wants no more for now.
     fn is_full(&self) -> bool;
@@ -58,9 +58,11 @@ impl Walk {
         match &mut self.order {
             Order::AsWritten(parts) => {
                 while let Some(part) = parts.front_mut() {
+                    let log = self.finished.len();
                     while !sink.is_full() {
-                        if part.read_block(|names, block| sink.take_block(names, block))?.is_none()
-                        {
+                        let read =
+                            part.read_block(|names, block| sink.take_block(log, names, block))?;
+                        if read.is_none() {
                             break;
                         }
                     }
@@ -76,7 +78,7 @@ impl Walk {
                 while !sink.is_full() {
                     let Some(found) = by_time.next_record()? else { return Ok(false) };
                     if let Some(names) = names.get(found.log()) {
-                        sink.take_record(names, found.segment(), found.record());
+                        sink.take_record(found.log(), names, found.segment(), found.record());
                     }
                 }
                 Ok(true)

@@ -34,8 +34,8 @@ def is_block(part):
     return part[16:24] == b"ALOGHEAD"
 
 
-def joined(found, segment, first_sequence=None):
-    """A file of these parts, with offsets, numbers and checksums that are right there."""
+def joined(found, segment, first_sequence=None, session=None):
+    """A file of these parts, with offsets, numbers and checksums that are right there; of another session if one is given."""
     data = bytearray()
     for part, metadata in found:
         begin = len(data)
@@ -44,6 +44,8 @@ def joined(found, segment, first_sequence=None):
             at = begin + offset
             struct.pack_into("<Q", data, at + 32, at)
             struct.pack_into("<Q", data, at + 56, segment)
+            if session is not None:
+                struct.pack_into("<Q", data, at + 64, session)
             if data[at + 16 : at + 24] == b"ALOGSTRT" and first_sequence is not None:
                 struct.pack_into("<Q", data, at + 88, first_sequence)
             seal(data, at)
@@ -63,3 +65,10 @@ def with_version(data, version):
     struct.pack_into("<I", data, 24, version)
     seal(data, 0)
     return bytes(data)
+
+
+def original(records):
+    """A file of the original logger with one shard: docs/format.md, section 1."""
+    data = b"".join(struct.pack("<I", len(record)) + record for record in records)
+    capacity = -(-(8 + len(data)) // 4096) * 4096
+    return struct.pack("<II", capacity, len(data)) + data.ljust(capacity - 8, b"\0")

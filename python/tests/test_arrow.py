@@ -24,9 +24,8 @@ def test_the_columns_are_those_of_the_records(segmented):
     assert table["ts_ns"].to_pylist() == [time_ns for time_ns, _, _ in found]
     assert table["seq"].to_pylist() == [position.number for _, position, _ in found]
     assert table["shard"].to_pylist() == [position.shard for _, position, _ in found]
-    # The bits of the session, with a sign.
-    sessions = {position.session for _, position, _ in found}
-    assert {session % 2**64 for session in table["session"].to_pylist()} == sessions
+    sessions = [f"{position.session:016x}" for _, position, _ in found]
+    assert table["session"].to_pylist() == sessions
     assert table["event"].unique().to_pylist() == ["app"]
     assert set(table["file"].unique().to_pylist()) == set(map(str, directory.glob("*.log")))
     assert table["host"].null_count == len(records)
@@ -106,7 +105,7 @@ def test_without_pyarrow_an_error_says_so(small, monkeypatch):
     directory, _ = small
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     reader = pyasynclogger.open(directory)
-    with pytest.raises(ImportError, match="pip install 'pyasynclogger\\[arrow\\]'"):
+    with pytest.raises(ImportError, match="pip install pyarrow"):
         reader.to_arrow()
     # The reader was not used up.
     assert sum(1 for _ in reader) == 1000

@@ -106,3 +106,39 @@ def test_other_files_of_a_directory_are_named_and_passed_over(segmented, tmp_pat
     assert sum(1 for _ in reader) == len(records)
     [text] = reader.report()["unreadable"]
     assert "text.log" in text
+
+
+def test_damage_is_that_of_one_event(writer, tmp_path):
+    counts = {"search": 30_000, "click": 1000}
+    records = [(event, b"%064d" % n) for event, count in counts.items() for n in range(count)]
+    writer.events(tmp_path / "logs", records)
+    path = damaged(tmp_path / "logs", tmp_path / "logs-2")
+    assert path.name.startswith("search")
+    reader = pyasynclogger.open(tmp_path / "logs-2")
+    found = sum(1 for _ in reader)
+    logs = {log["event"]: log for log in reader.report()["logs"]}
+    lost = len(records) - found
+    assert lost > 0
+    assert logs["search"]["lost"] == {"at_least": lost, "at_most": lost}
+    assert logs["click"]["lost"] == {"at_least": 0, "at_most": 0}
+    assert logs["click"]["records"] == counts["click"]
+    other = pyasynclogger.open(tmp_path / "logs-2", event="click", strict=True)
+    assert sum(1 for _ in other) == counts["click"]
+    with pytest.raises(pyasynclogger.DamageError):
+        list(pyasynclogger.open(tmp_path / "logs-2", event="search", strict=True))
+
+
+def test_a_part_is_strict_about_what_its_reader_meets(segmented, tmp_path):
+    directory, records = segmented
+    path = damaged(directory, tmp_path / "logs")
+    lost = len(records) - sum(1 for _ in pyasynclogger.open(tmp_path / "logs"))
+    partitions = pyasynclogger.partitions(tmp_path / "logs", partition_bytes=1)
+    raised, found = [], 0
+    for partition in partitions:
+        try:
+            for _ in partition.open(strict=True):
+                found += 1
+        except pyasynclogger.DamageError:
+            raised.append(partition)
+    assert (found, len(raised)) == (len(records) - lost, 1)
+    assert raised[0].stretches[0].segments[0][1] == path

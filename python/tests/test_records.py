@@ -106,6 +106,11 @@ def test_times_choose_records(small):
     assert len(payloads(pyasynclogger.open(directory, since=datetime.datetime.now() + day))) == 0
     assert len(payloads(pyasynclogger.open(directory, until="2020-01-01T00:00:00Z"))) == 0
     assert len(payloads(pyasynclogger.open(directory, since="1577836800000000000"))) == 1000
+    for far, count in ((-(2**63), 1000), (-1, 1000), (2**63 - 1, 0)):
+        assert len(payloads(pyasynclogger.open(directory, since=far))) == count
+        assert len(payloads(pyasynclogger.open(directory, until=far))) == 1000 - count
+    with pytest.raises(OverflowError):
+        pyasynclogger.open(directory, since=2**63)
     with pytest.raises(ValueError, match="ISO 8601"):
         pyasynclogger.open(directory, since="yesterday")
     with pytest.raises(TypeError):

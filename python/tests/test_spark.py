@@ -86,7 +86,7 @@ def test_the_schema_is_the_promised_one(spark, events):
         ("event", "string"),
         ("ts", "timestamp"),
         ("ts_ns", "bigint"),
-        ("session", "bigint"),
+        ("session", "string"),
         ("shard", "int"),
         ("seq", "bigint"),
         ("host", "string"),
@@ -133,3 +133,21 @@ def test_the_way_of_spark_3_has_the_same_rows(spark, events):
     )
     nothing = read_in_arrow(spark, directory, until="2020-01-01T00:00:00Z")
     assert (nothing.count(), nothing.columns) == (0, frame.columns)
+
+
+def test_files_may_be_compressed_since_the_plan_but_not_deleted(spark, writer, tmp_path):
+    from pyasynclogger.spark import read_in_arrow
+
+    records = numbered(40_000)
+    writer.lines(tmp_path / "app.log", records, *SEGMENTED)
+    plain = set(tmp_path.glob("*.log"))
+    # This way makes the parts at once.
+    frame = read_in_arrow(spark, tmp_path, partition_bytes=200_000)
+    writer.lines(tmp_path / "app.log", numbered(20_000), *SEGMENTED, "--compress", "zstd")
+    compressed = set(tmp_path.glob("*.zst"))
+    assert len(compressed) >= len(plain)
+    assert Counter(bytes(row["payload"]) for row in frame.collect()) == Counter(records)
+    for path in compressed:
+        path.unlink()
+    with pytest.raises(Exception, match="cannot open"):
+        frame.count()

@@ -1,13 +1,15 @@
 //! Records become batches: exact contents, order, nulls, texts.
 #![cfg(target_os = "linux")]
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use arrow_array::{
     Array, RecordBatch, StringArray,
     cast::AsArray,
     types::{Int32Type, Int64Type, TimestampMicrosecondType},
 };
 use asynclogger::{Config, Logger, Timestamps, read::LogDir};
-use asynclogger_export::batches::{BatchBuilder, Columns, Full, Origin, Strings};
+use asynclogger_export::batches::{BatchBuilder, Columns, Full, Origin, Strings, to_nanoseconds};
 
 fn text(batch: &RecordBatch, column: &str) -> Vec<Option<String>> {
     let texts: &StringArray = batch.column_by_name(column).unwrap().as_string();
@@ -145,4 +147,15 @@ fn the_sources_stay_for_the_next_batch() {
         (text(&batch, "file"), payloads(&batch)),
         (vec![Some("c.log".into())], vec![b"x".to_vec()])
     );
+}
+
+#[test]
+fn a_time_beyond_64_bits_becomes_the_nearest_one() {
+    let second = Duration::from_secs(1);
+    assert_eq!(to_nanoseconds(UNIX_EPOCH + second), 1_000_000_000);
+    assert_eq!(to_nanoseconds(UNIX_EPOCH - second), -1_000_000_000);
+    let far = Duration::from_secs(1 << 40);
+    assert_eq!(to_nanoseconds(UNIX_EPOCH + far), i64::MAX);
+    // The smallest number stands for no time.
+    assert_eq!(to_nanoseconds(UNIX_EPOCH - far), i64::MIN + 1);
 }

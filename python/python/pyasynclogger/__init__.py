@@ -11,8 +11,8 @@ from typing import Optional
 
 from . import _native
 from ._errors import DamageError, Error, NotALogError, ReadError, UnsupportedVersionError
-from ._native import Batches, Position, Reader, Stretch
-from ._partition import Partition, partitions
+from ._native import Batches, Position, Reader
+from ._partition import Partition, Stretch, partitions
 from ._paths import Paths, to_list
 from ._time import Time, to_ns
 
@@ -44,7 +44,7 @@ def open(  # noqa: A001 - the name of what it does, as in gzip.open
     """Opens logs for reading.
 
     ``path`` is a directory (all its logs with all their segments), a file (that file alone), or a list of both.
-    ``event`` chooses the log of that name in a directory. ``since`` and ``until`` choose the records that were logged
+    ``event`` chooses the logs in a directory that ``Reader.events`` shows under that name. ``since`` and ``until`` choose the records that were logged
     at ``since`` or later and before ``until``: nanoseconds since 1970, a datetime or an ISO 8601 text.
 
     ``by_time`` delivers the records of all threads, segments and logs in one order by time. Without it they come as they

@@ -16,7 +16,7 @@ def pyarrow() -> Any:
         import pyarrow
     except ImportError as error:
         raise ImportError(
-            "pyarrow is not installed: pip install 'pyasynclogger[arrow]'. "
+            "pyarrow is not installed: pip install pyarrow. "
             "polars and duckdb take Reader.to_batches() without pyarrow."
         ) from error
     return pyarrow

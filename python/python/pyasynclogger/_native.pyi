@@ -1,7 +1,9 @@
 from os import PathLike
-from typing import Any, Iterator, List, Optional, Sequence, Tuple, TypedDict, final
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, TypedDict, final
 
 import pyarrow
+
+from ._partition import Stretch
 
 class Loss(TypedDict):
     """The number of lost records: exact if both are the same; without a limit if ``at_most`` is None."""
@@ -121,19 +123,6 @@ class Reader:
     def __enter__(self) -> Reader: ...
     def __exit__(self, *raised: object) -> None: ...
 
-@final
-class Stretch:
-    """A stretch of the blocks of one log; what a partition is made of."""
-
-    event: str
-    log_id: Optional[str]
-    segments: List[Tuple[int, PathLike[str]]]
-    after: Optional[int]
-    last: Tuple[int, int]
-    blocks: int
-    payload_bytes: int
-    def __eq__(self, other: object) -> bool: ...
-
 def open(
     paths: Sequence[str],
     *,
@@ -153,4 +142,4 @@ def plan(
     since: Optional[int],
     until: Optional[int],
     partition_bytes: int,
-) -> List[List[Stretch]]: ...
+) -> List[List[Dict[str, Any]]]: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Iterable, List, Union
 
-Path = Union[str, "os.PathLike[str]"]
+Path = Union[str, bytes, "os.PathLike[str]"]
 
 #: A file, a directory, or several of them.
 Paths = Union[Path, Iterable[Path]]
@@ -13,7 +13,7 @@ Paths = Union[Path, Iterable[Path]]
 
 def to_list(paths: Paths) -> List[str]:
     """The paths as a list of at least one."""
-    if isinstance(paths, (str, os.PathLike)):
+    if isinstance(paths, (str, bytes, os.PathLike)):
         return [_local(paths)]
     found = [_local(path) for path in paths]
     if not found:
@@ -22,7 +22,7 @@ def to_list(paths: Paths) -> List[str]:
 
 
 def _local(path: Path) -> str:
-    text = os.fspath(path)
+    text = os.fsdecode(path)
     if text.startswith("file://"):
         return text[len("file://") :]
     if text.startswith("file:/"):

@@ -7,30 +7,23 @@ from typing import Iterator, Optional, Sequence
 import pyarrow as pa
 
 from ._arrow import reader_of
+from ._native import Batches
 from ._partition import Partition
 
-#: The columns in Spark's words: the names are those of the Parquet files that
-#: ``asynclogger export`` writes, where ``session`` is text.
+#: The columns in Spark's words, as Spark shows those of the Parquet files that ``asynclogger export`` writes.
 SCHEMA = (
-    "event string, ts timestamp, ts_ns bigint, session bigint, shard int, seq bigint,"
+    "event string, ts timestamp, ts_ns bigint, session string, shard int, seq bigint,"
     " host string, file string, block bigint, payload binary"
 )
 
-#: The same in Arrow's words. Spark takes no dictionaries.
-_PLAIN = pa.schema(
-    [
-        ("event", pa.string()),
-        ("ts", pa.timestamp("us", tz="UTC")),
-        ("ts_ns", pa.int64()),
-        ("session", pa.int64()),
-        ("shard", pa.int32()),
-        ("seq", pa.int64()),
-        ("host", pa.string()),
-        ("file", pa.string()),
-        ("block", pa.int64()),
-        ("payload", pa.binary()),
-    ]
-)
+
+def _plain(column: pa.DataType) -> pa.DataType:
+    """The type of a column for Spark, which takes no dictionaries."""
+    return column.value_type if pa.types.is_dictionary(column) else column
+
+
+#: The same in Arrow's words.
+_PLAIN = pa.schema([(field.name, _plain(field.type)) for field in pa.schema(Batches)])
 
 #: Rows of a batch. Spark has a batch in the memory of the Python worker and in its own.
 _BATCH_ROWS = 16384

@@ -336,8 +336,10 @@ fn nulls(values: &[i64], null: i64) -> Option<NullBuffer> {
     has_null.then(|| values.iter().map(|value| *value != null).collect())
 }
 
-/// A time in nanoseconds since 1970, which a signed number holds until 2262; the nearest one that it holds.
-pub(crate) fn to_nanoseconds(time: SystemTime) -> i64 {
+/// A time in nanoseconds since 1970, which a signed number holds until 2262; the nearest one that it holds
+/// and that is not `i64::MIN`.
+#[must_use]
+pub fn to_nanoseconds(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
         Err(before) => i64::try_from(before.duration().as_nanos()).map_or(NO_TIME + 1, |n| -n),

@@ -40,10 +40,8 @@ mod by_time;
 mod columns;
 mod words;
 
-#[cfg(feature = "parquet")]
-pub(crate) use self::builder::to_nanoseconds;
 pub use self::{
-    builder::{BatchBuilder, Full, Origin, SourceId},
+    builder::{BatchBuilder, Full, Origin, SourceId, to_nanoseconds},
     by_time::ByTime,
     columns::{Columns, Strings},
 };
