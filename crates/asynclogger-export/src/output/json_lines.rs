@@ -10,26 +10,29 @@ use arrow_array::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 
-use super::destination::Begun;
+use super::{
+    destination::Begun,
+    sink::{Cause, Facts, Form},
+};
 
 /// How each line begins.
 pub(super) const BEGINNING: &[u8] = b"{\"event\":";
 
 /// One object a line.
-pub(super) struct JsonSink {
+pub(super) struct JsonForm {
     file: Box<dyn Begun>,
     line: Vec<u8>,
 }
 
-impl JsonSink {
-    pub(super) fn begin(file: Box<dyn Begun>) -> JsonSink {
-        JsonSink { file, line: Vec::new() }
+impl JsonForm {
+    pub(super) fn begin(file: Box<dyn Begun>) -> JsonForm {
+        JsonForm { file, line: Vec::new() }
     }
+}
 
-    pub(super) fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
-        let Some(rows) = Rows::of(batch) else {
-            return Err(io::Error::other("the batch has other columns than a log"));
-        };
+impl Form for JsonForm {
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), Cause> {
+        let rows = Rows::of(batch).ok_or("the batch has other columns than a log")?;
         for row in 0..batch.num_rows() {
             self.line.clear();
             rows.show(row, &mut self.line)?;
@@ -38,8 +41,8 @@ impl JsonSink {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Box<dyn Begun> {
-        self.file
+    fn finish(self: Box<Self>, _facts: Facts) -> Result<Box<dyn Begun>, Cause> {
+        Ok(self.file)
     }
 }
 
