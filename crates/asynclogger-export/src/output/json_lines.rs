@@ -10,29 +10,26 @@ use arrow_array::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 
-use super::{
-    destination::Begun,
-    sink::{Cause, Facts, Form},
-};
+use super::destination::Begun;
 
 /// How each line begins.
 pub(super) const BEGINNING: &[u8] = b"{\"event\":";
 
 /// One object a line.
-pub(super) struct JsonForm {
+pub(super) struct JsonSink {
     file: Box<dyn Begun>,
     line: Vec<u8>,
 }
 
-impl JsonForm {
-    pub(super) fn begin(file: Box<dyn Begun>) -> JsonForm {
-        JsonForm { file, line: Vec::new() }
+impl JsonSink {
+    pub(super) fn begin(file: Box<dyn Begun>) -> JsonSink {
+        JsonSink { file, line: Vec::new() }
     }
-}
 
-impl Form for JsonForm {
-    fn write(&mut self, batch: &RecordBatch) -> Result<(), Cause> {
-        let rows = Rows::of(batch).ok_or("the batch has other columns than a log")?;
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
+        let Some(rows) = Rows::of(batch) else {
+            return Err(io::Error::other("the batch has other columns than a log"));
+        };
         for row in 0..batch.num_rows() {
             self.line.clear();
             rows.show(row, &mut self.line)?;
@@ -41,8 +38,8 @@ impl Form for JsonForm {
         Ok(())
     }
 
-    fn finish(self: Box<Self>, _facts: Facts) -> Result<Box<dyn Begun>, Cause> {
-        Ok(self.file)
+    pub(super) fn finish(self) -> Box<dyn Begun> {
+        self.file
     }
 }
 

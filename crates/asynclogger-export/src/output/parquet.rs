@@ -1,6 +1,6 @@
 //! Parquet.
 
-use std::sync::Arc;
+use std::{io::Write, sync::Arc};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, SchemaRef};
@@ -15,10 +15,7 @@ use parquet::{
     schema::types::ColumnPath,
 };
 
-use super::{
-    destination::Begun,
-    sink::{Cause, Facts, Form},
-};
+use super::{destination::Begun, sink::Facts};
 
 /// The rows of a page. A page ends at 1 MiB, too.
 const PAGE_ROWS: usize = 1 << 20;
@@ -26,39 +23,39 @@ const PAGE_ROWS: usize = 1 << 20;
 const WRITE_ROWS: usize = 8192;
 
 /// A file of Parquet. The rows of a row group are sorted by `ts_ns`.
-pub(super) struct ParquetForm {
+pub(super) struct ParquetSink {
     writer: ArrowWriter<Box<dyn Begun>>,
 }
 
-impl ParquetForm {
+impl ParquetSink {
     pub(super) fn begin(
         file: Box<dyn Begun>,
         schema: &SchemaRef,
         level: i32,
-    ) -> Result<ParquetForm, ParquetError> {
+    ) -> Result<ParquetSink, ParquetError> {
         let properties = properties(schema, level)?;
         // The types of Parquet alone: a reader takes texts for texts, whatever they were in memory here.
         let options =
             ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(file, Arc::clone(schema), options)?;
-        Ok(ParquetForm { writer })
-    }
-}
-
-impl Form for ParquetForm {
-    fn write(&mut self, batch: &RecordBatch) -> Result<(), Cause> {
-        Ok(self.writer.write(batch)?)
+        Ok(ParquetSink { writer })
     }
 
-    fn end_group(&mut self) -> Result<(), Cause> {
-        Ok(self.writer.flush()?)
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
+        self.writer.write(batch)
     }
 
-    fn finish(mut self: Box<Self>, facts: Facts) -> Result<Box<dyn Begun>, Cause> {
+    pub(super) fn end_group(&mut self) -> Result<(), ParquetError> {
+        self.writer.flush()
+    }
+
+    pub(super) fn finish(mut self, facts: Facts) -> Result<Box<dyn Begun>, ParquetError> {
         for (name, value) in facts {
             self.writer.append_key_value_metadata(KeyValue::new(name, value));
         }
-        Ok(self.writer.into_inner()?)
+        let mut file = self.writer.into_inner()?;
+        file.flush()?;
+        Ok(file)
     }
 }
 

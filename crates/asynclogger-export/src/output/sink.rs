@@ -1,11 +1,11 @@
 //! One file that is written, whatever its format.
 
-use std::error::Error as StdError;
+use std::io::Write;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
-use super::{arrow::ArrowForm, destination::Begun, json_lines::JsonForm, parquet::ParquetForm};
+use super::{arrow::ArrowSink, destination::Begun, json_lines::JsonSink, parquet::ParquetSink};
 use crate::{Error, Format};
 
 /// How files are written.
@@ -16,44 +16,19 @@ pub(crate) struct Style {
     pub(crate) level: i32,
 }
 
-impl Style {
-    fn form(
-        self,
-        file: Box<dyn Begun>,
-        schema: &SchemaRef,
-        facts: Facts,
-    ) -> Result<Box<dyn Form>, Cause> {
-        Ok(match self.format {
-            Format::Parquet => Box::new(ParquetForm::begin(file, schema, self.level)?),
-            Format::Arrow => Box::new(ArrowForm::begin(file, schema, facts)?),
-            Format::JsonLines => Box::new(JsonForm::begin(file)),
-        })
-    }
-}
-
 /// Names and values that a file carries beside its records.
 pub(crate) type Facts = Vec<(String, String)>;
-
-/// Why a format could not write.
-pub(super) type Cause = Box<dyn StdError + Send + Sync>;
-
-/// What a format makes of rows.
-pub(super) trait Form {
-    fn write(&mut self, batch: &RecordBatch) -> Result<(), Cause>;
-
-    /// Ends a group of rows that are in the order of their times, if the format has groups.
-    fn end_group(&mut self) -> Result<(), Cause> {
-        Ok(())
-    }
-
-    /// Writes what comes behind the rows; `facts` are what is known then.
-    fn finish(self: Box<Self>, facts: Facts) -> Result<Box<dyn Begun>, Cause>;
-}
 
 /// A file that is written.
 pub(crate) struct Sink {
     name: String,
-    form: Box<dyn Form>,
+    format: Kind,
+}
+
+enum Kind {
+    Parquet(Box<ParquetSink>),
+    Arrow(Box<ArrowSink>),
+    JsonLines(JsonSink),
 }
 
 impl Sink {
@@ -65,24 +40,52 @@ impl Sink {
         style: Style,
         facts: Facts,
     ) -> Result<Sink, Error> {
-        let form = style.form(file, schema, facts).map_err(|cause| Error::output(name, cause))?;
-        Ok(Sink { name: name.to_owned(), form })
+        let begun = match style.format {
+            Format::Parquet => ParquetSink::begin(file, schema, style.level)
+                .map(|it| Kind::Parquet(Box::new(it)))
+                .map_err(|error| Error::output(name, error)),
+            Format::Arrow => ArrowSink::begin(file, schema, facts)
+                .map(|it| Kind::Arrow(Box::new(it)))
+                .map_err(|error| Error::output(name, error)),
+            Format::JsonLines => Ok(Kind::JsonLines(JsonSink::begin(file))),
+        };
+        Ok(Sink { name: name.to_owned(), format: begun? })
     }
 
     /// Adds rows.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
-        self.form.write(batch).map_err(|cause| Error::output(&self.name, cause))
+        match &mut self.format {
+            Kind::Parquet(sink) => {
+                sink.write(batch).map_err(|error| Error::output(&self.name, error))
+            }
+            Kind::Arrow(sink) => {
+                sink.write(batch).map_err(|error| Error::output(&self.name, error))
+            }
+            Kind::JsonLines(sink) => {
+                sink.write(batch).map_err(|error| Error::output(&self.name, error))
+            }
+        }
     }
 
     /// Ends a group of rows that are in the order of their times.
     pub(crate) fn end_group(&mut self) -> Result<(), Error> {
-        self.form.end_group().map_err(|cause| Error::output(&self.name, cause))
+        match &mut self.format {
+            Kind::Parquet(sink) => {
+                sink.end_group().map_err(|error| Error::output(&self.name, error))
+            }
+            Kind::Arrow(_) | Kind::JsonLines(_) => Ok(()),
+        }
     }
 
     /// Completes the file; `facts` are what is known after the records.
     pub(crate) fn finish(self, facts: Facts) -> Result<(), Error> {
-        let Sink { name, form } = self;
-        let mut file = form.finish(facts).map_err(|cause| Error::output(&name, cause))?;
+        let name = self.name;
+        let file = match self.format {
+            Kind::Parquet(sink) => sink.finish(facts).map_err(|error| Error::output(&name, error)),
+            Kind::Arrow(sink) => sink.finish().map_err(|error| Error::output(&name, error)),
+            Kind::JsonLines(sink) => Ok(sink.finish()),
+        };
+        let mut file = file?;
         file.flush().and_then(|()| file.finish()).map_err(|error| Error::output(&name, error))
     }
 }
