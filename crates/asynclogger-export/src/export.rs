@@ -13,6 +13,8 @@ use asynclogger::read::{LogDir, LogReport};
 
 use crate::{
     Error, ErrorKind,
+    batches::BatchBuilder,
+    budget::Budget,
     decode::Decode,
     open_files::OpenFiles,
     output::{Begun, Destination, Style},
@@ -21,9 +23,14 @@ use crate::{
 
 /// The most logs that are exported at a time.
 pub const MAX_JOBS: usize = 16;
-/// The rows that gather before they are written, over all jobs, and in one at most; in bytes.
-const GATHERED_BYTES: usize = 64 << 20;
-const MAX_GROUP_BYTES: usize = 32 << 20;
+/// The rows of one log that gather before they are written, in bytes. This decides where row groups end, so it depends on
+/// nothing.
+const GROUP_BYTES: usize = 32 << 20;
+/// The rows of all logs that gather, in bytes. A job needs as much again for pages that do not compress: with 3 jobs on large
+/// logs an export stays below 256 MB.
+const GATHERED_BYTES: usize = 3 * GROUP_BYTES;
+/// How much more room rows can take in memory than in a log, where an empty record has 4 bytes.
+const GROWTH: u64 = BatchBuilder::ROW_BYTES as u64 / 4;
 
 /// The format of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +68,8 @@ impl fmt::Display for Format {
 /// alone, so a repeated export replaces its files by the same ones. Damage is no error: what can be read is exported, and
 /// the rest is in the reports and in the facts of the files.
 ///
-/// The memory does not depend on the logs, but for their largest block: 32 MiB of rows, twice if they do not compress,
-/// for each of one or two jobs, less for each of more.
+/// The memory does not depend on the logs, but for their largest block: up to 32 MiB of rows, twice if they do not compress,
+/// for each log that is exported, and for three such logs at a time at most.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -265,7 +272,8 @@ impl Export {
         self
     }
 
-    /// How many logs are exported at a time, up to [`MAX_JOBS`]. Default: 1. With more than 2, row groups get smaller.
+    /// How many logs are exported at a time, up to [`MAX_JOBS`]. Default: 1. A job waits for memory while three logs of
+    /// more than 32 MiB of rows, or as much in smaller ones, are exported.
     pub fn jobs(mut self, jobs: usize) -> Export {
         self.jobs = jobs;
         self
@@ -298,7 +306,7 @@ impl Export {
         let total = logs.iter().flat_map(LogDir::segments).map(|segment| segment.file_bytes);
         let work = Work {
             settings: &self.settings,
-            limit: MAX_GROUP_BYTES.min(GATHERED_BYTES / jobs),
+            budget: Budget::new(GATHERED_BYTES),
             total_bytes: total.fold(0, u64::saturating_add),
             logs: logs.into_iter().map(|log| Mutex::new(Some(log))).collect(),
             next: AtomicUsize::new(0),
@@ -335,7 +343,7 @@ impl Export {
 /// The logs that are still to be exported, for all jobs.
 struct Work<'a, F> {
     settings: &'a Settings,
-    limit: usize,
+    budget: Budget,
     total_bytes: u64,
     logs: Vec<Mutex<Option<LogDir>>>,
     next: AtomicUsize,
@@ -344,6 +352,13 @@ struct Work<'a, F> {
     records: AtomicU64,
     bytes: AtomicU64,
     progress: &'a F,
+}
+
+/// The most bytes of rows that gather for a log. A log that grows while it is read can have some more.
+fn most_gathered(log: &LogDir) -> usize {
+    let bytes = log.segments().iter().map(|segment| segment.file_bytes);
+    let rows = bytes.fold(0, u64::saturating_add).saturating_mul(GROWTH);
+    usize::try_from(rows).map_or(GROUP_BYTES, |rows| rows.min(GROUP_BYTES))
 }
 
 /// What one job did.
@@ -359,7 +374,7 @@ struct Done {
 impl<F: Fn(Progress) + Sync> Work<'_, F> {
     fn run(&self) -> Done {
         let mut done = Done::default();
-        let mut files = OpenFiles::new(self.settings, self.limit);
+        let mut files = OpenFiles::new(self.settings, GROUP_BYTES);
         loop {
             let index = self.next.fetch_add(1, Relaxed);
             let Some(log) = self.logs.get(index).filter(|_| !self.is_over.load(Relaxed)) else {
@@ -367,6 +382,7 @@ impl<F: Fn(Progress) + Sync> Work<'_, F> {
             };
             let log = log.lock().unwrap_or_else(PoisonError::into_inner).take();
             let Some(mut log) = log else { continue };
+            let _share = self.budget.take(most_gathered(&log));
             match self.export(&mut log, &mut files, &mut done.unread) {
                 Ok(()) => done.reports.push((index, log.report())),
                 Err(error) => done.error = done.error.or(Some(error)),

@@ -47,16 +47,24 @@ pub(crate) fn before(
     facts
 }
 
-/// What is known when the segment has been read. Drops, losses and salvaged records are those of the whole segment.
-pub(crate) fn after(records: u64, times: Times, report: Option<&Report>) -> Facts {
-    let mut facts = vec![fact("records", records), fact("times", times.name())];
-    if let Some(report) = report {
-        facts.push(fact("segment_records", report.records));
-        facts.push(fact("dropped", report.dropped().total()));
-        facts.push(fact("lost", report.lost));
-        facts.push(fact("salvaged", report.salvaged()));
-    }
-    facts
+/// What is known when all records of a file have come.
+pub(crate) fn after(records: u64, times: Times) -> Facts {
+    vec![fact("records", records), fact("times", times.name())]
+}
+
+/// What is known of the whole segment once it has been read.
+pub(crate) fn of_segment(report: &Report) -> Facts {
+    vec![
+        fact("segment_records", report.records),
+        fact("dropped", report.dropped().total()),
+        fact("lost", report.lost),
+        fact("salvaged", report.salvaged()),
+    ]
+}
+
+/// The facts of the whole segment are not known in this file: it was completed before the segment was read to its end.
+pub(crate) fn closed_early() -> Facts {
+    vec![fact("closed_early", true)]
 }
 
 fn fact(name: &str, value: impl ToString) -> (String, String) {

@@ -10,6 +10,8 @@
 
 pub mod batches;
 #[cfg(feature = "parquet")]
+mod budget;
+#[cfg(feature = "parquet")]
 mod decode;
 #[cfg(feature = "parquet")]
 mod error;

@@ -13,7 +13,7 @@ use crate::{
     decode::Decoder,
     export::Settings,
     facts::{self, Times},
-    output::Sink,
+    output::{Facts, Sink},
     partition::{Span, encoded},
 };
 
@@ -143,7 +143,7 @@ impl<'a> OpenFiles<'a> {
             if self.open.len() >= MAX_OPEN {
                 let oldest = self.open.iter().enumerate().min_by_key(|(_, file)| file.last_used);
                 let oldest = oldest.map_or(0, |(at, _)| at);
-                self.end(oldest, None)?;
+                self.end(oldest, facts::closed_early())?;
             }
             let file = self.new_file(segment, span);
             self.open.push(file);
@@ -239,7 +239,7 @@ impl<'a> OpenFiles<'a> {
         while let Some(at) = self.open.iter().position(|file| is_read(file.segment)) {
             let segment = self.open.get(at).map(|file| file.segment);
             let report = reports.iter().find(|report| Some(report.segment) == segment);
-            self.end(at, report)?;
+            self.end(at, report.map(facts::of_segment).unwrap_or_default())?;
         }
         Ok(())
     }
@@ -248,11 +248,12 @@ impl<'a> OpenFiles<'a> {
     pub(crate) fn end_stream(&mut self) -> Result<(), Error> {
         match self.open.is_empty() {
             true => Ok(()),
-            false => self.end(0, None),
+            false => self.end(0, Facts::new()),
         }
     }
 
-    fn end(&mut self, at: usize, report: Option<&Report>) -> Result<(), Error> {
+    /// Completes a file; `more` are the facts beside those of its records.
+    fn end(&mut self, at: usize, more: Facts) -> Result<(), Error> {
         self.write_out(at)?;
         let file = self.open.swap_remove(at);
         self.current = 0;
@@ -260,7 +261,8 @@ impl<'a> OpenFiles<'a> {
         let source = self.sources.get(&file.segment).map_or("", String::as_str);
         let mut facts =
             facts::before(self.settings, self.log_id, file.segment, &self.event, source);
-        facts.extend(facts::after(file.records, file.times, report));
+        facts.extend(facts::after(file.records, file.times));
+        facts.extend(more);
         sink.finish(facts)?;
         self.written.push(WrittenFile {
             name,

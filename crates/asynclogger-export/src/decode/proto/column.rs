@@ -53,6 +53,8 @@ pub(super) enum Form {
 #[derive(Debug)]
 pub(super) struct Message {
     fields: Vec<FieldColumn>,
+    /// The numbers of the fields, in their order, and the indices of the fields.
+    places: Vec<(u32, usize)>,
     nulls: NullBufferBuilder,
 }
 
@@ -63,6 +65,25 @@ struct FieldColumn {
     column: Column,
     /// A field that is not there is null, and not the default of its type.
     is_optional: bool,
+}
+
+/// What the bytes of a message have for a field.
+enum Found<'a> {
+    Nothing,
+    /// The last value, which counts.
+    Value(Value<'a>),
+    /// Several occurrences of one message, which are one message in the order of their bytes.
+    Joined(Vec<u8>),
+}
+
+impl<'a> Found<'a> {
+    fn join(&mut self, more: &'a [u8]) {
+        match self {
+            Found::Value(Value::Bytes(first)) => *self = Found::Joined([*first, more].concat()),
+            Found::Joined(bytes) => bytes.extend_from_slice(more),
+            _ => *self = Found::Value(Value::Bytes(more)),
+        }
+    }
 }
 
 /// A repeated field or a map.
@@ -91,7 +112,7 @@ impl Column {
         });
         let fields = fields.collect();
         above.pop();
-        Column::Message(Message { fields, nulls: NullBufferBuilder::new(0) })
+        Column::Message(Message::new(fields))
     }
 
     /// The column of messages as texts in JSON.
@@ -235,10 +256,7 @@ impl Column {
             Column::Double(column) => column.append_value(0.0),
             Column::Text(_) | Column::Bytes(_) => self.push(Value::Bytes(&[])),
             Column::Json(..) | Column::Message(_) => self.push_null(),
-            Column::List(list) => {
-                list.nulls.append_non_null();
-                list.end_row();
-            }
+            Column::List(list) => list.end_values(),
         }
     }
 
@@ -301,9 +319,22 @@ impl Form {
 }
 
 impl Message {
+    fn new(fields: Vec<FieldColumn>) -> Message {
+        let mut places: Vec<(u32, usize)> =
+            fields.iter().map(|field| field.number).zip(0..).collect();
+        places.sort_unstable();
+        Message { fields, places, nulls: NullBufferBuilder::new(0) }
+    }
+
+    /// The index of the field with this number.
+    fn place(&self, number: u32) -> Option<usize> {
+        let at = self.places.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        self.places.get(at).map(|(_, index)| *index)
+    }
+
     fn accepts(&self, bytes: &[u8]) -> bool {
         wire::Fields::of(bytes).all(|field| match field {
-            Ok((number, value)) => match self.fields.iter().find(|it| it.number == number) {
+            Ok((number, value)) => match self.place(number).and_then(|at| self.fields.get(at)) {
                 Some(field) => field.column.accepts(value),
                 None => true,
             },
@@ -311,37 +342,28 @@ impl Message {
         })
     }
 
+    /// Adds a message, in one pass over its bytes.
     fn push(&mut self, bytes: &[u8]) {
         self.nulls.append_non_null();
-        for field in &mut self.fields {
-            let values = wire::Fields::of(bytes).filter_map(|it| it.ok());
-            let mut values =
-                values.filter(|(number, _)| *number == field.number).map(|(_, value)| value);
-            match &mut field.column {
-                Column::List(list) => list.push_row(values),
-                Column::Message(message) => {
-                    // Several occurrences of one message are one message, in the order of their bytes.
-                    let Some(first) = values.next() else {
-                        field.column.push_null();
-                        continue;
-                    };
-                    let bytes = |value| match value {
-                        Value::Bytes(bytes) => bytes,
-                        _ => &[][..],
-                    };
-                    let Some(second) = values.next() else {
-                        message.push(bytes(first));
-                        continue;
-                    };
-                    let mut joined = [bytes(first), bytes(second)].concat();
-                    values.for_each(|value| joined.extend_from_slice(bytes(value)));
-                    message.push(&joined);
-                }
-                column => match values.last() {
-                    Some(value) => column.push(value),
-                    None if field.is_optional => column.push_null(),
-                    None => column.push_default(),
-                },
+        let mut found: Vec<Found<'_>> = self.fields.iter().map(|_| Found::Nothing).collect();
+        for (number, value) in wire::Fields::of(bytes).filter_map(Result::ok) {
+            let Some(at) = self.place(number) else { continue };
+            let (Some(field), Some(found)) = (self.fields.get_mut(at), found.get_mut(at)) else {
+                continue;
+            };
+            match (&mut field.column, value) {
+                (Column::List(list), value) => list.push(value),
+                (Column::Message(_) | Column::Json(..), Value::Bytes(bytes)) => found.join(bytes),
+                (_, value) => *found = Found::Value(value),
+            }
+        }
+        for (field, found) in self.fields.iter_mut().zip(found) {
+            match (&mut field.column, found) {
+                (Column::List(list), _) => list.end_values(),
+                (column, Found::Value(value)) => column.push(value),
+                (column, Found::Joined(bytes)) => column.push(Value::Bytes(&bytes)),
+                (column, Found::Nothing) if field.is_optional => column.push_null(),
+                (column, Found::Nothing) => column.push_default(),
             }
         }
     }
@@ -360,22 +382,25 @@ impl Message {
 }
 
 impl List {
-    fn push_row<'a>(&mut self, values: impl Iterator<Item = Value<'a>>) {
-        for value in values {
-            if self.values.accepts_whole(value) {
-                self.values.push(value);
-            } else if let Value::Bytes(packed) = value {
-                let mut unpacked = Vec::new();
-                // Checked before.
-                let _ = self.values.unpack(packed, |value| match value {
-                    Value::Varint(number) => unpacked.push(Value::Varint(number)),
-                    Value::Fixed32(number) => unpacked.push(Value::Fixed32(number)),
-                    Value::Fixed64(number) => unpacked.push(Value::Fixed64(number)),
-                    Value::Bytes(_) => {}
-                });
-                unpacked.into_iter().for_each(|value| self.values.push(value));
-            }
+    /// Adds a value to the row, or the values of a packed list.
+    fn push(&mut self, value: Value<'_>) {
+        if self.values.accepts_whole(value) {
+            self.values.push(value);
+        } else if let Value::Bytes(packed) = value {
+            let mut unpacked = Vec::new();
+            // Checked before.
+            let _ = self.values.unpack(packed, |value| match value {
+                Value::Varint(number) => unpacked.push(Value::Varint(number)),
+                Value::Fixed32(number) => unpacked.push(Value::Fixed32(number)),
+                Value::Fixed64(number) => unpacked.push(Value::Fixed64(number)),
+                Value::Bytes(_) => {}
+            });
+            unpacked.into_iter().for_each(|value| self.values.push(value));
         }
+    }
+
+    /// Ends a row that is not null.
+    fn end_values(&mut self) {
         self.nulls.append_non_null();
         self.end_row();
     }

@@ -1,6 +1,10 @@
 //! Whole logs become files: exact counts and contents, partitions, damage, repetition.
 #![cfg(all(target_os = "linux", feature = "parquet"))]
 
+mod fabricated;
+mod log;
+mod memory;
+
 use std::{
     collections::BTreeMap,
     fs,
