@@ -10,7 +10,7 @@ use super::{
     super::{ByTime, LogDir, ReadAt, ReadOptions, Scan},
     builder::*,
 };
-use crate::{Error, Position, sync::lock};
+use crate::{Error, Position};
 
 /// Bytes of which a call returns 1,000 at most. The first call of all is interrupted.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl ReadAt for Slow {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut read = lock(&self.read);
+        let mut read = self.read.lock().expect("whole");
         let Some(count) = &mut *read else {
             *read = Some(0);
             return Err(io::ErrorKind::Interrupted.into());
@@ -119,7 +119,7 @@ fn the_start_of_a_given_file_costs_few_bytes() {
     let file = slow(&log.bytes, u64::MAX);
     let found = scan(&[("a.log", file.clone())]).logs;
     assert_eq!(found[0].segments()[0].file_bytes, log.bytes.len() as u64);
-    let read = lock(&file.read).expect("read");
+    let read = file.read.lock().expect("whole").expect("read");
     assert!(read < 16 << 10, "{read} bytes of {}", log.bytes.len());
 }
 
