@@ -70,8 +70,10 @@ impl Plan {
         }
         // One write at a time: else the sync of one makes a half-made state of the others durable. And nothing is
         // deleted: a removed file comes back with blocks that a new one has by then, and e2fsck finds them twice.
+        // Compression does both: its thread syncs the directory amid a rotation, so that a new name is durable and the
+        // old file's next name is not, and it removes the plain file.
         let (on, engine) = (FileSystem::Ext4WithoutJournal, Engine::Pwrite);
-        Plan { on, engine, deletes: false, ..plan }
+        Plan { on, engine, deletes: false, compresses: false, ..plan }
     }
 
     /// Whether names come and go in their order. Else a cut can bring a name back that was removed, and its file, which
