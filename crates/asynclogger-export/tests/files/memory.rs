@@ -16,7 +16,7 @@ const RECORD: usize = 64 << 10;
 /// Records of a log of more than one group.
 const LARGE: usize = 700;
 
-/// Logs of so many records of 64 KiB each.
+/// Writes `logs` logs; each has `records` records of 64 KiB.
 fn write_logs(directory: &Path, logs: usize, records: usize) {
     fs::create_dir(directory).unwrap();
     for log in 0..logs {
