@@ -149,16 +149,8 @@ impl Store {
         range: Range<u64>,
         etag: Option<String>,
     ) -> Result<(Bytes, Object), Error> {
-        let mut attempt = 1;
-        loop {
-            match self.fetch_once(&key, range.clone(), etag.clone()).await {
-                Err(error) if error.kind() == ErrorKind::Unavailable && attempt < ATTEMPTS => {
-                    tokio::time::sleep(RETRY_DELAY * attempt).await;
-                    attempt += 1;
-                }
-                result => return result,
-            }
-        }
+        let (store, key) = (&self, &key);
+        repeated(|| store.fetch_once(key, range.clone(), etag.clone())).await
     }
 
     async fn fetch_once(
@@ -306,6 +298,22 @@ impl Store {
             (Attribute::Metadata(name.into()), value)
         });
         named.collect()
+    }
+}
+
+/// Asks again, a few times, while the store cannot be reached or its answers break off.
+pub(crate) async fn repeated<T, F: Future<Output = Result<T, Error>>>(
+    mut ask: impl FnMut() -> F,
+) -> Result<T, Error> {
+    let mut attempt = 1;
+    loop {
+        match ask().await {
+            Err(error) if error.kind() == ErrorKind::Unavailable && attempt < ATTEMPTS => {
+                tokio::time::sleep(RETRY_DELAY * attempt).await;
+                attempt += 1;
+            }
+            result => return result,
+        }
     }
 }
 

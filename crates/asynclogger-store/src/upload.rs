@@ -9,10 +9,7 @@ use object_store::{
 };
 use tokio::task::JoinHandle;
 
-use crate::{
-    Error, ErrorKind, runtime,
-    store::{ATTEMPTS, RETRY_DELAY},
-};
+use crate::{Error, ErrorKind, runtime, store::repeated};
 
 const PART_BYTES: usize = 8 << 20;
 const CONCURRENCY: usize = 2;
@@ -187,17 +184,11 @@ impl Upload {
         let place = self.to.place.clone();
         // An answer that breaks off is asked for again. What the store has begun before is left to the lifecycle rule.
         runtime::wait(async move {
-            let mut attempt = 1;
-            loop {
+            let begin = || async {
                 let begun = client.put_multipart_opts(&path, options.clone()).await;
-                match begun.map_err(|error| Error::of("write", place.clone(), &error)) {
-                    Err(error) if error.kind() == ErrorKind::Unavailable && attempt < ATTEMPTS => {
-                        tokio::time::sleep(RETRY_DELAY * attempt).await;
-                        attempt += 1;
-                    }
-                    begun => return begun,
-                }
-            }
+                begun.map_err(|error| Error::of("write", place.clone(), &error))
+            };
+            repeated(begin).await
         })?
     }
 
